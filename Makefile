@@ -1,0 +1,59 @@
+PYTHON ?= python3
+BIN := .venv/bin
+NEW := .venv/.python
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: .venv/.run ## Run Charter on http://127.0.0.1:8000, with everything it needs
+	@$(BIN)/charter migrate
+	@exec $(BIN)/charter serve
+
+.PHONY: test
+test: .venv/.test .venv/.node ## Run every check and test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+.PHONY: format
+format: .venv/.test ## Format the code, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: .venv/.test ## Pin the newest versions of all dependencies
+	$(BIN)/pip install --quiet uv==0.13.9
+	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build --extra dev $(LOCK) -c requirements.lock -o requirements-dev.lock
+	cd tests/browser && ../../$(BIN)/npm update --package-lock-only --silent
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+.PHONY: clean
+clean: ## Remove what was installed; the data folder stays
+	rm -rf .venv build dist *.egg-info
+
+# Each file below says that a step was done with the files it depends on.
+
+$(NEW):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Charter needs Python 3.11 or later; name one: make run PYTHON=python3.13")'
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.run: requirements.lock setup.cfg pyproject.toml | $(NEW)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.test: requirements-dev.lock .venv/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/.node: tests/browser/package-lock.json .venv/.test
+	cd tests/browser && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
+	@touch $@

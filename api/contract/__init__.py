@@ -1,0 +1,21 @@
+"""What makes the OpenAPI document executable on Connexion: load, route, validate, secure, serve.
+
+A request passes, from the outside in:
+
+    edge       gives it an id and a private scope; turns every error into the one shape; writes the log line
+    docs       answers for the documentation page
+    route      finds the operation, or answers 404 or 405
+    body       reads the whole body, bounded in bytes and seconds
+    secure     asks who is calling                                (Connexion's SecurityMiddleware)
+    validate   holds parameters and body against the contract, all faults at once
+    serve      calls the handler on Flask and cuts its result to the contract
+
+Nothing in here knows a feature: what the operations are comes from the document alone.
+"""
+
+from api.contract.faults import Format
+from api.contract.load import Contract, ContractError, load
+from api.contract.serve import Serving
+from api.contract.stack import assemble
+
+__all__ = ["Contract", "ContractError", "Format", "Serving", "assemble", "load"]

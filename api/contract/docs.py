@@ -1,0 +1,77 @@
+"""The documentation page: Swagger UI, from the package's own files, under a strict Content-Security-Policy."""
+
+from html import escape
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import MethodNotAllowed, NotFound
+
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="docs/favicon-32x32.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+"""
+_MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
+_VENDORED = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")
+
+
+class Docs:
+    """Answers `GET /docs` and the files the page needs; passes everything else on."""
+
+    def __init__(self, app: ASGIApp, title: str) -> None:
+        self.app = app
+        vendored = files("flask_swagger_ui") / "dist"
+        self._files = {f"/docs/{name}": (vendored / name).read_bytes() for name in _VENDORED}
+        self._files["/docs/start.js"] = _START.encode()
+        self._page = _PAGE.format(title=escape(title))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/docs"):
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(["GET", "HEAD"])
+        response = self._find(Request(scope).url.path)
+        await response(scope, receive, send)
+
+    def _find(self, path: str) -> Response:
+        if path == "/docs":
+            return HTMLResponse(self._page, headers={"Content-Security-Policy": _POLICY})
+        if path not in self._files:
+            raise NotFound()
+        media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
+        return Response(self._files[path], media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})

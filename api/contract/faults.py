@@ -1,0 +1,105 @@
+"""From a broken JSON Schema keyword to a fault that names the place and the rule, never the value."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from connexion.json_schema import Draft4RequestValidator
+from jsonschema import FormatChecker, ValidationError
+
+from api.contract.load import ContractError, Json
+from api.errors import Fault
+
+Format = Callable[[str], bool]
+"""Whether a string is what its `format` in the contract says."""
+
+
+class Rule(NamedTuple):
+    """How a keyword is reported; `{0}` in the detail is what the contract says of it."""
+
+    code: str
+    detail: str
+
+
+_RULES = {
+    "additionalProperties": Rule("UNKNOWN", "Only these are taken: {0}."),
+    "enum": Rule("NOT_ALLOWED", "Only these are taken: {0}."),
+    "format": Rule("WRONG_FORMAT", "It must fit this: {0}"),
+    "maxItems": Rule("TOO_MANY", "At most {0} items are taken."),
+    "maxLength": Rule("TOO_LONG", "At most {0} characters are taken."),
+    "maximum": Rule("TOO_LARGE", "At most {0} is taken."),
+    "minItems": Rule("TOO_FEW", "At least {0} items are needed."),
+    "minLength": Rule("TOO_SHORT", "At least {0} characters are needed."),
+    "minimum": Rule("TOO_SMALL", "At least {0} is needed."),
+    "pattern": Rule("WRONG_FORMAT", "It must fit this: {0}"),
+    "required": Rule("REQUIRED", "It is missing."),
+    "type": Rule("WRONG_TYPE", "It must be of the type {0}."),
+    "uniqueItems": Rule("DUPLICATE_ITEM", "No item may stand here twice."),
+}
+_OTHER = Rule("NOT_ALLOWED", "It does not fit the contract.")
+_PASSWORD_RULE = Rule("TOO_GUESSABLE", "It is among the first that a stranger would try: {0}")
+
+
+class SchemaCheck:
+    """A schema of the contract, made ready once to find every fault of a value."""
+
+    def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
+        checker = FormatChecker(formats=())
+        for name in _formats(schema):
+            if name not in formats:
+                raise ContractError(f"nobody checks the format {name!r}")
+            checker.checks(name)(_only_strings(formats[name]))
+        self._validator = Draft4RequestValidator(schema, format_checker=checker)
+
+    def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
+        """Every fault of `value`, which stands at `pointer` in the request; none twice."""
+        found = (fault for error in self._validator.iter_errors(value) for fault in _describe(error, pointer))
+        yield from dict.fromkeys(sorted(found))
+
+
+def _formats(schema: Any) -> Iterator[str]:
+    """The formats that strings in the schema have."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and "format" in schema:
+            yield schema["format"]
+        for name, part in schema.items():
+            if name != "components":
+                yield from _formats(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _formats(part)
+
+
+def _only_strings(accepts: Format) -> Callable[[object], bool]:
+    return lambda value: not isinstance(value, str) or accepts(value)
+
+
+def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
+    keyword = str(error.validator)
+    place = pointer + "".join(f"/{_escape(step)}" for step in error.absolute_path)
+    code, detail = _rule(keyword, error.schema)
+    detail = detail.format(_limit(keyword, error))
+    if keyword == "required":
+        missing = [name for name in cast(list[str], error.validator_value) if name not in cast(Json, error.instance)]
+        return [Fault(f"{place}/{_escape(name)}", code, detail) for name in missing]
+    return [Fault(place, code, detail)]
+
+
+def _rule(keyword: str, schema: Any) -> Rule:
+    if keyword == "format" and schema.get("format") == "new-password":
+        return _PASSWORD_RULE
+    return _RULES.get(keyword, _OTHER)
+
+
+def _limit(keyword: str, error: ValidationError) -> object:
+    schema: Any = error.schema
+    if keyword in {"format", "pattern"}:
+        return schema.get("description", "the contract's " + keyword)
+    if keyword == "additionalProperties":
+        return ", ".join(schema.get("properties", {})) or "none"
+    if keyword == "enum":
+        return ", ".join(map(str, schema["enum"]))
+    return error.validator_value
+
+
+def _escape(step: object) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,58 @@
+"""Put the layers together; Connexion's own middlewares stand where they do the job."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from connexion import ConnexionMiddleware
+from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from connexion.resolver import Resolver
+
+from api.contract.body import Body
+from api.contract.docs import Docs
+from api.contract.edge import Edge
+from api.contract.faults import Format
+from api.contract.load import Contract
+from api.contract.route import Route
+from api.contract.secure import Bearer, Identify
+from api.contract.serve import Handlers, Serving
+from api.contract.validate import Validate
+
+
+def assemble(
+    contract: Contract,
+    *,
+    handlers: str,
+    resolve: Callable[[str], Callable[..., Any]],
+    identify: Identify,
+    formats: Mapping[str, Format],
+    serving: Serving,
+    lifespan: Lifespan,
+    body_bytes: int,
+    body_seconds: float,
+) -> ConnexionMiddleware:
+    """The ASGI application that serves `contract`; every operation is resolved now, not at the first request.
+
+    Raises ContractError or Connexion's InvalidSpecification and ResolverError for what cannot be served.
+    """
+    layers = [
+        Edge,
+        partial(Docs, title=contract.document["info"]["title"]),
+        Route,
+        partial(Body, limit=body_bytes, seconds=body_seconds),
+        SecurityMiddleware,
+        Validate,
+        LifespanMiddleware,
+    ]
+    app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
+    app.add_api(
+        contract.executable(handlers),
+        resolver=Resolver(resolve),
+        security_map={"bearer": partial(Bearer, identify)},
+        formats=formats,
+        serving=serving,
+    )
+    # Connexion would build this at the first request, and tell of a missing handler only then.
+    app.app, app.middleware_stack = app._build_middleware_stack()
+    return app

@@ -1,0 +1,97 @@
+"""The database: Base, engine, one transaction per request."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+from uuid_utils.compat import uuid7
+
+from api.errors import DatabaseUnavailable
+
+Db = Session
+"""What handlers and services call `db`."""
+
+
+class Base(DeclarativeBase):
+    """What every table shares: names for all constraints, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept and given back in UTC; a naive one is refused, for nobody knows when it is."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time needs its zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        # SQLite forgets the zone; what process_bind_param wrote was UTC.
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562, section 5.7): unique everywhere, and later ones sort later."""
+    return uuid7()
+
+
+class Database:
+    """An engine and its transactions."""
+
+    def __init__(self, url: URL) -> None:
+        self.engine = create_engine(url, **_options(url))
+        if url.get_backend_name() == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        self._session = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Db]:
+        """Leaving commits, raising rolls back; a connection is taken at the first statement, not before.
+
+        Raises DatabaseUnavailable when the database cannot be reached or is locked.
+        """
+        try:
+            with self._session.begin() as db:
+                yield db
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise DatabaseUnavailable() from error
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "pool_timeout": 5}
+    if url.get_backend_name() != "sqlite":
+        return options | {"pool_pre_ping": True}
+    # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
+    # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
+    return options | {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}}
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")

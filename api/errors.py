@@ -1,0 +1,242 @@
+"""Every error a caller can meet, and the one shape they all take (RFC 9457).
+
+ApiError
+├── BadRequest           400
+│   ├── InvalidInput         └── PasswordTooGuessable
+│   └── MalformedRequest
+├── Unauthorized         401
+│   ├── InvalidCredentials
+│   ├── InvalidToken
+│   └── MissingToken
+├── NotFound             404
+├── MethodNotAllowed     405
+├── BodyTooSlow          408
+├── Conflict             409
+│   ├── EmailTaken
+│   └── UsernameTaken
+├── BodyTooLarge         413
+├── UnsupportedMediaType 415
+├── HeadersTooLarge      431
+├── InternalError        500
+└── Unavailable          503
+    ├── DatabaseUnavailable
+    └── MigrationsBehind
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from werkzeug.exceptions import HTTPException
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a request; `pointer` is a JSON Pointer (RFC 6901) to it, never its value."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ApiError(Exception):
+    """A fact with a code; what the class says is what the caller reads."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+
+    def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(self.code)
+        self.detail = detail or self.message
+        self.headers = dict(headers or {})
+
+    def problem(self) -> dict[str, Any]:
+        """The members of the answer's body."""
+        return {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "code": self.code,
+        }
+
+
+class BadRequest(ApiError):
+    status = HTTPStatus.BAD_REQUEST
+
+
+class InvalidInput(BadRequest):
+    """The request breaks rules of the contract; `faults` holds every one of them."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = list(faults)
+        rules = "1 rule" if len(self.faults) == 1 else f"{len(self.faults)} rules"
+        super().__init__(f"The request breaks {rules} of the contract.")
+
+    def problem(self) -> dict[str, Any]:
+        return super().problem() | {"errors": [fault._asdict() for fault in self.faults]}
+
+
+class PasswordTooGuessable(InvalidInput):
+    """The password holds what a stranger would try first."""
+
+    def __init__(self) -> None:
+        detail = "It holds the username or the part of the email before the @."
+        super().__init__([Fault("/body/password", "TOO_GUESSABLE", detail)])
+
+
+class MalformedRequest(BadRequest):
+    code = "MALFORMED_REQUEST"
+    message = "This is not an HTTP request the server understands."
+
+
+class Unauthorized(ApiError):
+    """Carries the challenge that RFC 9110, section 11.6.1, asks of every 401."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    challenge: str = "Bearer"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": self.challenge})
+
+
+class InvalidCredentials(Unauthorized):
+    code = "INVALID_CREDENTIALS"
+    message = "The username or the password is wrong."
+
+
+class InvalidToken(Unauthorized):
+    code = "INVALID_TOKEN"
+    message = "The access token is malformed, expired or revoked."
+    challenge = 'Bearer error="invalid_token"'
+
+
+class MissingToken(Unauthorized):
+    code = "MISSING_TOKEN"
+    message = "This operation needs an access token: Authorization: Bearer <access_token>."
+
+
+class NotFound(ApiError):
+    status = HTTPStatus.NOT_FOUND
+    code = "NOT_FOUND"
+    message = "There is nothing here."
+
+
+class MethodNotAllowed(ApiError):
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        allow = ", ".join(sorted(allowed))
+        super().__init__(f"This path takes {allow}.", headers={"Allow": allow})
+
+
+class BodyTooSlow(ApiError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "BODY_TOO_SLOW"
+    message = "The body did not arrive in time."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Connection": "close"})
+
+
+class Conflict(ApiError):
+    status = HTTPStatus.CONFLICT
+
+
+class EmailTaken(Conflict):
+    code = "EMAIL_TAKEN"
+    message = "That email is already used."
+
+
+class UsernameTaken(Conflict):
+    code = "USERNAME_TAKEN"
+    message = "That username is already used."
+
+
+class BodyTooLarge(ApiError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "BODY_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit} bytes.", headers={"Connection": "close"})
+
+
+class UnsupportedMediaType(ApiError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    message = "Send application/json in UTF-8, without a content coding."
+
+
+class HeadersTooLarge(ApiError):
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "HEADERS_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The header section is larger than {limit} bytes.", headers={"Connection": "close"})
+
+
+class InternalError(ApiError):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "INTERNAL_ERROR"
+    message = "The server failed. The log tells why, under this answer's X-Request-ID."
+
+
+class Unavailable(ApiError):
+    """Carries the seconds to wait before the next try."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "DATABASE_UNAVAILABLE"
+    message = "The database cannot be reached."
+
+
+class MigrationsBehind(Unavailable):
+    code = "MIGRATIONS_BEHIND"
+    message = "The database's schema is not the one this release needs; run charter migrate."
+
+
+class LibraryError(ApiError):
+    """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised: its status and headers stay, its words do not.
+
+    The code is the status in words, such as FORBIDDEN; an operation that lets one out adds it to the contract.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = HTTPStatus(status)
+        self.code = self.status.name
+        self.message = f"{self.status.phrase}."
+        super().__init__(headers={name: value for name, value in headers.items() if name.lower() != "content-type"})
+
+
+class Answer(NamedTuple):
+    """An HTTP answer, ready to send."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(error: Exception) -> Answer:
+    """The one shape of every error: our own, those of Connexion, Starlette and Werkzeug, and the unforeseen."""
+    known = error if isinstance(error, ApiError) else _translate(error)
+    headers = {"Content-Type": "application/problem+json", **known.headers}
+    return Answer(known.status, headers, json.dumps(known.problem(), separators=(",", ":")).encode())
+
+
+def _translate(error: Exception) -> ApiError:
+    """A library's HTTP error in our shape; anything else is a fault of the server."""
+    if isinstance(error, HTTPException):
+        return LibraryError(error.code or 500, dict(error.get_headers()))
+    if isinstance(error, StarletteHTTPException):
+        return LibraryError(error.status_code, dict(error.headers or {}))
+    return InternalError()

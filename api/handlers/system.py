@@ -1,0 +1,24 @@
+"""Is it up, is it ready, and what does it offer."""
+
+from typing import Any
+
+from api.contract import Contract
+from api.database import Db
+from api.services import readiness
+
+
+def ping() -> dict[str, str]:
+    return {"status": "running"}
+
+
+def protected() -> dict[str, str]:
+    return {"message": "Your token is good."}
+
+
+def check_readiness(db: Db, revision: str) -> dict[str, str]:
+    readiness.check(db, revision)
+    return {"status": "ready"}
+
+
+def get_contract(contract: Contract) -> dict[str, Any]:
+    return contract.document

@@ -1,0 +1,31 @@
+"""Usernames and emails: which are taken as such, and when two are the same."""
+
+import unicodedata
+
+from email_validator import EmailNotValidError, validate_email
+from python_usernames import is_safe_username
+
+MAX_LENGTH = 254
+
+
+def canonical(name: str) -> str:
+    """The form that no two users share: NFKC, case folded, without surrounding space."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def is_username(name: str) -> bool:
+    """Whether a stranger may call themselves so: no odd marks, no reserved word."""
+    return bool(is_safe_username(name))
+
+
+def is_email(address: str) -> bool:
+    """Whether this is an address in the form of RFC 5321 and 6531; nobody asks whether mail arrives there."""
+    try:
+        return len(canonical(tidy_email(address))) <= MAX_LENGTH
+    except EmailNotValidError:
+        return False
+
+
+def tidy_email(address: str) -> str:
+    """The address as it is kept and shown: NFC, its domain in lower case."""
+    return validate_email(address, check_deliverability=False).normalized

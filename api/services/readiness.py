@@ -1,0 +1,15 @@
+"""Whether the service can do its work."""
+
+from sqlalchemy import inspect, text
+
+from api.database import Db
+from api.errors import MigrationsBehind
+
+
+def check(db: Db, revision: str) -> None:
+    """Raise MigrationsBehind unless the database's schema is at `revision`."""
+    connection = db.connection()
+    if not inspect(connection).has_table("alembic_version"):
+        raise MigrationsBehind()
+    if connection.scalar(text("SELECT version_num FROM alembic_version")) != revision:
+        raise MigrationsBehind()

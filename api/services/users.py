@@ -1,0 +1,49 @@
+"""Users: create, find."""
+
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+
+from api import logs
+from api.database import Db
+from api.errors import EmailTaken, InvalidToken, PasswordTooGuessable, UsernameTaken
+from api.hashing import Hasher
+from api.models import User
+from api.services import names, passwords
+
+
+def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> User:
+    """Create a user; no two share a username or an email."""
+    if passwords.is_personal(password, username, email):
+        raise PasswordTooGuessable()
+    email = names.tidy_email(email)
+    user = User(
+        username=username,
+        username_key=names.canonical(username),
+        email=email,
+        email_key=names.canonical(email),
+        password_hash=hasher.hash(password),
+    )
+    db.add(user)
+    try:
+        db.flush()
+    except IntegrityError as error:
+        # Both databases name the constraint or the column that stood in the way.
+        raise (EmailTaken if "email_key" in str(error.orig) else UsernameTaken)() from None
+    logs.event("user_created", user_id=user.id)
+    return user
+
+
+def find(db: Db, user_id: UUID) -> User:
+    """The user with this id; raises InvalidToken when there is none, for ids come from tokens."""
+    user = db.get(User, user_id)
+    if user is None:
+        raise InvalidToken()
+    return user
+
+
+def find_by_name(db: Db, name: str) -> User | None:
+    """The user with this username or email, or nobody."""
+    key = names.canonical(name)
+    return db.scalar(select(User).where(or_(User.username_key == key, User.email_key == key)))

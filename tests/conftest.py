@@ -1,0 +1,154 @@
+"""What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
+
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from connexion import ConnexionMiddleware
+from sqlalchemy import URL
+from starlette.testclient import TestClient
+
+from api import clock, schema
+from api.app import create_app
+from api.config import Config
+from api.database import Database
+from api.server import uvicorn_config
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database at the newest revision."""
+    file = tmp_path_factory.mktemp("database") / "charter.db"
+    database = Database(URL.create("sqlite", database=str(file)))
+    schema.upgrade(database.engine)
+    database.dispose()
+    return file
+
+
+@pytest.fixture
+def config(migrated_file: Path, tmp_path: Path) -> Config:
+    """The settings of this test's application, with a database of its own and the cheapest hashes there are."""
+    file = shutil.copy(migrated_file, tmp_path / "charter.db")
+    url = URL.create("sqlite", database=str(file))
+    secret, pepper = bytes(range(32)), bytes(range(32, 64))
+    return Config(data_dir=tmp_path, database_url=url, secret=secret, pepper=pepper, bcrypt_cost=4)
+
+
+@pytest.fixture
+def database(config: Config) -> Iterator[Database]:
+    """The application's database, for a look behind the scenes."""
+    database = Database(config.database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def app(config: Config) -> ConnexionMiddleware:
+    return create_app(config)
+
+
+@pytest.fixture
+def client(app: ConnexionMiddleware) -> Iterator[TestClient]:
+    """A stranger: HTTP through the whole stack, without a socket."""
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@dataclass
+class Person:
+    """Somebody with a username, an email and a password, who remembers the token of the last log-in."""
+
+    client: httpx.Client
+    username: str
+    password: str = PASSWORD
+    token: str = ""
+    id: str = field(default="", init=False)
+
+    @property
+    def email(self) -> str:
+        return f"{self.username}@example.com"
+
+    @property
+    def form(self) -> dict[str, str]:
+        """What they sign up with."""
+        return {"username": self.username, "email": self.email, "password": self.password}
+
+    def sign_up(self) -> httpx.Response:
+        answer = self.client.post("/api/v1/auth/signup", json=self.form)
+        self.id = answer.json().get("id", "")
+        return answer
+
+    def log_in(self, **instead: str) -> httpx.Response:
+        """Log in; `username` or `password` can be given instead of the own ones."""
+        body = {"username": self.username, "password": self.password} | instead
+        answer = self.client.post("/api/v1/auth/login", json=body)
+        self.token = answer.json().get("access_token", "")
+        return answer
+
+    def log_out(self) -> httpx.Response:
+        return self.post("/api/v1/auth/logout")
+
+    def get(self, path: str) -> httpx.Response:
+        return self.client.get(path, headers=self.headers)
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.client.post(path, headers=self.headers, **body)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@pytest.fixture
+def alice(client: TestClient) -> Person:
+    """Signed up and logged in."""
+    return newcomer(client, "alice")
+
+
+@pytest.fixture
+def bobby(client: TestClient) -> Person:
+    """Signed up and logged in, too."""
+    return newcomer(client, "bobby")
+
+
+def newcomer(client: httpx.Client, username: str) -> Person:
+    """Somebody who signs up and logs in."""
+    person = Person(client, username)
+    assert person.sign_up().status_code == 201
+    assert person.log_in().status_code == 200
+    return person
+
+
+@pytest.fixture
+def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Move the clock of the application: `travel(timedelta(hours=1))`."""
+    offset = timedelta()
+
+    def move(by: timedelta) -> None:
+        nonlocal offset
+        offset += by
+        monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + offset)
+
+    return move
+
+
+@pytest.fixture
+def server(app: ConnexionMiddleware) -> Iterator[str]:
+    """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn_config(app))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
