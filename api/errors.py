@@ -10,7 +10,7 @@ ApiError
 │   └── MissingToken
 ├── NotFound             404
 ├── MethodNotAllowed     405
-├── BodyTooSlow          408
+├── RequestTooSlow          408
 ├── Conflict             409
 │   ├── EmailTaken
 │   └── UsernameTaken
@@ -135,10 +135,10 @@ class MethodNotAllowed(ApiError):
         super().__init__(f"This path takes {allow}.", headers={"Allow": allow})
 
 
-class BodyTooSlow(ApiError):
+class RequestTooSlow(ApiError):
     status = HTTPStatus.REQUEST_TIMEOUT
-    code = "BODY_TOO_SLOW"
-    message = "The body did not arrive in time."
+    code = "REQUEST_TOO_SLOW"
+    message = "The request did not arrive in time."
 
     def __init__(self) -> None:
         super().__init__(headers={"Connection": "close"})
@@ -236,7 +236,12 @@ def answer(error: Exception) -> Answer:
 def _translate(error: Exception) -> ApiError:
     """A library's HTTP error in our shape; anything else is a fault of the server."""
     if isinstance(error, HTTPException):
-        return LibraryError(error.code or 500, dict(error.get_headers()))
-    if isinstance(error, StarletteHTTPException):
-        return LibraryError(error.status_code, dict(error.headers or {}))
-    return InternalError()
+        status, headers = error.code, dict(error.get_headers())
+    elif isinstance(error, StarletteHTTPException):
+        status, headers = error.status_code, dict(error.headers or {})
+    else:
+        return InternalError()
+    return LibraryError(status, headers) if status in _TRANSLATED else InternalError()
+
+
+_TRANSLATED = {status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST} - {InternalError.status}

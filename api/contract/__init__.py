@@ -14,8 +14,8 @@ Nothing in here knows a feature: what the operations are comes from the document
 """
 
 from api.contract.faults import Format
-from api.contract.load import Contract, ContractError, load
+from api.contract.load import Contract, ContractError, load, success
 from api.contract.serve import Serving
 from api.contract.stack import assemble
 
-__all__ = ["Contract", "ContractError", "Format", "Serving", "assemble", "load"]
+__all__ = ["Contract", "ContractError", "Format", "Serving", "assemble", "load", "success"]

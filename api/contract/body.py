@@ -5,7 +5,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import BodyTooLarge, BodyTooSlow, MalformedRequest
+from api.errors import BodyTooLarge, MalformedRequest, RequestTooSlow
 
 
 class Body:
@@ -26,7 +26,7 @@ class Body:
             async with asyncio.timeout(self.seconds):
                 body = await self._read(receive)
         except TimeoutError:
-            raise BodyTooSlow() from None
+            raise RequestTooSlow() from None
         await self.app(scope, _Replay(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes:

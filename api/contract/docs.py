@@ -3,11 +3,10 @@
 from html import escape
 from importlib.resources import files
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import MethodNotAllowed, NotFound
+from api.errors import MethodNotAllowed
 
 _POLICY = "; ".join(
     [
@@ -29,6 +28,7 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <link rel="icon" href="docs/favicon-32x32.png">
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/index.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
@@ -41,12 +41,15 @@ _START = """SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  displayOperationId: true,
+  displayRequestDuration: true,
   tryItOutEnabled: true,
   validatorUrl: null,
 });
 """
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
-_VENDORED = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")
+_VENDORED = ("favicon-32x32.png", "index.css", "swagger-ui-bundle.js", "swagger-ui.css")
 
 
 class Docs:
@@ -57,21 +60,19 @@ class Docs:
         vendored = files("flask_swagger_ui") / "dist"
         self._files = {f"/docs/{name}": (vendored / name).read_bytes() for name in _VENDORED}
         self._files["/docs/start.js"] = _START.encode()
-        self._page = _PAGE.format(title=escape(title))
+        self._files["/docs"] = _PAGE.format(title=escape(title)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/docs"):
+        if scope["type"] != "http" or scope["path"] not in self._files:
             await self.app(scope, receive, send)
             return
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed(["GET", "HEAD"])
-        response = self._find(Request(scope).url.path)
+        response = self._answer(scope["path"])
         await response(scope, receive, send)
 
-    def _find(self, path: str) -> Response:
+    def _answer(self, path: str) -> Response:
         if path == "/docs":
-            return HTMLResponse(self._page, headers={"Content-Security-Policy": _POLICY})
-        if path not in self._files:
-            raise NotFound()
+            return HTMLResponse(self._files[path], headers={"Content-Security-Policy": _POLICY})
         media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
         return Response(self._files[path], media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})

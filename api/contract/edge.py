@@ -58,6 +58,9 @@ def _refuse_ambiguity(scope: Scope) -> None:
     counts = Counter(name for name, _ in headers)
     if any(counts[name] > 1 for name in _SINGLE_HEADERS) or not scope["query_string"].isascii():
         raise MalformedRequest()
+    if counts[b"host"] == 0 and scope["http_version"] == "1.1":
+        # RFC 9112, section 3.2.
+        raise MalformedRequest()
 
 
 class _Exchange:

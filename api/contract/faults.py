@@ -36,7 +36,6 @@ _RULES = {
     "uniqueItems": Rule("DUPLICATE_ITEM", "No item may stand here twice."),
 }
 _OTHER = Rule("NOT_ALLOWED", "It does not fit the contract.")
-_PASSWORD_RULE = Rule("TOO_GUESSABLE", "It is among the first that a stranger would try: {0}")
 
 
 class SchemaCheck:
@@ -85,9 +84,9 @@ def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
 
 
 def _rule(keyword: str, schema: Any) -> Rule:
-    if keyword == "format" and schema.get("format") == "new-password":
-        return _PASSWORD_RULE
-    return _RULES.get(keyword, _OTHER)
+    rule = _RULES.get(keyword, _OTHER)
+    # What a format is about can be said more exactly by the contract than by the keyword.
+    return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword == "format" else rule
 
 
 def _limit(keyword: str, error: ValidationError) -> object:

@@ -42,7 +42,7 @@ def load(folder: Path) -> Contract:
 
     Raises ContractError when something is defined twice, or an operation stands in another file than its tag's.
     """
-    document = _read(folder / "openapi.yaml")
+    document = _read(folder / "openapi.yaml") | {"tags": []}
     for file in sorted(folder.glob("*.yaml")):
         if file.name != "openapi.yaml":
             _merge(document, _read(file), file.stem)
@@ -72,11 +72,19 @@ class _StrictLoader(yaml.SafeLoader):
 
 def _read(file: Path) -> Json:
     with file.open(encoding="utf-8") as stream:
-        return cast(Json, yaml.load(stream, _StrictLoader))  # noqa: S506 - it is a SafeLoader
+        try:
+            return cast(Json, yaml.load(stream, _StrictLoader))  # noqa: S506 - it is a SafeLoader
+        except yaml.YAMLError as error:
+            raise ContractError(f"{file} is not YAML: {error}") from None
 
 
 def _merge(document: Json, part: Json, tag: str) -> None:
-    for path, item in part.get("paths", {}).items():
+    if not {"tags", "paths"} <= part.keys() <= {"tags", "paths", "components"}:
+        raise ContractError(f"{tag}.yaml must have tags and paths, may have components, and nothing else")
+    if [entry["name"] for entry in part["tags"]] != [tag]:
+        raise ContractError(f"{tag}.yaml must describe the one tag {tag!r}")
+    document["tags"] += part["tags"]
+    for path, item in part["paths"].items():
         for method, operation in item.items():
             if operation.get("tags") != [tag]:
                 raise ContractError(f"{tag}.yaml: {method.upper()} {path} must have the one tag {tag!r}")
@@ -97,13 +105,16 @@ def _check(address: str, operation: Json, document: Json) -> None:
     if {} in security:
         # Connexion lets a bad token pass as no token where one is optional.
         raise ContractError(f"{address}: security is either [] or required, never optional")
-    if len(successes(operation)) != 1:
-        raise ContractError(f"{address} must declare exactly one 2xx response")
+    try:
+        success(operation)
+    except ValueError:
+        raise ContractError(f"{address} must declare exactly one 2xx response") from None
 
 
-def successes(operation: Json) -> list[str]:
-    """The 2xx statuses that the operation declares."""
-    return [status for status in operation["responses"] if status.startswith("2")]
+def success(operation: Json) -> str:
+    """The one 2xx status that the operation declares."""
+    (status,) = (status for status in operation["responses"] if status.startswith("2"))
+    return str(status)
 
 
 def _share(shared: Json, operation: Json, document: Json) -> None:

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 from werkzeug.test import run_wsgi_app
 
-from api.contract.load import ContractError, successes
+from api.contract.load import ContractError, success
 from api.contract.shape import shaper
 from api.errors import Answer
 
@@ -42,9 +42,9 @@ class View:
     """
 
     def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
-        (success,) = successes({"responses": operation.responses})
-        content = operation.responses[success].get("content", {})
-        self._status = int(success)
+        status = success({"responses": operation.responses})
+        content = operation.responses[status].get("content", {})
+        self._status = int(status)
         self._media_type = next(iter(content), None)
         self._shape = shaper(content[self._media_type].get("schema", {})) if self._media_type else None
         self._function = operation.function

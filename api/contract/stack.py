@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from connexion import ConnexionMiddleware
+from connexion.exceptions import InvalidSpecification, ResolverError
 from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
@@ -13,7 +14,7 @@ from api.contract.body import Body
 from api.contract.docs import Docs
 from api.contract.edge import Edge
 from api.contract.faults import Format
-from api.contract.load import Contract
+from api.contract.load import Contract, ContractError
 from api.contract.route import Route
 from api.contract.secure import Bearer, Identify
 from api.contract.serve import Handlers, Serving
@@ -34,7 +35,7 @@ def assemble(
 ) -> ConnexionMiddleware:
     """The ASGI application that serves `contract`; every operation is resolved now, not at the first request.
 
-    Raises ContractError or Connexion's InvalidSpecification and ResolverError for what cannot be served.
+    Raises ContractError for what cannot be served.
     """
     layers = [
         Edge,
@@ -46,13 +47,18 @@ def assemble(
         LifespanMiddleware,
     ]
     app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
-    app.add_api(
-        contract.executable(handlers),
-        resolver=Resolver(resolve),
-        security_map={"bearer": partial(Bearer, identify)},
-        formats=formats,
-        serving=serving,
-    )
-    # Connexion would build this at the first request, and tell of a missing handler only then.
-    app.app, app.middleware_stack = app._build_middleware_stack()
+    try:
+        app.add_api(
+            contract.executable(handlers),
+            resolver=Resolver(resolve),
+            security_map={"bearer": partial(Bearer, identify)},
+            formats=formats,
+            serving=serving,
+        )
+        # Connexion would build this at the first request, and tell of a missing handler only then.
+        app.app, app.middleware_stack = app._build_middleware_stack()
+    except InvalidSpecification as error:
+        raise ContractError(f"{'/'.join(map(str, error.absolute_path))}: {error.message}") from None
+    except ResolverError as error:
+        raise ContractError(str(error)) from None
     return app

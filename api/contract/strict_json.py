@@ -68,13 +68,13 @@ def _number(text: str) -> float:
 
 
 def _check(value: Any, levels: int) -> None:
-    if levels < 0:
-        raise _too_deep()
     if isinstance(value, str) and _UNSTORABLE.search(value):
         raise _malformed("It holds a NUL or a lone surrogate.")
+    if isinstance(value, dict | list) and levels == 0:
+        raise _too_deep()
     if isinstance(value, dict):
         for name, member in value.items():
-            _check(name, levels)
+            _check(name, levels - 1)
             _check(member, levels - 1)
     elif isinstance(value, list):
         for item in value:

@@ -22,4 +22,5 @@ def is_personal(password: str, username: str, email: str) -> bool:
     """Whether the password holds the username or the part of the email before the @."""
     form = canonical(password)
     local = canonical(email).rpartition("@")[0]
-    return canonical(username) in form or local in form
+    # Shorter parts stand in good passwords by chance.
+    return any(len(part) >= 3 and part in form for part in (canonical(username), local))
