@@ -1,0 +1,404 @@
+"""What a stranger can send over a socket: each byte gets the answer HTTP and the contract have for it."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api.config import Config
+from tests.conftest import PASSWORD, Person, newcomer
+
+SIGN_UP = "/api/v1/auth/signup"
+FORM = json.dumps({"username": "alice", "email": "alice@example.com", "password": PASSWORD}).encode()
+
+
+class RawAnswer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> object:
+        return json.loads(self.body)["code"]
+
+
+class Wire:
+    """One connection, on which anything can be said."""
+
+    def __init__(self, server: str) -> None:
+        address = urlsplit(server)
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=15)
+        self._file = self._socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def answer(self) -> RawAnswer:
+        """The next answer, whose length must be announced."""
+        status = int(self._file.readline().split()[1])
+        headers = {}
+        while (line := self._file.readline().strip()) != b"":
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        return RawAnswer(status, headers, self._file.read(int(headers.get("content-length", "0"))))
+
+    def is_closed(self) -> bool:
+        """Whether the server has hung up; waits until it says something or does."""
+        return self._file.read(1) == b""
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def dial(server: str) -> Iterator[Callable[[], Wire]]:
+    """Opens a connection to the live server."""
+    wires = []
+
+    def dial() -> Wire:
+        wires.append(Wire(server))
+        return wires[-1]
+
+    yield dial
+    for wire in wires:
+        wire.close()
+
+
+def request(line: str, *headers: str, body: bytes = b"") -> bytes:
+    """A request as bytes, with its Host and, unless it has a length of its own, its Content-Length."""
+    lines = [f"{line} HTTP/1.1", "Host: 127.0.0.1", *headers]
+    if body and not any(header.lower().startswith(("content-length", "transfer-encoding")) for header in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def post(*headers: str, body: bytes = FORM) -> bytes:
+    return request(f"POST {SIGN_UP}", *headers, body=body)
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/v1/me",
+        "/api/v1/me/",
+        "/api//v1/me",
+        "/api/v1%2Fme",
+        "/api/v1/./me",
+        "/api/v1/x/../me",
+        "/api/v1/me%00",
+        "/api/v1/me;x",
+        "/%2e/ping",
+        "/ping%20",
+        "/ping/",
+        "/PING",
+        "/pi%FFng",
+        "/docs/",
+        "/docs/../config.py",
+        "*",
+    ],
+)
+def test_only_the_exact_path_is_the_operation(dial: Callable[[], Wire], path: str) -> None:
+    wire = dial()
+    wire.send(request(f"GET {path}"))
+    answer = wire.answer()
+    assert (answer.status, answer.headers.get("location")) in {(404, None), (400, None)}
+
+
+def test_a_stray_slash_never_meets_the_caller_before(server: str, dial: Callable[[], Wire]) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    wire = dial()
+    wire.send(request("GET /api/v1/me", f"Authorization: Bearer {alice.token}"))
+    assert json.loads(wire.answer().body)["username"] == "alice"
+    for path in ("//api/v1/me", "/api/v1/me"):
+        wire.send(request(f"GET {path}"))
+        assert wire.answer().status == (404 if path.startswith("//") else 401)
+
+
+def test_an_encoded_letter_is_the_letter(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("GET /%70ing"))
+    assert wire.answer().status == 200
+
+
+# Methods
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/ping", "GET, HEAD"),
+        ("OPTIONS", SIGN_UP, "POST"),
+        ("BREW", SIGN_UP, "POST"),
+        ("HEAD", SIGN_UP, "POST"),
+        ("TRACE", "/api/v1/me", "GET, HEAD"),
+    ],
+)
+def test_allow_is_computed_from_the_contract(client: TestClient, method: str, path: str, allow: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_head_is_get_without_the_body(client: TestClient, alice: Person) -> None:
+    get, head = alice.get("/api/v1/me"), client.head("/api/v1/me", headers=alice.headers)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", get.headers["content-length"])
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json; charset=hz",
+        "application/json; charset=utf-7",
+        "application/json; charset=cp037",
+        "application/json; charset=utf-8; charset=utf-7",
+        "application/json; boundary=x",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/problem+json",
+        "",
+    ],
+)
+def test_any_other_media_type_is_refused(client: TestClient, media_type: str) -> None:
+    answer = client.post(SIGN_UP, content=FORM, headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_a_body_without_a_media_type_is_refused(client: TestClient) -> None:
+    assert client.post(SIGN_UP, content=FORM).status_code == 415
+
+
+def test_a_content_coding_is_refused(client: TestClient) -> None:
+    answer = client.post(
+        SIGN_UP, content=FORM, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    )
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "media_type", ["Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"']
+)
+def test_the_media_type_is_the_same_in_any_case(client: TestClient, media_type: str) -> None:
+    bad = client.post(SIGN_UP, content=b'{"role": "admin"}', headers={"Content-Type": media_type})
+    assert (bad.status_code, bad.json()["code"]) == (400, "INVALID_INPUT")
+    assert client.post(SIGN_UP, content=FORM, headers={"Content-Type": media_type}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "MALFORMED_JSON"),
+        (b"{", "MALFORMED_JSON"),
+        (b"\xef\xbb\xbf{}", "MALFORMED_JSON"),
+        ('{"username": "alice"}'.encode("utf-16"), "MALFORMED_JSON"),
+        (b'{"username": "\xff"}', "MALFORMED_JSON"),
+        (b'{"username": NaN}', "MALFORMED_JSON"),
+        (b'{"username": -Infinity}', "MALFORMED_JSON"),
+        (b'{"username": 1e999}', "MALFORMED_JSON"),
+        (b'{"username": ' + b"9" * 5000 + b"}", "MALFORMED_JSON"),
+        (b'{"username": "\\u0000"}', "MALFORMED_JSON"),
+        (b'{"username": "\\ud800"}', "MALFORMED_JSON"),
+        (b'{"\\udfff": 1}', "MALFORMED_JSON"),
+        (b"[" * 33 + b"]" * 33, "MALFORMED_JSON"),
+        (b"[" * 30_000 + b"]" * 30_000, "MALFORMED_JSON"),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "MALFORMED_JSON"),
+        (b'{"username": "alice", "username": "admin"}', "REPEATED"),
+        (b"[]", "WRONG_TYPE"),
+        (b"null", "WRONG_TYPE"),
+        (b'"alice"', "WRONG_TYPE"),
+    ],
+)
+def test_json_has_one_meaning_or_is_refused(client: TestClient, body: bytes, code: str) -> None:
+    answer = client.post(SIGN_UP, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT")
+    assert code in {fault["code"] for fault in answer.json()["errors"]}
+
+
+def test_no_body_at_all_is_told_so(client: TestClient) -> None:
+    answer = client.post(SIGN_UP)
+    assert answer.json()["errors"] == [{"pointer": "/body", "code": "REQUIRED", "detail": "It is missing."}]
+
+
+def test_a_chunked_body_arrives_whole(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request(f"POST {SIGN_UP}", "Content-Type: application/json", "Transfer-Encoding: chunked"))
+    for piece in (FORM[:10], FORM[10:]):
+        wire.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+    wire.send(b"0\r\n\r\n")
+    assert wire.answer().status == 201
+
+
+def test_a_chunked_body_does_not_pass_the_limit(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request(f"POST {SIGN_UP}", "Content-Type: application/json", "Transfer-Encoding: chunked"))
+    wire.send(b"10001\r\n" + b" " * 65_537 + b"\r\n")
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
+    assert wire.is_closed()
+
+
+def test_a_body_over_the_limit_is_refused_unread(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json", "Content-Length: 200000000", body=b"{"))
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
+    assert wire.is_closed()
+
+
+# Headers
+
+
+def test_headers_over_the_limit_are_refused(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("GET /ping", f"X-Padding: {'x' * 20_000}"))
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (431, "HEADERS_TOO_LARGE")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Host"])
+def test_what_must_stand_once_does_not_stand_twice(dial: Callable[[], Wire], name: str) -> None:
+    wire = dial()
+    wire.send(request("GET /ping", f"{name}: a", f"{name}: b"))
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (400, "MALFORMED_REQUEST")
+
+
+def test_a_request_without_a_host_is_refused(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(b"GET /ping HTTP/1.1\r\n\r\n")
+    assert wire.answer().code == "MALFORMED_REQUEST"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"BREW /ping HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /ping HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET /p\xc3\xb6ng HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused_in_the_one_shape(dial: Callable[[], Wire], data: bytes) -> None:
+    wire = dial()
+    wire.send(data)
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (400, "MALFORMED_REQUEST")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+
+
+def test_a_refusal_does_not_overtake_the_answer_before_it(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json") + b"\x00\x00\r\n\r\n")
+    assert wire.answer().status == 201
+    assert wire.is_closed()
+
+
+def test_headers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(b"GET /ping HTTP/1.1\r\nHost: a\r\nX-Padding: ")
+    for _ in range(40):
+        wire.send(b"x" * 1024)
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (431, "HEADERS_TOO_LARGE")
+
+
+def test_headers_that_stall_are_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.server.HEADER_SECONDS", 1)
+    silent, stalled = dial(), dial()
+    stalled.send(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
+    answer = stalled.answer()
+    assert (answer.status, answer.code) == (408, "REQUEST_TOO_SLOW")
+    assert stalled.is_closed()
+    assert silent.is_closed()
+
+
+@pytest.mark.parametrize("query", ["a=1", "access_token=x", "%FF=1", "a=%00", "a", "a=1&a=2"])
+def test_unknown_query_parameters_are_refused(client: TestClient, query: str) -> None:
+    answer = client.get(f"/ping?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/query")
+
+
+def test_every_json_answer_says_what_it_is(client: TestClient) -> None:
+    for path in ("/ping", "/protected", "/nothing", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert "server" not in headers
+        assert "access-control-allow-origin" not in headers
+
+
+def test_a_foreign_host_is_never_echoed(client: TestClient) -> None:
+    for path in ("/ping/", "/nothing", "/docs", "/openapi.json"):
+        answer = client.get(path, headers={"Host": "evil.example", "Origin": "https://evil.example"})
+        assert "evil.example" not in answer.text + str(answer.headers)
+
+
+# Many at once
+
+
+def test_pipelined_requests_are_answered_in_order(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(
+        request("GET /ping") + request("GET /nothing") + post("Content-Type: application/json") + request("GET /ping")
+    )
+    assert [wire.answer().status for _ in range(4)] == [200, 404, 201, 200]
+
+
+def test_everybody_gets_their_own_profile(server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        people = [newcomer(client, f"user{number:02}") for number in range(12)]
+
+    def strangers_seen(person: Person) -> set[str]:
+        with httpx.Client(base_url=server) as client:
+            person.client = client
+            return {person.get("/api/v1/me").json()["username"] for _ in range(50)} - {person.username}
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        assert list(pool.map(strangers_seen, people)) == [set()] * len(people)
+
+
+def test_stalled_bodies_hold_nobody_up(server: str, dial: Callable[[], Wire]) -> None:
+    stalled = [dial() for _ in range(60)]
+    for wire in stalled:
+        wire.send(
+            request("GET /ping", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 100", body=b"a")
+        )
+    assert all(httpx.get(f"{server}/ping", timeout=5).status_code == 200 for _ in range(20))
+
+
+class TestSlowBodies:
+    """With a second to send a body in."""
+
+    @pytest.fixture
+    def config(self, config: Config) -> Config:
+        return replace(config, body_seconds=1)
+
+    def test_a_stalled_body_is_cut(self, dial: Callable[[], Wire]) -> None:
+        wire = dial()
+        wire.send(post("Content-Type: application/json", "Content-Length: 100", body=b"{"))
+        answer = wire.answer()
+        assert (answer.status, answer.code) == (408, "REQUEST_TOO_SLOW")
+        assert wire.is_closed()
