@@ -1,9 +1,6 @@
 """All settings, and the only reader of the environment."""
 
-import base64
-import binascii
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -12,16 +9,15 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from api.secret import HOW_TO, keep_secret, parse_secret
+
 _PACKAGE = Path(__file__).parent
-_NEW_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 - a command that makes one
-_WELL_KNOWN = frozenset(
-    {
-        # The example keys of FastAPI's tutorial, of jwt.io, and the alphabet in its usual order.
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-        "a-string-secret-at-least-256-bits-long",
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-    }
-)
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
 
 
 def folder(name: str) -> Path:
@@ -55,35 +51,13 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _database_url(text: str) -> URL:
     try:
         url = make_url(text)
-    except ArgumentError:
-        raise ValueError("a database URL such as postgresql://user:password@host/name") from None
-    if url.drivername in {"postgres", "postgresql"}:
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        driver = _DRIVERS[url.drivername]
+    except (ArgumentError, KeyError, ValueError):
+        # What they say may quote the password.
+        raise ValueError("a URL such as postgresql://user:password@host/name or sqlite:////folder/file") from None
+    if driver == "sqlite" and url.database in {None, "", ":memory:"}:
         raise ValueError("a database that outlives the process: SQLite needs a file")
-    return url
-
-
-def _secret(text: str) -> bytes:
-    """At least 256 bits of chance, in base64url or hexadecimal; a secret that others know is refused."""
-    wanted = f"at least 256 bits of chance; make one with: {_NEW_SECRET}"
-    if text in _WELL_KNOWN:
-        raise ValueError(f"a secret that nobody else knows: {wanted}")
-    try:
-        key = bytes.fromhex(text) if len(text) >= 64 and _is_hex(text) else _base64url(text)
-    except binascii.Error:
-        raise ValueError(wanted) from None
-    if len(key) < 32 or len(set(key)) < 16:
-        raise ValueError(wanted)
-    return key
-
-
-def _is_hex(text: str) -> bool:
-    return all(character in "0123456789abcdefABCDEF" for character in text)
-
-
-def _base64url(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    return url.set(drivername=driver)
 
 
 def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
@@ -98,8 +72,8 @@ class Config:
     port: int = _setting("CHARTER_PORT", _whole(0, 65535), default=8000)
     data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
     database_url: URL = _setting("DATABASE_URL", _database_url)
-    secret: bytes = _setting("CHARTER_SECRET", _secret, repr=False)
-    pepper: bytes = _setting("CHARTER_PEPPER", _secret, repr=False)
+    secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
+    pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
     issuer: str = _setting("CHARTER_ISSUER", str, default="http://127.0.0.1:8000")
     audience: str = _setting("CHARTER_AUDIENCE", str, default="charter")
     access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", _whole(60, 86_400), default=900)
@@ -107,11 +81,6 @@ class Config:
     body_bytes: int = _setting("CHARTER_BODY_BYTES", _whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", _whole(1, 60), default=10)
     log_format: str = _setting("CHARTER_LOG_FORMAT", _one_of("auto", "text", "json"), default="auto")
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the database is a file of this host."""
-        return self.database_url.get_backend_name() == "sqlite"
 
 
 def variable(setting: "Field[Any]") -> str:
@@ -124,59 +93,50 @@ def load(environ: Mapping[str, str] = os.environ) -> Config:
 
     Raises ConfigError that lists every wrong setting at once.
     """
+    given = {setting.name: environ.get(variable(setting), "").strip() for setting in fields(Config)}
+    values, wrong = _parse(given)
+    missing = [name for name in ("secret", "pepper") if not given[name]]
+    if missing and "database_url" in values and values["database_url"].get_backend_name() != "sqlite":
+        names = " and ".join(f"CHARTER_{name.upper()}" for name in missing)
+        wrong.append(f"{names} must be set with a database that several hosts share; {HOW_TO}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return Config(**_fill_in(values, missing))
+
+
+def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The values of what was given, and what is wrong with them."""
     values: dict[str, Any] = {}
     wrong = []
     for setting in fields(Config):
-        text = environ.get(variable(setting), "").strip()
-        if text:
-            try:
-                values[setting.name] = setting.metadata["parse"](text)
-            except ValueError as error:
-                wrong.append(f"{variable(setting)} must be {error}")
-    if wrong:
-        raise ConfigError("\n".join(wrong))
-    _fill_in(values)
-    return Config(**values)
+        text = given[setting.name]
+        try:
+            values |= {setting.name: setting.metadata["parse"](text)} if text else {}
+        except ValueError as error:
+            wrong.append(f"{variable(setting)} must be {error}")
+    return values, wrong
 
 
-def _fill_in(values: dict[str, Any]) -> None:
-    data_dir = values.setdefault("data_dir", Path("data")).absolute()
-    values["data_dir"] = data_dir
-    values.setdefault("database_url", URL.create("sqlite", database=str(data_dir / "charter.db")))
-    missing = [name for name in ("secret", "pepper") if name not in values]
-    if missing and values["database_url"].get_backend_name() != "sqlite":
-        names = " and ".join(f"CHARTER_{name.upper()}" for name in missing)
-        raise ConfigError(
-            f"{names} must be set with a database that several hosts can share; make each with: {_NEW_SECRET}"
-        )
-    for name in missing:
-        values[name] = _secret_file(data_dir / name)
-
-
-def _secret_file(file: Path) -> bytes:
-    """The secret in `file`, made at the first start; only the owner can read it."""
+def _fill_in(values: dict[str, Any], missing: list[str]) -> dict[str, Any]:
+    """The values, and what is made in the data folder for want of a setting."""
+    data_dir = values.get("data_dir", Path("data")).absolute()
+    made: dict[str, Any] = {"data_dir": data_dir}
+    if "database_url" not in values:
+        made["database_url"] = URL.create("sqlite", database=str(data_dir / "charter.db"))
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.exists():
-            _create(file, secrets.token_urlsafe(32))
-        return _secret(file.read_text().strip())
+        if missing or "database_url" in made:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made |= {name: _kept(data_dir / name, (values | made)["database_url"]) for name in missing}
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read or made: {error.strerror}") from None
+        raise ConfigError(f"CHARTER_DATA_DIR must be a folder to write in: {data_dir}: {error.strerror}") from None
+    return values | made
+
+
+def _kept(file: Path, database_url: URL) -> bytes:
+    """The secret in a file of the data folder; a pepper is not made anew for passwords that have one."""
+    if file.name == "pepper" and not file.exists() and Path(str(database_url.database)).exists():
+        raise ConfigError(f"{file} is gone, and no password is right without it: restore it, or set CHARTER_PEPPER")
+    try:
+        return keep_secret(file)
     except ValueError as error:
         raise ConfigError(f"{file} must hold {error}") from None
-
-
-def _create(file: Path, text: str) -> None:
-    """Write a new file whole or not at all; of two processes that do it at once, the first wins."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
