@@ -1,11 +1,27 @@
 """The database's schema: which revision this release needs, and the way there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from api.config import folder
+from api.database import reaching
+
+_ALONE = {
+    # Left to itself, sqlite3 begins at INSERT, UPDATE and DELETE: tables would stay when their migration fails.
+    "sqlite": "BEGIN IMMEDIATE",
+    # The number means this lock and no other.
+    "postgresql": "SELECT pg_advisory_xact_lock(7310579641)",
+}
+
+
+class SchemaUnknown(Exception):
+    """The database is at a revision that this release does not know."""
 
 
 def head() -> str:
@@ -14,11 +30,28 @@ def head() -> str:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to `head`; one that is there already is left alone."""
-    with engine.begin() as connection:
+    """Bring the database to `head`; one that is there already is left alone.
+
+    Raises SchemaUnknown for one that another release has brought further, and DatabaseUnavailable.
+    """
+    try:
+        with migrating(engine) as alembic:
+            command.upgrade(alembic, "head")
+    except CommandError as error:
+        raise SchemaUnknown(str(error)) from None
+
+
+@contextmanager
+def migrating(engine: Engine) -> Iterator[AlembicConfig]:
+    """What Alembic's commands take: a transaction that happens whole or not at all, one at a time.
+
+    Raises DatabaseUnavailable.
+    """
+    with reaching(), engine.begin() as connection:
+        connection.exec_driver_sql(_ALONE[engine.dialect.name])
         alembic = _alembic()
         alembic.attributes["connection"] = connection
-        command.upgrade(alembic, "head")
+        yield alembic
 
 
 def _alembic() -> AlembicConfig:

@@ -1,0 +1,367 @@
+"""The `charter` command, run as people run it: a process of its own, with an environment of its own."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import click
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api import cli, schema
+from api.tokens import Tokens
+from tests.conftest import Person, newcomer
+
+COMMAND = Path(sys.executable).parent / "charter"
+CHECKOUT = Path(__file__).parent.parent
+SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
+MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+GREETING = """\
+API            {0}/api/v1
+Documentation  {0}/docs
+Contract       {0}/openapi.json
+"""
+
+
+@dataclass
+class Server:
+    """A running `charter serve`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Tell it to stop; the exit code, after at most 30 seconds."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+@dataclass
+class Charter:
+    """An installation: the command, started in `folder`, with these settings beside a free port and cheap hashes."""
+
+    folder: Path
+    settings: dict[str, str]
+    command: Path = COMMAND
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"} | self.settings
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.command, *arguments],
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @contextmanager
+    def serving(self, terminal: int | None = None) -> Iterator[Server]:
+        """A server, stopped at the end; its log goes into a file, or to a terminal."""
+        log = self.folder / "log"
+        with log.open("a") as file:
+            process = subprocess.Popen(
+                [self.command, "serve"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=terminal or file,
+                text=True,
+            )
+        with process:
+            assert process.stdout is not None
+            greeting = "".join(process.stdout.readline() for _ in range(3))
+            url = greeting.partition("API            ")[2].partition("/api/v1")[0]
+            assert greeting == GREETING.format(url), log.read_text()
+            try:
+                yield Server(process, url, log)
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def charter(tmp_path: Path) -> Charter:
+    """Nothing is set, and nothing is there."""
+    return Charter(tmp_path, {})
+
+
+@pytest.fixture
+def migrated(charter: Charter, migrated_file: Path) -> Charter:
+    """An installation with secrets and a migrated database."""
+    charter.run("check-config")
+    shutil.copy(migrated_file, charter.data / "charter.db")
+    return charter
+
+
+def modes(folder: Path) -> dict[str, str]:
+    """Who may do what with the folder and each file in it."""
+    return {path.name: oct(path.stat().st_mode)[-3:] for path in (folder, *folder.iterdir())}
+
+
+def test_help_names_every_command(charter: Charter) -> None:
+    result = charter.run("--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "Usage: charter [OPTIONS] COMMAND [ARGS]...\n"
+        "\n"
+        "  Accounts and tokens, spec-first.\n"
+        "\n"
+        "  All settings come from the environment; check-config shows them. Without\n"
+        "  any, Charter listens on 127.0.0.1:8000 and keeps everything in the folder\n"
+        "  data.\n"
+        "\n"
+        "Options:\n"
+        "  --version   Show the version and exit.\n"
+        "  -h, --help  Show this message and exit.\n"
+        "\n"
+        "Commands:\n"
+        "  check-config  Show the settings, without the secrets.\n"
+        "  migrate       Bring the database to the schema this release needs.\n"
+        "  openapi       Print the whole contract as JSON.\n"
+        "  serve         Serve the API until it is told to stop.\n"
+    )
+
+
+@pytest.mark.parametrize("name", cli.main.commands)
+def test_each_command_has_help_that_begins_with_its_line_in_the_list(name: str) -> None:
+    command = cli.main.commands[name]
+    listed = command.get_short_help_str(limit=80)
+    usage = command.get_help(click.Context(command, info_name=f"charter {name}"))
+    assert usage.startswith(f"Usage: charter {name} [OPTIONS]\n\n  {listed}\n")
+    assert not listed.endswith("...")
+
+
+def test_openapi_prints_what_the_server_publishes(charter: Charter, client: TestClient) -> None:
+    result = charter.run("openapi")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == client.get("/openapi.json").json()
+    assert not charter.data.exists()
+
+
+def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> None:
+    charter.settings = {
+        "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": SECRET,
+        "CHARTER_PEPPER": PEPPER,
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "CHARTER_HOST=127.0.0.1\n"
+        "CHARTER_PORT=0\n"
+        f"CHARTER_DATA_DIR={charter.data}\n"
+        "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
+        "CHARTER_SECRET=(set)\n"
+        "CHARTER_PEPPER=(set)\n"
+        "CHARTER_ISSUER=http://127.0.0.1:8000\n"
+        "CHARTER_AUDIENCE=charter\n"
+        "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
+        "CHARTER_BCRYPT_COST=10\n"
+        "CHARTER_BODY_BYTES=65536\n"
+        "CHARTER_BODY_SECONDS=10\n"
+        "CHARTER_LOG_FORMAT=auto\n"
+    )
+    assert not charter.data.exists()
+
+
+def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
+    charter.settings = {
+        "CHARTER_PORT": "http",
+        "DATABASE_URL": "postgresql://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": "hunter2",
+        "CHARTER_LOG_FORMAT": "xml",
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
+        f"       CHARTER_SECRET must be at least 256 bits of chance; {MAKE_ONE}\n"
+        "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
+        f"       CHARTER_PEPPER must be set with a database that several hosts share; {MAKE_ONE}\n"
+    )
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(charter: Charter) -> None:
+    charter.data.write_text("a file")
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a folder to write in: {charter.data}: File exists\n"
+
+
+def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) -> None:
+    for name in ("api", "migrations", "openapi"):
+        shutil.copytree(CHECKOUT / name, charter.folder / name)
+    with (charter.folder / "openapi" / "system.yaml").open("a") as file:
+        file.write("    User:\n      type: object\n")
+    charter.settings = {"PYTHONPATH": str(charter.folder)}
+    expected = (1, "", "Error: components.schemas.User is defined twice\n")
+    for command in ("openapi", "serve"):
+        result = charter.run(command)
+        assert (result.returncode, result.stdout, result.stderr) == expected
+
+
+def test_migrating_twice_is_migrating_once(charter: Charter) -> None:
+    first = charter.run("migrate")
+    assert (first.returncode, first.stdout, first.stderr) == (0, f"The database is at revision {schema.head()}.\n", "")
+    kept = {file: file.read_bytes() for file in charter.data.iterdir()}
+    assert {file.name for file in kept} == {"charter.db", "pepper", "secret"}
+    again = charter.run("migrate")
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
+    assert {file: file.read_bytes() for file in charter.data.iterdir()} == kept
+
+
+def test_serve_is_ready_once_migrated_and_writes_for_its_owner_alone(charter: Charter) -> None:
+    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/ping").json() == {"status": "running"}
+        behind = client.get("/ready")
+        assert (behind.status_code, behind.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+        assert charter.run("migrate").returncode == 0
+        assert client.get("/ready").json() == {"status": "ready"}
+        assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]
+        assert newcomer(client, "alice").get("/api/v1/me").status_code == 200
+        assert modes(charter.data) == {
+            "data": "700",
+            "charter.db": "600",
+            "charter.db-shm": "600",
+            "charter.db-wal": "600",
+            "pepper": "600",
+            "secret": "600",
+        }
+
+
+def test_a_restart_keeps_users_and_live_tokens_and_a_revoked_token_stays_revoked(migrated: Charter) -> None:
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        assert bobby.log_out().status_code == 204
+        assert server.stop(signal.SIGTERM) == 0
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        assert Person(client, "alice", token=alice.token).get("/api/v1/me").json()["id"] == alice.id
+        refused = Person(client, "bobby", token=bobby.token).get("/api/v1/me")
+        assert (refused.status_code, refused.json()["code"]) == (401, "INVALID_TOKEN")
+        assert Person(client, "bobby").log_in().status_code == 200
+        assert server.stop(signal.SIGINT) == 0
+
+
+def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Charter) -> None:
+    migrated.settings = {"CHARTER_BODY_SECONDS": "60"}
+    with migrated.serving() as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port)) as stalled:
+            stalled.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            assert httpx.get(f"{server.url}/ping").status_code == 200
+            assert server.stop() == 0
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        migrated.settings = {"CHARTER_PORT": str(port)}
+        result = migrated.run("serve")
+    advice = "set CHARTER_HOST or CHARTER_PORT to another"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
+
+
+def test_logs_are_json_lines_where_nobody_reads_along(migrated: Charter) -> None:
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice = newcomer(client, "alice")
+        answer = alice.get("/protected")
+        assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["user_created", "request", "session_issued", "request", "request"]
+    last = lines[-1]
+    assert last == {
+        "time": last["time"],
+        "level": "info",
+        "logger": "charter.requests",
+        "event": "request",
+        "request_id": answer.headers["x-request-id"],
+        "address": "127.0.0.1",
+        "user_id": alice.id,
+        "method": "GET",
+        "path": "/protected",
+        "status": 200,
+        "ms": last["ms"],
+    }
+
+
+def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
+    ours, theirs = pty.openpty()
+    with migrated.serving(terminal=theirs) as server:
+        request_id = httpx.get(f"{server.url}/ping").headers["x-request-id"]
+        assert server.stop() == 0
+    os.close(theirs)
+    line = os.read(ours, 4096).decode()
+    os.close(ours)
+    facts = rf'request_id="{request_id}" address="127.0.0.1" method="GET" path="/ping" status=200 ms=[0-9.]+'
+    assert re.fullmatch(rf"[0-9:]{{8}} info    request {facts}\r\n", line)
+
+
+def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charter: Charter) -> None:
+    charter.settings = {
+        "DATABASE_URL": "postgresql://charter:hunter2@127.0.0.1:1/charter",
+        "CHARTER_SECRET": SECRET,
+        "CHARTER_PEPPER": PEPPER,
+    }
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(
+        r"Error: postgresql\+psycopg://charter:\*\*\*@127\.0\.0\.1:1/charter cannot be migrated: "
+        r"connection failed: .*Connection refused\n",
+        result.stderr,
+    )
+    token = Tokens(bytes.fromhex(SECRET), "http://127.0.0.1:8000", "charter", 900).encode(uuid4(), uuid4())
+    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice = Person(client, "alice", token=token)
+        assert client.get("/ping").status_code == 200
+        for answer in (
+            alice.get("/ready"),
+            alice.sign_up(),
+            Person(client, "alice").log_in(),
+            alice.get("/protected"),
+            alice.get("/api/v1/me"),
+            alice.log_out(),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json() == {
+                "type": "about:blank",
+                "title": "Service Unavailable",
+                "status": 503,
+                "detail": "The database cannot be reached.",
+                "code": "DATABASE_UNAVAILABLE",
+            }
+        assert server.stop() == 0
+    assert "hunter2" not in server.log.read_text()
+
+
+def test_a_database_of_a_later_release_is_not_touched(migrated: Charter) -> None:
+    file = migrated.data / "charter.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    result = migrated.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    reason = "Can't locate revision identified by '9999'"
+    assert result.stderr == f"Error: sqlite:///{file} cannot be migrated: {reason}\n"
