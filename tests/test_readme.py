@@ -1,0 +1,134 @@
+"""What the README says is so: its tour, its settings, its targets, its example of an operation."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from api import cli, schema
+from api.config import Config, variable
+from tests.test_cli import GREETING
+
+CHECKOUT = Path(__file__).parent.parent
+README = (CHECKOUT / "README.md").read_text()
+# Does what the README asks of curl, and refuses all else.
+CURL = """#!{python}
+import argparse, httpx
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("url")
+parser.add_argument("-s", action="store_true", required=True)
+parser.add_argument("-w", default="")
+parser.add_argument("-X")
+parser.add_argument("-d")
+parser.add_argument("-H", action="append", default=[])
+given = parser.parse_args()
+headers = dict(header.split(": ", 1) for header in given.H)
+if given.d is not None:
+    headers = {{"Content-Type": "application/x-www-form-urlencoded"}} | headers
+method = given.X or ("GET" if given.d is None else "POST")
+answer = httpx.request(method, given.url, headers=headers, content=given.d)
+trailer = given.w.replace("%{{http_code}}", str(answer.status_code)).replace("\\\\n", "\\n")
+print(answer.text + trailer, end="")
+"""
+SAME = (
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
+    (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "TIME"),
+    (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
+)
+
+
+class Block(NamedTuple):
+    """A fenced block, and the line before it."""
+
+    before: str
+    language: str
+    text: str
+
+
+def blocks(section: str) -> list[Block]:
+    """The fenced blocks of a section."""
+    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [Block(text[: block.start()].rstrip().rpartition("\n")[2], *block.groups()) for block in found]
+
+
+def normal(answer: str) -> str:
+    """An answer without what differs each time."""
+    for pattern, word in SAME:
+        answer = re.sub(pattern, word, answer)
+    return answer
+
+
+@pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
+def test_the_tour_is_what_happens(server: str, tmp_path: Path, curl: str) -> None:
+    path = os.environ["PATH"]
+    if curl == "stand-in":
+        (tmp_path / "curl").write_text(CURL.format(python=sys.executable))
+        (tmp_path / "curl").chmod(0o700)
+        path = f"{tmp_path}{os.pathsep}{path}"
+    tour = blocks("A tour")
+    assert [block.language for block in tour] == ["sh", ""] * (len(tour) // 2)
+    commands, answers = tour[::2], tour[1::2]
+    script = "echo ----\n".join(block.text for block in commands).replace("http://127.0.0.1:8000", server)
+    result = subprocess.run(
+        ["/bin/sh"], input=script, check=True, env={"PATH": path}, capture_output=True, text=True, timeout=60
+    )
+    assert result.stderr == ""
+    assert normal(result.stdout).split("----\n") == [normal(block.text) for block in answers]
+
+
+def test_the_table_of_settings_is_complete_and_true() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", README, re.MULTILINE))
+    made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
+    made["database_url"] = "`charter.db` in the data folder"
+    assert rows == {
+        variable(setting): made[setting.name] if setting.default is MISSING else f"`{setting.default}`"
+        for setting in fields(Config)
+    }
+
+
+def test_every_make_target_it_names_exists() -> None:
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test", "help"} <= named <= targets
+
+
+def test_every_command_it_names_exists_and_what_a_start_prints_is_so() -> None:
+    named = re.findall(r"^charter ([a-z-]+) {2,}", README, re.MULTILINE)
+    assert sorted(named) == sorted(cli.main.commands)
+    greeting = GREETING.format("http://127.0.0.1:8000")
+    assert f"\n```\nThe database is at revision {schema.head()}.\n{greeting}```\n" in README
+
+
+def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) -> None:
+    left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
+    copy = shutil.copytree(CHECKOUT, tmp_path / "charter", ignore=shutil.ignore_patterns(*left))
+    (copy / ".venv").symlink_to(sys.prefix)
+    *example, last = blocks("Add an operation")
+    written = [str(write(copy, block)) for block in example]
+    code = " ".join(file for file in written if file.endswith(".py"))
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(copy)}
+    agreement = "tests/test_migrations.py::test_the_migrations_make_what_the_models_say"
+    rules = (f"ruff check {code}", f"ruff format --check {code}", f"pytest tests/test_laws.py {agreement}")
+    for command in (*(f".venv/bin/{rule}" for rule in rules), *last.text.splitlines()):
+        result = subprocess.run(
+            command.split(), check=False, cwd=copy, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    assert "2 passed" in result.stdout
+
+
+def write(copy: Path, block: Block) -> Path:
+    """Do as the line before a block says: write it to the file named there, with all that the file imports now."""
+    (name,) = re.findall(r"`([^`]+)`", block.before)
+    file: Path = copy / name
+    there = file.read_text() if file.exists() else ""
+    assert set(re.findall(r"^from .*", there, re.MULTILINE)) <= set(block.text.splitlines())
+    file.write_text(block.text)
+    return file
