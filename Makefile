@@ -55,5 +55,5 @@ $(NEW):
 	@touch $@
 
 .venv/.node: tests/browser/package-lock.json .venv/.test
-	cd tests/browser && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
+	cd tests/browser && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
 	@touch $@

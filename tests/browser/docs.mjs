@@ -1,0 +1,105 @@
+// Use the documentation page as a newcomer would, and print what was seen as one line of JSON.
+//
+//     node docs.mjs BASE_URL USERNAME [SCREENSHOT]
+//
+// The browser that npm installs is for Linux on x86-64; elsewhere CHROMIUM names another one.
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { inflate } from "@sparticuz/chromium";
+import { chromium } from "playwright-core";
+
+const [baseUrl, username, screenshot] = process.argv.slice(2);
+const seen = { consoleErrors: [], pageErrors: [], failedRequests: [], strayRequests: [], violations: [] };
+
+// Two runs at once must not find each other's half-unpacked browser.
+const folder = await mkdtemp(join(tmpdir(), "charter-browser-"));
+try {
+  const browser = await launch();
+  await visit(await browser.newPage());
+  await browser.close();
+} finally {
+  await rm(folder, { recursive: true });
+  console.log(JSON.stringify(seen));
+}
+
+async function launch() {
+  const installed = process.env.CHROMIUM ? { executablePath: process.env.CHROMIUM } : await unpack();
+  return chromium.launch({
+    ...installed,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ],
+  });
+}
+
+async function unpack() {
+  process.env.TMPDIR = folder;
+  const packed = new URL("../bin/", import.meta.resolve("@sparticuz/chromium"));
+  const [executablePath, fonts, libraries] = await Promise.all(
+    ["chromium.br", "fonts.tar.br", "al2023.tar.br"].map((name) => inflate(fileURLToPath(new URL(name, packed)))),
+  );
+  // Chromium dies without a font, and the package's own configuration expects them in /tmp.
+  const fontConfig = join(folder, "fonts.conf");
+  await writeFile(fontConfig, `<fontconfig><dir>${fonts}</dir><cachedir>${folder}/cache</cachedir></fontconfig>`);
+  const env = { ...process.env, FONTCONFIG_FILE: fontConfig, LD_LIBRARY_PATH: join(libraries, "lib") };
+  return { executablePath, env };
+}
+
+async function visit(page) {
+  await watch(page);
+  await page.goto(`${baseUrl}/docs`);
+  seen.title = await page.title();
+  seen.signUp = await call(page, "auth-signUp", { username, email: `${username}@example.com` });
+  seen.logIn = await call(page, "auth-logIn", { username });
+  await authorize(page, seen.logIn.body.access_token);
+  seen.protected = await call(page, "system-protected");
+  seen.banners = await page.locator(".errors-wrapper").allInnerTexts();
+  if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
+}
+
+async function watch(page) {
+  page.on("console", (message) => message.type() === "error" && seen.consoleErrors.push(message.text()));
+  page.on("pageerror", (error) => seen.pageErrors.push(String(error)));
+  page.on("requestfailed", (request) => seen.failedRequests.push(request.url()));
+  page.on("request", (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== baseUrl && protocol !== "data:") seen.strayRequests.push(request.url());
+  });
+  await page.exposeFunction("report", (violation) => seen.violations.push(violation));
+  await page.addInitScript(() =>
+    document.addEventListener("securitypolicyviolation", (event) =>
+      window.report(`${event.violatedDirective} ${event.blockedURI}`),
+    ),
+  );
+}
+
+// Open an operation, send its example with some members changed, and read the answer off the page.
+async function call(page, operation, changes) {
+  const block = page.locator(`#operations-${operation}`);
+  await block.getByRole("button").first().click();
+  if (changes) {
+    const body = block.getByRole("textbox");
+    const example = JSON.parse(await body.inputValue());
+    await body.fill(JSON.stringify({ ...example, ...changes }, null, 2));
+  }
+  await block.getByRole("button", { name: "Execute" }).click();
+  const answer = block.locator(".live-responses-table .response");
+  const status = await answer.locator(".response-col_status").innerText();
+  const body = await answer.locator(".highlight-code code").first().innerText();
+  return { status: Number(status), body: JSON.parse(body) };
+}
+
+async function authorize(page, token) {
+  await page.locator(".auth-wrapper").getByRole("button", { name: "Authorize" }).click();
+  const dialog = page.locator(".modal-ux");
+  await dialog.getByRole("textbox").fill(token);
+  await dialog.getByRole("button", { name: "Apply credentials" }).click();
+  await dialog.getByRole("button", { name: "Close" }).click();
+}
