@@ -1,20 +1,23 @@
 """The database: Base, engine, one transaction per request."""
 
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
 from api.errors import DatabaseUnavailable
+
+_log = logging.getLogger("charter.database")
 
 Db = Session
 """What handlers and services call `db`."""
@@ -72,24 +75,42 @@ class Database:
 
         Raises DatabaseUnavailable when the database cannot be reached or is locked.
         """
-        try:
-            with self._session.begin() as db:
-                yield db
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnavailable() from error
+        with reaching(), self._session.begin() as db:
+            yield db
 
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
 
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Raises DatabaseUnavailable when a driver says it cannot reach or read the database; the log has its words."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        # Its other subclasses tell of one statement; DatabaseError itself, of a file that is no database.
+        if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout}:
+            raise
+        _log.error("database_unavailable", extra={"facts": {"cause": str(getattr(error, "orig", error))}})
+        raise DatabaseUnavailable() from error
+
+
+def after_commit(db: Db, call: Callable[[], None]) -> None:
+    """Do something once the transaction is kept; not at all when it is rolled back."""
+    event.listen(db, "after_commit", lambda _: call(), once=True)
+
+
 def _options(url: URL) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "pool_timeout": 5}
+    # An error quotes its statement in the log, but not what the statement was about: names, hashes.
+    options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 5}
     if url.get_backend_name() != "sqlite":
-        return options | {"pool_pre_ping": True}
+        patience = {} if "connect_timeout" in url.query else {"connect_timeout": 5}
+        return options | {"pool_pre_ping": True, "connect_args": patience}
     # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
     # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
-    return options | {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}}
+    # It waits 5 seconds for the lock, unless the URL says otherwise: `?timeout=1`.
+    return options | {"connect_args": {"isolation_level": "IMMEDIATE"}}
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import textwrap
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -11,6 +12,7 @@ request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", d
 """What is known of the request being served: request_id and address at first, then what its handling adds."""
 
 _events = logging.getLogger("charter.events")
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
 
 
 def event(name: str, **facts: Any) -> None:
@@ -38,7 +40,7 @@ def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str,
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -55,4 +57,5 @@ class _TextFormatter(logging.Formatter):
         # json.dumps keeps CR, LF and ESC, which a stranger may have sent, inside the line.
         pairs = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in facts.items())
         line = f"{time} {record.levelname.lower():7} {json.dumps(record.getMessage())[1:-1]} {pairs}".rstrip()
-        return line if trace is None else f"{line}\n{trace}"
+        # Indented, no line of an exception's text, which may quote a stranger, passes for a line of this log.
+        return line if trace is None else f"{line}\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}"

@@ -28,4 +28,14 @@ def is_email(address: str) -> bool:
 
 def tidy_email(address: str) -> str:
     """The address as it is kept and shown: NFC, its domain in lower case."""
-    return validate_email(address, check_deliverability=False).normalized
+    # The domain .test is for tests (RFC 2606, section 2): people and fuzzers who try an API use it.
+    return validate_email(address, check_deliverability=False, test_environment=True).normalized
+
+
+def sought(name: str) -> str:
+    """The canonical form of what somebody logs in with: a username, or an email however its domain is written."""
+    form = canonical(name)
+    try:
+        return canonical(tidy_email(form))
+    except EmailNotValidError:
+        return form

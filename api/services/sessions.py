@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
-from api.database import Db, new_id
+from api.database import Db, after_commit, new_id
 from api.errors import InvalidCredentials, InvalidToken
 from api.hashing import Hasher
 from api.models import Revocation, User
@@ -35,7 +36,7 @@ def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str) -> A
     if hasher.is_stale(user.password_hash):
         user.password_hash = hasher.hash(password)
     session_id = new_id()
-    logs.event("session_issued", user_id=user.id, session_id=session_id)
+    after_commit(db, partial(logs.event, "session_issued", user_id=user.id, session_id=session_id))
     return AccessToken(tokens.encode(user.id, session_id), tokens.lifetime)
 
 
@@ -49,7 +50,7 @@ def revoke(db: Db, user_id: UUID, session_id: UUID, expires_at: int) -> None:
         db.flush()
     except IntegrityError:
         raise InvalidToken() from None
-    logs.event("session_revoked", user_id=user_id, session_id=session_id)
+    after_commit(db, partial(logs.event, "session_revoked", user_id=user_id, session_id=session_id))
 
 
 def is_live(db: Db, user_id: UUID, session_id: UUID) -> bool:

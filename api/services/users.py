@@ -1,12 +1,13 @@
 """Users: create, find."""
 
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import logs
-from api.database import Db
+from api.database import Db, after_commit
 from api.errors import EmailTaken, InvalidToken, PasswordTooGuessable, UsernameTaken
 from api.hashing import Hasher
 from api.models import User
@@ -29,9 +30,10 @@ def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> 
     try:
         db.flush()
     except IntegrityError as error:
-        # Both databases name the constraint or the column that stood in the way.
-        raise (EmailTaken if "email_key" in str(error.orig) else UsernameTaken)() from None
-    logs.event("user_created", user_id=user.id)
+        # Both databases name what stood in the way; PostgreSQL quotes the value below, which may be such a name too.
+        reason = str(error.orig).partition("\n")[0]
+        raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
+    after_commit(db, partial(logs.event, "user_created", user_id=user.id))
     return user
 
 
@@ -45,5 +47,5 @@ def find(db: Db, user_id: UUID) -> User:
 
 def find_by_name(db: Db, name: str) -> User | None:
     """The user with this username or email, or nobody."""
-    key = names.canonical(name)
+    key = names.sought(name)
     return db.scalar(select(User).where(or_(User.username_key == key, User.email_key == key)))

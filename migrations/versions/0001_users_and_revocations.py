@@ -20,8 +20,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("username_key", name="uq_users_username_key"),
         sa.UniqueConstraint("email_key", name="uq_users_email_key"),
-        sa.CheckConstraint("length(username) BETWEEN 5 AND 80", name="ck_users_username_length"),
-        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name="ck_users_email_length"),
+        sa.CheckConstraint("length(username) BETWEEN 5 AND 80", name=op.f("ck_users_username_length")),
+        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name=op.f("ck_users_email_length")),
     )
     op.create_table(
         "revocations",

@@ -1,0 +1,280 @@
+"""The database: times, transactions, SQLite under many writers, and what happens when it is gone."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError, StatementError
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.database import Database, new_id
+from api.errors import DatabaseUnavailable, UsernameTaken
+from api.models import Revocation, User
+from tests.conftest import PASSWORD, Person, newcomer
+
+Travel = Callable[[timedelta], None]
+
+UNAVAILABLE = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "The database cannot be reached.",
+    "code": "DATABASE_UNAVAILABLE",
+}
+
+
+def revocation(ends: datetime) -> Revocation:
+    return Revocation(session_id=uuid4(), expires_at=ends)
+
+
+def count(database: Database, model: type[User | Revocation] = Revocation) -> int:
+    with database.transaction() as db:
+        return db.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 2, 5.5])
+def test_a_time_comes_back_in_utc_whatever_zone_it_went_in_with(database: Database, hours: float) -> None:
+    noon = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
+    with database.transaction() as db:
+        db.add(revocation(noon.astimezone(timezone(timedelta(hours=hours)))))
+    with database.transaction() as db:
+        found = db.scalars(select(Revocation.expires_at)).one()
+        assert (found, found.tzinfo) == (noon, UTC)
+        assert db.scalars(text("SELECT expires_at FROM revocations")).one() == "2026-07-01 12:00:00.123456"
+        earlier, later = (datetime(2026, 7, 1, hour, tzinfo=timezone(timedelta(hours=2))) for hour in (13, 15))
+        assert db.scalar(select(Revocation.expires_at < earlier)) is False
+        assert db.scalar(select(Revocation.expires_at < later)) is True
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    naive = datetime(2026, 7, 1)
+    with database.transaction() as db:
+        for statement in (
+            insert(Revocation).values(session_id=uuid4(), expires_at=naive),
+            select(Revocation).where(Revocation.expires_at < naive),
+        ):
+            with pytest.raises(StatementError, match="a time needs its zone"):
+                db.execute(statement)
+    assert count(database) == 0
+
+
+def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database) -> None:
+    def write(error: Exception | None = None) -> None:
+        with database.transaction() as db:
+            db.add(revocation(datetime.now(UTC)))
+            db.flush()
+            if error:
+                raise error
+
+    write()
+    for error in (LookupError(), UsernameTaken()):
+        with pytest.raises(type(error)):
+            write(error)
+    assert count(database) == 1
+
+
+def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
+    with database.engine.connect() as one, database.engine.connect() as two:
+        for connection in (one, two):
+            pragmas = ("journal_mode", "foreign_keys", "busy_timeout")
+            values = [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
+            assert values == ["wal", 1, 5000]
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ({"username": "abcd"}, "ck_users_username_length"),
+        ({"username": "a" * 81}, "ck_users_username_length"),
+        ({"email": "ab"}, "ck_users_email_length"),
+        ({"email": "a" * 255}, "ck_users_email_length"),
+        ({"username_key": "alice"}, "users.username_key"),
+        ({"email_key": "alice@example.com"}, "users.email_key"),
+        ({"username": None}, "users.username"),
+        ({"password_hash": None}, "users.password_hash"),
+    ],
+)
+def test_the_database_itself_refuses_what_breaks_its_rules(
+    alice: Person, database: Database, change: dict[str, Any], constraint: str
+) -> None:
+    bobby = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
+    with database.transaction() as db:
+        db.add(User(**bobby | {"password_hash": "x"} | change))
+        with pytest.raises(IntegrityError, match=rf"constraint failed: {constraint}\b"):
+            db.flush()
+    assert count(database, User) == 1
+
+
+def test_reading_first_and_writing_then_never_meets_a_locked_database(database: Database) -> None:
+    writers, rounds = 8, 50
+
+    def work(_: int) -> None:
+        for _ in range(rounds):
+            with database.transaction() as db:
+                db.execute(select(func.count()).select_from(Revocation)).one()
+                db.add(revocation(datetime.now(UTC)))
+                db.flush()
+                db.execute(select(func.count()).select_from(Revocation)).one()
+                db.add(revocation(datetime.now(UTC)))
+
+    began = perf_counter()
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(work, range(writers)))
+    assert count(database) == 2 * writers * rounds
+    assert perf_counter() - began < 30
+
+
+def test_readers_do_not_wait_for_a_writer(client: TestClient, alice: Person, config: Config) -> None:
+    with locked(config):
+        began = perf_counter()
+        assert [alice.get(path).status_code for path in ("/protected", "/api/v1/me", "/ready")] == [200] * 3
+        assert alice.log_in().status_code == 200
+        assert perf_counter() - began < 2
+
+
+def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, database: Database) -> None:
+    impatient = config.database_url.update_query_dict({"timeout": "0.1"})
+    with TestClient(create_app(replace(config, database_url=impatient))) as client:
+        alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
+        with locked(config):
+            began = perf_counter()
+            answers = [bobby.sign_up(), alice.log_out()]
+            assert perf_counter() - began < 4
+            assert alice.get("/protected").status_code == 200
+        assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "5")] * 2
+        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 2
+        assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Somebody else writes, and does not come to an end."""
+    with closing(sqlite3.connect(file(config), isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def file(config: Config) -> Path:
+    return Path(str(config.database_url.database))
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _remove_folder(path: Path) -> None:
+    path.unlink()
+    path.parent.rename(path.parent.with_suffix(".gone"))
+
+
+def _make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"This is no database. " * 1000)
+
+
+def _damage(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(100)
+        stream.write(b"\xff" * 20_000)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_remove, _remove_folder, _make_folder, _overwrite, _damage, _empty])
+def test_without_its_database_nothing_is_protected_by_chance(config: Config, damage: Callable[[Path], None]) -> None:
+    with TestClient(create_app(config)) as client:
+        alice = newcomer(client, "alice")
+    damage(file(config))
+    with TestClient(create_app(config)) as client:
+        alice.client = client
+        answers = [alice.get("/protected"), alice.get("/api/v1/me"), alice.log_out(), alice.sign_up()]
+        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "5")] * 4
+        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 4
+        assert client.get("/ready").status_code == 503
+        assert client.get("/protected").status_code == 401
+        assert client.get("/protected", headers={"Authorization": "Bearer x.y.z"}).status_code == 401
+        assert client.get("/ping").json() == {"status": "running"}
+
+
+def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
+    database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
+    taken = [database.engine.connect() for _ in range(40)]
+    with pytest.raises(DatabaseUnavailable), database.transaction() as db:
+        db.execute(select(1))
+    for connection in taken:
+        connection.close()
+    assert count(database) == 0
+
+
+def test_a_migration_that_is_missing_is_told(client: TestClient, database: Database) -> None:
+    with database.transaction() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+
+
+def test_a_revocation_is_kept_until_its_tokens_have_expired_and_not_longer(
+    client: TestClient, database: Database, travel: Travel
+) -> None:
+    def log_in_and_out(username: str) -> Person:
+        person = Person(client, username, PASSWORD)
+        assert [person.log_in().status_code, person.log_out().status_code] == [200, 204]
+        return person
+
+    for username in ("alice", "bobby"):
+        Person(client, username).sign_up()
+    alice = log_in_and_out("alice")
+    assert count(database) == 1
+    travel(timedelta(seconds=905))
+    log_in_and_out("bobby")
+    assert count(database) == 2
+    assert alice.get("/protected").status_code == 401
+    travel(timedelta(seconds=30))
+    log_in_and_out("bobby")
+    assert count(database) == 2
+    assert alice.get("/protected").status_code == 401
+    travel(timedelta(days=1))
+    log_in_and_out("bobby")
+    assert count(database) == 1
+
+
+def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    start = threading.Barrier(20)
+
+    def log_out(_: int) -> int:
+        with httpx.Client(base_url=server) as client:
+            start.wait(timeout=30)
+            return client.post("/api/v1/auth/logout", headers=alice.headers).status_code
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = sorted(pool.map(log_out, range(20)))
+    assert statuses == [204] + [401] * 19
+    assert count(database) == 1
+
+
+def test_later_ids_sort_later() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert sorted(ids) == ids
+    assert len(set(ids)) == 1000
+    assert {id_.version for id_ in ids} == {7}

@@ -1,0 +1,304 @@
+"""The log: one line for each event and request, which strangers cannot forge and secrets do not enter."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from api import logs
+from api.config import Config
+from api.database import Database
+from api.hashing import Hasher
+from api.models import User
+from api.services import sessions
+from tests.conftest import PASSWORD, Person
+
+Configure = Callable[[str], io.StringIO]
+CANARY = "canary-5b1e7f"
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """Sends the log of everything, down to the last detail, to where the test can read it."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+
+    def configure(form: str) -> io.StringIO:
+        stream = io.StringIO()
+        logs.configure(form, stream)
+        root.setLevel(logging.DEBUG)
+        return stream
+
+    yield configure
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def log(configure: Configure) -> io.StringIO:
+    return configure("json")
+
+
+def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
+    """The lines of one logger, or of all that Charter has."""
+    return [
+        line for line in map(json.loads, log.getvalue().splitlines()) if line["logger"].startswith(f"charter.{logger}")
+    ]
+
+
+def shown(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in {"time", "ms"}}
+
+
+def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
+    client: TestClient, log: io.StringIO
+) -> None:
+    alice = Person(client, "alice")
+    answers = [
+        alice.sign_up(),
+        alice.log_in(password="wrong password"),
+        alice.log_in(username="nobody"),
+        alice.log_in(),
+        alice.log_out(),
+    ]
+    found = lines(log, "events")
+    session = found[3]["session_id"]
+    expected: list[dict[str, Any]] = [
+        {"event": "user_created", "user_id": alice.id},
+        {"event": "log_in_failed", "user_id": alice.id},
+        {"event": "log_in_failed", "user_id": None},
+        {"event": "session_issued", "user_id": alice.id, "session_id": session},
+        {"event": "session_revoked", "user_id": alice.id, "session_id": session},
+    ]
+    common = {"level": "info", "logger": "charter.events", "address": "testclient"}
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert [shown(line) for line in found] == [
+        common | {"request_id": request_id} | facts for request_id, facts in zip(ids, expected, strict=True)
+    ]
+    assert all(re.fullmatch(r"[0-9T:-]{19}\.[0-9]{3}Z", line["time"]) for line in found)
+    times = [datetime.fromisoformat(line["time"]) for line in found]
+    assert times == sorted(times)
+    assert all(timedelta() <= datetime.now(UTC) - time < timedelta(minutes=1) for time in times)
+    assert UUID(session).version == 7
+
+
+def test_each_request_is_a_line_with_the_id_its_answer_has(client: TestClient, alice: Person, log: io.StringIO) -> None:
+    requests: list[tuple[str, str, int, str | None]] = [
+        ("GET", "/ping", 200, None),
+        ("GET", "/protected", 200, alice.id),
+        ("GET", "/nowhere", 404, None),
+        ("POST", "/protected", 405, None),
+        ("HEAD", "/docs", 200, None),
+    ]
+    answers = [client.request(method, path, headers=alice.headers) for method, path, _, _ in requests]
+    assert [shown(line) for line in lines(log)] == [
+        {"level": "info", "logger": "charter.requests", "event": "request"}
+        | {"request_id": answer.headers["x-request-id"], "address": "testclient"}
+        | ({"user_id": user_id} if user_id else {})
+        | {"method": method, "path": path, "status": status}
+        for answer, (method, path, status, user_id) in zip(answers, requests, strict=True)
+    ]
+    assert all(0 <= line["ms"] < 10_000 for line in lines(log))
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(requests)
+
+
+def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.StringIO) -> None:
+    claims = {
+        "X-Request-ID": CANARY,
+        "X-Forwarded-For": "10.1.2.3",
+        "Forwarded": "for=10.1.2.3",
+        "X-Real-IP": "10.1.2.3",
+    }
+    answer = client.get("/ping", headers=claims)
+    (line,) = lines(log)
+    assert (line["request_id"], line["address"]) == (answer.headers["x-request-id"], "testclient")
+    assert CANARY not in answer.headers["x-request-id"]
+
+
+def test_the_log_of_a_live_server_has_the_address_of_the_client(server: str, log: io.StringIO) -> None:
+    httpx.get(f"{server}/ping", headers={"X-Forwarded-For": "10.1.2.3"})
+    assert [(line["event"], line["address"]) for line in lines(log)] == [("request", "127.0.0.1")]
+
+
+FORGED_PATH = "/%0d%0a{%22event%22:%22session_issued%22}%0a12:00:00%20info%1b[2J%1b]0;x%07%c2%9b31m%e2%80%a8%00%7f%ff"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_control_characters_stay_inside_the_line(client: TestClient, configure: Configure, form: str) -> None:
+    log = configure(form)
+    client.get(FORGED_PATH)
+    Person(client, "alice\r\n\x1b[31m\u2028\x9b").log_in()
+    Person(client, "alice\r\n\x1b[31m\u2028\x9b").sign_up()
+    written = [line for line in log.getvalue().split("\n") if "request_id" in line]
+    assert len(written) == 4
+    assert log.getvalue().isascii()
+    assert set(re.findall(r"[^ -~]", log.getvalue())) == {"\n"}
+    if form == "json":
+        assert json.loads(written[0])["path"].startswith('/\r\n{"event":"session_issued"}\n12:00:00 info\x1b[2J')
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_an_exception_cannot_forge_a_line(
+    client: TestClient, configure: Configure, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("\r12:00:00 info    session_issued\n12:00:00 info    session_issued\x1b[2J\x9b")
+
+    monkeypatch.setattr(sessions, "issue", fail)
+    log = configure(form)
+    Person(client, "alice").log_in()
+    starts = [line[:4] for line in log.getvalue().split("\n") if "session_issued" in line]
+    assert set(starts) == {'{"ti'} if form == "json" else {"    "}
+    assert set(re.findall(r"[^ -~]", log.getvalue())) == {"\n"}
+
+
+def test_text_is_for_people(client: TestClient, configure: Configure) -> None:
+    log = configure("text")
+    answer = Person(client, "alice").sign_up()
+    event, request = [line for line in log.getvalue().splitlines() if "request_id" in line]
+    ids = f'request_id="{answer.headers["x-request-id"]}" address="testclient"'
+    time = r"\d\d:\d\d:\d\d"
+    assert re.fullmatch(rf'{time} info    user_created {ids} user_id="{answer.json()["id"]}"', event)
+    assert re.fullmatch(
+        rf'{time} info    request {ids} method="POST" path="/api/v1/auth/signup" status=201 ms=[\d.]+', request
+    )
+
+
+def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    configure("text")
+    for stream, start in ((io.StringIO(), r'\{"time"'), (Terminal(), r"\d\d:\d\d:\d\d info")):
+        logs.configure("auto", stream)
+        logs.event("user_created")
+        assert re.match(start, stream.getvalue())
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_secret_is_in_a_log_or_an_answer(
+    client: TestClient, configure: Configure, config: Config, database: Database, form: str
+) -> None:
+    log = configure(form)
+    alice = Person(client, "alice", f"{CANARY}-one")
+    answers = [alice.sign_up(), alice.sign_up()]
+    granted = alice.log_in()
+    tokens = [alice.token]
+    answers += [alice.log_in(password=f"{CANARY}-two"), alice.log_in(username="nobody", password=f"{CANARY}-three")]
+    alice.token = tokens[0]
+    answers += [alice.get("/protected"), alice.get("/api/v1/me"), alice.get(f"/protected?access_token={tokens[0]}")]
+    answers += _faulty(client, alice)
+    answers += [alice.log_out(), alice.get("/protected")]
+    with database.transaction() as db:
+        hashes = list(db.scalars(text("SELECT password_hash FROM users")))
+        # A hash to renew, and a database that refuses to.
+        db.execute(update(User).values(password_hash=Hasher(config.pepper, 5).hash(alice.password)))
+        db.execute(text("CREATE TRIGGER stop BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'stopped'); END"))
+    answers.append(alice.log_in())
+    with database.transaction() as db:
+        db.execute(text("DROP TRIGGER stop"))
+        db.execute(update(User).values(password_hash=f"{CANARY}-hash"))
+    answers.append(alice.log_in())
+    with database.transaction() as db:
+        db.execute(text("ALTER TABLE users RENAME COLUMN email TO electronic_mail"))
+    answers += [Person(client, "bobby", f"{CANARY}-four").sign_up(), alice.log_in()]
+    assert [answer.status_code for answer in answers[-4:]] == [500, 500, 503, 503]
+    told = log.getvalue() + "".join(str(answer.headers) + answer.text for answer in answers)
+    told += str(granted.headers)
+    secrets = [CANARY, *tokens, *tokens[0].split("."), *hashes, *(hash_[-31:] for hash_ in hashes)]
+    secrets += [config.secret.hex(), config.pepper.hex(), repr(config.secret)[2:-1], "$2b$"]
+    assert [secret for secret in secrets if secret in told] == []
+    assert "user_created" in told
+    assert "UPDATE users SET password_hash=?" in told
+
+
+def _faulty(client: TestClient, person: Person) -> list[httpx.Response]:
+    """Requests that carry secrets and break every rule there is."""
+    paths = ["/api/v1/auth/signup", "/api/v1/auth/login"]
+    bodies: list[dict[str, Any]] = [
+        {"content": f'{{"username": "alice", "password": "{CANARY}"'},
+        {"content": f'{{"username": "alice", "password": "{CANARY}"}}'.encode("utf-16")},
+        {"content": f'{{"password": "{CANARY}", "password": "{CANARY}"}}'},
+        {"content": f'{{"password": "{CANARY}\\u0000"}}'},
+        {"content": f'{{"password": NaN, "username": "{CANARY}"}}'},
+        {"json": {"username": [CANARY], "email": {CANARY: CANARY}, "password": {"value": CANARY}}},
+        {"json": {"username": CANARY * 30, "email": f"{CANARY}@", "password": CANARY * 30}},
+        {"json": {CANARY: CANARY}},
+        {"json": CANARY},
+        {"json": [CANARY]},
+        {"json": {"username": "alice", "password": CANARY}, "params": {"password": CANARY}},
+        {"data": {"username": "alice", "password": CANARY}},
+        {"files": {"password": CANARY}},
+        {"content": CANARY * 10_000},
+    ]
+    answers = [client.post(path, headers=person.headers, **body) for path in paths for body in bodies]
+    assert {answer.status_code for answer in answers} <= {400, 413, 415}
+    for header in (f"Bearer {CANARY}", f"Basic {CANARY}", CANARY):
+        answers.append(client.get("/protected", headers={"Authorization": header, "Cookie": f"token={CANARY}"}))
+    return answers
+
+
+def test_a_failure_tells_the_caller_nothing_and_the_log_everything_under_one_id(
+    client: TestClient, alice: Person, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"SELECT {CANARY}")
+
+    monkeypatch.setattr(sessions, "issue", fail)
+    answer = alice.log_in()
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "The server failed. The log tells why, under this answer's X-Request-ID.",
+        "code": "INTERNAL_ERROR",
+    }
+    told = str(answer.headers) + answer.text
+    assert [word for word in (CANARY, "RuntimeError", "Traceback", ".py", "SELECT", "/api/") if word in told] == []
+    (failure,) = [line for line in lines(log) if line["level"] == "error"]
+    assert failure["request_id"] == answer.headers["x-request-id"]
+    assert failure["exception"].startswith("Traceback")
+    assert failure["exception"].endswith(f"RuntimeError: SELECT {CANARY}")
+    assert lines(log, "requests")[-1]["status"] == 500
+
+
+def test_the_log_tells_why_the_database_cannot_be_used(
+    client: TestClient, log: io.StringIO, database: Database
+) -> None:
+    with database.transaction() as db:
+        db.execute(text("DROP TABLE users"))
+    answer = Person(client, "alice", PASSWORD).log_in()
+    assert answer.status_code == 503
+    (failure,) = lines(log, "database")
+    assert shown(failure) == {
+        "level": "error",
+        "logger": "charter.database",
+        "event": "database_unavailable",
+        "request_id": answer.headers["x-request-id"],
+        "address": "testclient",
+        "cause": "no such table: users",
+    }
+
+
+def test_what_was_not_kept_is_no_event(client: TestClient, log: io.StringIO) -> None:
+    def fail(_: Session) -> None:
+        raise OperationalError("COMMIT", None, Exception("disk full"))
+
+    event.listen(Session, "before_commit", fail)
+    try:
+        assert Person(client, "alice").sign_up().status_code == 503
+    finally:
+        event.remove(Session, "before_commit", fail)
+    assert lines(log, "events") == []
