@@ -1,29 +1,32 @@
 """Every error a caller can meet, and the one shape they all take (RFC 9457).
 
 ApiError
-├── BadRequest           400
-│   ├── InvalidInput         └── PasswordTooGuessable
+├── BadRequest             400
+│   ├── InvalidInput
+│   │   └── PasswordTooGuessable
 │   └── MalformedRequest
-├── Unauthorized         401
+├── Unauthorized           401
 │   ├── InvalidCredentials
 │   ├── InvalidToken
 │   └── MissingToken
-├── NotFound             404
-├── MethodNotAllowed     405
-├── RequestTooSlow          408
-├── Conflict             409
+├── NotFound               404
+├── MethodNotAllowed       405
+├── RequestTooSlow         408
+├── Conflict               409
 │   ├── EmailTaken
 │   └── UsernameTaken
-├── BodyTooLarge         413
-├── UnsupportedMediaType 415
-├── HeadersTooLarge      431
-├── InternalError        500
-└── Unavailable          503
-    ├── DatabaseUnavailable
-    └── MigrationsBehind
+├── BodyTooLarge           413
+├── UnsupportedMediaType   415
+├── HeadersTooLarge        431
+├── InternalError          500
+├── Unavailable            503
+│   ├── DatabaseUnavailable
+│   └── MigrationsBehind
+└── LibraryError           what Flask, Werkzeug, Starlette or Connexion raised
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -38,6 +41,14 @@ class Fault(NamedTuple):
     pointer: str
     code: str
     detail: str
+
+
+_RFC_9110 = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
+
+def _phrase(status: HTTPStatus) -> str:
+    """The status in the words of RFC 9110, section 15, which older Pythons do not have yet."""
+    return _RFC_9110.get(status, status.phrase)
 
 
 class ApiError(Exception):
@@ -56,7 +67,7 @@ class ApiError(Exception):
         """The members of the answer's body."""
         return {
             "type": "about:blank",
-            "title": self.status.phrase,
+            "title": _phrase(self.status),
             "status": self.status.value,
             "detail": self.detail,
             "code": self.code,
@@ -213,9 +224,11 @@ class LibraryError(ApiError):
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = HTTPStatus(status)
-        self.code = self.status.name
-        self.message = f"{self.status.phrase}."
-        super().__init__(headers={name: value for name, value in headers.items() if name.lower() != "content-type"})
+        self.message = f"{_phrase(self.status)}."
+        self.code = re.sub("[^A-Z]+", "_", _phrase(self.status).upper().replace("'", ""))
+        challenge = {"WWW-Authenticate": Unauthorized.challenge} if status == HTTPStatus.UNAUTHORIZED else {}
+        kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        super().__init__(headers=challenge | kept)
 
 
 class Answer(NamedTuple):

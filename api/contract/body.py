@@ -20,7 +20,10 @@ class Body:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if int(Headers(scope=scope).get("content-length", "0")) > self.limit:
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not (announced.isascii() and announced.isdecimal()):
+            raise MalformedRequest()
+        if int(announced) > self.limit:
             raise BodyTooLarge(self.limit)
         try:
             async with asyncio.timeout(self.seconds):

@@ -1,0 +1,359 @@
+"""Errors: one shape for all of them, whoever raises them, and the contract names every code (RFC 9457)."""
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+import connexion.exceptions
+import flask
+import httpx
+import pytest
+import starlette.exceptions
+import werkzeug.exceptions
+from starlette.testclient import TestClient
+from werkzeug.datastructures import WWWAuthenticate
+
+from api import contract, errors
+from api.config import Config, folder
+from api.contract.faults import SchemaCheck
+from api.errors import ApiError, Fault
+from api.services import readiness
+from tests.conftest import PASSWORD, Person
+
+DOCUMENT = contract.load(folder("openapi")).document
+SCHEMAS = DOCUMENT["components"]["schemas"]
+SIGN_UP = "/api/v1/auth/signup"
+
+
+def catalogue() -> list[type[ApiError]]:
+    """The errors that have a code of their own."""
+
+    def below(error: type[ApiError]) -> Iterator[type[ApiError]]:
+        for child in error.__subclasses__():
+            yield child
+            yield from below(child)
+
+    return [error for error in below(ApiError) if "code" in vars(error)]
+
+
+def phrase_of(status: int) -> str:
+    """The status in the words of RFC 9110, whichever Python runs."""
+    newer = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+    return newer.get(status, HTTPStatus(status).phrase)
+
+
+def problem(answer: httpx.Response) -> dict[str, Any]:
+    """The members of a problem, which must have the shape and headers of every problem."""
+    body: dict[str, Any] = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"]
+    assert list(body)[:5] == ["type", "title", "status", "detail", "code"]
+    assert body["type"] == "about:blank"
+    assert (body["status"], body["title"]) == (answer.status_code, phrase_of(answer.status_code))
+    return body
+
+
+def test_every_error_code_is_in_the_contract_and_every_code_of_the_contract_is_an_error() -> None:
+    codes = [error.code for error in catalogue()]
+    assert sorted(codes) == SCHEMAS["ProblemCode"]["enum"]
+
+
+def test_errors_are_made_in_the_catalogue_alone() -> None:
+    assert {error.__module__ for error in catalogue()} == {"api.errors"}
+    assert all(error.__name__ in (errors.__doc__ or "") for error in catalogue())
+
+
+def test_every_code_reads_as_the_name_of_its_class() -> None:
+    spelled = {error.__name__: "".join(f"_{c}" if c.isupper() else c for c in error.__name__) for error in catalogue()}
+    assert {error.__name__: error.code for error in catalogue()} == {
+        name: words.lstrip("_").upper() for name, words in spelled.items()
+    }
+
+
+FAULTY: list[tuple[dict[str, Any], Any, str]] = [
+    ({"additionalProperties": False}, {"x": 1}, "UNKNOWN"),
+    ({"enum": [1]}, 2, "NOT_ALLOWED"),
+    ({"not": {}}, 1, "NOT_ALLOWED"),
+    ({"type": "string", "format": "username"}, "x", "WRONG_FORMAT"),
+    ({"type": "string", "format": "username", "x-format-code": "TOO_GUESSABLE"}, "x", "TOO_GUESSABLE"),
+    ({"maxItems": 0}, [1], "TOO_MANY"),
+    ({"maxLength": 0}, "x", "TOO_LONG"),
+    ({"maximum": 0}, 1, "TOO_LARGE"),
+    ({"minItems": 1}, [], "TOO_FEW"),
+    ({"minLength": 1}, "", "TOO_SHORT"),
+    ({"minimum": 1}, 0, "TOO_SMALL"),
+    ({"pattern": "^a"}, "x", "WRONG_FORMAT"),
+    ({"required": ["x"]}, {}, "REQUIRED"),
+    ({"type": "string"}, 1, "WRONG_TYPE"),
+    ({"uniqueItems": True}, [1, 1], "DUPLICATE_ITEM"),
+]
+
+
+@pytest.mark.parametrize(("schema", "value", "code"), FAULTY)
+def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: object, code: str) -> None:
+    check = SchemaCheck(schema, {"username": lambda _: False})
+    found = list(check.faults(value, "/body"))
+    assert [fault.code for fault in found] == [code]
+    assert found[0].pointer == ("/body/x" if code == "REQUIRED" else "/body")
+
+
+def test_every_fault_code_is_in_the_contract_and_every_one_in_the_contract_can_happen() -> None:
+    assert set(_fault_codes()) == set(SCHEMAS["FaultCode"]["enum"])
+    assert SCHEMAS["FaultCode"]["enum"] == sorted(SCHEMAS["FaultCode"]["enum"])
+    assert {code for _, _, code in FAULTY} | {"MALFORMED_JSON", "REPEATED"} == set(SCHEMAS["FaultCode"]["enum"])
+
+
+def _fault_codes() -> Iterator[str]:
+    """The codes that the source gives to faults and to the rules that become faults."""
+    place = {"Fault": 1, "Rule": 0}
+    for file in Path(str(files("api"))).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in place:
+                code = node.args[place[node.func.id]]
+                if isinstance(code, ast.Constant):
+                    yield str(code.value)
+
+
+ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "faults"),
+    [
+        ({}, ["/body REQUIRED"]),
+        ({"content": b"", "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b"{", "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b'{"a": "\xff"}', "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b'{"a": 1e999}', "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b'{"a": %s}' % (b"9" * 5000), "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b"[" * 20_000, "headers": JSON}, ["/body MALFORMED_JSON"]),
+        ({"content": b'{"a": 1, "a": 1}', "headers": JSON}, ["/body REPEATED"]),
+        ({"json": []}, ["/body WRONG_TYPE"]),
+        ({"content": b"null", "headers": JSON}, ["/body WRONG_TYPE"]),
+        ({"json": {}}, ["/body/email REQUIRED", "/body/password REQUIRED", "/body/username REQUIRED"]),
+        ({"json": ALICE | {"a/b~c": 1}}, ["/body UNKNOWN"]),
+        ({"json": ALICE, "params": {"a": "1"}}, ["/query UNKNOWN"]),
+        ({"json": ALICE | {"email": 1, "role": 1}}, ["/body UNKNOWN", "/body/email WRONG_TYPE"]),
+        ({"json": ALICE | {"password": "alice's own"}}, ["/body/password TOO_GUESSABLE"]),
+    ],
+)
+def test_a_bad_request_says_what_is_wrong_and_where(
+    client: TestClient, sent: dict[str, Any], faults: list[str]
+) -> None:
+    answer = client.post(SIGN_UP, **sent)
+    body = problem(answer)
+    assert (answer.status_code, body["code"]) == (400, "INVALID_INPUT")
+    assert sorted(f"{fault['pointer']} {fault['code']}" for fault in body["errors"]) == faults
+    assert all(fault.keys() == {"pointer", "code", "detail"} and fault["detail"] for fault in body["errors"])
+    rules = "1 rule" if len(faults) == 1 else f"{len(faults)} rules"
+    assert body["detail"] == f"The request breaks {rules} of the contract."
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "application/problem+json"},
+        {"content-type": "application/json; charset=utf-7"},
+        {"content-type": "application/json; charset=cp037"},
+        {"content-type": "application/json; profile=x"},
+        {"content-type": ""},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_another_media_type_is_415(client: TestClient, headers: dict[str, str]) -> None:
+    answer = client.post(SIGN_UP, content=json.dumps(ALICE), headers=headers)
+    assert (answer.status_code, problem(answer)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_413(client: TestClient, config: Config, chunked: bool) -> None:
+    body = b" " * (config.body_bytes + 1)
+    content = iter([body]) if chunked else body
+    answer = client.post(SIGN_UP, content=content, headers=JSON)
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+    assert problem(answer)["detail"] == "The body is larger than 65536 bytes."
+    whole = json.dumps(ALICE).encode().ljust(config.body_bytes)
+    assert client.post(SIGN_UP, content=whole, headers=JSON).status_code == 201
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PURGE"])
+def test_what_is_not_in_the_contract_is_404(client: TestClient, method: str) -> None:
+    paths = ["/", "//ping", "/ping/", "/PING", "/ping;a", "/ping%2f", "/ping%00", "/%ff", "/.%2e/ping", "/api"]
+    paths += ["/api/v1/auth", "/api/v1/me/", "/api/v1//me", "/api%2fv1/me", "/docs/x", "/swagger.json", "/protected "]
+    for path in paths:
+        url = httpx.URL(scheme="http", host="127.0.0.1", port=8000, raw_path=path.encode())
+        answer = client.request(method, url)
+        assert (path, answer.status_code, problem(answer)["code"]) == (path, 404, "NOT_FOUND")
+
+
+def test_another_method_is_405_with_the_methods_of_the_contract(client: TestClient) -> None:
+    methods = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"}
+    for path, item in DOCUMENT["paths"].items():
+        declared = {method.upper() for method in item}
+        allowed = declared | ({"HEAD"} if "GET" in declared else set())
+        for method in methods - declared:
+            answer = client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(allowed)))
+            assert problem(answer) == {
+                "type": "about:blank",
+                "title": "Method Not Allowed",
+                "status": 405,
+                "detail": f"This path takes {answer.headers['allow']}.",
+                "code": "METHOD_NOT_ALLOWED",
+            }
+
+
+Raise = Callable[[], object]
+
+
+@pytest.fixture
+def failing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[Raise], httpx.Response]:
+    """The answer of an operation whose service raises."""
+
+    def ask(raise_: Raise) -> httpx.Response:
+        monkeypatch.setattr(readiness, "check", lambda *_: raise_())
+        answer: httpx.Response = client.get("/ready")
+        return answer
+
+    return ask
+
+
+def thrown(error: Exception) -> Raise:
+    def throw() -> NoReturn:
+        raise error
+
+    return throw
+
+
+@pytest.mark.parametrize(
+    ("raise_", "status", "headers"),
+    [
+        (lambda: flask.abort(400), 400, {}),
+        (
+            lambda: flask.abort(401, www_authenticate=WWWAuthenticate("basic", {"realm": "x"})),
+            401,
+            {"www-authenticate": "Basic realm=x"},
+        ),
+        (lambda: flask.abort(403), 403, {}),
+        (lambda: flask.abort(404), 404, {}),
+        (lambda: flask.abort(405, valid_methods=["GET", "PUT"]), 405, {"allow": "GET, PUT"}),
+        (lambda: flask.abort(409, "secret"), 409, {}),
+        (lambda: flask.abort(416, length=7), 416, {"content-range": "bytes */7"}),
+        (lambda: flask.abort(418), 418, {}),
+        (lambda: flask.abort(429, retry_after=7), 429, {"retry-after": "7"}),
+        (lambda: flask.abort(503, retry_after=7), 503, {"retry-after": "7"}),
+        (thrown(werkzeug.exceptions.BadRequestKeyError("secret")), 400, {}),
+        (thrown(werkzeug.exceptions.RequestEntityTooLarge("secret")), 413, {}),
+        (thrown(starlette.exceptions.HTTPException(403, "secret", {"X-Why": "x"})), 403, {"x-why": "x"}),
+        (thrown(starlette.exceptions.HTTPException(429, headers={"Retry-After": "7"})), 429, {"retry-after": "7"}),
+        (thrown(connexion.exceptions.BadRequestProblem("secret")), 400, {}),
+        (thrown(connexion.exceptions.ExtraParameterProblem(param_type="secret", extra_params=["secret"])), 400, {}),
+        (thrown(connexion.exceptions.Unauthorized("secret")), 401, {}),
+        (thrown(connexion.exceptions.Forbidden("secret")), 403, {}),
+        (thrown(connexion.exceptions.UnsupportedMediaTypeProblem("secret")), 415, {}),
+        (thrown(connexion.exceptions.ProblemException(status=409, detail="secret", ext={"secret": 1})), 409, {}),
+        (thrown(connexion.exceptions.ProblemException(status=503, headers={"Retry-After": "7"})), 503, {}),
+    ],
+)
+def test_what_libraries_raise_takes_the_one_shape_and_keeps_status_and_headers(
+    failing: Callable[[Raise], httpx.Response], raise_: Raise, status: int, headers: dict[str, str]
+) -> None:
+    answer = failing(raise_)
+    phrase = phrase_of(status)
+    assert problem(answer) == {
+        "type": "about:blank",
+        "title": phrase,
+        "status": status,
+        "detail": f"{phrase}.",
+        "code": phrase.upper().replace("'", "").replace(" ", "_"),
+    }
+    assert headers.items() <= dict(answer.headers).items()
+    assert "secret" not in str(answer.headers) + answer.text
+
+
+class Odd(werkzeug.exceptions.HTTPException):
+    code = 499
+    description = "secret"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("secret"),
+        KeyError("secret"),
+        NotImplementedError("secret"),
+        RecursionError("secret"),
+        ExceptionGroup("secret", [ValueError("secret")]),
+        connexion.exceptions.ResolverError("secret"),
+        werkzeug.exceptions.InternalServerError("secret"),
+        connexion.exceptions.NonConformingResponseBody("secret"),
+        Odd(),
+        werkzeug.exceptions.HTTPException("secret"),
+        starlette.exceptions.HTTPException(499, "secret"),
+        starlette.exceptions.HTTPException(299, "secret"),
+    ],
+)
+def test_what_nobody_foresaw_is_500_and_says_no_more(
+    failing: Callable[[Raise], httpx.Response], error: Exception
+) -> None:
+    answer = failing(thrown(error))
+    assert problem(answer) == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "The server failed. The log tells why, under this answer's X-Request-ID.",
+        "code": "INTERNAL_ERROR",
+    }
+    assert "secret" not in str(answer.headers) + answer.text
+
+
+OURS: dict[Raise, tuple[int, dict[str, str]]] = {
+    thrown(errors.BodyTooLarge(7)): (413, {"connection": "close"}),
+    thrown(errors.RequestTooSlow()): (408, {"connection": "close"}),
+    thrown(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
+    thrown(errors.EmailTaken()): (409, {}),
+    thrown(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
+    thrown(errors.InternalError()): (500, {}),
+    thrown(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
+    thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "It is missing.")])): (400, {}),
+    thrown(errors.InvalidToken()): (401, {"www-authenticate": 'Bearer error="invalid_token"'}),
+    thrown(errors.MalformedRequest()): (400, {}),
+    thrown(errors.MethodNotAllowed(["PUT", "GET"])): (405, {"allow": "GET, PUT"}),
+    thrown(errors.MigrationsBehind()): (503, {"retry-after": "5"}),
+    thrown(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
+    thrown(errors.NotFound()): (404, {}),
+    thrown(errors.UnsupportedMediaType()): (415, {}),
+    thrown(errors.UsernameTaken()): (409, {}),
+}
+
+
+def test_each_of_our_errors_has_its_status_its_headers_and_a_sentence(
+    failing: Callable[[Raise], httpx.Response],
+) -> None:
+    seen = set()
+    for raise_, (status, headers) in OURS.items():
+        answer = failing(raise_)
+        body = problem(answer)
+        assert answer.status_code == status
+        assert headers.items() <= dict(answer.headers).items()
+        assert body["detail"].endswith(".")
+        assert body.keys() - {"errors"} == {"type", "title", "status", "detail", "code"}
+        seen.add(body["code"])
+    assert seen == {error.code for error in catalogue()}
+
+
+def test_an_error_a_handler_raises_undoes_what_it_did(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.services.users.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
+    alice = Person(client, "alice")
+    assert alice.sign_up().status_code == 429
+    monkeypatch.undo()
+    assert alice.sign_up().status_code == 201
