@@ -48,6 +48,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
         lifespan=lifespan,
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
+        check_answers=config.check_answers == "report",
     )
 
 

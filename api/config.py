@@ -80,6 +80,7 @@ class Config:
     bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", _whole(10, 16), default=12)
     body_bytes: int = _setting("CHARTER_BODY_BYTES", _whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", _whole(1, 60), default=10)
+    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", _one_of("off", "report"), default="off")
     log_format: str = _setting("CHARTER_LOG_FORMAT", _one_of("auto", "text", "json"), default="auto")
 
 

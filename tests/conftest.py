@@ -1,5 +1,6 @@
 """What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
 
+import logging
 import shutil
 import socket
 import threading
@@ -35,13 +36,42 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+class Violations(logging.Handler):
+    """What the outermost layer reported of answers that break the contract."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(vars(record)["facts"])
+
+
+@pytest.fixture(autouse=True)
+def violations() -> Iterator[Violations]:
+    """Fails the test in which any answer, of whichever layer, broke the contract."""
+    handler = Violations()
+    logger = logging.getLogger("charter.contract")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    assert handler.found == []
+
+
 @pytest.fixture
 def config(migrated_file: Path, tmp_path: Path) -> Config:
     """The settings of this test's application, with a database of its own and the cheapest hashes there are."""
     file = shutil.copy(migrated_file, tmp_path / "charter.db")
     url = URL.create("sqlite", database=str(file))
     secret, pepper = bytes(range(32)), bytes(range(32, 64))
-    return Config(data_dir=tmp_path, database_url=url, secret=secret, pepper=pepper, bcrypt_cost=4)
+    return Config(
+        data_dir=tmp_path,
+        database_url=url,
+        secret=secret,
+        pepper=pepper,
+        bcrypt_cost=4,
+        check_answers="report",
+    )
 
 
 @pytest.fixture

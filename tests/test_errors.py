@@ -22,7 +22,7 @@ from api.config import Config, folder
 from api.contract.faults import SchemaCheck
 from api.errors import ApiError, Fault
 from api.services import readiness
-from tests.conftest import PASSWORD, Person
+from tests.conftest import PASSWORD, Person, Violations
 
 DOCUMENT = contract.load(folder("openapi")).document
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -216,15 +216,18 @@ Raise = Callable[[], object]
 
 
 @pytest.fixture
-def failing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[Raise], httpx.Response]:
-    """The answer of an operation whose service raises."""
+def failing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
+) -> Iterator[Callable[[Raise], httpx.Response]]:
+    """The answer of an operation whose service raises what its contract does not know."""
 
     def ask(raise_: Raise) -> httpx.Response:
         monkeypatch.setattr(readiness, "check", lambda *_: raise_())
         answer: httpx.Response = client.get("/ready")
         return answer
 
-    return ask
+    yield ask
+    violations.found.clear()
 
 
 def thrown(error: Exception) -> Raise:
@@ -351,9 +354,12 @@ def test_each_of_our_errors_has_its_status_its_headers_and_a_sentence(
     assert seen == {error.code for error in catalogue()}
 
 
-def test_an_error_a_handler_raises_undoes_what_it_did(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_a_handler_raises_undoes_what_it_did(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
+) -> None:
     monkeypatch.setattr("api.services.users.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
     alice = Person(client, "alice")
     assert alice.sign_up().status_code == 429
+    violations.found.clear()
     monkeypatch.undo()
     assert alice.sign_up().status_code == 201

@@ -29,12 +29,12 @@ class Contract:
             for method in METHODS & item.keys():
                 yield path, method, item[method]
 
-    def executable(self, handlers: str) -> Json:
+    def executable(self, handlers: str) -> "Contract":
         """A copy that tells Connexion which module of the package `handlers` serves each operation: its tag's."""
         copy = Contract(deepcopy(self.document))
         for _, _, operation in copy.operations():
             operation["x-openapi-router-controller"] = f"{handlers}.{operation['tags'][0]}"
-        return copy.document
+        return copy
 
 
 def load(folder: Path) -> Contract:
@@ -51,6 +51,7 @@ def load(folder: Path) -> Contract:
     for path, method, operation in contract.operations():
         _check(f"{method.upper()} {path}", operation, document)
         _share(shared, operation, document)
+    _add_headers(shared, document.get("x-elsewhere", {}), document)
     return contract
 
 
@@ -126,7 +127,11 @@ def _share(shared: Json, operation: Json, document: Json) -> None:
     if "requestBody" in operation:
         applying |= groups.get("with-body", {})
     operation["responses"] = dict(sorted({**applying, **operation["responses"]}.items()))
-    for response in operation["responses"].values():
+    _add_headers(shared, operation["responses"], document)
+
+
+def _add_headers(shared: Json, responses: Json, document: Json) -> None:
+    for response in responses.values():
         definition = _resolve(response, document)
         definition["headers"] = {**shared.get("headers", {}), **definition.get("headers", {})}
 

@@ -1,67 +1,56 @@
 """From method and path to an operation of the contract; everything else is 404 or 405."""
 
 from collections import defaultdict
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import unquote
 
-from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
-from connexion.spec import Specification
+from connexion.middleware.abstract import ROUTING_CONTEXT
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.contract.load import METHODS
+from api.contract.load import Contract, Json
 from api.errors import MethodNotAllowed, NotFound
 
-Methods = dict[str, str]
-"""Operation ids by HTTP method."""
+
+class Match(NamedTuple):
+    """The operation a request is for, and the text of each path parameter."""
+
+    operation: Json
+    parameters: dict[str, str]
 
 
-class Route(SpecMiddleware):
-    """Matches the path exactly, segment by segment: no redirect, no stripped slash, no encoded slash."""
+class Routes:
+    """The paths of a contract, matched exactly: no redirect, no stripped slash, no encoded slash."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.templates: dict[int, list[tuple[list[str], Methods]]] = defaultdict(list)
-
-    def add_api(self, specification: Specification, **_: Any) -> None:
-        for path, item in specification["paths"].items():
-            methods = {
-                method.upper(): f"{operation['x-openapi-router-controller']}.{operation['operationId']}"
-                for method, operation in item.items()
-                if method in METHODS
-            }
+    def __init__(self, contract: Contract) -> None:
+        paths: dict[str, dict[str, Json]] = defaultdict(dict)
+        for path, method, operation in contract.operations():
+            paths[path][method.upper()] = operation
+        self._templates: dict[int, list[tuple[list[str], dict[str, Json]]]] = defaultdict(list)
+        for path, methods in paths.items():
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
             segments = path.split("/")
-            self.templates[len(segments)].append((segments, methods))
-        for candidates in self.templates.values():
+            self._templates[len(segments)].append((segments, methods))
+        for candidates in self._templates.values():
             # OpenAPI 3.0, Path Templating: concrete paths come before templated ones.
             candidates.sort(key=lambda candidate: [segment.startswith("{") for segment in candidate[0]])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        methods, parameters = self._find(scope["raw_path"])
-        operation_id = methods.get(scope["method"])
-        if operation_id is None:
-            raise MethodNotAllowed(methods)
-        scope["path_params"] = parameters
-        scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": operation_id}
-        await self.app(scope, receive, send)
-
-    def _find(self, raw_path: bytes) -> tuple[Methods, dict[str, str]]:
+    def find(self, method: str, raw_path: bytes) -> Match:
+        """The operation for a method and an undecoded path; raises NotFound or MethodNotAllowed."""
         try:
             segments = [unquote(segment, errors="strict") for segment in raw_path.decode("ascii").split("/")]
         except UnicodeDecodeError:
             raise NotFound() from None
-        for template, methods in self.templates[len(segments)]:
-            parameters = _match(template, segments)
+        for template, methods in self._templates[len(segments)]:
+            parameters = _parameters(template, segments)
+            if parameters is not None and method in methods:
+                return Match(methods[method], parameters)
             if parameters is not None:
-                return methods, parameters
+                raise MethodNotAllowed(methods)
         raise NotFound()
 
 
-def _match(template: list[str], segments: list[str]) -> dict[str, str] | None:
+def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | None:
     parameters = {}
     for expected, given in zip(template, segments, strict=True):
         if expected.startswith("{"):
@@ -71,3 +60,19 @@ def _match(template: list[str], segments: list[str]) -> dict[str, str] | None:
         elif expected != given:
             return None
     return parameters
+
+
+class Route:
+    """Tells the layers behind which operation they serve."""
+
+    def __init__(self, app: ASGIApp, routes: Routes) -> None:
+        self.app = app
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            operation, parameters = self.routes.find(scope["method"], scope["raw_path"])
+            operation_id = f"{operation['x-openapi-router-controller']}.{operation['operationId']}"
+            scope["path_params"] = parameters
+            scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": operation_id}
+        await self.app(scope, receive, send)

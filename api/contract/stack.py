@@ -11,11 +11,12 @@ from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
 
 from api.contract.body import Body
+from api.contract.conform import Conform
 from api.contract.docs import Docs
 from api.contract.edge import Edge
 from api.contract.faults import Format
 from api.contract.load import Contract, ContractError
-from api.contract.route import Route
+from api.contract.route import Route, Routes
 from api.contract.secure import Bearer, Identify
 from api.contract.serve import Handlers, Serving
 from api.contract.validate import Validate
@@ -32,15 +33,19 @@ def assemble(
     lifespan: Lifespan,
     body_bytes: int,
     body_seconds: float,
+    check_answers: bool,
 ) -> ConnexionMiddleware:
     """The ASGI application that serves `contract`; every operation is resolved now, not at the first request.
 
     Raises ContractError for what cannot be served.
     """
+    executable = contract.executable(handlers)
+    routes = Routes(executable)
     layers = [
+        *([partial(Conform, contract=contract, routes=routes)] if check_answers else []),
         Edge,
         partial(Docs, title=contract.document["info"]["title"]),
-        Route,
+        partial(Route, routes=routes),
         partial(Body, limit=body_bytes, seconds=body_seconds),
         SecurityMiddleware,
         Validate,
@@ -49,7 +54,7 @@ def assemble(
     app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
     try:
         app.add_api(
-            contract.executable(handlers),
+            executable.document,
             resolver=Resolver(resolve),
             security_map={"bearer": partial(Bearer, identify)},
             formats=formats,
