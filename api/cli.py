@@ -57,7 +57,7 @@ def serve() -> None:
     with _listen(config) as listener:
         app = create_app(config)
         _greet(*listener.getsockname()[:2])
-        uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
+        uvicorn.Server(uvicorn_config(app, config.body_bytes)).run(sockets=[listener])
 
 
 @main.command()

@@ -26,8 +26,10 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("alembic", "connexion", "httpx", "uvicorn.access", "uvicorn.error"):
+    for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # What it warns of, strangers write: our own line has their address and the request's id.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:

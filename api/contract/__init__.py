@@ -2,7 +2,9 @@
 
 A request passes, from the outside in:
 
-    edge       gives it an id and a private scope; turns every error into the one shape; writes the log line
+    conform    where it is switched on, holds the answer against the contract
+    edge       refuses what is ambiguous (framing); gives it an id and a private scope; turns every error into the one
+               shape; writes the log line
     docs       answers for the documentation page
     route      finds the operation, or answers 404 or 405
     body       reads the whole body, bounded in bytes and seconds

@@ -21,7 +21,8 @@ class Body:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        if not (announced.isascii() and announced.isdecimal()):
+        # Python reads no number of more than 4,300 digits, and a size has at most 19.
+        if not (announced.isascii() and announced.isdecimal() and len(announced) <= 19):
             raise MalformedRequest()
         if int(announced) > self.limit:
             raise BodyTooLarge(self.limit)

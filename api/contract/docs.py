@@ -63,12 +63,13 @@ class Docs:
         self._files["/docs"] = _PAGE.format(title=escape(title)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in self._files:
+        path = scope["raw_path"].decode("latin-1") if scope["type"] == "http" else ""
+        if path not in self._files:
             await self.app(scope, receive, send)
             return
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed(["GET", "HEAD"])
-        response = self._answer(scope["path"])
+        response = self._answer(path)
         await response(scope, receive, send)
 
     def _answer(self, path: str) -> Response:

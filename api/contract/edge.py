@@ -1,7 +1,6 @@
 """The outermost layer: what must hold for every request, whatever it is and whichever server carries it."""
 
 import logging
-from collections import Counter
 from time import perf_counter
 from typing import Any
 
@@ -9,11 +8,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api.errors import Answer, HeadersTooLarge, InternalError, MalformedRequest, answer
+from api.contract import framing
+from api.errors import Answer, InternalError, answer
 from api.logs import request_facts
 
-HEADER_BYTES = 16 * 1024
-_SINGLE_HEADERS = frozenset({b"authorization", b"content-length", b"content-type", b"host"})
+_LOGGED_PATH = 512
 
 _log = logging.getLogger("charter.requests")
 
@@ -28,63 +27,71 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, receive, send)
         request_facts.set(exchange.facts)
         try:
-            _refuse_ambiguity(scope)
-            await self.app(_private(scope), receive, exchange.send)
+            framing.check(scope)
+            await self.app(_private(scope), exchange.receive, exchange.send)
+        except ClientGone:
+            pass
         except Exception as error:
             await exchange.fail(error)
         finally:
             exchange.log()
 
 
-def _private(scope: Scope) -> Scope:
-    """A scope whose extensions no other request shares.
+class ClientGone(Exception):
+    """Nobody is there to take the answer."""
 
-    granian gives one dict to all requests of a worker, and Connexion keeps the caller in it.
+
+def _private(scope: Scope) -> Scope:
+    """A scope that no other request and no later byte changes.
+
+    granian gives one dict of extensions to all requests of a worker, and Connexion keeps the caller in it.
     """
     extensions = {
         name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
     }
-    return {**scope, "extensions": extensions}
-
-
-def _refuse_ambiguity(scope: Scope) -> None:
-    """Refuse what two readers of the same request could read differently."""
-    headers = scope["headers"]
-    if sum(len(name) + len(value) + 4 for name, value in headers) > HEADER_BYTES:
-        raise HeadersTooLarge(HEADER_BYTES)
-    counts = Counter(name for name, _ in headers)
-    if any(counts[name] > 1 for name in _SINGLE_HEADERS) or not scope["query_string"].isascii():
-        raise MalformedRequest()
-    if counts[b"host"] == 0 and scope["http_version"] == "1.1":
-        # RFC 9112, section 3.2.
-        raise MalformedRequest()
+    return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
 
 
 class _Exchange:
     """One request and its answer, as the edge sees them."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
+        self._receive = receive
         self._send = send
+        self._body_pending = framing.announces_body(scope)
         self.status: int | None = None
         self.started = perf_counter()
         client = scope.get("client") or (None,)
         self.facts: dict[str, Any] = {"request_id": str(uuid7()), "address": client[0]}
 
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._body_pending = self._body_pending and message.get("more_body", False)
+        return message
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.facts["request_id"]
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers.setdefault("Cache-Control", "no-store")
-            headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+            self._add_headers(MutableHeaders(scope=message))
         elif self.scope["method"] == "HEAD":
             message = {**message, "body": b""}
-        await self._send(message)
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError):
+            raise ClientGone() from None
+
+    def _add_headers(self, headers: MutableHeaders) -> None:
+        headers["X-Request-ID"] = self.facts["request_id"]
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        if self._body_pending:
+            # Nobody will read the rest of this body; a next request behind it could not be found.
+            headers["Connection"] = "close"
 
     async def fail(self, error: Exception) -> None:
         """Answer with the error, unless an answer is already on its way: then the connection must break."""
@@ -96,8 +103,9 @@ class _Exchange:
         await respond(self.send, reply)
 
     def log(self) -> None:
+        path = self.scope["path"][:_LOGGED_PATH]
         milliseconds = round((perf_counter() - self.started) * 1000, 1)
-        facts = {"method": self.scope["method"], "path": self.scope["path"], "status": self.status, "ms": milliseconds}
+        facts = {"method": self.scope["method"], "path": path, "status": self.status, "ms": milliseconds}
         _log.info("request", extra={"facts": facts})
 
 

@@ -116,7 +116,10 @@ class Handlers(SpecMiddleware):
         await send({"type": "http.response.body", "body": reply.body})
 
     def _call(self, scope: Scope) -> Answer:
-        # The body has been read and parsed: handlers get it as `body`.
+        # The body has been read and parsed: handlers get it as `body`. What concerns the connection alone is not
+        # Flask's business; Host is what a stranger wrote.
         environ: Any = build_environ(cast(Any, scope), cast(Any, BytesIO()))
+        for name in ("HTTP_CONNECTION", "HTTP_HOST", "HTTP_UPGRADE"):
+            environ.pop(name, None)
         chunks, status, headers = run_wsgi_app(self.flask.wsgi_app, environ, buffered=True)
         return Answer(int(status.split(" ", 1)[0]), dict(headers), b"".join(chunks))

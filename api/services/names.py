@@ -1,5 +1,6 @@
 """Usernames and emails: which are taken as such, and when two are the same."""
 
+import re
 import unicodedata
 
 from email_validator import EmailNotValidError, validate_email
@@ -13,6 +14,13 @@ def canonical(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
+# What nobody sees makes no difference (Unicode's Default_Ignorable_Code_Point, as far as addresses can hold it).
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+
 def is_username(name: str) -> bool:
     """Whether a stranger may call themselves so: no odd marks, no reserved word."""
     return bool(is_safe_username(name))
@@ -20,6 +28,8 @@ def is_username(name: str) -> bool:
 
 def is_email(address: str) -> bool:
     """Whether this is an address in the form of RFC 5321 and 6531; nobody asks whether mail arrives there."""
+    if _INVISIBLE.search(address):
+        return False
     try:
         return len(canonical(tidy_email(address))) <= MAX_LENGTH
     except EmailNotValidError:

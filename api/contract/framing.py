@@ -1,0 +1,41 @@
+"""Refuse what two readers of the same request could read differently, and what is larger than any request of ours."""
+
+import re
+from collections import Counter
+
+from starlette.types import Scope
+
+from api.errors import HeadersTooLarge, MalformedRequest
+
+HEADER_BYTES = 16 * 1024
+_SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"transfer-encoding"})
+# RFC 3986, section 3.2.2: a name or an IPv4 address, or an IPv6 address in brackets; and a port.
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
+
+
+def check(scope: Scope) -> None:
+    """Raise HeadersTooLarge, or MalformedRequest for what RFC 9112 has a server refuse."""
+    headers = scope["headers"]
+    line = len(scope["raw_path"]) + len(scope["query_string"])
+    if line + sum(len(name) + len(value) + 4 for name, value in headers) > HEADER_BYTES:
+        raise HeadersTooLarge(HEADER_BYTES)
+    counts = Counter(name for name, _ in headers)
+    if any(counts[name] > 1 for name in _SINGLE) or not scope["query_string"].isascii():
+        raise MalformedRequest()
+    _check_version(scope["http_version"], dict(headers))
+
+
+def _check_version(version: str, headers: dict[bytes, bytes]) -> None:
+    if version not in {"1.0", "1.1"} or (version == "1.1" and b"host" not in headers):
+        raise MalformedRequest()
+    if not _HOST.fullmatch(headers.get(b"host", b"")):
+        raise MalformedRequest()
+    coding = headers.get(b"transfer-encoding", b"chunked").lower()
+    if coding != b"chunked" or (version == "1.0" and b"transfer-encoding" in headers):
+        raise MalformedRequest()
+
+
+def announces_body(scope: Scope) -> bool:
+    """Whether a body follows the headers."""
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
