@@ -239,15 +239,16 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def answer(error: Exception) -> Answer:
-    """The one shape of every error: our own, those of Connexion, Starlette and Werkzeug, and the unforeseen."""
-    known = error if isinstance(error, ApiError) else _translate(error)
-    headers = {"Content-Type": "application/problem+json", **known.headers}
-    return Answer(known.status, headers, json.dumps(known.problem(), separators=(",", ":")).encode())
+def answer(error: ApiError) -> Answer:
+    """The one shape of every error."""
+    headers = {"Content-Type": "application/problem+json", **error.headers}
+    return Answer(error.status, headers, json.dumps(error.problem(), separators=(",", ":")).encode())
 
 
-def _translate(error: Exception) -> ApiError:
-    """A library's HTTP error in our shape; anything else is a fault of the server."""
+def as_api_error(error: Exception) -> ApiError:
+    """A library's HTTP error in our terms; anything unforeseen is a fault of the server."""
+    if isinstance(error, ApiError):
+        return error
     if isinstance(error, HTTPException):
         status, headers = error.code, dict(error.get_headers())
     elif isinstance(error, StarletteHTTPException):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.contract.edge import fixed_headers
 from api.contract.framing import HEADER_BYTES
 from api.errors import ApiError, BodyTooLarge, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
 
@@ -155,14 +156,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _answer(self, error: ApiError) -> None:
         reply = answer(error)
         request_id = str(uuid7())
-        headers = {
-            **reply.headers,
-            "Content-Length": str(len(reply.body)),
-            "Connection": "close",
-            "X-Request-ID": request_id,
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
+        closing = {"Content-Length": str(len(reply.body)), "Connection": "close"}
+        headers = {**reply.headers, **fixed_headers(request_id), **closing}
         lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
         self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + reply.body)
         facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}

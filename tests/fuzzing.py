@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-import requests
+import httpx
 import schemathesis
 from schemathesis import AuthContext, HookContext
 from schemathesis import Case as AnyCase
@@ -57,5 +57,5 @@ def _new_token(case: Case) -> str:
 def _post(case: Case, path: str, body: dict[str, str]) -> dict[str, Any]:
     app, base_url = case.operation.app, case.operation.base_url
     if app is None:
-        return dict(requests.post(f"{str(base_url).rstrip('/')}{path}", json=body, timeout=10).json())
+        return dict(httpx.post(f"{str(base_url).rstrip('/')}{path}", json=body, timeout=10).json())
     return dict(TestClient(app).post(path, json=body).json())

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import sleep
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -49,9 +50,31 @@ class Wire:
             headers[name.lower()] = value.strip()
         return RawAnswer(status, headers, self._file.read(int(headers.get("content-length", "0"))))
 
+    def everything(self) -> bytes:
+        """All that still comes, until the server hangs up or breaks off."""
+        received = b""
+        try:
+            while piece := self._socket.recv(65_536):
+                received += piece
+        except ConnectionError:
+            pass
+        return received
+
     def is_closed(self) -> bool:
         """Whether the server has hung up; waits until it says something or does."""
         return self._file.read(1) == b""
+
+    def is_open(self) -> bool:
+        """Whether an answer is there or can still come; waits at most a moment."""
+        self._socket.settimeout(1)
+        try:
+            return self._file.peek(1) != b""
+        except TimeoutError:
+            return True
+
+    def say_no_more(self) -> None:
+        """Close the own side: what was sent is all."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._file.close()
@@ -293,7 +316,11 @@ def test_a_request_without_a_host_is_refused(dial: Callable[[], Wire]) -> None:
         b"GET /ping HTTP/9.9\r\nHost: a\r\n\r\n",
         b"GET /p\xc3\xb6ng HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /ping HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"GET /ping HTTP/2.0\r\nHost: a\r\n\r\n",
         b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"0" * 4301 + b"\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /ping HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
@@ -313,6 +340,99 @@ def test_a_refusal_does_not_overtake_the_answer_before_it(dial: Callable[[], Wir
     wire.send(post("Content-Type: application/json") + b"\x00\x00\r\n\r\n")
     assert wire.answer().status == 201
     assert wire.is_closed()
+
+
+def test_trailers_are_not_headers(server: str, dial: Callable[[], Wire]) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    trailer = f"Authorization: Bearer {alice.token}".encode()
+    for pause in (False, True):
+        wire = dial()
+        wire.send(request("GET /api/v1/me", "Transfer-Encoding: chunked") + (b"" if pause else b"0\r\n"))
+        wire.send((b"0\r\n" if pause else b"") + trailer + b"\r\n\r\n")
+        assert (wire.answer().status, wire.is_open()) == (401, True)
+
+
+def test_trailers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json", "Transfer-Encoding: chunked", body=b"0\r\nX: "))
+    for _ in range(10):
+        wire.send(b"y" * 65_536)
+    assert wire.answer().code == "BODY_TOO_LARGE"
+    assert wire.is_closed()
+
+
+def test_an_answer_that_does_not_wait_for_the_body_ends_the_connection(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("POST /nothing", "Content-Length: 999999999999"))
+    answer = wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (404, "close")
+    wire.send(b"x")
+    assert wire.is_closed()
+
+
+def test_a_line_break_between_requests_buys_no_time(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.server.HEADER_SECONDS", 1)
+    wire = dial()
+    wire.send(request("GET /ping"))
+    assert wire.answer().status == 200
+    wire.send(b"\r\n")
+    assert wire.answer().code == "REQUEST_TOO_SLOW"
+    assert wire.is_closed()
+
+
+def test_a_flood_of_pipelined_requests_is_cut(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("GET /ping") * 1000)
+    answered = 0
+    while wire.is_open():
+        assert wire.answer().status == 200
+        answered += 1
+    assert 1 <= answered <= 40
+
+
+def test_a_client_that_says_no_more_still_gets_its_answer(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json"))
+    wire.say_no_more()
+    assert wire.answer().status == 201
+
+
+def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.server._SEND_SECONDS", 1)
+    wire = dial()
+    wire.send(request("GET /docs/swagger-ui-bundle.js") * 12)
+    sleep(3)
+    assert wire.everything().count(b"HTTP/1.1 200 OK") < 12
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b?c@d", "[::1", "a:xx", "\xff\xfe", "a, b"])
+def test_a_host_that_is_none_is_refused(dial: Callable[[], Wire], host: str) -> None:
+    wire = dial()
+    wire.send(f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+    answer = wire.answer()
+    assert (answer.status, answer.code) == (400, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "[::1]:80", "127.0.0.1:1", ""])
+def test_any_other_host_is_served_alike(dial: Callable[[], Wire], host: str) -> None:
+    wire = dial()
+    wire.send(f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+    assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_an_offer_to_upgrade_is_left_alone(dial: Callable[[], Wire], protocol: str) -> None:
+    wire = dial()
+    wire.send(request("GET /ping", "Connection: Upgrade", f"Upgrade: {protocol}"))
+    assert wire.answer().status == 200
+
+
+def test_a_request_line_over_the_limit_is_refused(dial: Callable[[], Wire]) -> None:
+    for target in ("/ping?" + "&" * 60_000, "/%41" * 15_000):
+        wire = dial()
+        wire.send(request(f"GET {target}"))
+        assert wire.answer().code == "HEADERS_TOO_LARGE"
 
 
 def test_headers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:

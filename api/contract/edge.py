@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from api.contract import framing
-from api.errors import Answer, InternalError, answer
+from api.errors import Answer, InternalError, answer, as_api_error
 from api.logs import request_facts
 
 _LOGGED_PATH = 512
@@ -38,6 +38,16 @@ class Edge:
             await exchange.fail(error)
         finally:
             exchange.log()
+
+
+def fixed_headers(request_id: str) -> dict[str, str]:
+    """What every answer carries, whatever it is about."""
+    return {
+        "X-Request-ID": request_id,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
 
 
 class ClientGone(Exception):
@@ -85,22 +95,21 @@ class _Exchange:
             raise ClientGone() from None
 
     def _add_headers(self, headers: MutableHeaders) -> None:
-        headers["X-Request-ID"] = self.facts["request_id"]
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers.setdefault("Cache-Control", "no-store")
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        for name, value in fixed_headers(self.facts["request_id"]).items():
+            headers.setdefault(name, value)
         if self._body_pending:
             # Nobody will read the rest of this body; a next request behind it could not be found.
             headers["Connection"] = "close"
 
     async def fail(self, error: Exception) -> None:
         """Answer with the error, unless an answer is already on its way: then the connection must break."""
-        reply = answer(error)
-        if reply.status == InternalError.status:
+        known = as_api_error(error)
+        self.facts["code"] = known.code
+        if known.status == InternalError.status:
             _log.error("unforeseen", exc_info=error)
         if self.status is not None:
             raise error
-        await respond(self.send, reply)
+        await respond(self.send, answer(known))
 
     def log(self) -> None:
         path = self.scope["path"][:_LOGGED_PATH]
