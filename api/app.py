@@ -1,13 +1,10 @@
 """The application: the only module that knows every other."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib import import_module
-from typing import Any
 
 from connexion import ConnexionMiddleware
-from inflection import underscore
 
 from api import contract, schema, security
 from api.config import Config, folder
@@ -37,11 +34,10 @@ def create_app(config: Config) -> ConnexionMiddleware:
     return contract.assemble(
         document,
         handlers="api.handlers",
-        resolve=_resolve,
         identify=security.bearer(database, tokens),
         formats={
             "email": names.is_email,
-            "new-password": partial(passwords.is_uncommon, service=document.document["info"]["title"]),
+            "new-password": partial(passwords.is_hard_to_guess, service=document.title),
             "username": names.is_username,
         },
         serving=contract.Serving(database.transaction, resources),
@@ -50,9 +46,3 @@ def create_app(config: Config) -> ConnexionMiddleware:
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
     )
-
-
-def _resolve(operation_id: str) -> Callable[..., Any]:
-    """`api.handlers.auth.signUp` is `sign_up` in `api/handlers/auth.py`."""
-    module, _, name = operation_id.rpartition(".")
-    return getattr(import_module(module), underscore(name))  # type: ignore[no-any-return]

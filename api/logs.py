@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from api import clock
+
 request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """What is known of the request being served: request_id and address at first, then what its handling adds."""
 
@@ -20,6 +22,13 @@ def event(name: str, **facts: Any) -> None:
     _events.info(name, extra={"facts": facts})
 
 
+def note(**facts: Any) -> None:
+    """Add facts to all lines of the request being served."""
+    known = request_facts.get()
+    if known is not None:
+        known.update(facts)
+
+
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
     """Send all logs to `stream` as `text`, `json`, or what suits the stream (`auto`)."""
     as_text = form == "text" or (form == "auto" and stream.isatty())
@@ -28,6 +37,8 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Why a contract cannot be served, the ContractError says that it raises next.
+    logging.getLogger("connexion.middleware.abstract").setLevel(logging.CRITICAL)
     # What it warns of, strangers write: our own line has their address and the request's id.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
@@ -42,7 +53,7 @@ def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str,
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "time": clock.rfc3339(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),

@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 import flask
 import pytest
+from starlette.responses import Response
 from starlette.testclient import TestClient
 
+from api import contract
 from api.app import create_app
-from api.config import Config
+from api.config import Config, folder
 from api.contract import serve
+from api.contract.conform import Conform
+from api.contract.route import Routes
 from api.handlers import system
 from tests.conftest import Violations
 
@@ -41,3 +45,30 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert violation in found
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "violation"),
+    [
+        ("/ping", Response(b"{", 200, media_type="application/json"), "the body is not JSON"),
+        ("/ping", Response(b"\xff", 200, media_type="application/json"), "the body is not JSON"),
+        ("/ping", Response(b"[" * 9999, 200, media_type="application/json"), "the body is not JSON"),
+        ("/ping", Response(b"{}", 200, media_type="text/plain"), "the header content-type breaks enum"),
+        ("/ready", Response(b"{}", 503, {"Retry-After": "soon"}), "the header retry-after breaks type"),
+        ("/ready", Response(b"{}", 503, {"Retry-After": "9" * 5000}), "the header retry-after breaks type"),
+    ],
+)
+def test_what_cannot_even_be_read_is_reported_too(
+    violations: Violations, path: str, answer: Response, violation: str
+) -> None:
+    document = contract.load(folder("openapi"))
+    client = TestClient(Conform(answer, document, Routes(document)))
+    assert client.get(path).content == answer.body
+    found = [fact["violation"] for fact in violations.found]
+    violations.found.clear()
+    assert violation in found
+
+
+def test_the_documentation_page_is_no_operation_and_is_not_held_against_the_contract(client: TestClient) -> None:
+    assert client.get("/docs").status_code == 200
+    assert client.get("/docs/x").status_code == 404

@@ -15,9 +15,9 @@ A request passes, from the outside in:
 Nothing in here knows a feature: what the operations are comes from the document alone.
 """
 
-from api.contract.faults import Format
-from api.contract.load import Contract, ContractError, load, success
+from api.contract.document import Contract, ContractError, success
+from api.contract.load import load
 from api.contract.serve import Serving
 from api.contract.stack import assemble
 
-__all__ = ["Contract", "ContractError", "Format", "Serving", "assemble", "load", "success"]
+__all__ = ["Contract", "ContractError", "Serving", "assemble", "load", "success"]

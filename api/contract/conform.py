@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ from jsonschema import Draft4Validator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.contract.load import Contract, Json
+from api.contract.docs import is_docs
+from api.contract.document import Contract, Json
 from api.contract.route import Routes
 from api.errors import MethodNotAllowed, NotFound
 
@@ -44,7 +46,7 @@ class Conform:
             _log.error("contract_violation", extra={"facts": facts})
 
     def _violations(self, scope: Scope, answer: "_Answer") -> Iterator[str]:
-        if scope["path"] == "/docs" or scope["path"].startswith("/docs/"):
+        if not answer.is_whole or is_docs(scope["path"]):
             return iter(())
         has_body = scope["method"] != "HEAD"
         try:
@@ -61,6 +63,7 @@ class _Answer:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.body = b""
+        self.is_whole = False
 
     def add(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -68,6 +71,7 @@ class _Answer:
             self.headers = Headers(raw=message["headers"])
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
+            self.is_whole = not message.get("more_body", False)
 
 
 class _Responses:
@@ -75,7 +79,7 @@ class _Responses:
 
     def __init__(self, contract: Contract) -> None:
         document = cast(Json, resolve_refs(contract.document))
-        self._elsewhere: Json = document["x-elsewhere"]
+        self._elsewhere: Json = document.get("x-elsewhere", {})
         self._by_operation = {
             operation["operationId"]: operation["responses"] for _, _, operation in Contract(document).operations()
         }
@@ -107,10 +111,15 @@ def _header_violations(response: Json, headers: Mapping[str, str]) -> Iterator[s
         if name not in headers and header.get("required"):
             yield f"the header {name} is missing"
         elif name in headers:
-            value: Any = int(headers[name]) if header["schema"].get("type") == "integer" else headers[name]
+            value = _read(headers[name], header["schema"])
             yield from (f"the header {name}{error}" for error in _errors(header["schema"], value))
     for name in headers.keys() - declared.keys() - _ON_ANY_ANSWER:
         yield f"the header {name} is not declared"
+
+
+def _read(text: str, schema: Json) -> int | str:
+    is_number = schema.get("type") == "integer" and re.fullmatch("-?[0-9]{1,18}", text)
+    return int(text) if is_number else text
 
 
 def _body_violations(response: Json, answer: _Answer, has_body: bool) -> Iterator[str]:
@@ -120,7 +129,12 @@ def _body_violations(response: Json, answer: _Answer, has_body: bool) -> Iterato
             yield "there is a body where none is declared"
         return
     schema = content.get(answer.headers.get("content-type", ""), {}).get("schema", {})
-    yield from (f"the body{error}" for error in _errors(schema, json.loads(answer.body)))
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        yield "the body is not JSON"
+        return
+    yield from (f"the body{error}" for error in _errors(schema, value))
 
 
 def _errors(schema: Json, value: Any) -> Iterator[str]:

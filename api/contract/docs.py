@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import MethodNotAllowed
 
+PATH = "/docs"
 _POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -52,15 +53,20 @@ _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
 _VENDORED = ("favicon-32x32.png", "index.css", "swagger-ui-bundle.js", "swagger-ui.css")
 
 
+def is_docs(path: str) -> bool:
+    """Whether the documentation page, not the contract, is asked for."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
 class Docs:
     """Answers `GET /docs` and the files the page needs; passes everything else on."""
 
     def __init__(self, app: ASGIApp, title: str) -> None:
         self.app = app
         vendored = files("flask_swagger_ui") / "dist"
-        self._files = {f"/docs/{name}": (vendored / name).read_bytes() for name in _VENDORED}
-        self._files["/docs/start.js"] = _START.encode()
-        self._files["/docs"] = _PAGE.format(title=escape(title)).encode()
+        self._files = {f"{PATH}/{name}": (vendored / name).read_bytes() for name in _VENDORED}
+        self._files[f"{PATH}/start.js"] = _START.encode()
+        self._files[PATH] = _PAGE.format(title=escape(title)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1") if scope["type"] == "http" else ""
@@ -73,7 +79,7 @@ class Docs:
         await response(scope, receive, send)
 
     def _answer(self, path: str) -> Response:
-        if path == "/docs":
+        if path == PATH:
             return HTMLResponse(self._files[path], headers={"Content-Security-Policy": _POLICY})
         media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
         return Response(self._files[path], media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})

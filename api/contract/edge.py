@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from api.contract import framing
 from api.errors import Answer, InternalError, answer, as_api_error
-from api.logs import request_facts
+from api.logs import note, request_facts
 
 _LOGGED_PATH = 512
 
@@ -104,7 +104,7 @@ class _Exchange:
     async def fail(self, error: Exception) -> None:
         """Answer with the error, unless an answer is already on its way: then the connection must break."""
         known = as_api_error(error)
-        self.facts["code"] = known.code
+        note(code=known.code)
         if known.status == InternalError.status:
             _log.error("unforeseen", exc_info=error)
         if self.status is not None:

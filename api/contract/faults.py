@@ -7,7 +7,7 @@ from connexion.json_schema import Draft4RequestValidator
 from jsonschema import FormatChecker, ValidationError
 from jsonschema.validators import extend
 
-from api.contract.load import ContractError, Json
+from api.contract.document import ContractError, Json
 from api.errors import Fault
 
 Format = Callable[[str], bool]
@@ -24,17 +24,25 @@ class Rule(NamedTuple):
 _RULES = {
     "additionalProperties": Rule("UNKNOWN", "Only these are taken: {0}."),
     "enum": Rule("NOT_ALLOWED", "Only these are taken: {0}."),
-    "format": Rule("WRONG_FORMAT", "It must fit this: {0}"),
+    "format": Rule("WRONG_FORMAT", "{0}"),
     "maxItems": Rule("TOO_MANY", "At most {0} items are taken."),
     "maxLength": Rule("TOO_LONG", "At most {0} characters are taken."),
     "maximum": Rule("TOO_LARGE", "At most {0} is taken."),
     "minItems": Rule("TOO_FEW", "At least {0} items are needed."),
     "minLength": Rule("TOO_SHORT", "At least {0} characters are needed."),
     "minimum": Rule("TOO_SMALL", "At least {0} is needed."),
-    "pattern": Rule("WRONG_FORMAT", "It must fit this: {0}"),
+    "pattern": Rule("WRONG_FORMAT", "{0}"),
     "required": Rule("REQUIRED", "It is missing."),
-    "type": Rule("WRONG_TYPE", "It must be of the type {0}."),
+    "type": Rule("WRONG_TYPE", "It must be {0}."),
     "uniqueItems": Rule("DUPLICATE_ITEM", "No item may stand here twice."),
+}
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
 }
 _OTHER = Rule("NOT_ALLOWED", "It does not fit the contract.")
 
@@ -102,7 +110,9 @@ def _rule(keyword: str, schema: Any) -> Rule:
 def _limit(keyword: str, error: ValidationError) -> object:
     schema: Any = error.schema
     if keyword in {"format", "pattern"}:
-        return schema.get("description", "the contract's " + keyword)
+        return schema.get("description", "It does not have the form the contract asks for.")
+    if keyword == "type":
+        return _TYPES[schema["type"]]
     if keyword == "additionalProperties":
         return ", ".join(schema.get("properties", {})) or "none"
     if keyword == "enum":

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from connexion.middleware.abstract import ROUTING_CONTEXT
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.contract.load import Contract, Json
+from api.contract.document import Contract, Json
 from api.errors import MethodNotAllowed, NotFound
 
 

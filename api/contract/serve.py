@@ -2,9 +2,9 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
 
@@ -16,11 +16,10 @@ from connexion.operations import AbstractOperation
 from connexion.spec import Specification
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
-from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Response
 
-from api.contract.load import ContractError, success
+from api.contract.document import ContractError, success
 from api.contract.shape import shaper
-from api.errors import Answer
 
 Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens what a handler gets as `db`: leaving it commits, raising rolls back."""
@@ -31,7 +30,7 @@ class Serving:
     """What handlers can ask for by name, beside what the request brings."""
 
     transaction: Transaction
-    resources: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any]
 
 
 class View:
@@ -52,11 +51,7 @@ class View:
         self._asks_for = set(inspect.signature(self._function).parameters)
         self._resources = {name: value for name, value in serving.resources.items() if name in self._asks_for}
         self._from_request = self._asks_for - self._resources.keys() - {"db"}
-        unknown = self._from_request - _offered(operation)
-        if unknown:
-            raise ContractError(
-                f"{operation.operation_id} does not offer what its handler asks for: {', '.join(unknown)}"
-            )
+        _check_names(operation, self._from_request, serving.resources.keys())
 
     def __call__(self, **_: object) -> flask.Response:
         context = flask.request.environ["asgi.scope"]["extensions"]["connexion_context"]
@@ -69,11 +64,23 @@ class View:
     def _respond(self, result: Any) -> flask.Response:
         body, headers = result if isinstance(result, tuple) else (result, {})
         if self._shape is None:
-            response = flask.Response(status=self._status, headers=headers)
-            del response.headers["Content-Type"]
-            return response
+            return Bare(status=self._status, headers=headers)
         text = json.dumps(self._shape(body), ensure_ascii=False, separators=(",", ":"))
         return flask.Response(text, self._status, headers, content_type=self._media_type)
+
+
+class Bare(flask.Response):
+    """An answer whose Content-Type nobody makes up."""
+
+    default_mimetype = None
+
+
+def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: Set[str]) -> None:
+    name, offered = operation.operation_id.rpartition(".")[2], _offered(operation)
+    if unknown := asked_for - offered:
+        raise ContractError(f"{name} does not offer what its handler asks for: {', '.join(sorted(unknown))}")
+    if clash := resources & (offered | {"db"}):
+        raise ContractError(f"{name} gives another meaning to the resource {', '.join(sorted(clash))}")
 
 
 def _offered(operation: AbstractOperation) -> set[str]:
@@ -111,15 +118,16 @@ class Handlers(SpecMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reply = await run_in_threadpool(self._call, scope)
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
-        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-        await send({"type": "http.response.body", "body": reply.body})
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.status_code, "headers": raw})
+        await send({"type": "http.response.body", "body": reply.get_data()})
 
-    def _call(self, scope: Scope) -> Answer:
+    def _call(self, scope: Scope) -> Response:
         # The body has been read and parsed: handlers get it as `body`. What concerns the connection alone is not
         # Flask's business; Host is what a stranger wrote.
+        # a2wsgi translates the request alone: its middleware would wait for bodies in ten threads of its own.
         environ: Any = build_environ(cast(Any, scope), cast(Any, BytesIO()))
         for name in ("HTTP_CONNECTION", "HTTP_HOST", "HTTP_UPGRADE"):
             environ.pop(name, None)
-        chunks, status, headers = run_wsgi_app(self.flask.wsgi_app, environ, buffered=True)
-        return Answer(int(status.split(" ", 1)[0]), dict(headers), b"".join(chunks))
+        # Werkzeug collects the whole answer in this thread, and keeps a header that is given twice.
+        return Bare.from_app(self.flask.wsgi_app, environ, buffered=True)

@@ -1,9 +1,11 @@
 """Cut a result to a response schema: what the contract does not name never leaves the server."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from api import clock
 
 Shape = Callable[[Any], Any]
 
@@ -37,12 +39,7 @@ def _has(value: Any, name: str) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return rfc3339(value)
+        return clock.rfc3339(value)
     if isinstance(value, UUID):
         return str(value)
     return value
-
-
-def rfc3339(time: datetime) -> str:
-    """An aware time in UTC, to the millisecond, ending in Z (RFC 3339, section 5.6)."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

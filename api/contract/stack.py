@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from connexion import ConnexionMiddleware
@@ -9,13 +10,15 @@ from connexion.exceptions import InvalidSpecification, ResolverError
 from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
+from inflection import underscore
+from jsonschema.exceptions import best_match
 
 from api.contract.body import Body
 from api.contract.conform import Conform
 from api.contract.docs import Docs
+from api.contract.document import Contract, ContractError
 from api.contract.edge import Edge
 from api.contract.faults import Format
-from api.contract.load import Contract, ContractError
 from api.contract.route import Route, Routes
 from api.contract.secure import Bearer, Identify
 from api.contract.serve import Handlers, Serving
@@ -26,7 +29,6 @@ def assemble(
     contract: Contract,
     *,
     handlers: str,
-    resolve: Callable[[str], Callable[..., Any]],
     identify: Identify,
     formats: Mapping[str, Format],
     serving: Serving,
@@ -44,7 +46,7 @@ def assemble(
     layers = [
         *([partial(Conform, contract=contract, routes=routes)] if check_answers else []),
         Edge,
-        partial(Docs, title=contract.document["info"]["title"]),
+        partial(Docs, title=contract.title),
         partial(Route, routes=routes),
         partial(Body, limit=body_bytes, seconds=body_seconds),
         SecurityMiddleware,
@@ -55,7 +57,7 @@ def assemble(
     try:
         app.add_api(
             executable.document,
-            resolver=Resolver(resolve),
+            resolver=Resolver(_function),
             security_map={"bearer": partial(Bearer, identify)},
             formats=formats,
             serving=serving,
@@ -63,7 +65,25 @@ def assemble(
         # Connexion would build this at the first request, and tell of a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
     except InvalidSpecification as error:
-        raise ContractError(f"{'/'.join(map(str, error.absolute_path))}: {error.message}") from None
+        cause = best_match([error])
+        raise ContractError(f"{' > '.join(map(str, cause.absolute_path))}: {cause.message}") from None
     except ResolverError as error:
         raise ContractError(str(error)) from None
+    except RecursionError:
+        raise ContractError("a schema holds itself, and nothing here would come to its end") from None
     return app
+
+
+def _function(address: str) -> Callable[..., Any]:
+    """`api.handlers.auth.signUp` is `sign_up` in `api/handlers/auth.py`."""
+    module, _, operation_id = address.rpartition(".")
+    name, file = underscore(operation_id), f"{module.replace('.', '/')}.py"
+    try:
+        function = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ContractError(f"{operation_id}: there is no {file}") from None
+    if not callable(function):
+        raise ContractError(f"{operation_id}: {file} has no function {name}")
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,103 @@
+"""Refuse a document that cannot be served, in words that name the file and the operation."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from api.contract.document import Contract, ContractError, Json, resolve
+
+_RESERVED = {"body", "db", "identity"}
+_TYPES = {"boolean", "integer", "string"}
+
+
+def mapping(node: Json, name: str, address: str) -> Json:
+    """The member `name`, which must be a mapping."""
+    value = node.get(name)
+    if not isinstance(value, dict):
+        raise ContractError(f"{address}: {name} must be a mapping")
+    return value
+
+
+def check(document: Json) -> None:
+    """Raise ContractError for a reference that leads nowhere, and for an operation that cannot be served."""
+    for address, node in _nodes(document, "openapi"):
+        if "$ref" in node:
+            _check_reference(address, node, document)
+    seen: dict[str, str] = {}
+    for path, method, operation in Contract(document).operations():
+        address = f"{operation['tags'][0]}.yaml: {method.upper()} {path}"
+        _check_name(address, operation)
+        name = operation["operationId"]
+        if seen.setdefault(name, address) != address:
+            raise ContractError(f"{address}: the operationId {name!r} is that of {seen[name]}, too")
+        _check_security(address, operation, document)
+        _check_responses(address, mapping(operation, "responses", address))
+        _check_parameters(address, path, _parameters(address, operation, document))
+
+
+def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:
+    if isinstance(node, dict):
+        yield address, node
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, part in parts:
+        yield from _nodes(part, f"{address} > {name}")
+
+
+def _check_reference(address: str, node: Json, document: Json) -> None:
+    try:
+        target = resolve(node, document)
+    except KeyError:
+        raise ContractError(f"{address}: {node['$ref']!r} leads nowhere") from None
+    if "$ref" in target:
+        raise ContractError(f"{address}: {node['$ref']!r} leads back to itself")
+
+
+def _check_name(address: str, operation: Json) -> None:
+    if not str(operation.get("operationId", "")).isidentifier():
+        raise ContractError(f"{address} needs an operationId, such as addNote")
+
+
+def _check_security(address: str, operation: Json, document: Json) -> None:
+    security = operation.get("security", document.get("security", []))
+    if not isinstance(security, list):
+        raise ContractError(f"{address}: security must be a list")
+    if {} in security:
+        # Connexion lets a bad token pass as no token where one is optional.
+        raise ContractError(f"{address}: security is either [] or required, never optional")
+
+
+def _check_responses(address: str, responses: Json) -> None:
+    for status in responses:
+        mapping(responses, status, address)
+        if not re.fullmatch("[1-5][0-9]{2}", status):
+            raise ContractError(f"{address}: {status!r} is no status of three digits")
+        if not {"$ref", "description"} & responses[status].keys():
+            raise ContractError(f"{address}: {status} needs a description")
+    if sum(status.startswith("2") for status in responses) != 1:
+        raise ContractError(f"{address} must declare exactly one 2xx response")
+
+
+def _parameters(address: str, operation: Json, document: Json) -> list[Json]:
+    definitions = operation.get("parameters", [])
+    if not isinstance(definitions, list) or not all(isinstance(definition, dict) for definition in definitions):
+        raise ContractError(f"{address}: parameters must be a list of mappings")
+    found = [resolve(definition, document) for definition in definitions]
+    return [{**definition, "schema": resolve(definition.get("schema", {}), document)} for definition in found]
+
+
+def _check_parameters(address: str, path: str, definitions: list[Json]) -> None:
+    names = [definition.get("name") for definition in definitions]
+    for definition in definitions:
+        name = definition.get("name")
+        if names.count(name) > 1:
+            raise ContractError(f"{address}: two parameters have the name {name!r}")
+        if name in _RESERVED:
+            raise ContractError(f"{address}: a handler gets something else as {name!r} than a parameter")
+        if definition.get("in") not in {"path", "query"} or definition["schema"].get("type") not in _TYPES:
+            raise ContractError(
+                f"{address}: the parameter {name!r} is neither a string, an integer nor a boolean of the path or query"
+            )
+    templated = [segment for segment in path.split("/") if "{" in segment or "}" in segment]
+    declared = [f"{{{definition['name']}}}" for definition in definitions if definition["in"] == "path"]
+    if sorted(templated) != sorted(declared):
+        raise ContractError(f"{address}: each path parameter is a whole segment of the path, and the other way round")
