@@ -1,38 +1,26 @@
 """The `charter` command."""
 
+# Each command imports what it needs: everything takes a second, which `charter migrate` and --help need not spend.
+# ruff: noqa: PLC0415
+
 import json
 import logging
 import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
-import uvicorn
 
-from api import config as settings
-from api import contract, logs, schema
-from api.app import create_app
-from api.config import Config, ConfigError, folder
-from api.contract import ContractError
-from api.database import Database
-from api.errors import DatabaseUnavailable
-from api.server import uvicorn_config
+if TYPE_CHECKING:
+    from api.config import Config
 
 
-class Commands(click.Group):
-    """Says what a person can mend in plain words, without a traceback."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except (ConfigError, ContractError) as error:
-            raise click.ClickException(str(error).replace("\n", "\n       ")) from None
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="charter", message="charter %(version)s")
 def main() -> None:
     """Accounts and tokens, spec-first.
@@ -52,11 +40,20 @@ def serve() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    config = settings.load()
+
+    import uvicorn
+
+    from api import logs
+    from api.app import create_app
+    from api.contract import ContractError
+    from api.server import uvicorn_config
+
+    config = _load()
     logs.configure(config.log_format)
-    with _listen(config) as listener:
-        app = create_app(config)
-        _greet(*listener.getsockname()[:2])
+    with _listen(config.host, config.port) as listener:
+        with _in_plain_words(ContractError):
+            app = create_app(config)
+        click.echo(greeting(*listener.getsockname()[:2]))
         uvicorn.Server(uvicorn_config(app, config.body_bytes)).run(sockets=[listener])
 
 
@@ -66,7 +63,11 @@ def migrate() -> None:
 
     One that is there already is left alone.
     """
-    config = settings.load()
+    from api import schema
+    from api.database import Database
+    from api.errors import DatabaseUnavailable
+
+    config = _load()
     database = Database(config.database_url)
     # What stands in the way is said once, below.
     logging.getLogger("charter").addHandler(logging.NullHandler())
@@ -84,21 +85,52 @@ def migrate() -> None:
 @main.command()
 def openapi() -> None:
     """Print the whole contract as JSON."""
-    click.echo(json.dumps(contract.load(folder("openapi")).document, indent=2, ensure_ascii=False))
+    from api import contract
+    from api.config import folder
+
+    with _in_plain_words(contract.ContractError):
+        document = contract.load(folder("openapi")).document
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @main.command()
 def check_config() -> None:
     """Show the settings, without the secrets.
 
-    Fails if Charter would not start with them, and says what to set. As at a start, secrets that nobody set are made.
+    Fails if Charter would not start with them, and says what to set. Nothing is made.
     """
-    config = settings.load()
-    shown: dict[str, Any] = {settings.variable(setting): getattr(config, setting.name) for setting in fields(Config)}
-    shown |= {"CHARTER_SECRET": "(set)", "CHARTER_PEPPER": "(set)"}
-    shown["DATABASE_URL"] = config.database_url.render_as_string(hide_password=True)
-    for name, value in shown.items():
-        click.echo(f"{name}={value}")
+    from api import config
+
+    with _in_plain_words(config.ConfigError):
+        values = config.read()
+    shown = values | {name: "(set)" if name in values else "(made at the first start)" for name in config.SECRETS}
+    shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
+    for setting in fields(config.Config):
+        click.echo(f"{config.variable(setting)}={shown[setting.name]}")
+
+
+def _load() -> "Config":
+    from api import config
+
+    with _in_plain_words(config.ConfigError):
+        return config.load()
+
+
+@contextmanager
+def _in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
+    """Says what a person can mend without a traceback."""
+    try:
+        yield
+    except mendable as error:
+        raise click.ClickException(str(error).replace("\n", "\n       ")) from None
+
+
+def greeting(host: str, port: int) -> str:
+    """Where everything is, for a server that listens there. Printed on standard output: standard error is the log."""
+    # "Every address" is none that can be opened.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
 
 
 def _stop(*_: object) -> None:
@@ -106,19 +138,11 @@ def _stop(*_: object) -> None:
     sys.exit(0)
 
 
-def _listen(config: Config) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         advice = "set CHARTER_HOST or CHARTER_PORT to another"
-        raise click.ClickException(f"cannot listen on {config.host}:{config.port}: {reason}; {advice}") from None
-
-
-def _greet(host: str, port: int) -> None:
-    """Tell where everything is. On standard output: standard error is the log."""
-    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    click.echo(f"API            {base}/api/v1")
-    click.echo(f"Documentation  {base}/docs")
-    click.echo(f"Contract       {base}/openapi.json")
+        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None

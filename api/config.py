@@ -1,17 +1,21 @@
 """All settings, and the only reader of the environment."""
 
+import errno
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from api.secret import HOW_TO, keep_secret, parse_secret
+from api.secret import HOW_TO, keep_secret, parse_secret, read_secret
 
 _PACKAGE = Path(__file__).parent
+SECRETS = ("secret", "pepper")
 _DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -48,6 +52,13 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _name(text: str) -> str:
+    # A StringOrURI: what holds a colon is a URI (RFC 7519, section 2).
+    if not re.fullmatch(r"[^\s:]+|[A-Za-z][A-Za-z0-9+.-]*:\S+", text):
+        raise ValueError("a URL, or a name without spaces and colons")
+    return text
+
+
 def _database_url(text: str) -> URL:
     try:
         url = make_url(text)
@@ -74,8 +85,8 @@ class Config:
     database_url: URL = _setting("DATABASE_URL", _database_url)
     secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
-    issuer: str = _setting("CHARTER_ISSUER", str, default="http://127.0.0.1:8000")
-    audience: str = _setting("CHARTER_AUDIENCE", str, default="charter")
+    issuer: str = _setting("CHARTER_ISSUER", _name, default="http://127.0.0.1:8000")
+    audience: str = _setting("CHARTER_AUDIENCE", _name, default="charter")
     access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", _whole(60, 86_400), default=900)
     bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", _whole(10, 16), default=12)
     body_bytes: int = _setting("CHARTER_BODY_BYTES", _whole(1024, 16 * 1024 * 1024), default=65_536)
@@ -89,55 +100,111 @@ def variable(setting: "Field[Any]") -> str:
     return str(setting.metadata["variable"])
 
 
+_VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Config:
     """Read the settings; what an embedded database needs and nobody set is made in the data folder.
 
     Raises ConfigError that lists every wrong setting at once.
     """
-    given = {setting.name: environ.get(variable(setting), "").strip() for setting in fields(Config)}
+    values = read(environ)
+    data_dir = values["data_dir"]
+    try:
+        if _needs_folder(values):
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = {name: keep_secret(data_dir / name) for name in SECRETS if name not in values}
+    except OSError as error:
+        raise ConfigError(_unusable(data_dir, error)) from None
+    return Config(**(values | made))
+
+
+def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The value of each setting, without the secrets that the first start has yet to make; nothing is made.
+
+    Raises ConfigError that lists every wrong setting at once.
+    """
+    given = {name: text.strip() for name, text in environ.items() if text.strip()}
     values, wrong = _parse(given)
-    missing = [name for name in ("secret", "pepper") if not given[name]]
-    if missing and "database_url" in values and values["database_url"].get_backend_name() != "sqlite":
-        names = " and ".join(f"CHARTER_{name.upper()}" for name in missing)
+    values["data_dir"] = values["data_dir"].absolute()
+    if _VARIABLES["database_url"] not in given:
+        values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
+    wrong += _unknown(given)
+    missing = [name for name in SECRETS if _VARIABLES[name] not in given]
+    if "database_url" in values and values["database_url"].get_backend_name() == "sqlite":
+        kept, faults = _look_into_folder(values, missing)
+        values, wrong = values | kept, wrong + faults
+    elif "database_url" in values and missing:
+        names = " and ".join(_VARIABLES[name] for name in missing)
         wrong.append(f"{names} must be set with a database that several hosts share; {HOW_TO}")
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return Config(**_fill_in(values, missing))
+    return values
 
 
 def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """The values of what was given, and what is wrong with them."""
+    """The values of what was given, the defaults of what was not, and what is wrong."""
     values: dict[str, Any] = {}
     wrong = []
     for setting in fields(Config):
-        text = given[setting.name]
+        text = given.get(variable(setting))
         try:
-            values |= {setting.name: setting.metadata["parse"](text)} if text else {}
+            if text is not None:
+                values[setting.name] = setting.metadata["parse"](text)
+            elif setting.default is not MISSING:
+                values[setting.name] = setting.default
         except ValueError as error:
             wrong.append(f"{variable(setting)} must be {error}")
     return values, wrong
 
 
-def _fill_in(values: dict[str, Any], missing: list[str]) -> dict[str, Any]:
-    """The values, and what is made in the data folder for want of a setting."""
-    data_dir = values.get("data_dir", Path("data")).absolute()
-    made: dict[str, Any] = {"data_dir": data_dir}
-    if "database_url" not in values:
-        made["database_url"] = URL.create("sqlite", database=str(data_dir / "charter.db"))
+def _unknown(given: Mapping[str, str]) -> list[str]:
+    """What looks like a setting and is none: a slip of the pen would otherwise leave the default in place."""
+    names = _VARIABLES.values()
+    strange = [name for name in given if name.startswith("CHARTER_") and name not in names]
+    return [f"{name} is no setting; the nearest is {get_close_matches(name, names, 1, 0)[0]}" for name in strange]
+
+
+def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, bytes], list[str]]:
+    """Those of the missing secrets that the data folder holds, and what is wrong there."""
+    data_dir = values["data_dir"]
     try:
-        if missing or "database_url" in made:
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made |= {name: _kept(data_dir / name, (values | made)["database_url"]) for name in missing}
+        kept, wrong = _read_kept([data_dir / name for name in missing if (data_dir / name).exists()])
+        if _needs_folder({**values, **kept}):
+            _must_be_writable(data_dir)
+        pepper = data_dir / "pepper"
+        if "pepper" in missing and not pepper.exists() and Path(values["database_url"].database).exists():
+            remedy = f"restore it, or set {_VARIABLES['pepper']}"
+            wrong.append(f"{pepper} is gone, and no password is right without it: {remedy}")
     except OSError as error:
-        raise ConfigError(f"CHARTER_DATA_DIR must be a folder to write in: {data_dir}: {error.strerror}") from None
-    return values | made
+        return {}, [_unusable(data_dir, error)]
+    return kept, wrong
 
 
-def _kept(file: Path, database_url: URL) -> bytes:
-    """The secret in a file of the data folder; a pepper is not made anew for passwords that have one."""
-    if file.name == "pepper" and not file.exists() and Path(str(database_url.database)).exists():
-        raise ConfigError(f"{file} is gone, and no password is right without it: restore it, or set CHARTER_PEPPER")
-    try:
-        return keep_secret(file)
-    except ValueError as error:
-        raise ConfigError(f"{file} must hold {error}") from None
+def _read_kept(files: list[Path]) -> tuple[dict[str, bytes], list[str]]:
+    kept = {}
+    wrong = []
+    for file in files:
+        try:
+            kept[file.name] = read_secret(file)
+        except ValueError as error:
+            wrong.append(f"{file} must hold {error}")
+    return kept, wrong
+
+
+def _needs_folder(values: Mapping[str, Any]) -> bool:
+    """Whether a start makes something in the data folder."""
+    makes_secret = any(name not in values for name in SECRETS)
+    return makes_secret or Path(str(values["database_url"].database)).parent == values["data_dir"]
+
+
+def _must_be_writable(data_dir: Path) -> None:
+    there = next(place for place in (data_dir, *data_dir.parents) if place.exists())
+    if not there.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _unusable(data_dir: Path, error: OSError) -> str:
+    return f"{_VARIABLES['data_dir']} must be a folder to write in: {data_dir}: {error.strerror}"

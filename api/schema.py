@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Engine
 
@@ -23,6 +24,11 @@ _ALONE = {
 class SchemaUnknown(Exception):
     """The database is at a revision that this release does not know."""
 
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"it is at revision {revision}, which this release does not know; use the release that made it"
+        )
+
 
 def head() -> str:
     """The revision that this release needs."""
@@ -38,7 +44,9 @@ def upgrade(engine: Engine) -> None:
         with migrating(engine) as alembic:
             command.upgrade(alembic, "head")
     except CommandError as error:
-        raise SchemaUnknown(str(error)) from None
+        if not isinstance(error.__cause__, ResolutionError):
+            raise
+        raise SchemaUnknown(error.__cause__.argument) from None
 
 
 @contextmanager

@@ -12,23 +12,23 @@ HOW_TO = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe
 
 
 def parse_secret(text: str) -> bytes:
-    """At least 256 bits of chance, in base64url or hexadecimal.
+    """At least 256 random bits, in base64url or hexadecimal.
 
     Raises ValueError for less, and for what others know too; it tells what is wanted, and never quotes.
     """
     try:
         key = _decode(text)
     except ValueError:
-        raise ValueError(f"at least 256 bits of chance; {HOW_TO}") from None
+        raise ValueError(f"at least 256 random bits; {HOW_TO}") from None
     if len(key) < 32 or len(set(key)) < 16:
-        raise ValueError(f"at least 256 bits of chance; {HOW_TO}")
+        raise ValueError(f"at least 256 random bits; {HOW_TO}")
     if key in _WELL_KNOWN:
-        raise ValueError(f"a secret that nobody else knows: at least 256 bits of chance; {HOW_TO}")
+        raise ValueError(f"a secret that nobody else knows: at least 256 random bits; {HOW_TO}")
     return key
 
 
 def _decode(text: str) -> bytes:
-    # By chance, no base64url of 256 bits is without a letter after f.
+    # A base64url of 256 random bits practically never lacks a letter after f.
     if set(text) <= set(string.hexdigits):
         return bytes.fromhex(text)
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -42,6 +42,14 @@ _WELL_KNOWN = {
 }
 
 
+def read_secret(file: Path) -> bytes:
+    """The secret in `file`.
+
+    Raises OSError when it cannot be read, ValueError when it holds no secret.
+    """
+    return parse_secret(file.read_text(errors="replace").strip())
+
+
 def keep_secret(file: Path) -> bytes:
     """The secret in `file`, which is made at the first start for its owner alone.
 
@@ -49,7 +57,7 @@ def keep_secret(file: Path) -> bytes:
     """
     if not file.exists():
         _create(file, secrets.token_urlsafe(32))
-    return parse_secret(file.read_text().strip())
+    return read_secret(file)
 
 
 def _create(file: Path, text: str) -> None:

@@ -30,7 +30,7 @@ CHECKOUT = Path(__file__).parent.parent
 SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 GREETING = """\
-API            {0}/api/v1
+API            {0}
 Documentation  {0}/docs
 Contract       {0}/openapi.json
 """
@@ -93,7 +93,7 @@ class Charter:
         with process:
             assert process.stdout is not None
             greeting = "".join(process.stdout.readline() for _ in range(3))
-            url = greeting.partition("API            ")[2].partition("/api/v1")[0]
+            url = greeting.partition("API            ")[2].partition("\n")[0]
             assert greeting == GREETING.format(url), log.read_text()
             try:
                 yield Server(process, url, log)
@@ -110,8 +110,10 @@ def charter(tmp_path: Path) -> Charter:
 @pytest.fixture
 def migrated(charter: Charter, migrated_file: Path) -> Charter:
     """An installation with secrets and a migrated database."""
-    charter.run("check-config")
+    charter.data.mkdir(mode=0o700)
     shutil.copy(migrated_file, charter.data / "charter.db")
+    for name, secret in (("secret", SECRET), ("pepper", PEPPER)):
+        (charter.data / name).write_text(secret)
     return charter
 
 
@@ -142,6 +144,44 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  openapi       Print the whole contract as JSON.\n"
         "  serve         Serve the API until it is told to stop.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["--version"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["migrate"], {"api.app", "connexion", "flask", "uvicorn"}),
+        (["check-config"], {"alembic", "connexion", "uvicorn"}),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
+    program = "import sys; from api.cli import main; main(standalone_mode=False); print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=True,
+        cwd=charter.folder,
+        env=charter.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    loaded = set(result.stdout.split())
+    assert "api.cli" in loaded
+    assert not loaded & unneeded
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104
+        ("::", "http://[::1]:8000"),
+    ],
+)
+def test_a_start_tells_addresses_that_can_be_opened(host: str, base: str) -> None:
+    assert f"{cli.greeting(host, 8000)}\n" == GREETING.format(base)
 
 
 @pytest.mark.parametrize("name", cli.main.commands)
@@ -187,9 +227,23 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
     assert not charter.data.exists()
 
 
+def test_check_config_makes_nothing(charter: Charter) -> None:
+    before = charter.run("check-config")
+    assert (before.returncode, before.stderr) == (0, "")
+    assert before.stdout.splitlines()[3:6] == [
+        f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
+        "CHARTER_SECRET=(made at the first start)",
+        "CHARTER_PEPPER=(made at the first start)",
+    ]
+    assert not charter.data.exists()
+    assert charter.run("migrate").returncode == 0
+    assert charter.run("check-config").stdout.splitlines()[4:6] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
+
+
 def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
     charter.settings = {
         "CHARTER_PORT": "http",
+        "CHARTER_PROT": "8080",
         "DATABASE_URL": "postgresql://charter:hunter2@db.example/charter",
         "CHARTER_SECRET": "hunter2",
         "CHARTER_LOG_FORMAT": "xml",
@@ -198,8 +252,9 @@ def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
         "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
-        f"       CHARTER_SECRET must be at least 256 bits of chance; {MAKE_ONE}\n"
+        f"       CHARTER_SECRET must be at least 256 random bits; {MAKE_ONE}\n"
         "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
+        "       CHARTER_PROT is no setting; the nearest is CHARTER_PORT\n"
         f"       CHARTER_PEPPER must be set with a database that several hosts share; {MAKE_ONE}\n"
     )
 
@@ -208,7 +263,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(charter: Charter) -> None:
     charter.data.write_text("a file")
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a folder to write in: {charter.data}: File exists\n"
+    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a folder to write in: {charter.data}: Not a directory\n"
 
 
 def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) -> None:
@@ -364,5 +419,5 @@ def test_a_database_of_a_later_release_is_not_touched(migrated: Charter) -> None
     connection.close()
     result = migrated.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
-    reason = "Can't locate revision identified by '9999'"
+    reason = "it is at revision 9999, which this release does not know; use the release that made it"
     assert result.stderr == f"Error: sqlite:///{file} cannot be migrated: {reason}\n"

@@ -14,7 +14,7 @@ SECRET, PEPPER = bytes(range(32)), bytes(range(32, 64))
 SECRETS = {"CHARTER_SECRET": SECRET.hex(), "CHARTER_PEPPER": PEPPER.hex()}
 SHARED = {"DATABASE_URL": "postgresql://db.example/charter", **SECRETS}
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-TOO_LITTLE = f"at least 256 bits of chance; {MAKE_ONE}"
+TOO_LITTLE = f"at least 256 random bits; {MAKE_ONE}"
 WELL_KNOWN = f"a secret that nobody else knows: {TOO_LITTLE}"
 
 
@@ -108,6 +108,46 @@ def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, g
     environ = {name: SHARED[name] for name in ("DATABASE_URL", *given)} | {"CHARTER_DATA_DIR": str(tmp_path / "data")}
     assert refusal(environ) == f"{missing} must be set with a database that several hosts share; {MAKE_ONE}"
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("variable", ["CHARTER_ISSUER", "CHARTER_AUDIENCE"])
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("https://accounts.example.com", True),
+        ("urn:example:accounts", True),
+        ("accounts", True),
+        ("accounts.example.com", True),
+        ("our accounts", False),
+        ("https://accounts.example.com/our accounts", False),
+        ("127.0.0.1:8000", False),
+        (":", False),
+    ],
+)
+def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, taken: bool) -> None:
+    environ = SHARED | {variable: text}
+    if taken:
+        assert text in {load(environ).issuer, load(environ).audience}
+    else:
+        assert refusal(environ) == f"{variable} must be a URL, or a name without spaces and colons"
+
+
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:
+    environ = SHARED | {"CHARTER_PROT": "8080", "CHARTER_BCRYPT_COSTS": "13", "CHARTER_EMPTY": "", "CHARTS": "1"}
+    assert refusal(environ).splitlines() == [
+        "CHARTER_PROT is no setting; the nearest is CHARTER_PORT",
+        "CHARTER_BCRYPT_COSTS is no setting; the nearest is CHARTER_BCRYPT_COST",
+    ]
+
+
+def test_what_is_wrong_in_the_data_folder_is_told_with_the_rest(tmp_path: Path) -> None:
+    for name in ("secret", "pepper"):
+        (tmp_path / name).write_bytes(b"\xff")
+    assert refusal({"CHARTER_PORT": "http", "CHARTER_DATA_DIR": str(tmp_path)}).splitlines() == [
+        "CHARTER_PORT must be a whole number from 0 to 65535",
+        f"{tmp_path}/secret must hold {TOO_LITTLE}",
+        f"{tmp_path}/pepper must hold {TOO_LITTLE}",
+    ]
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
