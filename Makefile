@@ -25,12 +25,17 @@ format: .venv/.test ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: wheel
+wheel: .venv/.run ## Build the wheel, into dist
+	@# setuptools packs all that is in build, also what the source no longer has.
+	rm -rf build dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 .PHONY: lock
-lock: .venv/.test ## Pin the newest versions of all dependencies
+lock: .venv/.test ## Pin the newest versions of the Python dependencies
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build --extra dev $(LOCK) -c requirements.lock -o requirements-dev.lock
-	cd tests/browser && ../../$(BIN)/npm update --package-lock-only --silent
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -22,9 +23,17 @@ def installed(tmp_path: Path) -> Charter:
     source = tmp_path / "source"
     left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info", "tests")
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(*left))
-    pip(sys.executable, "wheel", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source))
-    shutil.rmtree(source)
-    (wheel,) = tmp_path.glob("*.whl")
+    # What an earlier build left behind.
+    for stale in ("build/lib/api/stale.py", "dist/charter-0.0.1-py3-none-any.whl"):
+        (source / stale).parent.mkdir(parents=True)
+        (source / stale).touch()
+    # The environment of these tests is there; `-o` keeps make from bringing it up to date, with this copy in it.
+    make = ["make", "-o", ".venv/.run", "wheel", f"BIN={Path(sys.executable).parent}"]
+    subprocess.run(make, check=True, cwd=source, capture_output=True, timeout=120)
+    (wheel,) = (source / "dist").iterdir()
+    with ZipFile(wheel) as packed:
+        assert "api/cli.py" in packed.namelist()
+        assert "api/stale.py" not in packed.namelist()
 
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
@@ -32,17 +41,13 @@ def installed(tmp_path: Path) -> Charter:
     # The checkout is installed by a .pth file; one in a folder that a .pth file names is not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     # What pip sees through it is not its own: the checkout's installation must stay as it is.
-    pip(environment / "bin" / "python", "install", "--ignore-installed", str(wheel))
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--no-index", "--no-deps", "--ignore-installed", str(wheel)], check=True, timeout=120)
+    shutil.rmtree(source)
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     return Charter(elsewhere, {}, environment / "bin" / "charter")
-
-
-def pip(python: Path | str, command: str, *arguments: str) -> None:
-    """Run pip without the network."""
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
-    subprocess.run([python, "-m", "pip", command, *options, *arguments], check=True, timeout=120)
 
 
 def test_an_installed_wheel_runs_from_any_folder(installed: Charter, client: TestClient) -> None:
