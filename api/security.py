@@ -5,10 +5,10 @@ from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 
+from api import logs
 from api.contract.secure import Identify
 from api.database import Database
 from api.errors import InvalidToken
-from api.logs import request_facts
 from api.services import sessions
 from api.tokens import Claims, Tokens
 
@@ -29,7 +29,7 @@ def bearer(database: Database, tokens: Tokens) -> Identify:
         claims = tokens.decode(token)
         # The event loop must not wait for the database.
         await run_in_threadpool(_require_live, database, claims)
-        (request_facts.get() or {})["user_id"] = str(claims.user_id)
+        logs.note(user_id=str(claims.user_id))
         return Identity(claims.user_id, claims.session_id, claims.expires_at)
 
     return identify

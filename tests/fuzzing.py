@@ -23,7 +23,9 @@ def filter_case(_: HookContext, case: Case) -> bool:
 def _guessable(body: Any) -> bool:
     try:
         username, email, password = body["username"], body["email"], body["password"]
-        return passwords.is_personal(password, username, email) or not passwords.is_uncommon(password, "Charter")
+        return passwords.holds_own_name(password, username, email) or not passwords.is_hard_to_guess(
+            password, "Charter"
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
 

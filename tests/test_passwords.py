@@ -1,4 +1,4 @@
-"""Passwords: which are taken, how they are kept, and what a log-in costs (SECURITY: Passwords, Telling nothing)."""
+"""Passwords: which are taken, how they are kept, and what a log-in costs."""
 
 import sqlite3
 import unicodedata

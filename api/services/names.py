@@ -6,7 +6,8 @@ import unicodedata
 from email_validator import EmailNotValidError, validate_email
 from python_usernames import is_safe_username
 
-MAX_LENGTH = 254
+# Case folding and NFKC can make an address longer than the column of its canonical form.
+_MAX_LENGTH = 254
 
 
 def canonical(name: str) -> str:
@@ -31,21 +32,21 @@ def is_email(address: str) -> bool:
     if _INVISIBLE.search(address):
         return False
     try:
-        return len(canonical(tidy_email(address))) <= MAX_LENGTH
+        return len(canonical(normalize_email(address))) <= _MAX_LENGTH
     except EmailNotValidError:
         return False
 
 
-def tidy_email(address: str) -> str:
+def normalize_email(address: str) -> str:
     """The address as it is kept and shown: NFC, its domain in lower case."""
     # The domain .test is for tests (RFC 2606, section 2): people and fuzzers who try an API use it.
     return validate_email(address, check_deliverability=False, test_environment=True).normalized
 
 
-def sought(name: str) -> str:
+def log_in_key(name: str) -> str:
     """The canonical form of what somebody logs in with: a username, or an email however its domain is written."""
     form = canonical(name)
     try:
-        return canonical(tidy_email(form))
+        return canonical(normalize_email(form))
     except EmailNotValidError:
         return form

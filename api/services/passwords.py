@@ -12,13 +12,13 @@ def _common() -> frozenset[str]:
     return frozenset((files(__package__) / "common_passwords.txt").read_text().split())
 
 
-def is_uncommon(password: str, service: str) -> bool:
+def is_hard_to_guess(password: str, service: str) -> bool:
     """Whether the password is neither among the most common ones nor holds the name of the service."""
     form = canonical(password)
     return form not in _common() and canonical(service) not in form
 
 
-def is_personal(password: str, username: str, email: str) -> bool:
+def holds_own_name(password: str, username: str, email: str) -> bool:
     """Whether the password holds the username or the part of the email before the @."""
     form = canonical(password)
     local = canonical(email).rpartition("@")[0]

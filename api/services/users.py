@@ -16,9 +16,9 @@ from api.services import names, passwords
 
 def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> User:
     """Create a user; no two share a username or an email."""
-    if passwords.is_personal(password, username, email):
+    if passwords.holds_own_name(password, username, email):
         raise PasswordTooGuessable()
-    email = names.tidy_email(email)
+    email = names.normalize_email(email)
     user = User(
         username=username,
         username_key=names.canonical(username),
@@ -47,5 +47,5 @@ def find(db: Db, user_id: UUID) -> User:
 
 def find_by_name(db: Db, name: str) -> User | None:
     """The user with this username or email, or nobody."""
-    key = names.sought(name)
+    key = names.log_in_key(name)
     return db.scalar(select(User).where(or_(User.username_key == key, User.email_key == key)))
