@@ -6,7 +6,7 @@ from functools import partial
 
 from connexion import ConnexionMiddleware
 
-from api import contract, schema, security
+from api import contract, revisions, security
 from api.config import Config, folder
 from api.database import Database
 from api.hashing import Hasher
@@ -22,7 +22,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
     resources = {
         "contract": document,
         "hasher": Hasher(config.pepper, config.bcrypt_cost),
-        "revision": schema.head(),
+        "revision": revisions.head(),
         "tokens": tokens,
     }
 

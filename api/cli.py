@@ -63,7 +63,7 @@ def migrate() -> None:
 
     One that is there already is left alone.
     """
-    from api import schema
+    from api import revisions
     from api.database import Database
     from api.errors import DatabaseUnavailable
 
@@ -72,14 +72,14 @@ def migrate() -> None:
     # What stands in the way is said once, below.
     logging.getLogger("charter").addHandler(logging.NullHandler())
     try:
-        schema.upgrade(database.engine)
-    except (DatabaseUnavailable, schema.SchemaUnknown) as error:
+        revisions.upgrade(database.engine)
+    except (DatabaseUnavailable, revisions.RevisionUnknown) as error:
         reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
         where = config.database_url.render_as_string(hide_password=True)
         raise click.ClickException(f"{where} cannot be migrated: {reason}") from None
     finally:
         database.dispose()
-    click.echo(f"The database is at revision {schema.head()}.")
+    click.echo(f"The database is at revision {revisions.head()}.")
 
 
 @main.command()

@@ -2,26 +2,20 @@
 
 import errno
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
+from api.parsers import database_url as parse_database_url
+from api.parsers import name_or_url, one_of, whole
 from api.secret import HOW_TO, keep_secret, parse_secret, read_secret
 
 _PACKAGE = Path(__file__).parent
 SECRETS = ("secret", "pepper")
-_DRIVERS = {
-    "sqlite": "sqlite",
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
 
 
 def folder(name: str) -> Path:
@@ -34,43 +28,6 @@ class ConfigError(Exception):
     """A setting the process must not start with; the message says what to do."""
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _name(text: str) -> str:
-    # A StringOrURI: what holds a colon is a URI (RFC 7519, section 2).
-    if not re.fullmatch(r"[^\s:]+|[A-Za-z][A-Za-z0-9+.-]*:\S+", text):
-        raise ValueError("a URL, or a name without spaces and colons")
-    return text
-
-
-def _database_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-        driver = _DRIVERS[url.drivername]
-    except (ArgumentError, KeyError, ValueError):
-        # What they say may quote the password.
-        raise ValueError("a URL such as postgresql://user:password@host/name or sqlite:////folder/file") from None
-    if driver == "sqlite" and url.database in {None, "", ":memory:"}:
-        raise ValueError("a database that outlives the process: SQLite needs a file")
-    return url.set(drivername=driver)
-
-
 def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
     return field(metadata={"variable": variable, "parse": parse}, **options)
 
@@ -80,19 +37,19 @@ class Config:
     """Everything that can be set. `load` reads it from the environment; tests build their own."""
 
     host: str = _setting("CHARTER_HOST", str, default="127.0.0.1")
-    port: int = _setting("CHARTER_PORT", _whole(0, 65535), default=8000)
+    port: int = _setting("CHARTER_PORT", whole(0, 65535), default=8000)
     data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
-    database_url: URL = _setting("DATABASE_URL", _database_url)
+    database_url: URL = _setting("DATABASE_URL", parse_database_url)
     secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
-    issuer: str = _setting("CHARTER_ISSUER", _name, default="http://127.0.0.1:8000")
-    audience: str = _setting("CHARTER_AUDIENCE", _name, default="charter")
-    access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", _whole(60, 86_400), default=900)
-    bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", _whole(10, 16), default=12)
-    body_bytes: int = _setting("CHARTER_BODY_BYTES", _whole(1024, 16 * 1024 * 1024), default=65_536)
-    body_seconds: int = _setting("CHARTER_BODY_SECONDS", _whole(1, 60), default=10)
-    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", _one_of("off", "report"), default="off")
-    log_format: str = _setting("CHARTER_LOG_FORMAT", _one_of("auto", "text", "json"), default="auto")
+    issuer: str = _setting("CHARTER_ISSUER", name_or_url, default="http://127.0.0.1:8000")
+    audience: str = _setting("CHARTER_AUDIENCE", name_or_url, default="charter")
+    access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", whole(60, 86_400), default=900)
+    bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", whole(10, 16), default=12)
+    body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
+    body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
+    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
+    log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
 
 
 def variable(setting: "Field[Any]") -> str:

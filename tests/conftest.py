@@ -17,7 +17,7 @@ from connexion import ConnexionMiddleware
 from sqlalchemy import URL
 from starlette.testclient import TestClient
 
-from api import clock, schema
+from api import clock, revisions
 from api.app import create_app
 from api.config import Config
 from api.database import Database
@@ -31,7 +31,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database at the newest revision."""
     file = tmp_path_factory.mktemp("database") / "charter.db"
     database = Database(URL.create("sqlite", database=str(file)))
-    schema.upgrade(database.engine)
+    revisions.upgrade(database.engine)
     database.dispose()
     return file
 

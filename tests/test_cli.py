@@ -21,7 +21,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from api import cli, schema
+from api import cli, revisions
 from api.tokens import Tokens
 from tests.conftest import Person, newcomer
 
@@ -280,7 +280,11 @@ def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) 
 
 def test_migrating_twice_is_migrating_once(charter: Charter) -> None:
     first = charter.run("migrate")
-    assert (first.returncode, first.stdout, first.stderr) == (0, f"The database is at revision {schema.head()}.\n", "")
+    assert (first.returncode, first.stdout, first.stderr) == (
+        0,
+        f"The database is at revision {revisions.head()}.\n",
+        "",
+    )
     kept = {file: file.read_bytes() for file in charter.data.iterdir()}
     assert {file.name for file in kept} == {"charter.db", "pepper", "secret"}
     again = charter.run("migrate")

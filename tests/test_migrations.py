@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, inspect, text
 
-from api import schema
+from api import revisions
 from api.config import folder
 from api.database import Base, Database
 from api.errors import DatabaseUnavailable
@@ -48,21 +48,21 @@ def definitions(engine: Engine) -> list[str]:
 
 
 def test_an_empty_database_is_brought_up_down_and_up_again(engine: Engine) -> None:
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     first = definitions(engine)
     assert tables(engine) == TABLES
-    with schema.migrating(engine) as alembic:
+    with revisions.migrating(engine) as alembic:
         command.downgrade(alembic, "base")
     assert tables(engine) == ["alembic_version"]
     assert definitions(engine) == []
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     assert definitions(engine) == first
 
 
 def test_each_step_down_is_the_step_up_undone(engine: Engine) -> None:
-    with schema.migrating(engine) as alembic:
+    with revisions.migrating(engine) as alembic:
         steps = [step.revision for step in ScriptDirectory.from_config(alembic).walk_revisions()][::-1]
-    assert steps[-1] == schema.head()
+    assert steps[-1] == revisions.head()
     for revision in steps:
         before = definitions(engine)
         _run(engine, command.upgrade, revision)
@@ -74,22 +74,22 @@ def test_each_step_down_is_the_step_up_undone(engine: Engine) -> None:
 
 
 def _run(engine: Engine, step: Callable[[AlembicConfig, str], None], revision: str) -> None:
-    with schema.migrating(engine) as alembic:
+    with revisions.migrating(engine) as alembic:
         step(alembic, revision)
 
 
 def test_a_database_that_is_up_to_date_is_left_alone(engine: Engine) -> None:
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO revocations VALUES ('00', '2026-01-01')"))
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM revocations")) == 1
 
 
 def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path) -> None:
-    schema.upgrade(engine)
-    with schema.migrating(engine) as alembic:
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
         command.check(alembic)
     # Alembic does not compare CHECK constraints, nor the names of any.
     other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
@@ -104,10 +104,10 @@ def _parts(definitions: list[str]) -> list[str]:
 
 
 def test_a_model_without_a_migration_is_noticed(engine: Engine) -> None:
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE users ADD COLUMN nickname TEXT"))
-    with schema.migrating(engine) as alembic, pytest.raises(CommandError, match="nickname"):
+    with revisions.migrating(engine) as alembic, pytest.raises(CommandError, match="nickname"):
         command.check(alembic)
 
 
@@ -137,40 +137,40 @@ def downgrade() -> None:
 @pytest.mark.parametrize("fault", ["raise LookupError", "op.execute('SELECT nothing')", "raise KeyboardInterrupt"])
 def test_a_migration_that_fails_leaves_no_trace(engine: Engine, tmp_path: Path, start: str, fault: str) -> None:
     if start == "head":
-        schema.upgrade(engine)
+        revisions.upgrade(engine)
     before = definitions(engine)
-    (tmp_path / "9999_half.py").write_text(FAILING.format(head=schema.head(), fault=fault))
+    (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault=fault))
     with pytest.raises((LookupError, DatabaseUnavailable, KeyboardInterrupt)):
         _upgrade_with(engine, tmp_path)
     assert definitions(engine) == before
     assert tables(engine) == (TABLES if start == "head" else [])
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM revocations")) == 0
-        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [schema.head()]
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [revisions.head()]
 
 
 def _upgrade_with(engine: Engine, versions: Path) -> None:
     """Upgrade to the newest of our migrations and those in a folder."""
-    with schema.migrating(engine) as alembic:
+    with revisions.migrating(engine) as alembic:
         alembic.set_main_option("path_separator", "newline")
         alembic.set_main_option("version_locations", f"{folder('migrations') / 'versions'}\n{versions}")
         command.upgrade(alembic, "head")
 
 
 def test_the_migration_that_fails_above_would_succeed_without_its_fault(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "9999_half.py").write_text(FAILING.format(head=schema.head(), fault="pass"))
+    (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault="pass"))
     _upgrade_with(engine, tmp_path)
     assert tables(engine) == sorted([*TABLES, "half"])
 
 
 def test_two_migrations_do_not_run_at_once(engine: Engine, url: URL) -> None:
     other = Database(url)
-    with schema.migrating(engine) as alembic:
+    with revisions.migrating(engine) as alembic:
         with pytest.raises(DatabaseUnavailable):
-            schema.upgrade(other.engine)
+            revisions.upgrade(other.engine)
         command.upgrade(alembic, "head")
-    schema.upgrade(other.engine)
+    revisions.upgrade(other.engine)
     other.dispose()
     assert tables(engine) == TABLES
 
@@ -183,23 +183,23 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
         for _ in range(3)
     ]
     told = [process.communicate(timeout=60) for process in processes]
-    assert told == [(f"The database is at revision {schema.head()}.\n", "")] * 3
+    assert told == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
 
 
 def test_the_revisions_are_one_line() -> None:
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(folder("migrations")))
     script = ScriptDirectory.from_config(alembic)
-    assert (script.get_heads(), len(script.get_bases())) == ([schema.head()], 1)
+    assert (script.get_heads(), len(script.get_bases())) == ([revisions.head()], 1)
     names = sorted(file.name[:5] for file in (folder("migrations") / "versions").glob("*.py"))
     assert names == [f"{step.revision}_" for step in script.walk_revisions()][::-1]
 
 
 def test_a_database_of_a_newer_release_is_not_touched(engine: Engine) -> None:
-    schema.upgrade(engine)
+    revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(schema.SchemaUnknown, match="9999"):
-        schema.upgrade(engine)
+    with pytest.raises(revisions.RevisionUnknown, match="9999"):
+        revisions.upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == ["9999"]

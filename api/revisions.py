@@ -21,7 +21,7 @@ _ALONE = {
 }
 
 
-class SchemaUnknown(Exception):
+class RevisionUnknown(Exception):
     """The database is at a revision that this release does not know."""
 
     def __init__(self, revision: str) -> None:
@@ -38,7 +38,7 @@ def head() -> str:
 def upgrade(engine: Engine) -> None:
     """Bring the database to `head`; one that is there already is left alone.
 
-    Raises SchemaUnknown for one that another release has brought further, and DatabaseUnavailable.
+    Raises RevisionUnknown for one that another release has brought further, and DatabaseUnavailable.
     """
     try:
         with migrating(engine) as alembic:
@@ -46,7 +46,7 @@ def upgrade(engine: Engine) -> None:
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise
-        raise SchemaUnknown(error.__cause__.argument) from None
+        raise RevisionUnknown(error.__cause__.argument) from None
 
 
 @contextmanager
