@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.contract.edge import fixed_headers
-from api.contract.framing import HEADER_BYTES
+from api.contract.framing import HEADER_BYTES, announces_body
 from api.errors import ApiError, BodyTooLarge, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
 
 HEADER_SECONDS = 10
@@ -102,6 +102,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _PIPELINED:
             raise ValueError("too many requests wait on this connection")
+        if self.parser.should_upgrade() and announces_body(self.headers):
+            # The parser takes what follows for another protocol: the body would be read as the next request.
+            raise ValueError("an offer to upgrade with a body")
         self._awaiting_headers = False
         self._awaiting_body = True
         self._received = 1

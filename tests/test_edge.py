@@ -428,6 +428,15 @@ def test_an_offer_to_upgrade_is_left_alone(dial: Callable[[], Wire], protocol: s
     assert wire.answer().status == 200
 
 
+def test_the_body_of_an_offer_to_upgrade_is_not_the_next_request(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    inner = request("GET /ping")
+    wire.send(post("Connection: Upgrade", "Upgrade: h2c", f"Content-Length: {len(inner)}", body=b"\r\n"))
+    wire.send(inner)
+    assert wire.answer().code == "MALFORMED_REQUEST"
+    assert wire.is_closed()
+
+
 def test_a_request_line_over_the_limit_is_refused(dial: Callable[[], Wire]) -> None:
     for target in ("/ping?" + "&" * 60_000, "/%41" * 15_000):
         wire = dial()

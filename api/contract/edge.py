@@ -72,7 +72,7 @@ class _Exchange:
         self.scope = scope
         self._receive = receive
         self._send = send
-        self._body_pending = framing.announces_body(scope)
+        self._body_pending = framing.announces_body(scope["headers"])
         self.status: int | None = None
         self.started = perf_counter()
         client = scope.get("client") or (None,)

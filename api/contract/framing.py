@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from starlette.types import Scope
 
@@ -35,7 +36,7 @@ def _check_version(version: str, headers: dict[bytes, bytes]) -> None:
         raise MalformedRequest()
 
 
-def announces_body(scope: Scope) -> bool:
-    """Whether a body follows the headers."""
-    headers = dict(scope["headers"])
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body follows these headers."""
+    fields = dict(headers)
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
