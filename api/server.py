@@ -8,7 +8,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.contract.edge import fixed_headers
 from api.contract.framing import HEADER_BYTES, announces_body
@@ -56,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaiting_headers = True
         self._awaiting_body = False
         self._received = 0
+        self._running: RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._send_deadline: asyncio.TimerHandle | None = None
 
@@ -67,7 +69,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_deadline()
         self.resume_writing()
         self.transport.forget()  # type: ignore[attr-defined]
+        if self._running is not None:
+            # uvicorn tells only the last of the pipelined requests.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        # Who is stuck is let go before uvicorn would cancel the request, and log that as a failure.
+        self.loop.call_later(_STOP_SECONDS - 1, self.transport.abort)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that says no more may still be waiting for its answer."""
@@ -110,6 +125,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 1
         self._stop_deadline()
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # It loses what comes in the same packet, too; a client that is hung up on knows to send it again.
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._awaiting_body = False

@@ -332,6 +332,7 @@ def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Chart
             stalled.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
             assert httpx.get(f"{server.url}/ping").status_code == 200
             assert server.stop() == 0
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:

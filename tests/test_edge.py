@@ -428,6 +428,18 @@ def test_an_offer_to_upgrade_is_left_alone(dial: Callable[[], Wire], protocol: s
     assert wire.answer().status == 200
 
 
+def test_clients_that_leave_early_are_no_errors(
+    server: str, dial: Callable[[], Wire], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        wire = dial()
+        wire.send(request("GET /ping") * 10)
+        wire.close()
+    sleep(1)
+    assert httpx.get(f"{server}/ping").status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_the_body_of_an_offer_to_upgrade_is_not_the_next_request(dial: Callable[[], Wire]) -> None:
     wire = dial()
     inner = request("GET /ping")
