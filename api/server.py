@@ -1,29 +1,15 @@
-"""The HTTP server that ships: uvicorn, bounded where it is not, and speaking our one shape of errors."""
+"""The HTTP server that ships: uvicorn, set up for strangers."""
 
-import asyncio
-import logging
 from functools import partial
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uuid_utils.compat import uuid7
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.contract.edge import fixed_headers
-from api.contract.framing import HEADER_BYTES, announces_body
-from api.errors import ApiError, BodyTooLarge, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
+from api.contract.framing import HEADER_BYTES
+from api.protocol import STOP_SECONDS, BoundedProtocol
 
-HEADER_SECONDS = 10
-_SEND_SECONDS = 30
-_LINGER_SECONDS = 2
-_STOP_SECONDS = 8
-_PIPELINED = 16
 # A chunk of one byte takes six; more than that is no body but what surrounds it.
 _CHUNK_OVERHEAD = 6
-
-_log = logging.getLogger("charter.requests")
 
 
 def uvicorn_config(app: ASGIApp, body_bytes: int) -> uvicorn.Config:
@@ -41,178 +27,5 @@ def uvicorn_config(app: ASGIApp, body_bytes: int) -> uvicorn.Config:
         # A request on a kept-alive connection would otherwise start with what the one before it left behind.
         reset_contextvars=True,
         # One client that stalls must not keep the process from stopping.
-        timeout_graceful_shutdown=_STOP_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a limit, in bytes and seconds, to everything a client can leave unfinished.
-
-    What arrives whole is judged by the layers of the contract; here only what does not is counted and timed.
-    """
-
-    def __init__(self, *args: Any, message_bytes: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._message_bytes = message_bytes
-        self._awaiting_headers = True
-        self._awaiting_body = False
-        self._received = 0
-        self._running: RequestResponseCycle | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._send_deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
-        self._start_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_deadline()
-        self.resume_writing()
-        self.transport.forget()  # type: ignore[attr-defined]
-        if self._running is not None:
-            # uvicorn tells only the last of the pipelined requests.
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        # Who is stuck is let go before uvicorn would cancel the request, and log that as a failure.
-        self.loop.call_later(_STOP_SECONDS - 1, self.transport.abort)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that says no more may still be waiting for its answer."""
-        return self._is_answering()
-
-    def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return
-        if self._awaiting_headers or self._awaiting_body:
-            self._received += len(data)
-        super().data_received(data)
-        if self._awaiting_headers and self._received > HEADER_BYTES:
-            self._refuse(HeadersTooLarge(HEADER_BYTES))
-        elif self._awaiting_body and self._received > self._message_bytes:
-            self._refuse(BodyTooLarge(self._message_bytes))
-        elif self._deadline is None and not self._is_answering():
-            # Not even a line break between two requests buys time.
-            self._start_deadline()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._awaiting_headers = True
-        # How much of this read belongs to the message is not known; what follows is counted in full.
-        self._received = 1
-        self._start_deadline()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers are not headers (RFC 9110, section 6.5.1): the edge has judged those already.
-        if self._awaiting_headers:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= _PIPELINED:
-            raise ValueError("too many requests wait on this connection")
-        if self.parser.should_upgrade() and announces_body(self.headers):
-            # The parser takes what follows for another protocol: the body would be read as the next request.
-            raise ValueError("an offer to upgrade with a body")
-        self._awaiting_headers = False
-        self._awaiting_body = True
-        self._received = 1
-        self._stop_deadline()
-        super().on_headers_complete()
-        if self.parser.should_upgrade():
-            # It loses what comes in the same packet, too; a client that is hung up on knows to send it again.
-            self.cycle.keep_alive = False
-
-    def on_message_complete(self) -> None:
-        self._awaiting_body = False
-        super().on_message_complete()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._send_deadline is None:
-            self._send_deadline = self.loop.call_later(_SEND_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._send_deadline is not None:
-            self._send_deadline.cancel()
-            self._send_deadline = None
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedRequest())
-
-    def _start_deadline(self) -> None:
-        self._stop_deadline()
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._refuse, RequestTooSlow())
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _is_answering(self) -> bool:
-        """Whether a request that arrived whole, or had an answer before it did, is still to be answered."""
-        if self.cycle is None or self.cycle.response_complete:
-            return False
-        return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
-
-    def _refuse(self, error: ApiError) -> None:
-        """Answer a request that never reached the application, and hang up."""
-        if self.transport.is_closing():
-            return
-        if self._is_answering():
-            # An answer now would be taken for the one that is being made.
-            self.cycle.keep_alive = False
-            return
-        if self._received:
-            self._answer(error)
-        self.transport.close()
-
-    def _answer(self, error: ApiError) -> None:
-        reply = answer(error)
-        request_id = str(uuid7())
-        closing = {"Content-Length": str(len(reply.body)), "Connection": "close"}
-        headers = {**reply.headers, **fixed_headers(request_id), **closing}
-        lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + reply.body)
-        facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}
-        facts["address"] = self.client[0] if self.client else None
-        _log.info("request", extra={"facts": facts})
-
-
-class LingeringTransport:
-    """A transport whose `close` lets the last answer arrive (RFC 9112, section 9.6), but does not wait long for it.
-
-    Closing at once, with bytes unread, could take the answer back.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._timers: list[asyncio.TimerHandle] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def is_closing(self) -> bool:
-        return bool(self._timers) or self._transport.is_closing()
-
-    def close(self) -> None:
-        if self.is_closing():
-            return
-        self._transport.write_eof()
-        self._timers = [
-            self._loop.call_later(_LINGER_SECONDS, self._transport.close),
-            self._loop.call_later(_LINGER_SECONDS + _SEND_SECONDS, self._transport.abort),
-        ]
-
-    def forget(self) -> None:
-        """Nothing is left to be done: the connection is gone."""
-        for timer in self._timers:
-            timer.cancel()

@@ -378,7 +378,7 @@ def test_an_answer_that_does_not_wait_for_the_body_ends_the_connection(dial: Cal
 
 
 def test_a_line_break_between_requests_buys_no_time(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
-    monkeypatch.setattr("api.server.HEADER_SECONDS", 1)
+    monkeypatch.setattr("api.protocol.HEADER_SECONDS", 1)
     wire = dial()
     wire.send(request("GET /ping"))
     assert wire.answer().status == 200
@@ -405,7 +405,7 @@ def test_a_client_that_says_no_more_still_gets_its_answer(dial: Callable[[], Wir
 
 
 def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
-    monkeypatch.setattr("api.server._SEND_SECONDS", 1)
+    monkeypatch.setattr("api.protocol._SEND_SECONDS", 1)
     wire = dial()
     wire.send(request("GET /docs/swagger-ui-bundle.js") * 12)
     sleep(3)
@@ -473,7 +473,7 @@ def test_headers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
 
 
 def test_headers_that_stall_are_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
-    monkeypatch.setattr("api.server.HEADER_SECONDS", 1)
+    monkeypatch.setattr("api.protocol.HEADER_SECONDS", 1)
     silent, stalled = dial(), dial()
     stalled.send(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
     answer = stalled.answer()
