@@ -74,8 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadersTooLarge(HEADER_BYTES))
         elif self._awaiting_body and self._received > self._message_bytes:
             self._refuse(BodyTooLarge(self._message_bytes))
-        elif self._deadline is None and not self._is_answering():
-            # Not even a line break between two requests buys time.
+        elif self._deadline is None and not self._awaiting_body and not self._is_answering():
+            # Not even a line break between two requests buys time; a body has a time of its own.
             self._start_deadline()
 
     def on_message_begin(self) -> None:

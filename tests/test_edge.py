@@ -377,6 +377,16 @@ def test_an_answer_that_does_not_wait_for_the_body_ends_the_connection(dial: Cal
     assert wire.is_closed()
 
 
+def test_the_time_for_headers_does_not_end_a_body(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.protocol.HEADER_SECONDS", 1)
+    wire = dial()
+    wire.send(post("Content-Type: application/json", f"Content-Length: {len(FORM)}", body=FORM[:10]))
+    wire.send(FORM[10:20])
+    sleep(1.5)
+    wire.send(FORM[20:])
+    assert wire.answer().status == 201
+
+
 def test_a_line_break_between_requests_buys_no_time(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
     monkeypatch.setattr("api.protocol.HEADER_SECONDS", 1)
     wire = dial()
