@@ -1,6 +1,7 @@
 """The outermost layer: what must hold for every request, whatever it is and whichever server carries it."""
 
 import logging
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from api.contract import framing
-from api.errors import Answer, InternalError, answer, as_api_error
+from api.errors import InternalError, answer, as_api_error
 from api.logs import note, request_facts
 
 _LOGGED_PATH = 512
@@ -109,7 +110,8 @@ class _Exchange:
             _log.error("unforeseen", exc_info=error)
         if self.status is not None:
             raise error
-        await respond(self.send, answer(known))
+        status, headers, body = answer(known)
+        await respond(self.send, status, [*headers.items(), ("Content-Length", str(len(body)))], body)
 
     def log(self) -> None:
         path = self.scope["path"][:_LOGGED_PATH]
@@ -118,9 +120,8 @@ class _Exchange:
         _log.info("request", extra={"facts": facts})
 
 
-async def respond(send: Send, reply: Answer) -> None:
+async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
     """Send a whole answer."""
-    headers = {**reply.headers, "Content-Length": str(len(reply.body))}
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-    await send({"type": "http.response.body", "body": reply.body})
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

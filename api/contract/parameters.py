@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 from starlette.types import Scope
 
 from api.contract.faults import Format, SchemaCheck
+from api.contract.strict_json import INTEGERS
 from api.errors import Fault, InvalidInput
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
@@ -39,7 +40,7 @@ class Parameter:
         return value, list(self._check.faults(value, self.pointer))
 
     def _typed(self, text: str) -> Any:
-        if self.type == "integer" and _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        if self.type == "integer" and _INTEGER.fullmatch(text) and int(text) in INTEGERS:
             return int(text)
         if self.type == "boolean":
             return _BOOLEANS.get(text, text)

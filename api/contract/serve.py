@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from werkzeug.wrappers import Response
 
 from api.contract.document import ContractError, success
+from api.contract.edge import respond
 from api.contract.shape import shaper
 
 Transaction = Callable[[], AbstractContextManager[Any]]
@@ -118,9 +119,7 @@ class Handlers(SpecMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reply = await run_in_threadpool(self._call, scope)
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-        await send({"type": "http.response.start", "status": reply.status_code, "headers": raw})
-        await send({"type": "http.response.body", "body": reply.get_data()})
+        await respond(send, reply.status_code, reply.headers, reply.get_data())
 
     def _call(self, scope: Scope) -> Response:
         # The body has been read and parsed: handlers get it as `body`. What concerns the connection alone is not

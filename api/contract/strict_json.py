@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from api.errors import Fault, InvalidInput
 
 MAX_DEPTH = 32
-_INTEGERS = range(-(2**63), 2**63)
+INTEGERS = range(-(2**63), 2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -56,7 +56,7 @@ def _constant(_: str) -> NoReturn:
 
 def _integer(digits: str) -> int:
     # Python reads no number of more than 4,300 digits, and takes long for those.
-    if len(digits) > 20 or int(digits) not in _INTEGERS:
+    if len(digits) > 20 or int(digits) not in INTEGERS:
         raise _malformed("It holds an integer of more than 64 bits.")
     return int(digits)
 
