@@ -59,6 +59,6 @@ $(NEW):
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.venv/.node: tests/browser/package-lock.json .venv/.test
-	cd tests/browser && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
+.venv/.node: tests/node/package-lock.json .venv/.test
+	cd tests/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
 	@touch $@

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from starlette.testclient import TestClient
 
 NODE = Path(sys.executable).parent / "node"
-SCRIPT = Path(__file__).parent / "browser" / "docs.mjs"
+SCRIPT = Path(__file__).parent / "node" / "docs.mjs"
 
 
 def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:
