@@ -31,6 +31,10 @@ wheel: .venv/.run ## Build the wheel, into dist
 	rm -rf build dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
+.PHONY: freeze
+freeze: .venv/.run ## Keep the contract as the one that is now released
+	$(BIN)/charter openapi > openapi/released.json
+
 .PHONY: lock
 lock: .venv/.test ## Pin the newest versions of the Python dependencies
 	$(BIN)/pip install --quiet uv==0.13.9

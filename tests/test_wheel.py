@@ -34,6 +34,8 @@ def installed(tmp_path: Path) -> Charter:
     with ZipFile(wheel) as packed:
         assert "api/cli.py" in packed.namelist()
         assert "api/stale.py" not in packed.namelist()
+        assert "api/openapi/auth.yaml" in packed.namelist()
+        assert "api/openapi/released.json" not in packed.namelist()
 
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
