@@ -23,6 +23,8 @@ def create_app(config: Config) -> ConnexionMiddleware:
         "contract": document,
         "hasher": Hasher(config.pepper, config.bcrypt_cost),
         "revision": revisions.head(),
+        # A user may do for themselves whatever an operation asks a scope for.
+        "scopes": document.scopes,
         "tokens": tokens,
     }
 

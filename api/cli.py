@@ -54,7 +54,7 @@ def serve() -> None:
         with _in_plain_words(ContractError):
             app = create_app(config)
         click.echo(greeting(*listener.getsockname()[:2]))
-        uvicorn.Server(uvicorn_config(app, config.body_bytes)).run(sockets=[listener])
+        uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
 
 
 @main.command()

@@ -9,6 +9,8 @@ ApiError
 │   ├── InvalidCredentials
 │   ├── InvalidToken
 │   └── MissingToken
+├── Forbidden              403
+│   └── InsufficientScope
 ├── NotFound               404
 ├── MethodNotAllowed       405
 ├── RequestTooSlow         408
@@ -129,6 +131,21 @@ class InvalidToken(Unauthorized):
 class MissingToken(Unauthorized):
     code = "MISSING_TOKEN"
     message = "This operation needs an access token: Authorization: Bearer <access_token>."
+
+
+class Forbidden(ApiError):
+    status = HTTPStatus.FORBIDDEN
+
+
+class InsufficientScope(Forbidden):
+    """The token is good, but not for this operation (RFC 6750, section 3.1)."""
+
+    code = "INSUFFICIENT_SCOPE"
+    message = "The access token lacks a scope that this operation requires."
+
+    def __init__(self, required: Iterable[str]) -> None:
+        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
+        super().__init__(headers={"WWW-Authenticate": challenge})
 
 
 class NotFound(ApiError):

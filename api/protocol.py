@@ -10,13 +10,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.contract.edge import fixed_headers
 from api.contract.framing import HEADER_BYTES, announces_body
-from api.errors import ApiError, BodyTooLarge, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
+from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
 
 HEADER_SECONDS = 10
 _SEND_SECONDS = 30
 _LINGER_SECONDS = 2
 STOP_SECONDS = 8
 _PIPELINED = 16
+# A chunk of one byte takes six.
+_CHUNK_BYTES = 6
 
 _log = logging.getLogger("charter.requests")
 
@@ -27,12 +29,12 @@ class BoundedProtocol(HttpToolsProtocol):
     What arrives whole is judged by the layers of the contract; here only what does not is counted and timed.
     """
 
-    def __init__(self, *args: Any, message_bytes: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._message_bytes = message_bytes
         self._awaiting_headers = True
         self._awaiting_body = False
         self._received = 0
+        self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._send_deadline: asyncio.TimerHandle | None = None
@@ -72,8 +74,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._awaiting_headers and self._received > HEADER_BYTES:
             self._refuse(HeadersTooLarge(HEADER_BYTES))
-        elif self._awaiting_body and self._received > self._message_bytes:
-            self._refuse(BodyTooLarge(self._message_bytes))
+        elif self._awaiting_body and self._received > self._received_of_body * _CHUNK_BYTES + HEADER_BYTES:
+            # The body itself has a limit elsewhere; this is what surrounds it, and nobody needs so much of that.
+            self._refuse(MalformedRequest())
         elif self._deadline is None and not self._awaiting_body and not self._is_answering():
             # Not even a line break between two requests buys time; a body has a time of its own.
             self._start_deadline()
@@ -99,11 +102,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaiting_headers = False
         self._awaiting_body = True
         self._received = 1
+        self._received_of_body = 0
         self._stop_deadline()
         super().on_headers_complete()
         if self.parser.should_upgrade():
             # It loses what comes in the same packet, too; a client that is hung up on knows to send it again.
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._received_of_body += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._awaiting_body = False

@@ -20,6 +20,7 @@ class Identity:
     user_id: UUID
     session_id: UUID
     token_expires_at: int
+    scopes: frozenset[str]
 
 
 def bearer(database: Database, tokens: Tokens) -> Identify:
@@ -30,7 +31,7 @@ def bearer(database: Database, tokens: Tokens) -> Identify:
         # The event loop must not wait for the database.
         await run_in_threadpool(_require_live, database, claims)
         logs.note(user_id=str(claims.user_id))
-        return Identity(claims.user_id, claims.session_id, claims.expires_at)
+        return Identity(claims.user_id, claims.session_id, claims.expires_at, claims.scopes)
 
     return identify
 

@@ -1,22 +1,16 @@
 """The HTTP server that ships: uvicorn, set up for strangers."""
 
-from functools import partial
-
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.contract.framing import HEADER_BYTES
 from api.protocol import STOP_SECONDS, BoundedProtocol
 
-# A chunk of one byte takes six; more than that is no body but what surrounds it.
-_CHUNK_OVERHEAD = 6
 
-
-def uvicorn_config(app: ASGIApp, body_bytes: int) -> uvicorn.Config:
-    """How uvicorn serves `app`, whose bodies have a limit; the sockets come from whoever runs it."""
+def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves `app`; the sockets come from whoever runs it."""
     return uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, message_bytes=body_bytes * _CHUNK_OVERHEAD + HEADER_BYTES),  # type: ignore[arg-type]
+        http=BoundedProtocol,
         # Our own logs have one line per request, and no banner tells strangers what serves them.
         log_config=None,
         access_log=False,

@@ -16,7 +16,7 @@ TYPE = "at+jwt"
 LEEWAY_SECONDS = 10
 _MAX_LENGTH = 4096
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": int, "exp": int}
+_CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": int, "exp": int, "scope": str}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Claims:
     user_id: UUID
     session_id: UUID
     expires_at: int
+    scopes: frozenset[str]
 
 
 class Tokens:
@@ -39,8 +40,8 @@ class Tokens:
         self.lifetime = lifetime
         """Seconds from issue to expiry."""
 
-    def encode(self, user_id: UUID, session_id: UUID) -> str:
-        """A signed token for a session of a user."""
+    def encode(self, user_id: UUID, session_id: UUID, scope: str) -> str:
+        """A signed token for a session of a user; `scope` is a list with spaces (RFC 9068, section 2.2.3)."""
         issued = int(clock.now().timestamp())
         claims = {
             "iss": self._issuer,
@@ -50,6 +51,7 @@ class Tokens:
             "jti": str(uuid4()),
             "iat": issued,
             "exp": issued + self.lifetime,
+            "scope": scope,
         }
         return jwt.encode(claims, self._secret, ALGORITHM, {"typ": TYPE, "kid": self._key_id})
 
@@ -72,7 +74,12 @@ class Tokens:
         if payload["iss"] != self._issuer or payload["aud"] != self._audience:
             raise InvalidToken()
         self._check_times(payload["iat"], payload["exp"])
-        return Claims(UUID(payload["sub"]), UUID(payload["sid"]), payload["exp"])
+        return Claims(
+            user_id=UUID(payload["sub"]),
+            session_id=UUID(payload["sid"]),
+            expires_at=payload["exp"],
+            scopes=frozenset(payload["scope"].split()),
+        )
 
     def _check_times(self, issued: int, expires: int) -> None:
         now = clock.now().timestamp()

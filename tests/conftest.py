@@ -173,10 +173,10 @@ def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 
 
 @pytest.fixture
-def server(app: ConnexionMiddleware, config: Config) -> Iterator[str]:
+def server(app: ConnexionMiddleware) -> Iterator[str]:
     """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn_config(app, config.body_bytes))
+    server = uvicorn.Server(uvicorn_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"

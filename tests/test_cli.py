@@ -393,7 +393,7 @@ def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charte
         r"connection failed: .*Connection refused\n",
         result.stderr,
     )
-    token = Tokens(bytes.fromhex(SECRET), "http://127.0.0.1:8000", "charter", 900).encode(uuid4(), uuid4())
+    token = Tokens(bytes.fromhex(SECRET), "http://127.0.0.1:8000", "charter", 900).encode(uuid4(), uuid4(), "profile")
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)
         assert client.get("/ping").status_code == 200

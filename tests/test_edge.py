@@ -364,8 +364,25 @@ def test_trailers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
     wire.send(post("Content-Type: application/json", "Transfer-Encoding: chunked", body=b"0\r\nX: "))
     for _ in range(10):
         wire.send(b"y" * 65_536)
-    assert wire.answer().code == "BODY_TOO_LARGE"
+    assert wire.answer().code == "MALFORMED_REQUEST"
     assert wire.is_closed()
+
+
+def test_chunks_with_more_around_them_than_in_them_are_cut(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json", "Transfer-Encoding: chunked", body=b""))
+    for _ in range(200):
+        wire.send(b"1;" + b"x" * 4096 + b"\r\n \r\n")
+    assert wire.answer().code == "MALFORMED_REQUEST"
+    assert wire.is_closed()
+
+
+def test_a_body_in_chunks_of_one_byte_arrives_whole(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(post("Content-Type: application/json", "Transfer-Encoding: chunked", body=b""))
+    body = FORM.ljust(65_536)
+    wire.send(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+    assert wire.answer().status == 201
 
 
 def test_an_answer_that_does_not_wait_for_the_body_ends_the_connection(dial: Callable[[], Wire]) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -140,6 +141,13 @@ def returning(answer: object) -> Callable[[Ledger], object]:
 HANDLERS = (echo_path, echo_nothing, echo_query, echo_must, list_things, add_thing)
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who is calling: the token is a list of scopes."""
+
+    scopes: frozenset[str]
+
+
 class Engine:
     """A folder with a contract and a package with handlers, both to be changed before it starts."""
 
@@ -167,8 +175,8 @@ class Engine:
         async def lifespan(_: object) -> Any:
             yield
 
-        async def identify(token: str) -> str:
-            return token
+        async def identify(token: str) -> Caller:
+            return Caller(frozenset(token.split(",")))
 
         return contract.assemble(
             contract.load(self.folder),
@@ -182,9 +190,9 @@ class Engine:
             check_answers=False,
         )
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET", **sent: Any) -> Any:
         with TestClient(self.start()) as client:
-            return client.request(method, path)
+            return client.request(method, path, **sent)
 
 
 @pytest.fixture
@@ -368,7 +376,35 @@ def test_only_who_asks_for_a_transaction_opens_one(engine: Engine) -> None:
     assert engine.ledger.ends == []
 
 
+# What the contract says of an operation in extensions
+
+
+@pytest.mark.parametrize(("token", "status"), [("", 401), ("a", 403), ("a,c", 403), ("a,b", 200), ("c,b,a", 200)])
+def test_an_operation_asks_for_all_of_its_scopes(engine: Engine, token: str, status: int) -> None:
+    engine.write(path(GOOD.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    answer = engine.ask("/x", headers={"Authorization": f"Bearer {token}"} if token else {})
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="a b"'
+        assert answer.json()["code"] == "INSUFFICIENT_SCOPE"
+
+
+@pytest.mark.parametrize("size", [100, 2000])
+def test_an_operation_can_have_a_limit_of_its_own_to_bodies(engine: Engine, size: int) -> None:
+    engine.write(path(GOOD.replace("resp", f"requestBody: {BODY}, x-body-bytes: {size}, resp")).replace("get:", "put:"))
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    for length, status in ((size, 200), (size + 1, 413)):
+        for content in (b"{}".ljust(length), iter([b"{}".ljust(length)])):
+            answer = engine.ask("/x", "PUT", content=content, headers={"Content-Type": "application/json"})
+            assert (length, answer.status_code) == (length, status)
+    assert answer.json()["detail"] == f"The body is larger than {size} bytes."
+
+
 # What cannot be served is refused at the start
+
+
+BODY = "{content: {application/json: {schema: {type: object}}}}"
 
 
 def path(operation: str, address: str = "/x") -> str:
@@ -427,6 +463,22 @@ NEITHER = "a.yaml: GET /x: the parameter 'word' is neither"
         ),
         (path(GOOD.replace("resp", "security: [{bearer: []}, {}], resp")), "a.yaml: GET /x: .* never optional"),
         (path(GOOD.replace("resp", "security: {bearer: []}, resp")), "a.yaml: GET /x: security must be a list"),
+        (path(GOOD.replace("resp", "x-scopes: [a], resp")), "a.yaml: GET /x: x-scopes asks for a token, but security"),
+        *(
+            (
+                path(GOOD.replace("resp", f"security: [{{bearer: []}}], x-scopes: {scopes}, resp")),
+                "x-scopes must be a list",
+            )
+            for scopes in ("a", "[]", "['a b']", "[1]", "[[a]]", "{a: 1}")
+        ),
+        *(
+            (path(GOOD.replace("resp", f"requestBody: {BODY}, x-body-bytes: {size}, resp")), "x-body-bytes must be")
+            for size in (0, -1, "1.0", "true", "'9'", 2**24 + 1, "[]")
+        ),
+        (
+            path(GOOD.replace("resp", "x-body-bytes: 9, resp")),
+            "x-body-bytes must be the size, in bytes, of the largest",
+        ),
         (path(GOOD.replace("description: '', ", "")), "a.yaml: GET /x: 200 needs a description"),
         (path(GOOD.replace("resp", "parameters: {a: 1}, resp")), "a.yaml: GET /x: parameters must be a list"),
         (taking(WORD, WORD.replace("query", "path")), "a.yaml: GET /x: two parameters have the name 'word'"),

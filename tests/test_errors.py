@@ -325,6 +325,10 @@ OURS: dict[Raise, tuple[int, dict[str, str]]] = {
     thrown(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
     thrown(errors.EmailTaken()): (409, {}),
     thrown(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
+    thrown(errors.InsufficientScope(["a", "b"])): (
+        403,
+        {"www-authenticate": 'Bearer error="insufficient_scope", scope="a b"'},
+    ),
     thrown(errors.InternalError()): (500, {}),
     thrown(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "It is missing.")])): (400, {}),

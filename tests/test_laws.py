@@ -88,7 +88,7 @@ LAYERS: dict[str, set[str]] = {
     "secret": set(),
     # Its limits are the edge's, and its refusals have the one shape.
     "protocol": {"contract", "errors"},
-    "server": {"contract", "protocol"},
+    "server": {"protocol"},
     "services": {"clock", "database", "errors", "hashing", "logs", "models", "tokens"},
     "tokens": {"clock", "errors"},
 }

@@ -125,7 +125,7 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
     code = [file for file in written if file.endswith(".py")]
     assert last.text == "make test\n"
     # Those of its steps that an operation can break; without this test, which would not end, and the tour.
-    tests = [f"tests/test_{name}.py" for name in ("laws", "migrations", "notes", "readme")]
+    tests = [f"tests/test_{name}.py" for name in ("laws", "migrations", "notes", "policy", "readme")]
     others = ["-k", "not example_of_an_operation and not tour"]
     for command in (
         ["ruff", "format", "--check", *code],
@@ -144,6 +144,7 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
     assert result.stdout.count("tests/test_notes.py::") == 2
+    assert "test_who_may_call_what[getNote-another user] PASSED" in result.stdout
 
 
 def write(copy: Path, block: Block) -> Path:

@@ -105,10 +105,10 @@ HEADERS: list[dict[str, Any]] = [
 CLAIMS: list[dict[str, Any]] = [
     *(
         {name: value}
-        for name in ("iss", "aud", "sub", "sid", "jti", "iat", "exp")
+        for name in ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "scope")
         for value in (ABSENT, None, True, 1.5, [], {})
     ),
-    *({name: 1} for name in ("iss", "aud", "sub", "sid", "jti")),
+    *({name: 1} for name in ("iss", "aud", "sub", "sid", "jti", "scope")),
     *({name: ""} for name in ("iss", "aud", "sub", "sid", "iat", "exp")),
     {"iss": "http://127.0.0.1:8000/"},
     {"iss": "https://127.0.0.1:8000"},
@@ -321,5 +321,6 @@ def test_a_token_says_no_more_than_it_must(genuine: Genuine, alice: Person) -> N
         "jti": genuine.claims["jti"],
         "iat": genuine.claims["exp"] - LIFETIME,
         "exp": genuine.claims["exp"],
+        "scope": "profile",
     }
     assert genuine.key not in decode(genuine.header["kid"] + "AAAA")

@@ -5,11 +5,15 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.contract.route import OPERATION
 from api.errors import BodyTooLarge, MalformedRequest, RequestTooSlow
 
 
 class Body:
-    """Hands on a body that has arrived; a chunked one, whose length nobody announced, included."""
+    """Hands on a body that has arrived; a chunked one, whose length nobody announced, included.
+
+    `limit` is in bytes, for an operation that has no `x-body-bytes` of its own.
+    """
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
@@ -20,31 +24,33 @@ class Body:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = scope["extensions"][OPERATION].get("x-body-bytes", self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
         # Python reads no number of more than 4,300 digits, and a size has at most 19.
         if not (announced.isascii() and announced.isdecimal() and len(announced) <= 19):
             raise MalformedRequest()
-        if int(announced) > self.limit:
-            raise BodyTooLarge(self.limit)
+        if int(announced) > limit:
+            raise BodyTooLarge(limit)
         try:
             async with asyncio.timeout(self.seconds):
-                body = await self._read(receive)
+                body = await _read(receive, limit)
         except TimeoutError:
             raise RequestTooSlow() from None
         await self.app(scope, _Replay(body, receive), send)
 
-    async def _read(self, receive: Receive) -> bytes:
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise MalformedRequest()
-            body += message.get("body", b"")
-            if len(body) > self.limit:
-                raise BodyTooLarge(self.limit)
-            more = message.get("more_body", False)
-        return bytes(body)
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedRequest()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        more = message.get("more_body", False)
+    return bytes(body)
 
 
 class _Replay:

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from api.contract.document import Contract, ContractError, Json, resolve
+from api.contract.document import Contract, ContractError, Json, resolve, security_of
 
 _RESERVED = {"body", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
+_SCOPE = re.compile("[a-z]+(:[a-z]+)*")
+# No request is larger: what it is made of stands in memory while it arrives.
+_BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
 
 
 def mapping(node: Json, name: str, address: str) -> Json:
@@ -31,6 +34,7 @@ def check(document: Json) -> None:
         if seen.setdefault(name, address) != address:
             raise ContractError(f"{address}: the operationId {name!r} is that of {seen[name]}, too")
         _check_security(address, operation, document)
+        _check_extensions(address, operation, document)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
 
@@ -58,12 +62,27 @@ def _check_name(address: str, operation: Json) -> None:
 
 
 def _check_security(address: str, operation: Json, document: Json) -> None:
-    security = operation.get("security", document.get("security", []))
+    security = security_of(operation, document)
     if not isinstance(security, list):
         raise ContractError(f"{address}: security must be a list")
     if {} in security:
         # Connexion lets a bad token pass as no token where one is optional.
         raise ContractError(f"{address}: security is either [] or required, never optional")
+
+
+def _check_extensions(address: str, operation: Json, document: Json) -> None:
+    scopes = operation.get("x-scopes", ["a"])
+    if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
+        raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
+    if "x-scopes" in operation and not security_of(operation, document):
+        raise ContractError(f"{address}: x-scopes asks for a token, but security does not")
+    size = operation.get("x-body-bytes", 1)
+    if (
+        type(size) is not int
+        or size not in _BODY_BYTES
+        or ("x-body-bytes" in operation and "requestBody" not in operation)
+    ):
+        raise ContractError(f"{address}: x-body-bytes must be the size, in bytes, of the largest requestBody")
 
 
 def _check_responses(address: str, responses: Json) -> None:

@@ -31,12 +31,30 @@ class Contract:
             for method in METHODS & item.keys():
                 yield path, method, item[method]
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Every scope that an operation requires."""
+        return frozenset(scope for _, _, operation in self.operations() for scope in operation.get("x-scopes", ()))
+
     def executable(self, handlers: str) -> "Contract":
-        """A copy that tells Connexion which module of the package `handlers` serves each operation: its tag's."""
+        """A copy that tells Connexion what it would not look for in ours.
+
+        The module of the package `handlers` that serves an operation is its tag's. Its scopes stand in its security,
+        where OpenAPI 3.0.3 allows a scheme of the type http none.
+        """
         copy = Contract(deepcopy(self.document))
         for _, _, operation in copy.operations():
             operation["x-openapi-router-controller"] = f"{handlers}.{operation['tags'][0]}"
+            operation["security"] = [
+                dict.fromkeys(requirement, operation.get("x-scopes", []))
+                for requirement in security_of(operation, copy.document)
+            ]
         return copy
+
+
+def security_of(operation: Json, document: Json) -> Any:
+    """What an operation requires of who calls it: its own word, or else the document's."""
+    return operation.get("security", document.get("security", []))
 
 
 def success(operation: Json) -> str:

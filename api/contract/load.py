@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from api.contract.check import check, mapping
-from api.contract.document import METHODS, Contract, ContractError, Json, resolve
+from api.contract.document import METHODS, Contract, ContractError, Json, resolve, security_of
 
 
 def load(folder: Path) -> Contract:
@@ -106,8 +106,10 @@ def _share(shared: Json, operation: Json, document: Json) -> None:
     """Write what all operations have in common into one of them; what it says itself comes first."""
     groups = shared.get("responses", {})
     applying = dict(groups.get("always", {}))
-    if operation.get("security", document.get("security")):
+    if security_of(operation, document):
         applying |= groups.get("with-security", {})
+    if "x-scopes" in operation:
+        applying |= groups.get("with-scopes", {})
     if "requestBody" in operation:
         applying |= groups.get("with-body", {})
     operation["responses"] = dict(sorted({**applying, **operation["responses"]}.items()))

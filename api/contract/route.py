@@ -10,6 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.contract.document import Contract, Json
 from api.errors import MethodNotAllowed, NotFound
 
+OPERATION = "contract_operation"
+"""Where the layers behind find the operation, among the extensions of the scope."""
+
 
 class Match(NamedTuple):
     """The operation a request is for, and the text of each path parameter."""
@@ -74,5 +77,6 @@ class Route:
             operation, parameters = self.routes.find(scope["method"], scope["raw_path"])
             operation_id = f"{operation['x-openapi-router-controller']}.{operation['operationId']}"
             scope["path_params"] = parameters
+            scope["extensions"][OPERATION] = operation
             scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": operation_id}
         await self.app(scope, receive, send)

@@ -1,14 +1,23 @@
 """Who is calling: the bearer scheme of the contract, asked through Connexion's SecurityMiddleware."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from connexion.lifecycle import ConnexionRequest
 from connexion.security import AbstractSecurityHandler
 
-from api.errors import MissingToken
+from api.errors import InsufficientScope, MissingToken
 
-Identify = Callable[[str], Awaitable[Any]]
+
+class Caller(Protocol):
+    """Who is calling, as far as the contract asks: the scopes of the token."""
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
+Identify = Callable[[str], Awaitable[Caller]]
 """From a bearer token to whoever holds it; raises an ApiError when nobody does."""
 
 
@@ -19,12 +28,15 @@ class Bearer(AbstractSecurityHandler):
         self._identify = identify
 
     def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Callable[..., Awaitable[Any]]:
-        return self._verify
+        return partial(self._verify, required_scopes)
 
-    async def _verify(self, request: ConnexionRequest) -> dict[str, Any]:
+    async def _verify(self, required_scopes: list[str], request: ConnexionRequest) -> dict[str, Any]:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise MissingToken()
-        request.context["identity"] = await self._identify(token.strip(" "))
+        caller = await self._identify(token.strip(" "))
+        if not caller.scopes.issuperset(required_scopes):
+            raise InsufficientScope(required_scopes)
+        request.context["identity"] = caller
         # Connexion wants a mapping of its own; nobody here reads it.
         return {}

@@ -1,5 +1,6 @@
 """Sessions: issued at log-in, revoked at log-out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +24,12 @@ class AccessToken:
 
     access_token: str
     expires_in: int
+    scope: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
-def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str) -> AccessToken:
-    """Start a session for the user with this name, or email, and password."""
+def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str, scopes: Iterable[str]) -> AccessToken:
+    """Start a session, good for these scopes, for the user with this name, or email, and password."""
     user = users.find_by_name(db, name)
     # Unknown users cost a hash as well: the time tells no more than the answer.
     if not hasher.check(password, user.password_hash if user else None) or user is None:
@@ -37,7 +39,8 @@ def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str) -> A
         user.password_hash = hasher.hash(password)
     session_id = new_id()
     after_commit(db, partial(logs.event, "session_issued", user_id=user.id, session_id=session_id))
-    return AccessToken(tokens.encode(user.id, session_id), tokens.lifetime)
+    scope = " ".join(sorted(scopes))
+    return AccessToken(tokens.encode(user.id, session_id, scope), tokens.lifetime, scope)
 
 
 def revoke(db: Db, user_id: UUID, session_id: UUID, expires_at: int) -> None:

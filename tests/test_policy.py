@@ -1,0 +1,108 @@
+"""Who may do what: the authorization matrix, made from the contract and asked of the running application."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api import contract
+from api.config import Config, folder
+from api.contract.document import Json, security_of
+from api.tokens import Tokens
+from tests.conftest import newcomer
+
+DOCUMENT = contract.load(folder("openapi")).document
+OPERATIONS = {
+    operation["operationId"]: (path, method, operation)
+    for path, method, operation in contract.Contract(DOCUMENT).operations()
+}
+# Who may be called by anybody, each with a reason: the law is that a token is asked for.
+PUBLIC = {
+    "checkReadiness": "a readiness probe has no token",
+    "getContract": "who has no token yet learns here how to get one",
+    "logIn": "it is the way to a token",
+    "ping": "a liveness probe has no token",
+    "signUp": "it is the way to a user",
+}
+CALLERS = ("a stranger", "a user without scopes", "another user", "the owner")
+
+
+def test_every_operation_asks_for_a_token_but_those_with_a_reason_not_to() -> None:
+    assert {name for name, (*_, operation) in OPERATIONS.items() if not security_of(operation, DOCUMENT)} == set(PUBLIC)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_who_may_call_what(people: "People", name: str, caller: str) -> None:
+    expected = expected_status(name, caller)
+    answer = people.call(name, caller)
+    assert answer.status_code == expected, answer.text
+    if expected == 403:
+        required = " ".join(OPERATIONS[name][2]["x-scopes"])
+        assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
+    if caller != "the owner" and security_of(OPERATIONS[name][2], DOCUMENT):
+        assert people.owner.id not in answer.text
+        assert people.owner.username not in answer.text
+
+
+def expected_status(name: str, caller: str) -> int:
+    """What the contract says of this caller."""
+    path, _, operation = OPERATIONS[name]
+    if caller == "a stranger" and security_of(operation, DOCUMENT):
+        return 401
+    if caller == "a user without scopes" and "x-scopes" in operation:
+        return 403
+    if caller in {"a user without scopes", "another user"} and "{" in path:
+        # What belongs to another is not there, like what nobody has.
+        return 404
+    return int(contract.success(operation))
+
+
+class People:
+    """The callers, and what each of them sends: the examples of the contract."""
+
+    def __init__(self, client: TestClient, config: Config) -> None:
+        self.client = client
+        self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
+        tokens = Tokens(config.secret, config.issuer, config.audience, config.access_token_seconds)
+        claims = tokens.decode(other.token)
+        scopeless = tokens.encode(claims.user_id, claims.session_id, scope="")
+        self._tokens = dict(zip(CALLERS, ("", scopeless, other.token, self.owner.token), strict=True))
+
+    def call(self, name: str, caller: str) -> httpx.Response:
+        """An operation's answer to its example, after the owner has done what leads there."""
+        path, method, operation = OPERATIONS[name]
+        for source, link in leading_to(name):
+            answer = self.call(source, "the owner")
+            for parameter, expression in link.get("parameters", {}).items():
+                path = path.replace(f"{{{parameter}}}", found(expression, answer.json()))
+        body = (
+            operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
+        )
+        token = self._tokens[caller]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response: httpx.Response = self.client.request(method, path, json=body, headers=headers)
+        return response
+
+
+def leading_to(name: str) -> Iterator[tuple[str, Json]]:
+    """Each operation whose answer this one needs, and the link that says what of it (OpenAPI 3.0.3, Link Object)."""
+    path, _, _ = OPERATIONS[name]
+    for source, (_, _, operation) in OPERATIONS.items():
+        for link in operation["responses"][contract.success(operation)].get("links", {}).values():
+            if link["operationId"] == name and ("requestBody" in link or "{" in path):
+                yield source, link
+
+
+def found(expression: str, body: Any) -> str:
+    """What a runtime expression names in the body of an answer."""
+    for step in expression.removeprefix("$response.body#/").split("/"):
+        body = body[int(step) if step.isdecimal() else step]
+    return str(body)
+
+
+@pytest.fixture
+def people(client: TestClient, config: Config) -> People:
+    return People(client, config)
