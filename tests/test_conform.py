@@ -12,6 +12,7 @@ from api.app import create_app
 from api.config import Config, folder
 from api.contract import serve
 from api.contract.conform import Conform
+from api.contract.formats import STANDARD
 from api.contract.route import Routes
 from api.handlers import system
 from tests.conftest import Violations
@@ -55,6 +56,7 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
         ("/ping", Response(b"[" * 9999, 200, media_type="application/json"), "the body is not JSON"),
         ("/ping", Response(b"{}", 200, media_type="text/plain"), "the header content-type breaks enum"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "soon"}), "the header retry-after breaks type"),
+        ("/ready", Response(b"{}", 503, {"X-Request-ID": "1"}), "the header x-request-id breaks format"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "9" * 5000}), "the header retry-after breaks type"),
     ],
 )
@@ -62,7 +64,7 @@ def test_what_cannot_even_be_read_is_reported_too(
     violations: Violations, path: str, answer: Response, violation: str
 ) -> None:
     document = contract.load(folder("openapi"))
-    client = TestClient(Conform(answer, document, Routes(document)))
+    client = TestClient(Conform(answer, document, Routes(document), STANDARD))
     assert client.get(path).content == answer.body
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()

@@ -494,7 +494,8 @@ NEITHER = "a.yaml: GET /x: the parameter 'word' is neither"
             taking(WORD.replace("query", "path, required: true"), address="/x/{word}.json"),
             "each path parameter is a whole segment",
         ),
-        (taking(WORD.replace("string", "string, format: odd")), "listThings: nobody checks the format 'odd'"),
+        (taking(WORD.replace("string", "string, format: odd")), "nobody checks the format 'odd'"),
+        (PARTS.replace("date-time", "odd"), "schemas > Thing > properties > at: nobody checks the format 'odd'"),
         (taking(WORD.replace("word", "lent")), "listThings gives another meaning to the resource lent"),
         (path(GOOD.replace("listThings", "findThing")), "findThing: made/a.py has no function find_thing"),
         (

@@ -20,6 +20,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from api import contract, errors
 from api.config import Config, folder
 from api.contract.faults import SchemaCheck
+from api.contract.formats import STANDARD
 from api.errors import ApiError, Fault
 from api.services import readiness
 from tests.conftest import PASSWORD, Person, Violations
@@ -81,6 +82,20 @@ FAULTY: list[tuple[dict[str, Any], Any, str]] = [
     ({"enum": [1]}, 2, "NOT_ALLOWED"),
     ({"not": {}}, 1, "NOT_ALLOWED"),
     ({"type": "string", "format": "username"}, "x", "WRONG_FORMAT"),
+    *(({"type": "integer", "format": f"int{bits}"}, 2 ** (bits - 1), "WRONG_FORMAT") for bits in (32, 64)),
+    *(({"type": "integer", "format": f"int{bits}"}, -(2 ** (bits - 1)) - 1, "WRONG_FORMAT") for bits in (32, 64)),
+    ({"type": "string", "format": "uuid"}, "019b2c9e6d5c7c3a9d4e0f6f3a1b2c3d", "WRONG_FORMAT"),
+    ({"type": "string", "format": "uuid"}, "019b2c9e-6d5c-7c3a-9d4e-0f6f3a1b2c3d\n", "WRONG_FORMAT"),
+    *(
+        ({"type": "string", "format": "date-time"}, text, "WRONG_FORMAT")
+        for text in (
+            "2026-02-30T12:00:00Z",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31T12:00:00",
+            "2026-01-31T12:00:00Z\n",
+            "x",
+        )
+    ),
     ({"type": "string", "format": "username", "x-format-code": "TOO_GUESSABLE"}, "x", "TOO_GUESSABLE"),
     ({"maxItems": 0}, [1], "TOO_MANY"),
     ({"maxLength": 0}, "x", "TOO_LONG"),
@@ -97,7 +112,7 @@ FAULTY: list[tuple[dict[str, Any], Any, str]] = [
 
 @pytest.mark.parametrize(("schema", "value", "code"), FAULTY)
 def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: object, code: str) -> None:
-    check = SchemaCheck(schema, {"username": lambda _: False})
+    check = SchemaCheck(schema, {**STANDARD, "username": lambda _: False})
     found = list(check.faults(value, "/body"))
     assert [fault.code for fault in found] == [code]
     assert found[0].pointer == ("/body/x" if code == "REQUIRED" else "/body")

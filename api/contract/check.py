@@ -1,7 +1,7 @@
 """Refuse a document that cannot be served, in words that name the file and the operation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from api.contract.document import Contract, ContractError, Json, resolve, security_of
@@ -37,6 +37,14 @@ def check(document: Json) -> None:
         _check_extensions(address, operation, document)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
+
+
+def check_formats(document: Json, known: Container[str]) -> None:
+    """Raise ContractError for a `format` that is not `known`: nobody would check it."""
+    for address, node in _nodes(document, "openapi"):
+        name = node.get("format")
+        if isinstance(name, str) and isinstance(node.get("type"), str) and name not in known:
+            raise ContractError(f"{address}: nobody checks the format {name!r}")
 
 
 def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from connexion.json_schema import Draft4ResponseValidator, resolve_refs
-from jsonschema import Draft4Validator
+from jsonschema import FormatChecker
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.docs import is_docs
 from api.contract.document import Contract, Json
+from api.contract.formats import Format, format_checker
 from api.contract.route import Routes
 from api.errors import MethodNotAllowed, NotFound
 
@@ -25,10 +26,10 @@ _log = logging.getLogger("charter.contract")
 class Conform:
     """The outermost layer: it sees what the client sees, changes nothing, and logs each violation as an error."""
 
-    def __init__(self, app: ASGIApp, contract: Contract, routes: Routes) -> None:
+    def __init__(self, app: ASGIApp, contract: Contract, routes: Routes, formats: Mapping[str, Format]) -> None:
         self.app = app
         self._routes = routes
-        self._responses = _Responses(contract)
+        self._responses = _Responses(contract, format_checker(formats))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,7 +78,8 @@ class _Answer:
 class _Responses:
     """What the contract says of answers."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, formats: FormatChecker) -> None:
+        self._formats = formats
         document = cast(Json, resolve_refs(contract.document))
         self._elsewhere: Json = document.get("x-elsewhere", {})
         self._by_operation = {
@@ -87,23 +89,22 @@ class _Responses:
     def of(self, operation: Json, answer: _Answer, *, has_body: bool) -> Iterator[str]:
         """What is wrong with an answer of this operation."""
         name = operation["operationId"]
-        return _violations(self._by_operation[name], name, answer, has_body)
+        return self._violations(self._by_operation[name], name, answer, has_body)
 
     def elsewhere(self, answer: _Answer, *, has_body: bool) -> Iterator[str]:
         """What is wrong with an answer to a request that is for no operation."""
-        return _violations(self._elsewhere, "x-elsewhere", answer, has_body)
+        return self._violations(self._elsewhere, "x-elsewhere", answer, has_body)
+
+    def _violations(self, responses: Json, name: str, answer: _Answer, has_body: bool) -> Iterator[str]:
+        response = responses.get(str(answer.status))
+        if response is None:
+            yield f"{name} does not declare the status {answer.status}"
+            return
+        yield from _header_violations(response, answer.headers, self._formats)
+        yield from _body_violations(response, answer, has_body, self._formats)
 
 
-def _violations(responses: Json, name: str, answer: _Answer, has_body: bool) -> Iterator[str]:
-    response = responses.get(str(answer.status))
-    if response is None:
-        yield f"{name} does not declare the status {answer.status}"
-        return
-    yield from _header_violations(response, answer.headers)
-    yield from _body_violations(response, answer, has_body)
-
-
-def _header_violations(response: Json, headers: Mapping[str, str]) -> Iterator[str]:
+def _header_violations(response: Json, headers: Mapping[str, str], formats: FormatChecker) -> Iterator[str]:
     declared = {name.lower(): header for name, header in response.get("headers", {}).items()}
     if response.get("content"):
         declared["content-type"] = {"required": True, "schema": {"enum": list(response["content"])}}
@@ -112,7 +113,7 @@ def _header_violations(response: Json, headers: Mapping[str, str]) -> Iterator[s
             yield f"the header {name} is missing"
         elif name in headers:
             value = _read(headers[name], header["schema"])
-            yield from (f"the header {name}{error}" for error in _errors(header["schema"], value))
+            yield from (f"the header {name}{error}" for error in _errors(header["schema"], value, formats))
     for name in headers.keys() - declared.keys() - _ON_ANY_ANSWER:
         yield f"the header {name} is not declared"
 
@@ -122,7 +123,7 @@ def _read(text: str, schema: Json) -> int | str:
     return int(text) if is_number else text
 
 
-def _body_violations(response: Json, answer: _Answer, has_body: bool) -> Iterator[str]:
+def _body_violations(response: Json, answer: _Answer, has_body: bool, formats: FormatChecker) -> Iterator[str]:
     content = response.get("content", {})
     if not content or not has_body:
         if answer.body:
@@ -134,11 +135,11 @@ def _body_violations(response: Json, answer: _Answer, has_body: bool) -> Iterato
     except (ValueError, RecursionError):
         yield "the body is not JSON"
         return
-    yield from (f"the body{error}" for error in _errors(schema, value))
+    yield from (f"the body{error}" for error in _errors(schema, value, formats))
 
 
-def _errors(schema: Json, value: Any) -> Iterator[str]:
-    validator = Draft4ResponseValidator(schema, format_checker=Draft4Validator.FORMAT_CHECKER)
+def _errors(schema: Json, value: Any, formats: FormatChecker) -> Iterator[str]:
+    validator = Draft4ResponseValidator(schema, format_checker=formats)
     for error in validator.iter_errors(value):
         pointer = "".join(f"/{step}" for step in error.absolute_path)
         yield f"{pointer} breaks {error.validator}"

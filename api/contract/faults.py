@@ -1,17 +1,15 @@
 """From a broken JSON Schema keyword to a fault that names the place and the rule, never the value."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from connexion.json_schema import Draft4RequestValidator
-from jsonschema import FormatChecker, ValidationError
+from jsonschema import ValidationError
 from jsonschema.validators import extend
 
-from api.contract.document import ContractError, Json
+from api.contract.document import Json
+from api.contract.formats import Format, format_checker
 from api.errors import Fault
-
-Format = Callable[[str], bool]
-"""Whether a string is what its `format` in the contract says."""
 
 
 class Rule(NamedTuple):
@@ -60,34 +58,12 @@ class SchemaCheck:
     """A schema of the contract, made ready once to find every fault of a value."""
 
     def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
-        checker = FormatChecker(formats=())
-        for name in _formats(schema):
-            if name not in formats:
-                raise ContractError(f"nobody checks the format {name!r}")
-            checker.checks(name)(_only_strings(formats[name]))
-        self._validator = _Validator(schema, format_checker=checker)
+        self._validator = _Validator(schema, format_checker=format_checker(formats))
 
     def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
         """Every fault of `value`, which stands at `pointer` in the request; none twice."""
         found = (fault for error in self._validator.iter_errors(value) for fault in _describe(error, pointer))
         yield from dict.fromkeys(sorted(found))
-
-
-def _formats(schema: Any) -> Iterator[str]:
-    """The formats that strings in the schema have."""
-    if isinstance(schema, dict):
-        if schema.get("type") == "string" and "format" in schema:
-            yield schema["format"]
-        for name, part in schema.items():
-            if name != "components":
-                yield from _formats(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _formats(part)
-
-
-def _only_strings(accepts: Format) -> Callable[[object], bool]:
-    return lambda value: not isinstance(value, str) or accepts(value)
 
 
 def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:

@@ -7,7 +7,8 @@ from urllib.parse import unquote_plus
 
 from starlette.types import Scope
 
-from api.contract.faults import Format, SchemaCheck
+from api.contract.faults import SchemaCheck
+from api.contract.formats import Format
 from api.contract.strict_json import INTEGERS
 from api.errors import Fault, InvalidInput
 

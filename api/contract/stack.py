@@ -14,11 +14,12 @@ from inflection import underscore
 from jsonschema.exceptions import best_match
 
 from api.contract.body import Body
+from api.contract.check import check_formats
 from api.contract.conform import Conform
 from api.contract.docs import Docs
 from api.contract.document import Contract, ContractError
 from api.contract.edge import Edge
-from api.contract.faults import Format
+from api.contract.formats import STANDARD, Format
 from api.contract.route import Route, Routes
 from api.contract.secure import Bearer, Identify
 from api.contract.serve import Handlers, Serving
@@ -43,8 +44,10 @@ def assemble(
     """
     executable = contract.executable(handlers)
     routes = Routes(executable)
+    formats = {**STANDARD, **formats}
+    check_formats(contract.document, formats)
     layers = [
-        *([partial(Conform, contract=contract, routes=routes)] if check_answers else []),
+        *([partial(Conform, contract=contract, routes=routes, formats=formats)] if check_answers else []),
         Edge,
         partial(Docs, title=contract.title),
         partial(Route, routes=routes),

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract import strict_json
 from api.contract.document import ContractError
-from api.contract.faults import Format, SchemaCheck
+from api.contract.faults import SchemaCheck
+from api.contract.formats import Format
 from api.contract.parameters import Parameters
 from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
