@@ -1,5 +1,6 @@
 """What a stranger can send over a socket: each byte gets the answer HTTP and the contract have for it."""
 
+import asyncio
 import json
 import socket
 import struct
@@ -7,12 +8,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import sleep
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from connexion import ConnexionMiddleware
+from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from api.config import Config
 from tests.conftest import PASSWORD, Person, newcomer
@@ -553,6 +557,45 @@ def test_everybody_gets_their_own_profile(server: str) -> None:
 
     with ThreadPoolExecutor(len(people)) as pool:
         assert list(pool.map(strangers_seen, people)) == [set()] * len(people)
+
+
+def test_a_server_that_lends_all_requests_one_dict_mixes_nobody_up(
+    app: ConnexionMiddleware, client: TestClient
+) -> None:
+    people = [newcomer(client, f"user{number:02}") for number in range(12)]
+    extensions: dict[str, Any] = {}
+
+    async def lend(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "extensions": extensions}, receive, send)
+
+    async def ask() -> list[str]:
+        transport = httpx.ASGITransport(app=lend)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as stranger:
+            asked = [stranger.get("/api/v1/me", headers=person.headers) for person in people * 10]
+            return [answer.json()["username"] for answer in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask()) == [person.username for person in people * 10]
+    assert extensions == {}
+
+
+def test_a_slow_database_does_not_keep_liveness_waiting(server: str, client: TestClient, alice: Person) -> None:
+    alice.client = httpx.Client(base_url=server)
+    event.listen(Engine, "before_cursor_execute", _dawdle)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            waiting = [pool.submit(alice.get, "/protected") for _ in range(5)]
+            sleep(0.2)
+            pings = [httpx.get(f"{server}/ping").elapsed.total_seconds() for _ in range(5)]
+            assert [task.done() for task in waiting] == [False] * 5
+        assert [task.result().status_code for task in waiting] == [200] * 5
+    finally:
+        event.remove(Engine, "before_cursor_execute", _dawdle)
+        alice.client.close()
+    assert max(pings) < 0.5
+
+
+def _dawdle(*_: object) -> None:
+    sleep(2)
 
 
 def test_stalled_bodies_hold_nobody_up(server: str, dial: Callable[[], Wire]) -> None:
