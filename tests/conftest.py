@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import uvicorn
 from connexion import ConnexionMiddleware
 from sqlalchemy import URL
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from api import clock, revisions
 from api.app import create_app
@@ -175,6 +177,13 @@ def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 @pytest.fixture
 def server(app: ConnexionMiddleware) -> Iterator[str]:
     """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
+    with serving(app) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serves an application the way Charter is served, until the block is left."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -55,6 +55,8 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
         ("/ping", Response(b"\xff", 200, media_type="application/json"), "the body is not JSON"),
         ("/ping", Response(b"[" * 9999, 200, media_type="application/json"), "the body is not JSON"),
         ("/ping", Response(b"{}", 200, media_type="text/plain"), "the header content-type breaks enum"),
+        ("/nothing", Response(b"{}", 418), "x-elsewhere does not declare the status 418"),
+        ("/nothing", Response(b"{}", 404, {"X-Odd": "1"}), "the header x-odd is not declared"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "soon"}), "the header retry-after breaks type"),
         ("/ready", Response(b"{}", 503, {"X-Request-ID": "1"}), "the header x-request-id breaks format"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "9" * 5000}), "the header retry-after breaks type"),

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import replace
 from time import sleep
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ import httpx
 import pytest
 from connexion import ConnexionMiddleware
 from sqlalchemy import Engine, event
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.config import Config
-from tests.conftest import PASSWORD, Person, newcomer
+from tests.conftest import PASSWORD, Person, newcomer, serving
 
 SIGN_UP = "/api/v1/auth/signup"
 FORM = json.dumps({"username": "alice", "email": "alice@example.com", "password": PASSWORD}).encode()
@@ -159,6 +161,19 @@ def test_a_stray_slash_never_meets_the_caller_before(server: str, dial: Callable
         assert wire.answer().status == (404 if path.startswith("//") else 401)
 
 
+def test_a_request_starts_with_nothing_of_the_one_before() -> None:
+    caller = ContextVar("caller", default="nobody")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            response = PlainTextResponse(caller.get())
+            caller.set("alice")
+            await response(scope, receive, send)
+
+    with serving(app) as server, httpx.Client(base_url=server) as client:
+        assert [client.get("/").text for _ in range(3)] == ["nobody"] * 3
+
+
 def test_an_encoded_letter_is_the_letter(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(request("GET /%70ing"))
@@ -182,6 +197,20 @@ def test_allow_is_computed_from_the_contract(client: TestClient, method: str, pa
     answer = client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_error_to_head_has_no_body_either(app: ConnexionMiddleware) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "HEAD", "path": "/nothing", "raw_path": b"/nothing", "query_string": b""}
+    asyncio.run(app({**scope, "http_version": "1.1", "headers": [(b"host", b"a")]}, receive, send))
+    assert [(message.get("status"), message.get("body")) for message in sent] == [(404, None), (None, b"")]
 
 
 def test_head_is_get_without_the_body(client: TestClient, alice: Person) -> None:
@@ -517,6 +546,13 @@ def test_headers_that_stall_are_cut(monkeypatch: pytest.MonkeyPatch, dial: Calla
 def test_unknown_query_parameters_are_refused(client: TestClient, query: str) -> None:
     answer = client.get(f"/ping?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/query")
+
+
+def test_no_banner_tells_what_serves(dial: Callable[[], Wire]) -> None:
+    for data in (request("GET /ping"), request("GET /nothing"), b"x\r\n\r\n"):
+        wire = dial()
+        wire.send(data)
+        assert not {"server", "x-powered-by", "via"} & wire.answer().headers.keys()
 
 
 def test_every_json_answer_says_what_it_is(client: TestClient) -> None:
