@@ -25,6 +25,18 @@ format: .venv/.test ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: clients
+clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client, into clients
+	mkdir -p $(CLIENTS)
+	$(BIN)/charter openapi > $(CLIENTS)/openapi.json
+	openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
+		--overwrite --fail-on-warning --meta setup
+	tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json --output $(CLIENTS)/typescript/charter.d.ts
+
+CLIENTS := clients
+clients: export PATH := $(abspath $(BIN)):$(PATH)
+clients: export RUFF_NO_CACHE := true
+
 .PHONY: wheel
 wheel: .venv/.run ## Build the wheel, into dist
 	@# setuptools packs all that is in build, also what the source no longer has.
@@ -45,7 +57,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 
 .PHONY: clean
 clean: ## Remove what was installed; the data folder stays
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build clients dist *.egg-info
 
 # Each file below says that a step was done with the files it depends on.
 
