@@ -30,7 +30,7 @@ clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client, i
 	mkdir -p $(CLIENTS)
 	$(BIN)/charter openapi > $(CLIENTS)/openapi.json
 	openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
-		--overwrite --fail-on-warning --meta setup
+		--overwrite --fail-on-warning --meta setup --custom-template-path clients/templates
 	tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json --output $(CLIENTS)/typescript/charter.d.ts
 
 CLIENTS := clients
@@ -57,7 +57,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 
 .PHONY: clean
 clean: ## Remove what was installed; the data folder stays
-	rm -rf .venv build clients dist *.egg-info
+	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist *.egg-info
 
 # Each file below says that a step was done with the files it depends on.
 

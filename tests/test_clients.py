@@ -123,6 +123,12 @@ def test_every_value_of_an_enum_reads_as_it_is_sent(imported: Callable[[str], An
     assert list(names) == list(names.values())
 
 
+def test_a_code_of_a_later_release_is_a_problem_all_the_same(imported: Callable[[str], Any]) -> None:
+    told = {"type": "about:blank", "title": "Conflict", "status": 409, "detail": "Too late.", "code": "TOO_LATE"}
+    problem = imported("models").Problem.from_dict(told)
+    assert (problem.status, problem.code, problem.to_dict()) == (409, "TOO_LATE", told)
+
+
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_every_declared_answer_comes_out_typed(imported: Callable[[str], Any], name: str) -> None:
     operation = OPERATIONS[name]
