@@ -29,13 +29,13 @@ format: .venv/.test ## Format the code, and mend what can be mended
 clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client, into clients
 	mkdir -p $(CLIENTS)
 	$(BIN)/charter openapi > $(CLIENTS)/openapi.json
-	openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
+	$(TOOLS) openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
 		--overwrite --fail-on-warning --meta setup --custom-template-path clients/templates
-	tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json --output $(CLIENTS)/typescript/charter.d.ts
+	$(TOOLS) tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json \
+		--output $(CLIENTS)/typescript/charter.d.ts
 
 CLIENTS := clients
-clients: export PATH := $(abspath $(BIN)):$(PATH)
-clients: export RUFF_NO_CACHE := true
+TOOLS := PATH="$(abspath $(BIN)):$$PATH" RUFF_NO_CACHE=true
 
 .PHONY: wheel
 wheel: .venv/.run ## Build the wheel, into dist
