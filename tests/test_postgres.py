@@ -1,0 +1,91 @@
+"""PostgreSQL, a real one: its tables are what the models say, and many processes serve one database."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, inspect
+from starlette.testclient import TestClient
+
+from api import revisions
+from api.app import create_app
+from api.config import Config
+from api.database import Base, Database
+from tests.conftest import create_postgres, newcomer
+from tests.test_cli import PEPPER, SECRET, Charter
+
+
+@pytest.fixture
+def engine(postgres: URL) -> Iterator[Engine]:
+    """A database without any table."""
+    database = Database(create_postgres(postgres, "template0"))
+    yield database.engine
+    database.dispose()
+
+
+def constraints(engine: Engine) -> dict[str, Any]:
+    """What Alembic does not compare: each table's primary key and CHECK constraints, by their names."""
+    inspector = inspect(engine)
+    return {
+        table: (inspector.get_pk_constraint(table), sorted(inspector.get_check_constraints(table), key=str))
+        for table in Base.metadata.tables
+    }
+
+
+def test_the_migrations_make_what_the_models_say(engine: Engine, postgres: URL) -> None:
+    with pytest.raises(CommandError, match="not up to date"), revisions.migrating(engine) as alembic:
+        command.check(alembic)
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
+        command.check(alembic)
+    other = Database(create_postgres(postgres, "template0"))
+    Base.metadata.create_all(other.engine)
+    assert constraints(engine) == constraints(other.engine)
+    other.dispose()
+
+
+def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
+        command.downgrade(alembic, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    revisions.upgrade(engine)
+    assert set(inspect(engine).get_table_names()) == {"alembic_version", *Base.metadata.tables}
+
+
+def test_a_name_that_is_taken_is_told_by_postgresql_too(config: Config, postgres_url: URL) -> None:
+    with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
+        alice = newcomer(client, "alice")
+        assert (alice.sign_up().status_code, alice.sign_up().json()["code"]) == (409, "USERNAME_TAKEN")
+        taken = alice.form | {"username": "email_key"}
+        answer = client.post("/api/v1/auth/signup", json=taken)
+        assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
+
+
+def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    charter = Charter(tmp_path, {"DATABASE_URL": url, "CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+    with charter.serving() as early, httpx.Client(base_url=early.url) as client:
+        assert [client.get(path).status_code for path in ("/ping", "/ready")] == [200, 503]
+    assert charter.run("migrate").stdout == f"The database is at revision {revisions.head()}.\n"
+    with (
+        charter.serving() as one,
+        charter.serving() as two,
+        httpx.Client(base_url=one.url) as here,
+        httpx.Client(base_url=two.url) as there,
+    ):
+        assert [client.get("/ready").status_code for client in (here, there)] == [200, 200]
+        alice = newcomer(here, "alice")
+        alice.client = there
+        assert alice.get("/api/v1/me").json()["username"] == "alice"
+        assert alice.log_in().status_code == 200
+        alice.client = here
+        assert alice.log_out().status_code == 204
+        alice.client = there
+        assert alice.get("/api/v1/me").status_code == 401
+    assert not charter.data.exists()
