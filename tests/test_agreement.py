@@ -186,7 +186,7 @@ def test_every_entry_of_an_index_fits_a_page_of_postgresql() -> None:
         unique = [rule.columns for rule in table.constraints if isinstance(rule, UniqueConstraint)]
         for columns in (*unique, *(index.columns for index in table.indexes)):
             texts = [taken(table.c[column.key]).most for column in columns if isinstance(column.type, String)]
-            assert sum(texts) * bytes_of_a_character <= largest, columns
+            assert sum(texts) * bytes_of_a_character <= largest, list(columns)
 
 
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
