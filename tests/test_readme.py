@@ -1,22 +1,24 @@
 """What the README says is so: its tour, its settings, its targets, its example of an operation."""
 
+import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import NamedTuple
 
+import httpx
 import pytest
 
-from api import cli
+from api import cli, revisions
 from api.config import Config, variable
-from tests.test_cli import GREETING
+from api.secret import HOW_TO, parse_secret
+from tests.readme import CHECKOUT, DOCUMENTS, README, Block, block, blocks, blocks_in
 
-CHECKOUT = Path(__file__).parent.parent
-README = (CHECKOUT / "README.md").read_text()
+BIN = Path(sys.executable).parent
 # Does what the README asks of curl, and refuses all else.
 CURL = """#!{python}
 import argparse, httpx
@@ -43,26 +45,29 @@ SAME = (
 )
 
 
-class Block(NamedTuple):
-    """A fenced block, and the line before it."""
-
-    before: str
-    language: str
-    text: str
-
-
-def blocks(section: str) -> list[Block]:
-    """The fenced blocks of a section."""
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [Block(text[: block.start()].rstrip().rpartition("\n")[2], *block.groups()) for block in found]
-
-
 def normal(answer: str) -> str:
     """An answer without what differs each time."""
     for pattern, word in SAME:
         answer = re.sub(pattern, word, answer)
     return answer
+
+
+def unaccounted(text: str) -> list[Block]:
+    """The blocks of a text that no test asks for."""
+    asked: list[Block] = []
+    for file in (CHECKOUT / "tests").glob("test_*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(func=ast.Name("block"), args=[ast.Constant(str(start))]):
+                    asked.append(block(start))
+                case ast.Call(func=ast.Name("blocks"), args=[ast.Constant(str(section))]):
+                    asked += blocks(section)
+    return [block for block in blocks_in(text) if block not in asked]
+
+
+def test_every_block_is_held_to_its_word() -> None:
+    assert unaccounted(DOCUMENTS) == []
+    assert unaccounted(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
 
 
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
@@ -99,12 +104,56 @@ def test_every_make_target_it_names_exists() -> None:
     assert {"run", "test", "help"} <= named <= targets
 
 
-def test_every_command_it_names_exists_and_what_a_start_prints_is_so() -> None:
-    named = re.findall(r"^charter ([a-z-]+) {2,}", README, re.MULTILINE)
-    assert sorted(named) == sorted(cli.main.commands)
-    greeting = GREETING.format("http://127.0.0.1:8000")
+def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path) -> None:
+    assert "make run        # serves http://127.0.0.1:8000\n" in block("make run").text
+    environment = {"PATH": os.environ["PATH"], "CHARTER_PORT": "0"}
+    with subprocess.Popen(
+        [*make("run"), f"BIN={BIN}"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        said = "".join(process.stdout.readline() for _ in range(4))
+        url = said.partition("API            ")[2].partition("\n")[0]
+        assert httpx.get(f"{url}/ready").status_code == 200
+        # Ctrl-C, which every process on the terminal gets.
+        os.killpg(process.pid, signal.SIGINT)
     # Whoever adds a migration need not touch the README.
-    assert re.search(rf"\n```\nThe database is at revision \d{{4}}\.\n{re.escape(greeting)}```\n", README)
+    promised = re.sub(r"revision \d{4}", f"revision {revisions.head()}", block("The database is at revision").text)
+    assert said == promised.replace("http://127.0.0.1:8000", url)
+    assert {"charter.db", "pepper", "secret"} <= {file.name for file in (tmp_path / "data").iterdir()}
+
+
+def test_make_test_checks_what_it_says() -> None:
+    steps = {"format": "ruff format --check .", "style": "ruff check .", "types": "mypy", "tests": "pytest -n 2"}
+    (claims,) = re.findall(r"^make test +# checks everything: (.+)$", block("make run").text, re.MULTILINE)
+    planned = subprocess.run([*make("test"), "--dry-run"], check=True, cwd=CHECKOUT, capture_output=True, text=True)
+    assert planned.stdout.splitlines() == [f".venv/bin/{steps[claim]}" for claim in claims.split(", ")]
+
+
+def make(target: str) -> list[str]:
+    """The command for a target; what these tests run in is installed, and stays as it is."""
+    installed = [option for step in ("run", "test", "node") for option in ("-o", f".venv/.{step}")]
+    return ["make", "-f", str(CHECKOUT / "Makefile"), *installed, target]
+
+
+def test_every_command_it_names_exists() -> None:
+    named = re.findall(r"^charter ([a-z-]+) {2,}", block("charter serve ").text, re.MULTILINE)
+    assert sorted(named) == sorted(cli.main.commands)
+
+
+def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
+    line, path = block("python3 -c").text, f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    made = [
+        subprocess.run(["/bin/sh"], input=line, check=True, env={"PATH": path}, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
+    assert len({parse_secret(text.strip()) for text in made}) == 2
+    assert HOW_TO.endswith(line.rstrip())
 
 
 def test_the_house_is_the_tree() -> None:
@@ -126,7 +175,7 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
     assert last.text == "make test\n"
     # Those of its steps that an operation can break; without this test, which would not end, and the tour.
     tests = [f"tests/test_{name}.py" for name in ("laws", "migrations", "notes", "policy", "readme")]
-    others = ["-k", "not example_of_an_operation and not tour"]
+    others = ["-k", "not example_of_an_operation and not tour and not make_run"]
     for command in (
         ["ruff", "format", "--check", *code],
         ["ruff", "check", *code],

@@ -1,6 +1,7 @@
 """The wheel: installed where there is no checkout, it holds all that the service needs."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.conftest import newcomer
-from tests.test_cli import CHECKOUT, Charter
+from tests.readme import CHECKOUT, block
+from tests.test_cli import Charter
+
+BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> Charter:
-    """Charter from its wheel, in an environment that sees its dependencies but no checkout; nothing is downloaded."""
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder outside any checkout, with what the README says to copy there: the wheel and `requirements.lock`."""
     source = tmp_path / "source"
     left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info", "tests")
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(*left))
@@ -28,7 +32,7 @@ def installed(tmp_path: Path) -> Charter:
         (source / stale).parent.mkdir(parents=True)
         (source / stale).touch()
     # The environment of these tests is there; `-o` keeps make from bringing it up to date, with this copy in it.
-    make = ["make", "-o", ".venv/.run", "wheel", f"BIN={Path(sys.executable).parent}"]
+    make = ["make", "-o", ".venv/.run", "wheel", f"BIN={BIN}"]
     subprocess.run(make, check=True, cwd=source, capture_output=True, timeout=120)
     (wheel,) = (source / "dist").iterdir()
     with ZipFile(wheel) as packed:
@@ -37,32 +41,47 @@ def installed(tmp_path: Path) -> Charter:
         assert "api/openapi/auth.yaml" in packed.namelist()
         assert "api/openapi/released.json" not in packed.namelist()
 
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in (wheel, source / "requirements.lock"):
+        shutil.move(file, elsewhere)
+    shutil.rmtree(source)
+    return elsewhere
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A Python environment that has the dependencies of this one, but no Charter."""
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(environment)}))
-    # The checkout is installed by a .pth file; one in a folder that a .pth file names is not read.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    # What pip sees through it is not its own: the checkout's installation must stay as it is.
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    subprocess.run([*pip, "--no-index", "--no-deps", "--ignore-installed", str(wheel)], check=True, timeout=120)
-    shutil.rmtree(source)
-
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    return Charter(elsewhere, {}, environment / "bin" / "charter")
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.startswith(("charter-", "__editable__")):
+            (site / package.name).symlink_to(package)
+    (environment / "bin/pip").symlink_to(BIN / "pip")
+    return environment
 
 
-def test_an_installed_wheel_runs_from_any_folder(installed: Charter, client: TestClient) -> None:
-    python = installed.command.with_name("python")
+def test_the_wheel_is_installed_and_serves_as_the_readme_says(
+    elsewhere: Path, environment: Path, tmp_path: Path, client: TestClient
+) -> None:
+    install, _, last = block("pip install").text.rpartition(" && ")
+    assert last == "charter serve\n"
+    data = tmp_path / "library"
+    commands = ["/bin/sh", "-ec", install.replace("/var/lib/charter", str(data))]
+    # What the lock asks for is there, so nothing is downloaded.
+    pip = {"PIP_NO_INDEX": "1", "PIP_PYTHON": str(environment / "bin/python")}
+    path = {"PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}"}
+    subprocess.run(commands, check=True, cwd=elsewhere, env=path | pip, timeout=120)
+
+    charter = Charter(elsewhere, {"CHARTER_DATA_DIR": str(data)}, environment / "bin/charter")
     program = "import api; print(api.__file__)"
-    where = subprocess.run([python, "-c", program], check=True, cwd=installed.folder, capture_output=True, text=True)
-    assert Path(where.stdout).is_relative_to(installed.command.parent.parent)
-
-    assert json.loads(installed.run("openapi").stdout) == client.get("/openapi.json").json()
-    migrated = installed.run("migrate")
-    assert (migrated.returncode, migrated.stderr) == (0, "")
-    with installed.serving() as server, httpx.Client(base_url=server.url) as visitor:
+    where = subprocess.check_output([environment / "bin/python", "-c", program], cwd=elsewhere, text=True)
+    assert Path(where).is_relative_to(environment)
+    assert json.loads(charter.run("openapi").stdout) == client.get("/openapi.json").json()
+    with charter.serving() as server, httpx.Client(base_url=server.url) as visitor:
         assert visitor.get("/ready").json() == {"status": "ready"}
         assert newcomer(visitor, "alice").get("/protected").status_code == 200
         assert visitor.get("/docs").status_code == 200
         assert server.stop() == 0
+    assert not charter.data.exists()
