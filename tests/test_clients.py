@@ -20,7 +20,7 @@ from api import contract
 from api.config import folder
 from api.contract.document import Json, resolve
 from tests.conftest import newcomer
-from tests.test_readme import CHECKOUT, blocks
+from tests.readme import CHECKOUT, blocks
 
 BIN = Path(sys.executable).parent
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
@@ -87,6 +87,7 @@ def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: U
 def test_the_readme_shows_how_to_use_them(clients: Path, server: str, use: Use, language: str) -> None:
     with httpx.Client(base_url=server) as client:
         newcomer(client, "alice")
+    assert sorted(block.language for block in blocks("Clients")) == ["", "python", "ts"]
     programs = {block.language: block.text for block in blocks("Clients")}
     assert use(clients, programs[language].replace("http://127.0.0.1:8000", server)) == programs[""]
 
