@@ -76,12 +76,16 @@ class ApiError(Exception):
         }
 
 
+# A small request can break a rule in each of thousands of items; the contract bounds the answer.
+_LISTED = 100
+
+
 class BadRequest(ApiError):
     status = HTTPStatus.BAD_REQUEST
 
 
 class InvalidInput(BadRequest):
-    """The request breaks rules of the contract; `faults` holds every one of them."""
+    """The request breaks rules of the contract; `faults` holds every one of them, the answer the first 100."""
 
     code = "INVALID_INPUT"
 
@@ -91,7 +95,7 @@ class InvalidInput(BadRequest):
         super().__init__(f"The request breaks {rules} of the contract.")
 
     def problem(self) -> dict[str, Any]:
-        return super().problem() | {"errors": [fault._asdict() for fault in self.faults]}
+        return super().problem() | {"errors": [fault._asdict() for fault in self.faults[:_LISTED]]}
 
 
 class PasswordTooGuessable(InvalidInput):

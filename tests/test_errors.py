@@ -65,6 +65,14 @@ def test_every_error_code_is_in_the_contract_and_every_code_of_the_contract_is_a
     assert sorted(codes) == SCHEMAS["ProblemCode"]["enum"]
 
 
+def test_a_request_with_a_thousand_faults_is_told_the_first_hundred() -> None:
+    faults = [Fault(f"/body/{number:03}", "WRONG_TYPE", "It must be a string.") for number in range(1000)]
+    answer = errors.InvalidInput(faults).problem()
+    assert answer["errors"] == [fault._asdict() for fault in faults[:100]]
+    assert answer["detail"] == "The request breaks 1000 rules of the contract."
+    assert SCHEMAS["Problem"]["properties"]["errors"]["maxItems"] == 100
+
+
 def test_errors_are_made_in_the_catalogue_alone() -> None:
     assert {error.__module__ for error in catalogue()} == {"api.errors"}
     assert all(error.__name__ in (errors.__doc__ or "") for error in catalogue())
