@@ -169,12 +169,13 @@ def test_the_house_is_the_tree() -> None:
 def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) -> None:
     left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
     copy = shutil.copytree(CHECKOUT, tmp_path / "charter", ignore=shutil.ignore_patterns(*left))
+    (copy / "tests/node/node_modules").symlink_to(CHECKOUT / "tests/node/node_modules")
     *example, last = blocks("Add an operation")
     written = [str(write(copy, block)) for block in example]
     code = [file for file in written if file.endswith(".py")]
     assert last.text == "make test\n"
     # Those of its steps that an operation can break; without this test, which would not end, and what is as it was.
-    rooms = ("agreement", "extremes", "laws", "migrations", "notes", "policy", "readme")
+    rooms = ("agreement", "document", "extremes", "laws", "migrations", "notes", "policy", "readme")
     tests = [f"tests/test_{room}.py" for room in rooms]
     others = ["-k", "not example_of_an_operation and not tour and not make_run and not signUp and not logIn"]
     for command in (
