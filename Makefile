@@ -20,6 +20,13 @@ test: .venv/.test .venv/.node ## Run every check and test
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
+SEED ?= random
+EXAMPLES ?= 1000
+
+.PHONY: fuzz
+fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 is longer
+	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/test_contract.py
+
 .PHONY: format
 format: .venv/.test ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .

@@ -32,6 +32,19 @@ from api.server import uvicorn_config
 PASSWORD = "correct horse battery staple"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", default="1,2,3,random", help="the seeds to fuzz with, such as 1,2,random")
+    parser.addoption("--examples", type=int, default=60, help="how often to fuzz each operation, for each seed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how to do again what chance began, whatever came of it."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, command in report.user_properties:
+                terminalreporter.write_line(f"{report.nodeid}: {name} with {command}")
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database at the newest revision."""

@@ -1,63 +1,132 @@
-"""What Schemathesis must know beyond the contract: how to get a token, and the one rule no schema can state."""
+"""What Schemathesis must know beyond the contract: whose a token is, when it ends, and what no schema can state."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import schemathesis
-from schemathesis import AuthContext, HookContext
+from schemathesis import AuthContext, CheckContext, GenerationMode, HookContext, Response
 from schemathesis import Case as AnyCase
-from starlette.testclient import TestClient
+from schemathesis.generation.meta import TestPhase
 
-from api.services import passwords
+from api.services import names, passwords
 
 Case = AnyCase[Any]
 
+TAKEN: set[str] = set()
+"""The usernames and emails of those who signed up."""
+
+ISSUED: dict[str, str] = {}
+"""Who logged in for a token, by the header `Authorization` that carries it: a link from `logIn` makes that header."""
+
+ENDED: set[str] = set()
+"""The headers whose session `logOut` ended."""
+
+SPARE: list[str] = []
+"""A header that works, for what no link leads to."""
+
 
 @schemathesis.hook
-def filter_case(_: HookContext, case: Case) -> bool:
-    """Leave out sign-ups with a password that is too easily guessed: the schema allows them, the server must not."""
-    return case.operation.definition.raw.get("operationId") != "signUp" or not _guessable(case.body)
+def before_load_schema(_: HookContext, __: dict[str, Any]) -> None:
+    """A run knows nothing of the one before it, whose server was another."""
+    for memory in (TAKEN, ISSUED, ENDED, SPARE):
+        memory.clear()
 
 
-def _guessable(body: Any) -> bool:
-    try:
-        username, email, password = body["username"], body["email"], body["password"]
-        return passwords.holds_own_name(password, username, email) or not passwords.is_hard_to_guess(
-            password, "Charter"
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return False
+@schemathesis.hook
+def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
+    """A sign-up with a password that is too easily guessed is invalid, although no schema can say so.
+
+    At the start of a journey it is mended instead, and so is a name that is taken: else few journeys would begin.
+    """
+    if case.meta is None or not _is(case, "signUp") or case.meta.generation.mode.is_negative:
+        return
+    if case.meta.phase.name is TestPhase.STATEFUL:
+        form = _form(case)
+        form |= {name: value for name, value in _new_user().items() if _is_spoilt(name, form)}
+    elif _is_guessable(**_form(case)):
+        case.meta.generation.mode = GenerationMode.NEGATIVE
+
+
+def _is_spoilt(name: str, form: dict[str, str]) -> bool:
+    return _is_guessable(**form) if name == "password" else names.log_in_key(form[name]) in TAKEN
+
+
+def _is_guessable(username: str, email: str, password: str) -> bool:
+    return passwords.holds_own_name(password, username, email) or not passwords.is_hard_to_guess(password, "Charter")
+
+
+@schemathesis.hook
+def after_call(_: HookContext, case: Case, response: Response) -> None:
+    """Keep in mind which names are taken, and whose each token is."""
+    if _is(case, "signUp") and response.status_code == 201:
+        TAKEN.update(names.log_in_key(_form(case)[name]) for name in ("username", "email"))
+    if _is(case, "logIn") and response.status_code == 200:
+        ISSUED[_bearer(response)] = _form(case)["username"]
+
+
+@schemathesis.check
+def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, case: Case) -> None:
+    """Whoever else is using the server."""
+    name = ISSUED.get(_sent(response))
+    if name is not None and _is(case, "getProfile") and response.status_code == 200:
+        profile = response.json()
+        assert names.log_in_key(name) in {names.log_in_key(profile[key]) for key in ("username", "email")}
+
+
+@schemathesis.check
+def a_token_is_refused_after_log_out(_: CheckContext, response: Response, case: Case) -> None:
+    """Whatever is asked with it, the answer is 401."""
+    header = _sent(response)
+    assert header not in ENDED or response.status_code == 401, "The token was taken after its session had ended."
+    if _is(case, "logOut") and response.status_code == 204:
+        ENDED.add(header)
 
 
 @schemathesis.auth(refresh_interval=None)
 class SomeUser:
-    """A token of a session that nothing has ended yet: every case gets one of its own when it logs out."""
-
-    def __init__(self) -> None:
-        self._token = ""
+    """The token that a link carries; else one of a session that nothing has ended yet."""
 
     def get(self, case: Case, _: AuthContext) -> str:
-        if not self._token:
-            self._token = _new_token(case)
-        token = self._token
-        if case.operation.definition.raw.get("operationId") == "logOut":
-            self._token = ""
-        return token
+        linked = str(case.headers.get("Authorization"))
+        if linked in ISSUED:
+            return linked
+        header = SPARE.pop() if SPARE else _new_token(str(case.operation.base_url))
+        if not _is(case, "logOut"):
+            SPARE.append(header)
+        return header
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
-        case.headers["Authorization"] = f"Bearer {data}"
+        case.headers["Authorization"] = data
 
 
-def _new_token(case: Case) -> str:
+def _new_token(base_url: str) -> str:
+    user = _new_user()
+    with httpx.Client(base_url=base_url, timeout=10) as client:
+        client.post("/api/v1/auth/signup", json=user).raise_for_status()
+        credentials = {name: user[name] for name in ("username", "password")}
+        answer = client.post("/api/v1/auth/login", json=credentials).raise_for_status()
+    return _bearer(answer)
+
+
+def _new_user() -> dict[str, str]:
     name = f"fuzz-{uuid4().hex}"
-    credentials = {"username": name, "password": "a password for fuzzing"}
-    _post(case, "/api/v1/auth/signup", credentials | {"email": f"{name}@example.com"})
-    return str(_post(case, "/api/v1/auth/login", credentials)["access_token"])
+    return {"username": name, "email": f"{name}@example.com", "password": "a password for fuzzing"}
 
 
-def _post(case: Case, path: str, body: dict[str, str]) -> dict[str, Any]:
-    app, base_url = case.operation.app, case.operation.base_url
-    if app is None:
-        return dict(httpx.post(f"{str(base_url).rstrip('/')}{path}", json=body, timeout=10).json())
-    return dict(TestClient(app).post(path, json=body).json())
+def _bearer(answer: Response | httpx.Response) -> str:
+    """The header that carries the token of this answer."""
+    return f"Bearer {answer.json()['access_token']}"
+
+
+def _sent(response: Response) -> str:
+    return str(response.request.headers.get("Authorization"))
+
+
+def _form(case: Case) -> dict[str, str]:
+    """The body of a valid sign-up or log-in."""
+    return cast(dict[str, str], case.body)
+
+
+def _is(case: Case, operation_id: str) -> bool:
+    return bool(case.operation.definition.raw.get("operationId") == operation_id)

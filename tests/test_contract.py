@@ -1,47 +1,45 @@
-"""Schemathesis holds the application to its contract: examples, coverage, fuzzing, and journeys along the links."""
+"""Schemathesis holds the live server to its contract: examples, coverage, fuzzing, and journeys along the links."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable
 
 import pytest
-from connexion import ConnexionMiddleware
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
-from schemathesis.engine.recorder import ScenarioRecorder
-from schemathesis.openapi import from_dict
+from schemathesis.checks import CHECKS
+from schemathesis.engine import Status
 
 from api import contract
 from api.config import folder
+from tests.campaign import Campaign
+from tests.conftest import Violations
 
 CONTRACT = contract.load(folder("openapi"))
-EXAMPLES = 100
+SUCCESSES = {operation["operationId"]: int(contract.success(operation)) for _, _, operation in CONTRACT.operations()}
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-def test_every_answer_is_what_the_contract_says(app: ConnexionMiddleware, pytestconfig: pytest.Config) -> None:
-    config = SchemathesisConfig.from_path(pytestconfig.rootpath / "schemathesis.toml")
-    config.projects.default.generation.update(max_examples=EXAMPLES)
-    schema = from_dict(CONTRACT.document, config=config)
-    schema.app = app
-    statuses = defaultdict(set)
-    for event in from_schema(schema).execute():
-        assert not isinstance(event, events.FatalError | events.NonFatalError), event
-        if isinstance(event, events.ScenarioFinished):
-            recorder = event.recorder
-            failures = list(_failures(recorder))
-            assert not failures, failures[0]
-            for case_id, interaction in recorder.interactions.items():
-                if interaction.response is not None:
-                    operation_id = recorder.cases[case_id].value.operation.definition.raw["operationId"]
-                    statuses[operation_id].add(interaction.response.status_code)
-    # An operation that never succeeded was not fuzzed: something stood in front of it.
-    for _, _, operation in CONTRACT.operations():
-        assert int(contract.success(operation)) in statuses[operation["operationId"]], operation["operationId"]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.parametrize("seed", metafunc.config.getoption("seeds").split(","))
 
 
-def _failures(recorder: ScenarioRecorder) -> Iterator[str]:
-    for checks in recorder.checks.values():
-        for check in checks:
-            if check.failure_info is not None:
-                yield f"{check.failure_info.failure}\n{check.failure_info.code_sample}"
+def test_every_answer_is_what_the_contract_says(
+    server: str,
+    violations: Violations,
+    seed: str,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
+) -> None:
+    number = secrets.randbelow(2**32) if seed == "random" else int(seed)
+    campaign = Campaign(number, pytestconfig.getoption("examples"))
+    record_property("replay", campaign.replay)
+    campaign.run(server)
+    print(f"\n{campaign}")
+    assert not campaign.faults, campaign
+    assert not violations.found, f"{violations.found}\n{campaign}"
+    assert not [status for counter in campaign.statuses.values() for status in counter if status >= 500], campaign
+    # What was left out would not be missed otherwise.
+    assert {name for name, status in SUCCESSES.items() if not campaign.statuses[name][status]} == set(), campaign
+    assert {*CHECKS.get_all_names()} - campaign.checks == set(), campaign
+    for phase in ("examples", "coverage", "fuzzing", "stateful"):
+        assert campaign.phases[phase] is Status.SUCCESS, f"{phase}\n{campaign}"
+    assert campaign.journeys > 0, campaign
