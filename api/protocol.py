@@ -157,6 +157,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._received:
             self._answer(error)
         self.transport.close()
+        if self.cycle is not None:
+            # What the application says of a request that is refused now, nobody is to hear.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def _answer(self, error: ApiError) -> None:
         reply = answer(error)

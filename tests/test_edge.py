@@ -511,6 +511,16 @@ def test_clients_that_leave_early_are_no_errors(
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+def test_a_request_that_two_layers_refuse_is_no_error(
+    dial: Callable[[], Wire], caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = dial()
+    wire.send(request("POST /nothing", "Transfer-Encoding: chunked", body=b"z\r\n"))
+    assert wire.answer().code == "MALFORMED_REQUEST"
+    assert wire.is_closed()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_the_body_of_an_offer_to_upgrade_is_not_the_next_request(dial: Callable[[], Wire]) -> None:
     wire = dial()
     inner = request("GET /ping")
