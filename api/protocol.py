@@ -168,7 +168,8 @@ class BoundedProtocol(HttpToolsProtocol):
         closing = {"Content-Length": str(len(reply.body)), "Connection": "close"}
         headers = {**reply.headers, **fixed_headers(request_id), **closing}
         lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + reply.body)
+        body = b"" if self.parser.get_method() == b"HEAD" else reply.body
+        self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + body)
         facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}
         facts["address"] = self.client[0] if self.client else None
         _log.info("request", extra={"facts": facts})

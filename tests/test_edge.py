@@ -378,6 +378,14 @@ def test_what_is_not_http_is_refused_in_the_one_shape(dial: Callable[[], Wire], 
     assert answer.headers["x-request-id"]
 
 
+def test_a_refused_head_is_answered_without_a_body(dial: Callable[[], Wire]) -> None:
+    for data in (request("HEAD \\"), request("HEAD /ping", "Ho st: a")):
+        wire = dial()
+        wire.send(data)
+        head, _, body = wire.everything().partition(b"\r\n\r\n")
+        assert (head.split()[1], body) == (b"400", b"")
+
+
 def test_a_refusal_does_not_overtake_the_answer_before_it(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(post("Content-Type: application/json") + b"\x00\x00\r\n\r\n")
