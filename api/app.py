@@ -8,10 +8,20 @@ from connexion import ConnexionMiddleware
 
 from api import contract, revisions, security
 from api.config import Config, folder
+from api.contract.formats import Format
 from api.database import Database
 from api.hashing import Hasher
 from api.services import names, passwords
 from api.tokens import Tokens
+
+
+def formats(service: str) -> dict[str, Format]:
+    """What a `format` of the contract means, beside the standard ones."""
+    return {
+        "email": names.is_email,
+        "new-password": partial(passwords.is_hard_to_guess, service=service),
+        "username": names.is_username,
+    }
 
 
 def create_app(config: Config) -> ConnexionMiddleware:
@@ -37,11 +47,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
         document,
         handlers="api.handlers",
         identify=security.bearer(database, tokens),
-        formats={
-            "email": names.is_email,
-            "new-password": partial(passwords.is_hard_to_guess, service=document.title),
-            "username": names.is_username,
-        },
+        formats=formats(document.title),
         serving=contract.Serving(database.transaction, resources),
         lifespan=lifespan,
         body_bytes=config.body_bytes,

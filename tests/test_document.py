@@ -1,17 +1,33 @@
 """The contract as a document: linted by Spectral, and its examples are what happens."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from api import contract
-from api.config import folder
-from api.contract.document import Json
+import pytest
+from connexion.json_schema import Draft4ResponseValidator, resolve_refs
+from starlette.testclient import TestClient
+
+from api import app, contract
+from api.config import Config, folder
+from api.contract.document import Contract, Json, success
+from api.contract.formats import STANDARD, format_checker
+from api.contract.framing import HEADER_BYTES
+from api.errors import Fault
+from tests.conftest import Person, newcomer
+from tests.test_errors import SIGN_UP, catalogue
+from tests.test_laws import schemas
+from tests.test_readme import normal
 
 CONTRACT = contract.load(folder("openapi"))
+RESOLVED = Contract(resolve_refs(CONTRACT.document))
+OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in RESOLVED.operations()}
+FORMATS = format_checker({**STANDARD, **app.formats(CONTRACT.title)})
 BIN = Path(sys.executable).parent
 NODE = Path(__file__).parent / "node"
 
@@ -49,3 +65,107 @@ def test_spectral_would_find_what_its_two_rulesets_are_about(tmp_path: Path) -> 
         ("owasp:api2:2023-read-restricted", "paths /api/v1/me get security"),
         ("owasp:api4:2023-string-limit", "components schemas NewUser properties username"),
     }
+
+
+def answers() -> Iterator[tuple[str, Json]]:
+    """Each answer of the contract, as (whose it is and which, response)."""
+    for name, (_, _, operation) in OPERATIONS.items():
+        yield from ((f"{name} {status}", answer) for status, answer in operation["responses"].items())
+    yield from ((f"elsewhere {status}", answer) for status, answer in RESOLVED.document["x-elsewhere"].items())
+
+
+def examples(content: Json) -> list[Any]:
+    """The examples of a body."""
+    return [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+
+
+ANSWERS = dict(answers())
+PROBLEMS = {
+    name: examples(answer["content"]["application/problem+json"])
+    for name, answer in ANSWERS.items()
+    if "application/problem+json" in answer.get("content", {})
+}
+
+
+def test_every_body_parameter_and_header_has_an_example() -> None:
+    requests = {
+        name: operation["requestBody"] for name, (*_, operation) in OPERATIONS.items() if "requestBody" in operation
+    }
+    for name, body in (ANSWERS | requests).items():
+        assert all(examples(content) for content in body.get("content", {}).values()), name
+    for name, answer in ANSWERS.items():
+        assert all("example" in header["schema"] for header in answer["headers"].values()), name
+    for name, (*_, operation) in OPERATIONS.items():
+        assert all("example" in parameter["schema"] for parameter in operation.get("parameters", [])), name
+
+
+def test_every_example_is_what_its_schema_says() -> None:
+    found = 0
+    for part in schemas(RESOLVED.document):
+        schema = part.get("schema", part)
+        if ("example" in part or "examples" in part) and isinstance(schema, dict):
+            for example in examples(part):
+                Draft4ResponseValidator(schema, format_checker=FORMATS).validate(example)
+                found += 1
+    assert found > 100
+
+
+# What an error is about, where its class does not say it.
+ABOUT: dict[str, Any] = {
+    "BODY_TOO_LARGE": Config.body_bytes,
+    "HEADERS_TOO_LARGE": HEADER_BYTES,
+    "INSUFFICIENT_SCOPE": ["profile"],
+    "METHOD_NOT_ALLOWED": ["GET", "HEAD"],
+}
+
+
+def said(code: str, errors: list[dict[str, str]]) -> Json:
+    """What the server says with this code."""
+    (error,) = (error for error in catalogue() if error.code == code)
+    about = ABOUT | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
+    return (error(about[code]) if code in about else error()).problem()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_an_example_of_an_error_is_what_the_server_says_and_every_code_has_one(name: str) -> None:
+    for problem in PROBLEMS[name]:
+        assert problem == said(problem["code"], problem.get("errors", []))
+        assert problem["status"] == int(name.split()[1])
+    named = re.findall("`([A-Z]+(?:_[A-Z]+)+)`", ANSWERS[name]["description"])
+    assert set(named) <= {problem["code"] for problem in PROBLEMS[name]}
+
+
+def test_every_code_is_in_an_example() -> None:
+    shown = {problem["code"] for problems in PROBLEMS.values() for problem in problems}
+    assert sorted(shown) == CONTRACT.document["components"]["schemas"]["ProblemCode"]["enum"]
+
+
+def test_the_example_of_a_fault_is_what_a_sign_up_as_bob_is_answered(client: TestClient) -> None:
+    answer = client.post(SIGN_UP, json=sent("signUp") | {"username": "bob"})
+    assert answer.json() in PROBLEMS["signUp 400"]
+
+
+def sent(name: str) -> Json:
+    """The example of what an operation is sent."""
+    content: Json = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
+    return dict(content["example"])
+
+
+# What has something in its path needs that to be there first.
+@pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
+def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, name: str) -> None:
+    path, method, operation = OPERATIONS[name]
+    alice = Person(client, "alice") if name == "signUp" else newcomer(client, "alice")
+    body = sent(name) if "requestBody" in operation else None
+    answer = client.request(method, path, json=body, headers=alice.headers)
+    assert answer.status_code == int(success(operation))
+    for content in ANSWERS[f"{name} {answer.status_code}"].get("content", {}).values():
+        is_open = content["schema"].get("additionalProperties")
+        for example in examples(content):
+            told = excerpt(answer.json(), example) if is_open else answer.json()
+            assert normal(json.dumps(told)) == normal(json.dumps(example))
+
+
+def excerpt(value: Any, example: Any) -> Any:
+    """As much of a value as an example shows."""
+    return {name: excerpt(value[name], part) for name, part in example.items()} if isinstance(example, dict) else value

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connexion.json_schema import resolve_refs
 from inflection import underscore
-from jsonschema import Draft4Validator
 
 from api import contract
 from api.config import folder
@@ -224,23 +222,6 @@ def test_every_string_that_goes_in_has_a_limit_and_no_nul() -> None:
     for schema in strings:
         assert "maxLength" in schema, schema
         assert "pattern" in schema or schema["format"] == "email", schema
-
-
-def test_every_example_is_what_its_schema_says() -> None:
-    found = list(examples(resolve_refs(CONTRACT.document)))
-    assert len(found) > 20
-    for schema, example in found:
-        Draft4Validator(schema, format_checker=Draft4Validator.FORMAT_CHECKER).validate(example)
-
-
-def examples(node: Any) -> Iterator[tuple[Json, Any]]:
-    """Each example beside its schema, which is the node itself or a member of it."""
-    for part in schemas(node):
-        schema = part.get("schema", part)
-        if "example" in part and isinstance(schema, dict):
-            yield schema, part["example"]
-        if isinstance(part.get("examples"), dict):
-            yield from ((schema, example["value"]) for example in part["examples"].values())
 
 
 def test_every_operation_declares_what_every_answer_carries() -> None:
