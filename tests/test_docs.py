@@ -24,6 +24,8 @@ def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(ser
         "signUp": {"status": 201, "body": user},
         "logIn": {"status": 200, "body": grant},
         "protected": {"status": 200, "body": {"message": "Your token is good."}},
+        "profile": {"status": 200, "body": user},
+        "scopes": 'x-scopes\t["profile"]',
         "banners": [],
         "consoleErrors": [],
         "pageErrors": [],

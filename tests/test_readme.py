@@ -197,7 +197,7 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
     assert result.stdout.count("tests/test_notes.py::") == 2
-    assert result.stdout.count("[addNote] PASSED") == 2
+    assert result.stdout.count("[addNote] PASSED") == 3
     assert "test_who_may_call_what[getNote-another user] PASSED" in result.stdout
 
 

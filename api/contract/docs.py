@@ -45,6 +45,7 @@ _START = """SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   displayOperationId: true,
   displayRequestDuration: true,
+  showExtensions: true,
   tryItOutEnabled: true,
   validatorUrl: null,
 });

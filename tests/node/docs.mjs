@@ -60,6 +60,9 @@ async function visit(page) {
   seen.logIn = await call(page, "auth-logIn", { username });
   await authorize(page, seen.logIn.body.access_token);
   seen.protected = await call(page, "system-protected");
+  seen.profile = await call(page, "profile-getProfile");
+  const profile = page.locator("#operations-profile-getProfile");
+  seen.scopes = await profile.getByRole("row", { name: "x-scopes" }).last().innerText();
   seen.banners = await page.locator(".errors-wrapper").allInnerTexts();
   if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
 }
