@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import AuthContext, CheckContext, GenerationMode, HookContext, Response
 from schemathesis import Case as AnyCase
-from schemathesis.generation.meta import TestPhase
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import ComponentInfo, TestPhase
 
 from api.services import names, passwords
 
@@ -57,6 +58,7 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         form |= {name: value for name, value in _new_user().items() if _is_spoilt(name, form)}
     elif _is_guessable(**form):
         case.meta.generation.mode = GenerationMode.NEGATIVE
+        case.meta.components[ParameterLocation.BODY] = ComponentInfo(mode=GenerationMode.NEGATIVE)
 
 
 def _is_spoilt(name: str, form: dict[str, str]) -> bool:
