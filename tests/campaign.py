@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from schemathesis import Response
@@ -16,6 +17,23 @@ from schemathesis.openapi import from_dict
 CONFIG = Path(__file__).parent.parent / "schemathesis.toml"
 # With one token, after its user signed up.
 JOURNEY = re.compile(r"getProfile 200 .*logOut 204 .*(getProfile|protected) 401")
+
+# Once, chance may leave every journey unfinished; so often, it is no chance.
+ROUNDS = 10
+
+
+class Step(NamedTuple):
+    """One request, and the answer to it."""
+
+    operation_id: str
+    answer: Response
+
+    def __str__(self) -> str:
+        return f"{self.operation_id} {self.answer.status_code}"
+
+    def carries(self, token: str) -> bool:
+        """Whether the request was made with this token."""
+        return self.answer.request.headers.get("Authorization") == f"Bearer {token}"
 
 
 @dataclass
@@ -33,13 +51,17 @@ class Campaign:
     def run(self, server: str) -> None:
         """Fuzz the server at this base URL by the contract it publishes."""
         config = SchemathesisConfig.from_path(CONFIG)
-        config.update(seed=self.seed, max_failures=None)
         config.projects.default.update(base_url=server)
         config.projects.default.generation.update(max_examples=self.examples)
         # From a URL, Schemathesis would leave out the operation that answers with the document.
-        document = httpx.get(f"{server}/openapi.json").json()
-        for event in from_schema(from_dict(document, config=config)).execute():
-            self._see(event)
+        schema = from_dict(httpx.get(f"{server}/openapi.json").json(), config=config)
+        for seed in range(self.seed, self.seed + ROUNDS):
+            config.update(seed=seed, max_failures=None)
+            for event in from_schema(schema).execute():
+                self._see(event)
+            if self.journeys or self.faults:
+                return
+            schema.config.phases.update(phases=["stateful"])
 
     def _see(self, event: events.EngineEvent) -> None:
         if isinstance(event, events.FatalError):
@@ -47,7 +69,7 @@ class Campaign:
         elif isinstance(event, events.NonFatalError):
             self.faults.add(f"{event.label}: {event.info.format()}")
         elif isinstance(event, events.PhaseFinished):
-            self.phases[event.phase.name.value] = event.status
+            self.phases.setdefault(event.phase.name.value, event.status)
         elif isinstance(event, events.ScenarioFinished):
             self._look_into(event.recorder)
 
@@ -55,8 +77,8 @@ class Campaign:
         self.checks |= {check.name for checks in recorder.checks.values() for check in checks}
         self.faults |= set(_failures(recorder))
         self.journeys += sum(JOURNEY.search(trail) is not None for trail in _trails(recorder))
-        for operation_id, answer in _answers(recorder):
-            self.statuses[operation_id][answer.status_code] += 1
+        for step in _steps(recorder).values():
+            self.statuses[step.operation_id][step.answer.status_code] += 1
 
     @property
     def replay(self) -> str:
@@ -79,31 +101,20 @@ def _failures(recorder: ScenarioRecorder) -> Iterator[str]:
                 yield f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
 
 
-def _answers(recorder: ScenarioRecorder) -> Iterator[tuple[str, Response]]:
-    """Each answer behind the operation that gave it, in the order of the requests."""
-    for case_id, interaction in recorder.interactions.items():
-        if interaction.response is not None:
-            yield _operation_id(recorder, case_id), interaction.response
-
-
-def _operation_id(recorder: ScenarioRecorder, case_id: str) -> str:
-    return str(recorder.cases[case_id].value.operation.definition.raw["operationId"])
+def _steps(recorder: ScenarioRecorder) -> dict[str, Step]:
+    """What each case came to, in the order of the requests."""
+    return {
+        case_id: Step(recorder.cases[case_id].value.operation.definition.raw["operationId"], interaction.response)
+        for case_id, interaction in recorder.interactions.items()
+        if interaction.response is not None
+    }
 
 
 def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
-    """What was done with each token of somebody who had just signed up, such as `getProfile 200 logOut 204`."""
-    for token in _newcomers(recorder):
-        yield " ".join(
-            f"{operation_id} {answer.status_code}"
-            for operation_id, answer in _answers(recorder)
-            if answer.request.headers.get("Authorization") == f"Bearer {token}"
-        )
-
-
-def _newcomers(recorder: ScenarioRecorder) -> Iterator[str]:
-    """The tokens that were got along the link from a sign-up."""
-    for case_id, node in recorder.cases.items():
-        answer = recorder.find_response(case_id=case_id)
-        signed_up = recorder.find_response(case_id=node.parent_id or "")
-        if answer and signed_up and (signed_up.status_code, answer.status_code) == (201, 200):
-            yield answer.json()["access_token"]
+    """What was done with each token that somebody got who had just signed up, such as `getProfile 200 logOut 204`."""
+    steps = _steps(recorder)
+    for case_id, step in steps.items():
+        came_from = steps.get(recorder.cases[case_id].parent_id or "")
+        if str(step) == "logIn 200" and str(came_from) == "signUp 201":
+            token = step.answer.json()["access_token"]
+            yield " ".join(str(later) for later in steps.values() if later.carries(token))

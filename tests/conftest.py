@@ -34,7 +34,7 @@ PASSWORD = "correct horse battery staple"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1,2,3,random", help="the seeds to fuzz with, such as 1,2,random")
-    parser.addoption("--examples", type=int, default=60, help="how often to fuzz each operation, for each seed")
+    parser.addoption("--examples", type=int, default=40, help="how often to fuzz each operation, for each seed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
