@@ -13,7 +13,8 @@ from api.contract.framing import HEADER_BYTES, announces_body
 from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
 
 HEADER_SECONDS = 10
-_SEND_SECONDS = 30
+_SEND_SECONDS = 10
+_SEND_TURNS = 3
 _LINGER_SECONDS = 2
 STOP_SECONDS = 8
 _PIPELINED = 16
@@ -37,7 +38,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._send_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
@@ -119,14 +119,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._send_deadline is None:
-            self._send_deadline = self.loop.call_later(_SEND_SECONDS, self.transport.abort)
+        self.transport.expect_reading()  # type: ignore[attr-defined]
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._send_deadline is not None:
-            self._send_deadline.cancel()
-            self._send_deadline = None
+        self.transport.expect_no_more()  # type: ignore[attr-defined]
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequest())
@@ -184,24 +181,45 @@ class LingeringTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._timers: list[asyncio.TimerHandle] = []
+        self._closing: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        return bool(self._timers) or self._transport.is_closing()
+        return self._closing is not None or self._transport.is_closing()
 
     def close(self) -> None:
         if self.is_closing():
             return
         self._transport.write_eof()
-        self._timers = [
-            self._loop.call_later(_LINGER_SECONDS, self._transport.close),
-            self._loop.call_later(_LINGER_SECONDS + _SEND_SECONDS, self._transport.abort),
-        ]
+        self._closing = self._loop.call_later(_LINGER_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        self._transport.close()
+        if self._reading is None:
+            self.expect_reading()
+
+    def expect_reading(self, turns: int = _SEND_TURNS) -> None:
+        """Break off when the client takes nothing of what waits for it in a turn, or not all of it in so many."""
+        waiting = self._transport.get_write_buffer_size()
+        self._reading = self._loop.call_later(_SEND_SECONDS, self._judge_reading, waiting, turns - 1)
+
+    def _judge_reading(self, waiting: int, turns: int) -> None:
+        if turns and self._transport.get_write_buffer_size() < waiting:
+            self.expect_reading(turns)
+        else:
+            self._transport.abort()
+
+    def expect_no_more(self) -> None:
+        """Enough was taken, unless this is the end: then all of it must be."""
+        if self._reading is not None and self._closing is None:
+            self._reading.cancel()
+            self._reading = None
 
     def forget(self) -> None:
         """Nothing is left to be done: the connection is gone."""
-        for timer in self._timers:
-            timer.cancel()
+        for timer in (self._closing, self._reading):
+            if timer is not None:
+                timer.cancel()

@@ -229,6 +229,8 @@ def server(app: ConnexionMiddleware) -> Iterator[str]:
 def serving(app: ASGIApp) -> Iterator[str]:
     """Serves an application the way Charter is served, until the block is left."""
     listener = socket.create_server(("127.0.0.1", 0))
+    # The kernel takes little for who does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     server = uvicorn.Server(uvicorn_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

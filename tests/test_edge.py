@@ -67,6 +67,12 @@ class Wire:
             pass
         return received
 
+    def slowly(self) -> Iterator[bytes]:
+        """All that still comes, with pauses."""
+        while piece := self._socket.recv(65_536):
+            yield piece
+            sleep(0.05)
+
     def is_closed(self) -> bool:
         """Whether the server has hung up; waits until it says something or does."""
         return self._file.read(1) == b""
@@ -482,6 +488,13 @@ def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dia
     wire.send(request("GET /docs/swagger-ui-bundle.js") * 12)
     sleep(3)
     assert wire.everything().count(b"HTTP/1.1 200 OK") < 12
+
+
+def test_a_client_that_reads_slowly_is_not_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.protocol._SEND_SECONDS", 1)
+    wire = dial()
+    wire.send(request("GET /docs/swagger-ui-bundle.js") + request("GET /ping", "Connection: close"))
+    assert b"".join(wire.slowly()).endswith(b'{"status":"running"}')
 
 
 @pytest.mark.parametrize("host", ["a b", "a/b?c@d", "[::1", "a:xx", "\xff\xfe", "a, b"])
