@@ -32,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.url = b""
         self._awaiting_headers = True
         self._awaiting_body = False
         self._received = 0
@@ -165,7 +166,8 @@ class BoundedProtocol(HttpToolsProtocol):
         closing = {"Content-Length": str(len(reply.body)), "Connection": "close"}
         headers = {**reply.headers, **fixed_headers(request_id), **closing}
         lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-        body = b"" if self.parser.get_method() == b"HEAD" else reply.body
+        # Before the target, the method that the parser knows is that of the request before.
+        body = b"" if self.url and self.parser.get_method() == b"HEAD" else reply.body
         self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + body)
         facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}
         facts["address"] = self.client[0] if self.client else None

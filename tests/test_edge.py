@@ -48,14 +48,14 @@ class Wire:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
-    def answer(self) -> RawAnswer:
+    def answer(self, *, has_body: bool = True) -> RawAnswer:
         """The next answer, whose length must be announced."""
         status = int(self._file.readline().split()[1])
         headers = {}
         while (line := self._file.readline().strip()) != b"":
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        return RawAnswer(status, headers, self._file.read(int(headers.get("content-length", "0"))))
+        return RawAnswer(status, headers, self._file.read(int(headers.get("content-length", "0")) if has_body else 0))
 
     def everything(self) -> bytes:
         """All that still comes, until the server hangs up or breaks off."""
@@ -385,11 +385,18 @@ def test_what_is_not_http_is_refused_in_the_one_shape(dial: Callable[[], Wire], 
 
 
 def test_a_refused_head_is_answered_without_a_body(dial: Callable[[], Wire]) -> None:
-    for data in (request("HEAD \\"), request("HEAD /ping", "Ho st: a")):
-        wire = dial()
-        wire.send(data)
-        head, _, body = wire.everything().partition(b"\r\n\r\n")
-        assert (head.split()[1], body) == (b"400", b"")
+    wire = dial()
+    wire.send(request("HEAD /ping", "Ho st: a"))
+    head, _, body = wire.everything().partition(b"\r\n\r\n")
+    assert (head.split()[1], body) == (b"400", b"")
+
+
+def test_a_refusal_after_a_head_has_its_body(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("HEAD /ping"))
+    assert wire.answer(has_body=False).status == 200
+    wire.send(request("BREW /ping"))
+    assert wire.answer().code == "MALFORMED_REQUEST"
 
 
 def test_a_refusal_does_not_overtake_the_answer_before_it(dial: Callable[[], Wire]) -> None:
@@ -569,11 +576,13 @@ def test_headers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
 
 def test_headers_that_stall_are_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
     monkeypatch.setattr("api.protocol.HEADER_SECONDS", 1)
-    silent, stalled = dial(), dial()
+    silent, stalled, hardly_begun = dial(), dial(), dial()
     stalled.send(b"GET /ping HTTP/1.1\r\nHost: a\r\n")
-    answer = stalled.answer()
-    assert (answer.status, answer.code) == (408, "REQUEST_TOO_SLOW")
-    assert stalled.is_closed()
+    hardly_begun.send(b"\r\n")
+    for wire in (stalled, hardly_begun):
+        answer = wire.answer()
+        assert (answer.status, answer.code) == (408, "REQUEST_TOO_SLOW")
+        assert wire.is_closed()
     assert silent.is_closed()
 
 
