@@ -1,5 +1,6 @@
 """Who may do what: the authorization matrix, made from the contract and asked of the running application."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,8 +77,8 @@ class People:
         path, method, operation = OPERATIONS[name]
         for source, link in leading_to(name):
             answer = self.call(source, "the owner")
-            for parameter, expression in link.get("parameters", {}).items():
-                path = path.replace(f"{{{parameter}}}", found(expression, answer.json()))
+            for parameter in re.findall("{(.+?)}", path):
+                path = path.replace(f"{{{parameter}}}", found(link["parameters"][parameter], answer.json()))
         body = (
             operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
         )
