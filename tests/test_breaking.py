@@ -125,6 +125,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{look} security", GONE, f"{LOOK}: security: nothing no longer suffices"),
         (f"{plant} security", [{"bearer": []}], f"{PLANT}: security: key no longer suffices"),
         (f"{plant} security 1", {"key": [], "bearer": []}, f"{PLANT}: security: key no longer suffices"),
+        (f"{plant} security 1 key", ["write"], f"{PLANT}: security: key no longer suffices"),
         (f"{plant} x-scopes", ["garden", "spade"], f"{PLANT}: security: the scope spade is now needed"),
         (f"{look} x-scopes", ["stars"], f"{LOOK}: security: the scope stars is now needed"),
         ("components securitySchemes key name", "X-Key", "security scheme key: name went from Key to X-Key"),
@@ -148,6 +149,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{look} requestBody", {"required": True, "content": {}}, f"{LOOK}: request body: it is required"),
         (f"{plant} requestBody required", True, f"{ASKED}: it is required"),
         (f"{plant} requestBody content application/xml", GONE, f"{ASKED}: application/xml is gone"),
+        (f"{look} x-body-bytes", 1024, f"{LOOK}: x-body-bytes went from nothing to 1024"),
         (f"{plant} x-body-bytes", 1024, f"{PLANT}: x-body-bytes went from 4096 to 1024"),
         (f"{asked} required", ["name", "kind"], f"{ASKED}: /kind: it is required"),
         (f"{asked} properties age", GONE, f"{ASKED}: /age: it is gone"),
@@ -253,6 +255,7 @@ def test_a_break_is_said_in_one_line(address: str, value: Any, line: str) -> Non
         (f"{answered} properties age maximum", 99),
         (f"{answered} properties name minLength", 3),
         (f"{answered} properties kind enum", ["oak"]),
+        ("components schemas Problem additionalProperties", False),
         ("components schemas Problem properties code enum", ["NOT_FOUND", "TOO_DARK"]),
     ],
 )
