@@ -64,8 +64,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that says no more may still be waiting for its answer."""
-        return self._is_answering()
+        """A client that says no more may still be waiting for its answer, but for nothing after it."""
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            return True
+        return False
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

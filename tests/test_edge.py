@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import replace
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -487,6 +487,9 @@ def test_a_client_that_says_no_more_still_gets_its_answer(dial: Callable[[], Wir
     wire.send(post("Content-Type: application/json"))
     wire.say_no_more()
     assert wire.answer().status == 201
+    started = perf_counter()
+    assert wire.is_closed()
+    assert perf_counter() - started < 3
 
 
 def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
