@@ -38,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 0
         self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
+        self._waiting_refusal: ApiError | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,13 +61,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self.loop.call_later(STOP_SECONDS - 1, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._waiting_refusal is not None and cycle.more_body:
+            self._answer(self._waiting_refusal)
+            self.transport.close()
+            return
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that says no more may still be waiting for its answer, but for nothing after it."""
         if self._is_answering():
-            self.cycle.keep_alive = False
+            self._refuse(MalformedRequest())
             return True
         return False
 
@@ -152,7 +157,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_answering():
-            # An answer now would be taken for the one that is being made.
+            # An answer now would be taken for the one that is being made; the last request may yet be to be refused.
+            self._waiting_refusal = error
             self.cycle.keep_alive = False
             return
         if self._received:

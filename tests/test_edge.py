@@ -406,6 +406,14 @@ def test_a_refusal_does_not_overtake_the_answer_before_it(dial: Callable[[], Wir
     assert wire.is_closed()
 
 
+def test_a_body_that_stops_being_http_behind_other_requests_is_refused_at_once(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("GET /ping") * 2 + post("Transfer-Encoding: chunked", body=b"z\r\n"))
+    assert [wire.answer().status for _ in range(2)] == [200, 200]
+    assert wire.answer().code == "MALFORMED_REQUEST"
+    assert wire.is_closed()
+
+
 def test_trailers_are_not_headers(server: str, dial: Callable[[], Wire]) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
