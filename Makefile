@@ -27,6 +27,10 @@ EXAMPLES ?= 1000
 fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 is longer
 	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/test_contract.py
 
+.PHONY: abuse
+abuse: .venv/.test ## Abuse the shipped server: 100,000 hostile requests (REQUESTS=, SEED=), a crowd, stalled clients
+	$(BIN)/python -m benchmarks.abuse
+
 .PHONY: format
 format: .venv/.test ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .

@@ -1,0 +1,107 @@
+"""One connection to the server, and the answers on it."""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import NamedTuple, Self
+
+_BYTES = 4 * 1024 * 1024
+
+
+class Answer(NamedTuple):
+    """One answer, with all of its bytes."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    raw: bytes
+
+    @property
+    def ends_connection(self) -> bool:
+        return self.headers.get("connection", "").lower() == "close"
+
+
+class NotHttp(Exception):
+    """The server sent what is no answer."""
+
+
+class Connection:
+    """A connection on which anything can be said."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int, *, reads: bool = True) -> Self:
+        """Dial; who `reads` not takes nothing from the kernel, which then takes little from the server."""
+        link = socket.socket()
+        if not reads:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=link, limit=_BYTES)
+        if not reads:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+        return cls(reader, writer)
+
+    async def send(self, data: bytes) -> None:
+        """Send it all; a server that hung up meanwhile may have answered all the same."""
+        if self._writer.transport.is_closing():
+            return
+        with suppress(ConnectionError):
+            self._writer.write(data)
+            await self._writer.drain()
+
+    def say_no_more(self) -> None:
+        """Close the own side: what was sent is all."""
+        if not self._writer.transport.is_closing():
+            with suppress(OSError):
+                self._writer.write_eof()
+
+    async def answer(self, *, has_body: bool = True) -> Answer | None:
+        """The next answer; None if the server hangs up instead. Raises NotHttp for anything else."""
+        while True:
+            try:
+                head = await self._reader.readuntil(b"\r\n\r\n")
+                answer = await self._rest(head, has_body)
+            except asyncio.IncompleteReadError as error:
+                if error.partial:
+                    raise NotHttp(f"half an answer: {error.partial[:80]!r}") from None
+                return None
+            except ConnectionError:
+                return None
+            if answer.status >= 200:
+                return answer
+
+    async def _rest(self, head: bytes, has_body: bool) -> Answer:
+        lines = head.decode("latin-1").split("\r\n")[:-2]
+        version, _, rest = lines[0].partition(" ")
+        if version != "HTTP/1.1" or not rest[:3].isdecimal():
+            raise NotHttp(f"no status line: {lines[0][:80]!r}")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        status = int(rest[:3])
+        if status < 200 or status in {204, 304}:
+            return Answer(status, headers, b"", head)
+        if "content-length" not in headers:
+            raise NotHttp("an answer without a length")
+        body = await self._reader.readexactly(int(headers["content-length"])) if has_body else b""
+        return Answer(status, headers, body, head + body)
+
+    @property
+    def port(self) -> int:
+        """The port on the client's side."""
+        return int(self._writer.get_extra_info("sockname")[1])
+
+    def break_off(self) -> None:
+        """Leave without a word of farewell: RST, not FIN."""
+        link = self._writer.get_extra_info("socket")
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def close(self) -> None:
+        """Leave, and be gone."""
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()

@@ -1,0 +1,30 @@
+"""The figures, and whether each keeps its bar."""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One fact: what was measured, what is allowed, and whether that holds."""
+
+    fact: str
+    figure: str
+    bar: str
+    holds: bool
+
+
+def none_of(fact: str, count: int) -> Row:
+    """A fact of which there may be none."""
+    return Row(fact, f"{count:,}", "none", count == 0)
+
+
+def at_most(fact: str, figure: float, bar: float, unit: str) -> Row:
+    """A fact with an upper limit."""
+    return Row(fact, f"{figure:,.1f} {unit}", f"at most {bar:,.0f} {unit}", figure <= bar)
+
+
+def text(rows: list[Row]) -> str:
+    """All rows as a table."""
+    lines = [f"{'':6} {'':58} {'measured':>36}   bar"]
+    for row in rows:
+        lines.append(f"{'holds' if row.holds else 'MISSED':6} {row.fact:58} {row.figure:>36}   {row.bar}")
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""The shipped server as a process of its own, and what it holds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_COMMAND = Path(sys.executable).parent / "charter"
+_SETTINGS = {
+    "CHARTER_ACCESS_TOKEN_SECONDS": "3600",
+    "CHARTER_BCRYPT_COST": "10",
+    "CHARTER_CHECK_ANSWERS": "report",
+    "CHARTER_LOG_FORMAT": "json",
+    "CHARTER_PORT": "0",
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds: memory in bytes, descriptors, threads."""
+
+    memory: int
+    descriptors: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `charter serve` on 127.0.0.1."""
+
+    pid: int
+    port: int
+    folder: Path
+
+    @property
+    def log(self) -> bytes:
+        """All that it wrote on standard error."""
+        return (self.folder / "log").read_bytes()
+
+    @property
+    def database(self) -> bytes:
+        """The file of the database and its journal."""
+        return b"".join(file.read_bytes() for file in (self.folder / "data").glob("charter.db*"))
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """What the server made for itself: the secret and the pepper."""
+        return [(self.folder / "data" / name).read_bytes().strip() for name in ("secret", "pepper")]
+
+    def held(self) -> Held:
+        """What the process holds now."""
+        process = Path(f"/proc/{self.pid}")
+        facts = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        memory, threads = (int(facts[name].split()[0]) for name in ("VmRSS", "Threads"))
+        return Held(memory * 1024, len(list((process / "fd").iterdir())), threads)
+
+    def clients(self) -> set[int]:
+        """The ports of the clients whose connections the process has open."""
+        table = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
+        links = [line.split() for line in table]
+        here = f":{self.port:04X}"
+        # What the process has let go of has no inode, though the kernel may still have something to send.
+        ports = {int(link[2].rpartition(":")[2], 16) for link in links if link[1].endswith(here) and int(link[9])}
+        # The listening socket has no client.
+        return ports - {0}
+
+
+@contextmanager
+def shipped() -> Iterator[Server]:
+    """Migrate and serve in a temporary folder, as people do; the server is stopped at the end."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {"PATH": os.defpath} | _SETTINGS
+        subprocess.run([_COMMAND, "migrate"], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        with (folder / "log").open("wb") as log, _serving(folder, environment, log.fileno()) as process:
+            assert process.stdout is not None
+            greeting = process.stdout.readline()
+            try:
+                yield Server(process.pid, int(greeting.rpartition(":")[2]), folder)
+            finally:
+                process.terminate()
+
+
+def _serving(folder: Path, environment: dict[str, str], log: int) -> "subprocess.Popen[str]":
+    command = [str(_COMMAND), "serve"]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
