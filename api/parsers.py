@@ -38,8 +38,9 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def name_or_url(text: str) -> str:
     """A StringOrURI: what holds a colon is a URI (RFC 7519, section 2)."""
-    if not re.fullmatch(r"[^\s:]+|[A-Za-z][A-Za-z0-9+.-]*:\S+", text):
-        raise ValueError("a URL, or a name without spaces and colons")
+    # Both stand in every token, which has a limit.
+    if len(text) > 255 or not re.fullmatch("[!-9;-~]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):
+        raise ValueError("a URL, or a name without spaces and colons, of at most 255 ASCII characters")
     return text
 
 

@@ -122,6 +122,10 @@ def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, g
         ("https://accounts.example.com/our accounts", False),
         ("127.0.0.1:8000", False),
         (":", False),
+        ("a" * 255, True),
+        ("a" * 256, False),
+        ("https://" + "a" * 248, False),
+        ("dépôt", False),
     ],
 )
 def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, taken: bool) -> None:
@@ -129,7 +133,10 @@ def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, 
     if taken:
         assert text in {load(environ).issuer, load(environ).audience}
     else:
-        assert refusal(environ) == f"{variable} must be a URL, or a name without spaces and colons"
+        assert (
+            refusal(environ)
+            == f"{variable} must be a URL, or a name without spaces and colons, of at most 255 ASCII characters"
+        )
 
 
 def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:

@@ -311,6 +311,12 @@ def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestCl
             assert ask(stranger, f"Bearer {alice.token}") == INVALID
 
 
+def test_the_longest_settings_there_are_make_no_token_too_long(config: Config) -> None:
+    longest = replace(config, issuer='"' * 255, audience="\\" * 255)
+    with TestClient(create_app(longest)) as client:
+        assert newcomer(client, "alice").get("/protected").status_code == 200
+
+
 def test_a_token_says_no_more_than_it_must(genuine: Genuine, alice: Person) -> None:
     assert genuine.header == {"alg": "HS256", "typ": "at+jwt", "kid": genuine.header["kid"]}
     assert genuine.claims == {
