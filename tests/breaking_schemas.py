@@ -55,7 +55,7 @@ def _compare(old: Json, new: Json, way: Way, above: frozenset[tuple[int, int]]) 
         return
     narrow, wide = (old, new) if way is Way.IN else (new, old)
     if not _allows("type", narrow.get("type"), wide.get("type")):
-        yield "", _went("type", old, new)
+        yield "", went("type", old, new)
         return
     yield from _changes(old, new, way)
     for name, old_part, new_part in _parts(old, new):
@@ -63,7 +63,8 @@ def _compare(old: Json, new: Json, way: Way, above: frozenset[tuple[int, int]]) 
             yield f"/{name}{pointer}", fact
 
 
-def _went(keyword: str, old: Json, new: Json) -> str:
+def went(keyword: str, old: Json, new: Json) -> str:
+    """What became of a keyword, in words."""
     return f"{keyword} went from {old.get(keyword, 'nothing')} to {new.get(keyword, 'nothing')}"
 
 
@@ -82,10 +83,10 @@ def _allows(keyword: str, narrow: Any, wide: Any) -> bool:
 def _changes(old: Json, new: Json, way: Way) -> Iterator[_Break]:
     narrow, wide = (old, new) if way is Way.IN else (new, old)
     if "x-name" in old and old["x-name"] != new.get("x-name"):
-        yield "", _went("x-name", old, new)
+        yield "", went("x-name", old, new)
     for keyword in sorted((old.keys() | new.keys()) - _STRUCTURE - _WORDS):
         if not keyword.startswith("x-") and not _allows(keyword, narrow.get(keyword), wide.get(keyword)):
-            yield "", _went(keyword, old, new)
+            yield "", went(keyword, old, new)
     yield from _enum(old, new, way)
     yield from _properties(old, new, way)
     for keyword in ("allOf", "anyOf", "oneOf"):
@@ -98,7 +99,7 @@ def _enum(old: Json, new: Json, way: Way) -> Iterator[_Break]:
     if "enum" not in wide:
         return
     if "enum" not in narrow:
-        yield "", _went("enum", old, new)
+        yield "", went("enum", old, new)
         return
     if way is Way.OUT and old.get("x-may-grow"):
         return

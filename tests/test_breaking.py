@@ -151,6 +151,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{plant} requestBody content application/xml", GONE, f"{ASKED}: application/xml is gone"),
         (f"{look} x-body-bytes", 1024, f"{LOOK}: x-body-bytes went from nothing to 1024"),
         (f"{plant} x-body-bytes", 1024, f"{PLANT}: x-body-bytes went from 4096 to 1024"),
+        (f"{plant} x-body-bytes", GONE, f"{PLANT}: x-body-bytes went from 4096 to nothing"),
         (f"{asked} required", ["name", "kind"], f"{ASKED}: /kind: it is required"),
         (f"{asked} properties age", GONE, f"{ASKED}: /age: it is gone"),
         (f"{asked} properties age type", "string", f"{ASKED}: /age: type went from integer to string"),
