@@ -34,7 +34,8 @@ def check(document: Json) -> None:
         if seen.setdefault(name, address) != address:
             raise ContractError(f"{address}: the operationId {name!r} is that of {seen[name]}, too")
         _check_security(address, operation, document)
-        _check_extensions(address, operation, document)
+        _check_scopes(address, operation, document)
+        _check_body_bytes(address, operation)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
 
@@ -78,18 +79,21 @@ def _check_security(address: str, operation: Json, document: Json) -> None:
         raise ContractError(f"{address}: security is either [] or required, never optional")
 
 
-def _check_extensions(address: str, operation: Json, document: Json) -> None:
-    scopes = operation.get("x-scopes", ["a"])
+def _check_scopes(address: str, operation: Json, document: Json) -> None:
+    if "x-scopes" not in operation:
+        return
+    scopes = operation["x-scopes"]
     if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
         raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
-    if "x-scopes" in operation and not security_of(operation, document):
+    if not security_of(operation, document):
         raise ContractError(f"{address}: x-scopes asks for a token, but security does not")
-    size = operation.get("x-body-bytes", 1)
-    if (
-        type(size) is not int
-        or size not in _BODY_BYTES
-        or ("x-body-bytes" in operation and "requestBody" not in operation)
-    ):
+
+
+def _check_body_bytes(address: str, operation: Json) -> None:
+    if "x-body-bytes" not in operation:
+        return
+    size = operation["x-body-bytes"]
+    if "requestBody" not in operation or type(size) is not int or size not in _BODY_BYTES:
         raise ContractError(f"{address}: x-body-bytes must be the size, in bytes, of the largest requestBody")
 
 
