@@ -10,12 +10,12 @@ from jsonschema import FormatChecker
 Format = Callable[[Any], bool]
 """Whether a string, or an integer, is what its `format` in the contract says."""
 
-_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
+_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-5][0-9])")
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_date_time(text: str) -> bool:
-    """Whether this is a time with its zone (RFC 3339, section 5.6); a leap second is none."""
+    """Whether this is a time with its zone (RFC 3339, section 5.6); a leap second is refused."""
     try:
         return bool(_DATE_TIME.fullmatch(text) and datetime.fromisoformat(text))
     except ValueError:
