@@ -37,10 +37,10 @@ class Contract:
         return frozenset(scope for _, _, operation in self.operations() for scope in operation.get("x-scopes", ()))
 
     def executable(self, handlers: str) -> "Contract":
-        """A copy that tells Connexion what it would not look for in ours.
+        """A copy that says in Connexion's words what ours says in others.
 
-        The module of the package `handlers` that serves an operation is its tag's. Its scopes stand in its security,
-        where OpenAPI 3.0.3 allows a scheme of the type http none.
+        Of each operation it names the module that serves it, its tag's in the package `handlers`, and it has the scopes
+        in the security, where OpenAPI 3.0.3 allows a scheme of the type http none.
         """
         copy = Contract(deepcopy(self.document))
         for _, _, operation in copy.operations():
