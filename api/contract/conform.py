@@ -100,46 +100,43 @@ class _Responses:
         if response is None:
             yield f"{name} does not declare the status {answer.status}"
             return
-        yield from _header_violations(response, answer.headers, self._formats)
-        yield from _body_violations(response, answer, has_body, self._formats)
+        yield from self._header_violations(response, answer.headers)
+        yield from self._body_violations(response, answer, has_body)
 
+    def _header_violations(self, response: Json, headers: Mapping[str, str]) -> Iterator[str]:
+        declared = {name.lower(): header for name, header in response.get("headers", {}).items()}
+        if response.get("content"):
+            declared["content-type"] = {"required": True, "schema": {"enum": list(response["content"])}}
+        for name, header in declared.items():
+            if name not in headers and header.get("required"):
+                yield f"the header {name} is missing"
+            elif name in headers:
+                value = _read(headers[name], header["schema"])
+                yield from (f"the header {name}{error}" for error in self._errors(header["schema"], value))
+        for name in headers.keys() - declared.keys() - _ON_ANY_ANSWER:
+            yield f"the header {name} is not declared"
 
-def _header_violations(response: Json, headers: Mapping[str, str], formats: FormatChecker) -> Iterator[str]:
-    declared = {name.lower(): header for name, header in response.get("headers", {}).items()}
-    if response.get("content"):
-        declared["content-type"] = {"required": True, "schema": {"enum": list(response["content"])}}
-    for name, header in declared.items():
-        if name not in headers and header.get("required"):
-            yield f"the header {name} is missing"
-        elif name in headers:
-            value = _read(headers[name], header["schema"])
-            yield from (f"the header {name}{error}" for error in _errors(header["schema"], value, formats))
-    for name in headers.keys() - declared.keys() - _ON_ANY_ANSWER:
-        yield f"the header {name} is not declared"
+    def _body_violations(self, response: Json, answer: _Answer, has_body: bool) -> Iterator[str]:
+        content = response.get("content", {})
+        if not content or not has_body:
+            if answer.body:
+                yield "there is a body where none is declared"
+            return
+        schema = content.get(answer.headers.get("content-type", ""), {}).get("schema", {})
+        try:
+            value = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            yield "the body is not JSON"
+            return
+        yield from (f"the body{error}" for error in self._errors(schema, value))
+
+    def _errors(self, schema: Json, value: Any) -> Iterator[str]:
+        validator = Draft4ResponseValidator(schema, format_checker=self._formats)
+        for error in validator.iter_errors(value):
+            pointer = "".join(f"/{step}" for step in error.absolute_path)
+            yield f"{pointer} breaks {error.validator}"
 
 
 def _read(text: str, schema: Json) -> int | str:
     is_number = schema.get("type") == "integer" and re.fullmatch("-?[0-9]{1,18}", text)
     return int(text) if is_number else text
-
-
-def _body_violations(response: Json, answer: _Answer, has_body: bool, formats: FormatChecker) -> Iterator[str]:
-    content = response.get("content", {})
-    if not content or not has_body:
-        if answer.body:
-            yield "there is a body where none is declared"
-        return
-    schema = content.get(answer.headers.get("content-type", ""), {}).get("schema", {})
-    try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        yield "the body is not JSON"
-        return
-    yield from (f"the body{error}" for error in _errors(schema, value, formats))
-
-
-def _errors(schema: Json, value: Any, formats: FormatChecker) -> Iterator[str]:
-    validator = Draft4ResponseValidator(schema, format_checker=formats)
-    for error in validator.iter_errors(value):
-        pointer = "".join(f"/{step}" for step in error.absolute_path)
-        yield f"{pointer} breaks {error.validator}"
