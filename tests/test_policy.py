@@ -14,11 +14,8 @@ from api.contract.document import Json, security_of
 from api.tokens import Tokens
 from tests.conftest import newcomer
 
-DOCUMENT = contract.load(folder("openapi")).document
-OPERATIONS = {
-    operation["operationId"]: (path, method, operation)
-    for path, method, operation in contract.Contract(DOCUMENT).operations()
-}
+CONTRACT = contract.load(folder("openapi"))
+OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in CONTRACT.operations()}
 # Who may be called by anybody, each with a reason: the law is that a token is asked for.
 PUBLIC = {
     "checkReadiness": "a readiness probe has no token",
@@ -31,7 +28,12 @@ CALLERS = ("a stranger", "a user without scopes", "another user", "the owner")
 
 
 def test_every_operation_asks_for_a_token_but_those_with_a_reason_not_to() -> None:
-    assert {name for name, (*_, operation) in OPERATIONS.items() if not security_of(operation, DOCUMENT)} == set(PUBLIC)
+    assert {name for name in OPERATIONS if not asks_for_a_token(name)} == set(PUBLIC)
+
+
+def asks_for_a_token(name: str) -> bool:
+    """Whether the contract names a security for this operation."""
+    return bool(security_of(OPERATIONS[name][2], CONTRACT.document))
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -43,7 +45,7 @@ def test_who_may_call_what(people: "People", name: str, caller: str) -> None:
     if expected == 403:
         required = " ".join(OPERATIONS[name][2]["x-scopes"])
         assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
-    if caller != "the owner" and security_of(OPERATIONS[name][2], DOCUMENT):
+    if caller != "the owner" and asks_for_a_token(name):
         assert people.owner.id not in answer.text
         assert people.owner.username not in answer.text
 
@@ -51,7 +53,7 @@ def test_who_may_call_what(people: "People", name: str, caller: str) -> None:
 def expected_status(name: str, caller: str) -> int:
     """What the contract says of this caller."""
     path, _, operation = OPERATIONS[name]
-    if caller == "a stranger" and security_of(operation, DOCUMENT):
+    if caller == "a stranger" and asks_for_a_token(name):
         return 401
     if caller == "a user without scopes" and "x-scopes" in operation:
         return 403
@@ -70,22 +72,18 @@ class People:
         tokens = Tokens(config.secret, config.issuer, config.audience, config.access_token_seconds)
         claims = tokens.decode(other.token)
         scopeless = tokens.encode(claims.user_id, claims.session_id, scope="")
-        self._tokens = dict(zip(CALLERS, ("", scopeless, other.token, self.owner.token), strict=True))
+        self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
         """An operation's answer to its example, after the owner has done what leads there."""
         path, method, operation = OPERATIONS[name]
         for source, link in leading_to(name):
-            answer = self.call(source, "the owner")
+            made = self.call(source, "the owner").json()
             for parameter in re.findall("{(.+?)}", path):
-                path = path.replace(f"{{{parameter}}}", found(link["parameters"][parameter], answer.json()))
-        body = (
-            operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
-        )
-        token = self._tokens[caller]
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        response: httpx.Response = self.client.request(method, path, json=body, headers=headers)
-        return response
+                path = path.replace(f"{{{parameter}}}", evaluated(link["parameters"][parameter], made))
+        headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
+        answer: httpx.Response = self.client.request(method, path, json=example_of_body(operation), headers=headers)
+        return answer
 
 
 def leading_to(name: str) -> Iterator[tuple[str, Json]]:
@@ -97,7 +95,12 @@ def leading_to(name: str) -> Iterator[tuple[str, Json]]:
                 yield source, link
 
 
-def found(expression: str, body: Any) -> str:
+def example_of_body(operation: Json) -> Any:
+    """What the contract shows being sent, or None."""
+    return operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
+
+
+def evaluated(expression: str, body: Any) -> str:
     """What a runtime expression names in the body of an answer."""
     for step in expression.removeprefix("$response.body#/").split("/"):
         body = body[int(step) if step.isdecimal() else step]
