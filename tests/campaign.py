@@ -4,7 +4,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -14,7 +13,9 @@ from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi import from_dict
 
-CONFIG = Path(__file__).parent.parent / "schemathesis.toml"
+from tests.places import CHECKOUT
+
+CONFIG = CHECKOUT / "schemathesis.toml"
 # With one token, after its user signed up.
 JOURNEY = re.compile(r"getProfile 200 .*logOut 204 .*(getProfile|protected) 401")
 

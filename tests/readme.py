@@ -5,10 +5,10 @@ that begins so, `blocks("A tour")` are all of a section. test_readme fails for a
 """
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-CHECKOUT = Path(__file__).parent.parent
+from tests.places import CHECKOUT
+
 README = (CHECKOUT / "README.md").read_text()
 DOCUMENTS = "\n".join(file.read_text() for file in (*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")))
 

@@ -3,7 +3,6 @@
 import json
 import re
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from api import contract
 from api.config import folder
 from api.contract.document import Json
 from tests.breaking import breaks, may_break
+from tests.places import CHECKOUT
 
-ROOT = Path(__file__).parent.parent
-RELEASED: Json = json.loads((ROOT / "openapi/released.json").read_text())
+RELEASED: Json = json.loads((CHECKOUT / "openapi/released.json").read_text())
 TREES: Json = yaml.safe_load("""
 openapi: 3.0.3
 info: {title: Trees, version: 1.0.0}
@@ -300,5 +299,6 @@ def test_nothing_breaks_a_client_of_the_released_contract_without_the_version_sa
 
 
 def test_what_is_kept_as_released_is_the_newest_release_of_the_changelog() -> None:
-    releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", changelog, re.MULTILINE)
     assert RELEASED["info"]["version"] == releases[0]

@@ -24,9 +24,9 @@ from starlette.testclient import TestClient
 from api import cli, revisions
 from api.tokens import Tokens
 from tests.conftest import Person, newcomer
+from tests.places import BIN, CHECKOUT
 
-COMMAND = Path(sys.executable).parent / "charter"
-CHECKOUT = Path(__file__).parent.parent
+COMMAND = BIN / "charter"
 SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 GREETING = """\

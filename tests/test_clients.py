@@ -20,19 +20,19 @@ from api import contract
 from api.config import folder
 from api.contract.document import Json, resolve
 from tests.conftest import newcomer
-from tests.readme import CHECKOUT, blocks
+from tests.places import BIN, CHECKOUT
+from tests.readme import blocks
 
-BIN = Path(sys.executable).parent
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
 CONTRACT = contract.load(folder("openapi"))
 OPERATIONS = {operation["operationId"]: operation for _, _, operation in CONTRACT.operations()}
 
 
-def run(folder: Path, *command: str | Path) -> str:
-    """What a command prints that succeeds and warns of nothing."""
+def run(where: Path, *command: str | Path) -> str:
+    """What a command prints that succeeds in a folder and warns of nothing."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
-        command, check=False, cwd=folder, env={"PATH": path}, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=where, env={"PATH": path}, capture_output=True, text=True, timeout=120
     )
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
     return result.stdout

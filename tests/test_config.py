@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.config import ConfigError, load
+from tests.places import CHECKOUT
 
 SECRET, PEPPER = bytes(range(32)), bytes(range(32, 64))
 SECRETS = {"CHARTER_SECRET": SECRET.hex(), "CHARTER_PEPPER": PEPPER.hex()}
@@ -225,12 +226,11 @@ for start in range(20):
     print(config.secret.hex(), config.pepper.hex())
 """
     starts, shot = os.pipe()
-    checkout = str(Path(__file__).parent.parent)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=tmp_path,
-            env={"PYTHONPATH": checkout},
+            env={"PYTHONPATH": str(CHECKOUT)},
             stdin=starts,
             stdout=subprocess.PIPE,
             text=True,

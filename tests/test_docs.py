@@ -3,14 +3,14 @@
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from starlette.testclient import TestClient
 
-NODE = Path(sys.executable).parent / "node"
-SCRIPT = Path(__file__).parent / "node" / "docs.mjs"
+from tests.places import BIN, CHECKOUT
+
+NODE = BIN / "node"
+SCRIPT = CHECKOUT / "tests/node/docs.mjs"
 
 
 def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -20,6 +19,7 @@ from api.contract.formats import STANDARD, format_checker
 from api.contract.framing import HEADER_BYTES
 from api.errors import Fault
 from tests.conftest import Person, newcomer
+from tests.places import BIN, CHECKOUT
 from tests.test_errors import SIGN_UP, catalogue
 from tests.test_laws import schemas
 from tests.test_readme import normal
@@ -28,25 +28,16 @@ CONTRACT = contract.load(folder("openapi"))
 RESOLVED = Contract(resolve_refs(CONTRACT.document))
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in RESOLVED.operations()}
 FORMATS = format_checker({**STANDARD, **app.formats(CONTRACT.title)})
-BIN = Path(sys.executable).parent
-NODE = Path(__file__).parent / "node"
+NODE = CHECKOUT / "tests/node"
 
 
 def lint(document: Json, tmp_path: Path) -> set[tuple[str, str]]:
     """What Spectral finds in a document, down to mere hints: the rules, and where they are broken."""
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(document))
-    command: list[str | Path] = [
-        BIN / "node",
-        NODE / "node_modules/.bin/spectral",
-        "lint",
-        "--ruleset",
-        NODE / "spectral.yaml",
-        file,
-    ]
-    told = subprocess.run(
-        [*command, "--format=json", "--quiet"], check=False, capture_output=True, text=True, timeout=60
-    )
+    command: list[str | Path] = [BIN / "node", NODE / "node_modules/.bin/spectral", "lint", file]
+    command += ["--ruleset", NODE / "spectral.yaml", "--format=json", "--quiet"]
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (told.returncode in {0, 1}, told.stderr) == (True, "")
     return {(found["code"], " ".join(map(str, found["path"]))) for found in json.loads(told.stdout)}
 

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from configparser import ConfigParser
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,27 +19,27 @@ from inflection import underscore
 from api import contract
 from api.config import folder
 from api.contract.document import Json, resolve
+from tests.places import CHECKOUT
 
-ROOT = Path(__file__).parent.parent
 CONTRACT = contract.load(folder("openapi"))
 OPERATIONS = [operation for _, _, operation in CONTRACT.operations()]
 TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
 
 
 def test_a_tag_is_a_file_and_a_module() -> None:
-    files = {file.stem for file in (ROOT / "openapi").glob("*.yaml")} - {"openapi"}
-    modules = {file.stem for file in (ROOT / "api/handlers").glob("*.py")} - {"__init__"}
+    files = {file.stem for file in (CHECKOUT / "openapi").glob("*.yaml")} - {"openapi"}
+    modules = {file.stem for file in (CHECKOUT / "api/handlers").glob("*.py")} - {"__init__"}
     assert files == modules == TAGS == {operation["tags"][0] for operation in OPERATIONS}
 
 
 @pytest.mark.parametrize("tag", sorted(TAGS))
 def test_a_tag_has_its_tests(tag: str) -> None:
-    assert (ROOT / f"tests/test_{tag}.py").is_file()
+    assert (CHECKOUT / f"tests/test_{tag}.py").is_file()
 
 
 def test_the_contract_has_the_version_of_the_package() -> None:
     setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
+    setup.read(CHECKOUT / "setup.cfg")
     assert CONTRACT.document["info"]["version"] == setup["metadata"]["version"]
 
 
@@ -94,8 +93,8 @@ LAYERS: dict[str, set[str]] = {
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
     """Each module of the package, as (room, syntax tree)."""
-    for file in (ROOT / "api").rglob("*.py"):
-        room = file.relative_to(ROOT / "api").parts[0].removesuffix(".py")
+    for file in (CHECKOUT / "api").rglob("*.py"):
+        room = file.relative_to(CHECKOUT / "api").parts[0].removesuffix(".py")
         if room != "__init__":
             yield room, ast.parse(file.read_text())
 

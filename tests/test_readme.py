@@ -16,9 +16,9 @@ import pytest
 from api import cli, revisions
 from api.config import Config, variable
 from api.secret import HOW_TO, parse_secret
-from tests.readme import CHECKOUT, DOCUMENTS, README, Block, block, blocks, blocks_in
+from tests.places import BIN, CHECKOUT
+from tests.readme import DOCUMENTS, README, Block, block, blocks, blocks_in
 
-BIN = Path(sys.executable).parent
 # Does what the README asks of curl, and refuses all else.
 CURL = """#!{python}
 import argparse, httpx

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -15,10 +14,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.conftest import newcomer
-from tests.readme import CHECKOUT, block
+from tests.places import BIN, CHECKOUT
+from tests.readme import block
 from tests.test_cli import Charter
-
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
