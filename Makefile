@@ -67,8 +67,8 @@ lock: .venv/.test ## Pin the newest versions of the Python dependencies
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: clean
-clean: ## Remove what was installed; the data folder stays
-	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist *.egg-info
+clean: ## Remove what was installed and built; the data folder stays
+	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist tests/node/node_modules *.egg-info
 
 # Each file below says that a step was done with the files it depends on.
 

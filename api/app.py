@@ -33,7 +33,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
         "contract": document,
         "hasher": Hasher(config.pepper, config.bcrypt_cost),
         "revision": revisions.head(),
-        # A user may do for themselves whatever an operation asks a scope for.
+        # There are no roles yet: whoever logs in gets every scope that an operation requires.
         "scopes": document.scopes,
         "tokens": tokens,
     }
