@@ -204,6 +204,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{answered} properties name maxLength", 81, f"{ANSWERED}: /name: maxLength went from 80 to 81"),
         (f"{answered} properties name pattern", ".", f"{ANSWERED}: /name: pattern went from ^[a-z]+$ to ."),
         (f"{answered} properties kind", OAK, f"{ANSWERED}: /kind: enum: ash is new"),
+        (f"{answered} properties kind x-may-grow", True, f"{ANSWERED}: /kind: enum: it may grow from now on"),
         (f"{answered} properties kind enum", GONE, f"{ANSWERED}: /kind: enum went from ['oak', 'elm'] to nothing"),
         (f"{answered} properties rings items", {}, f"{ANSWERED}: /rings/*: type went from integer to nothing"),
         (f"{answered} properties parent", {"type": "object"}, f"{ANSWERED}: /parent: x-name went from Tree to nothing"),
@@ -244,6 +245,7 @@ def test_a_break_is_said_in_one_line(address: str, value: Any, line: str) -> Non
         (f"{asked} properties name example", "Yggdrasil"),
         (f"{asked} properties kind", OAK),
         (f"{asked} properties kind enum", GONE),
+        (f"{asked} properties kind x-may-grow", True),
         (f"{asked} properties labels additionalProperties", {}),
         # What a client reads.
         (f"{plant} responses 409", {"description": "It stands there."}),
@@ -257,6 +259,7 @@ def test_a_break_is_said_in_one_line(address: str, value: Any, line: str) -> Non
         (f"{answered} properties kind enum", ["oak"]),
         ("components schemas Problem additionalProperties", False),
         ("components schemas Problem properties code enum", ["NOT_FOUND", "TOO_DARK"]),
+        ("components schemas Problem properties code x-may-grow", GONE),
     ],
 )
 def test_what_a_client_need_not_notice_is_no_break(address: str, value: Any) -> None:
