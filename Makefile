@@ -56,7 +56,8 @@ wheel: .venv/.run ## Build the wheel, into dist
 
 .PHONY: freeze
 freeze: .venv/.run ## Keep the contract as the one that is now released
-	$(BIN)/charter openapi > openapi/released.json
+	$(BIN)/charter openapi > openapi/.released.json
+	mv openapi/.released.json openapi/released.json
 
 .PHONY: lock
 lock: .venv/.test ## Pin the newest versions of the Python dependencies

@@ -33,9 +33,8 @@ def create_app(config: Config) -> ConnexionMiddleware:
         "contract": document,
         "hasher": Hasher(config.pepper, config.bcrypt_cost),
         "revision": revisions.head(),
-        # There are no roles yet: whoever logs in gets every scope that an operation requires.
-        "scopes": document.scopes,
         "tokens": tokens,
+        "user_scopes": document.scopes_of("user"),
     }
 
     @asynccontextmanager

@@ -77,7 +77,7 @@ class ApiError(Exception):
 
 
 # A small request can break a rule in each of thousands of items; the contract bounds the answer.
-_LISTED = 100
+_MOST_FAULTS = 100
 
 
 class BadRequest(ApiError):
@@ -95,7 +95,7 @@ class InvalidInput(BadRequest):
         super().__init__(f"The request breaks {rules} of the contract.")
 
     def problem(self) -> dict[str, Any]:
-        return super().problem() | {"errors": [fault._asdict() for fault in self.faults[:_LISTED]]}
+        return super().problem() | {"errors": [fault._asdict() for fault in self.faults[:_MOST_FAULTS]]}
 
 
 class PasswordTooGuessable(InvalidInput):

@@ -390,6 +390,17 @@ def test_an_operation_asks_for_all_of_its_scopes(engine: Engine, token: str, sta
         assert answer.json()["code"] == "INSUFFICIENT_SCOPE"
 
 
+@pytest.mark.parametrize("roles", ["[a]", "{user: a}", "{user: [c]}", "{user: [a, c]}", "{user: [[a]]}"])
+def test_a_role_is_a_list_of_scopes_that_operations_require(engine: Engine, roles: str) -> None:
+    engine.write(path(GOOD.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
+    assert contract.load(engine.folder).scopes_of("user") == set()
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{user: [a]}}\n")
+    assert contract.load(engine.folder).scopes_of("user") == {"a"}
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {roles}\n")
+    with pytest.raises(ContractError, match="x-roles"):
+        contract.load(engine.folder)
+
+
 @pytest.mark.parametrize("size", [100, 2000])
 def test_an_operation_can_have_a_limit_of_its_own_to_bodies(engine: Engine, size: int) -> None:
     engine.write(path(GOOD.replace("resp", f"requestBody: {BODY}, x-body-bytes: {size}, resp")).replace("get:", "put:"))
@@ -495,6 +506,10 @@ NEITHER = "a.yaml: GET /x: the parameter 'word' is neither"
             "each path parameter is a whole segment",
         ),
         (taking(WORD.replace("string", "string, format: odd")), "nobody checks the format 'odd'"),
+        (
+            PARTS.replace("type: string, format: date-time", "format: date-time"),
+            "the format 'date-time' of the type None",
+        ),
         (PARTS.replace("date-time", "odd"), "schemas > Thing > properties > at: nobody checks the format 'odd'"),
         (taking(WORD.replace("word", "lent")), "listThings gives another meaning to the resource lent"),
         (path(GOOD.replace("listThings", "findThing")), "findThing: made/a.py has no function find_thing"),

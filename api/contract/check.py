@@ -8,6 +8,7 @@ from api.contract.document import Contract, ContractError, Json, resolve, securi
 
 _RESERVED = {"body", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
+_EXAMPLES = {"default", "enum", "example", "examples"}
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
 # No request is larger: what it is made of stands in memory while it arrives.
 _BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
@@ -38,14 +39,15 @@ def check(document: Json) -> None:
         _check_body_bytes(address, operation)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
+    _check_roles(document)
 
 
 def check_formats(document: Json, known: Container[str]) -> None:
     """Raise ContractError for a `format` that is not `known`: nobody would check it."""
     for address, node in _nodes(document, "openapi"):
         name = node.get("format")
-        if isinstance(name, str) and isinstance(node.get("type"), str) and name not in known:
-            raise ContractError(f"{address}: nobody checks the format {name!r}")
+        if isinstance(name, str) and (name not in known or "type" not in node):
+            raise ContractError(f"{address}: nobody checks the format {name!r} of the type {node.get('type')!r}")
 
 
 def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:
@@ -53,7 +55,9 @@ def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:
         yield address, node
     parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, part in parts:
-        yield from _nodes(part, f"{address} > {name}")
+        # What an example holds means nothing.
+        if name not in _EXAMPLES or address.endswith(" > properties"):
+            yield from _nodes(part, f"{address} > {name}")
 
 
 def _check_reference(address: str, node: Json, document: Json) -> None:
@@ -87,6 +91,14 @@ def _check_scopes(address: str, operation: Json, document: Json) -> None:
         raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
     if not security_of(operation, document):
         raise ContractError(f"{address}: x-scopes asks for a token, but security does not")
+
+
+def _check_roles(document: Json) -> None:
+    required = {scope for _, _, operation in Contract(document).operations() for scope in operation.get("x-scopes", ())}
+    roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
+    for name, scopes in roles.items():
+        if not isinstance(scopes, list) or not all(str(scope) in required for scope in scopes):
+            raise ContractError(f"openapi.yaml: x-roles: {name} must be a list of scopes that operations require")
 
 
 def _check_body_bytes(address: str, operation: Json) -> None:

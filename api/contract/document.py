@@ -31,10 +31,9 @@ class Contract:
             for method in METHODS & item.keys():
                 yield path, method, item[method]
 
-    @property
-    def scopes(self) -> frozenset[str]:
-        """Every scope that an operation requires."""
-        return frozenset(scope for _, _, operation in self.operations() for scope in operation.get("x-scopes", ()))
+    def scopes_of(self, role: str) -> frozenset[str]:
+        """What a role may do, by `x-roles`; nothing that is not said there."""
+        return frozenset(self.document.get("x-roles", {}).get(role, ()))
 
     def executable(self, handlers: str) -> "Contract":
         """A copy that says in Connexion's words what ours says in others.

@@ -14,8 +14,8 @@ def sign_up(db: Db, hasher: Hasher, body: dict[str, Any]) -> tuple[object, dict[
     return user, {"Location": "/api/v1/me"}
 
 
-def log_in(db: Db, hasher: Hasher, tokens: Tokens, scopes: frozenset[str], body: dict[str, Any]) -> object:
-    return sessions.issue(db, hasher, tokens, body["username"], body["password"], scopes)
+def log_in(db: Db, hasher: Hasher, tokens: Tokens, user_scopes: frozenset[str], body: dict[str, Any]) -> object:
+    return sessions.issue(db, hasher, tokens, body["username"], body["password"], scopes=user_scopes)
 
 
 def log_out(db: Db, identity: Identity) -> None:

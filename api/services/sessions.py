@@ -28,7 +28,7 @@ class AccessToken:
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
-def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str, scopes: Iterable[str]) -> AccessToken:
+def issue(db: Db, hasher: Hasher, tokens: Tokens, name: str, password: str, *, scopes: Iterable[str]) -> AccessToken:
     """Start a session, good for these scopes, for the user with this name, or email, and password."""
     user = users.find_by_name(db, name)
     # Unknown users cost a hash as well: the time tells no more than the answer.
