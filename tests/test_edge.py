@@ -501,7 +501,7 @@ def test_a_client_that_says_no_more_still_gets_its_answer(dial: Callable[[], Wir
 
 
 def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
-    monkeypatch.setattr("api.protocol._SEND_SECONDS", 1)
+    monkeypatch.setattr("api.transport._SEND_SECONDS", 1)
     wire = dial()
     wire.send(request("GET /docs/swagger-ui-bundle.js") * 12)
     sleep(3)
@@ -509,7 +509,7 @@ def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, dia
 
 
 def test_a_client_that_reads_slowly_is_not_cut(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
-    monkeypatch.setattr("api.protocol._SEND_SECONDS", 1)
+    monkeypatch.setattr("api.transport._SEND_SECONDS", 1)
     wire = dial()
     wire.send(request("GET /docs/swagger-ui-bundle.js") + request("GET /ping", "Connection: close"))
     assert b"".join(wire.slowly()).endswith(b'{"status":"running"}')

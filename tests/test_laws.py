@@ -84,10 +84,11 @@ LAYERS: dict[str, set[str]] = {
     "security": {"contract", "database", "errors", "logs", "services", "tokens"},
     "secret": set(),
     # Its limits are the edge's, and its refusals have the one shape.
-    "protocol": {"contract", "errors"},
+    "protocol": {"contract", "errors", "transport"},
     "server": {"protocol"},
     "services": {"clock", "database", "errors", "hashing", "logs", "models", "tokens"},
     "tokens": {"clock", "errors"},
+    "transport": set(),
 }
 
 
