@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -117,9 +117,16 @@ def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
 def _unknown(given: Mapping[str, str]) -> list[str]:
     """What looks like a setting and is none: a slip of the pen would otherwise leave the default in place."""
-    names = _VARIABLES.values()
-    strange = [name for name in given if name.startswith("CHARTER_") and name not in names]
-    return [f"{name} is no setting; the nearest is {get_close_matches(name, names, 1, 0)[0]}" for name in strange]
+    names = {name.removeprefix("CHARTER_"): name for name in _VARIABLES.values()}
+    return [
+        f"{name} is no setting" + "".join(f"; the nearest is {names[near]}" for near in _nearest(name, names))
+        for name in given
+        if name.startswith("CHARTER_") and name not in names.values()
+    ]
+
+
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    return get_close_matches(name.removeprefix("CHARTER_"), names, 1)
 
 
 def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, bytes], list[str]]:

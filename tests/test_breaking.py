@@ -304,4 +304,5 @@ def test_nothing_breaks_a_client_of_the_released_contract_without_the_version_sa
 def test_what_is_kept_as_released_is_the_newest_release_of_the_changelog() -> None:
     changelog = (CHECKOUT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", changelog, re.MULTILINE)
-    assert RELEASED["info"]["version"] == releases[0]
+    told = "make freeze keeps the contract of a release: date its version in CHANGELOG.md, or restore released.json"
+    assert RELEASED["info"]["version"] == releases[0], told

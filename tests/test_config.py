@@ -142,9 +142,11 @@ def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, 
 
 def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:
     environ = SHARED | {"CHARTER_PROT": "8080", "CHARTER_BCRYPT_COSTS": "13", "CHARTER_EMPTY": "", "CHARTS": "1"}
+    environ |= {"CHARTER_WEATHER": "fair"}
     assert refusal(environ).splitlines() == [
         "CHARTER_PROT is no setting; the nearest is CHARTER_PORT",
         "CHARTER_BCRYPT_COSTS is no setting; the nearest is CHARTER_BCRYPT_COST",
+        "CHARTER_WEATHER is no setting",
     ]
 
 

@@ -474,6 +474,18 @@ NEITHER = "a.yaml: GET /x: the parameter 'word' is neither"
         ),
         (path(GOOD.replace("resp", "security: [{bearer: []}, {}], resp")), "a.yaml: GET /x: .* never optional"),
         (path(GOOD.replace("resp", "security: {bearer: []}, resp")), "a.yaml: GET /x: security must be a list"),
+        (path(GOOD.replace("resp", "x-scope: [a], resp")), "a.yaml: GET /x: x-scope is no extension; x-scopes is one"),
+        (path(GOOD.replace("resp", "x-body-byte: 9, resp")), "x-body-byte is no extension; x-body-bytes is one"),
+        (
+            path(GOOD.replace("description: ''", "description: '', links: {a: {operationId: getNot}}")),
+            "link a leads to no",
+        ),
+        (path(GOOD.replace("resp", "summry: x, resp")), "'summry'"),
+        (PARTS.replace("maxLength: 5", "maxLenght: 5"), "Word: .*'maxLenght'"),
+        (
+            PARTS.replace("maxLength: 5", "pattern: '(a'"),
+            r"Word: the pattern '\(a' is no regular expression: missing \)",
+        ),
         (path(GOOD.replace("resp", "x-scopes: [a], resp")), "a.yaml: GET /x: x-scopes asks for a token, but security"),
         *(
             (

@@ -127,6 +127,20 @@ def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: obj
     assert found[0].pointer == ("/body/x" if code == "REQUIRED" else "/body")
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "one", "two"),
+    [
+        ("minLength", "", "At least 1 character is needed.", "At least 2 characters are needed."),
+        ("minItems", [], "At least 1 item is needed.", "At least 2 items are needed."),
+        ("maxLength", "abc", "At most 1 character is taken.", "At most 2 characters are taken."),
+        ("maxItems", [1, 2, 3], "At most 1 item is taken.", "At most 2 items are taken."),
+    ],
+)
+def test_one_is_no_plural(keyword: str, value: object, one: str, two: str) -> None:
+    found = [next(SchemaCheck({keyword: limit}, {}).faults(value, "/body")).detail for limit in (1, 2)]
+    assert found == [one, two]
+
+
 def test_every_fault_code_is_in_the_contract_and_every_one_in_the_contract_can_happen() -> None:
     assert set(_fault_codes()) == set(SCHEMAS["FaultCode"]["enum"])
     assert SCHEMAS["FaultCode"]["enum"] == sorted(SCHEMAS["FaultCode"]["enum"])

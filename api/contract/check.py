@@ -4,22 +4,12 @@ import re
 from collections.abc import Container, Iterator
 from typing import Any
 
-from api.contract.document import Contract, ContractError, Json, resolve, security_of
+from api.contract.document import Contract, ContractError, Json, mapping, resolve, security_of
+from api.contract.extensions import check_extensions, check_roles
 
 _RESERVED = {"body", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
 _EXAMPLES = {"default", "enum", "example", "examples"}
-_SCOPE = re.compile("[a-z]+(:[a-z]+)*")
-# No request is larger: what it is made of stands in memory while it arrives.
-_BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
-
-
-def mapping(node: Json, name: str, address: str) -> Json:
-    """The member `name`, which must be a mapping."""
-    value = node.get(name)
-    if not isinstance(value, dict):
-        raise ContractError(f"{address}: {name} must be a mapping")
-    return value
 
 
 def check(document: Json) -> None:
@@ -27,6 +17,8 @@ def check(document: Json) -> None:
     for address, node in _nodes(document, "openapi"):
         if "$ref" in node:
             _check_reference(address, node, document)
+        if isinstance(node.get("pattern"), str):
+            _check_pattern(address, node["pattern"])
     seen: dict[str, str] = {}
     for path, method, operation in Contract(document).operations():
         address = f"{operation['tags'][0]}.yaml: {method.upper()} {path}"
@@ -35,11 +27,11 @@ def check(document: Json) -> None:
         if seen.setdefault(name, address) != address:
             raise ContractError(f"{address}: the operationId {name!r} is that of {seen[name]}, too")
         _check_security(address, operation, document)
-        _check_scopes(address, operation, document)
-        _check_body_bytes(address, operation)
+        check_extensions(address, operation, document)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
-    _check_roles(document)
+        _check_links(address, operation["responses"], document)
+    check_roles(document)
 
 
 def check_formats(document: Json, known: Container[str]) -> None:
@@ -69,6 +61,13 @@ def _check_reference(address: str, node: Json, document: Json) -> None:
         raise ContractError(f"{address}: {node['$ref']!r} leads back to itself")
 
 
+def _check_pattern(address: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ContractError(f"{address}: the pattern {pattern!r} is no regular expression: {error}") from None
+
+
 def _check_name(address: str, operation: Json) -> None:
     if not str(operation.get("operationId", "")).isidentifier():
         raise ContractError(f"{address} needs an operationId, such as addNote")
@@ -83,32 +82,6 @@ def _check_security(address: str, operation: Json, document: Json) -> None:
         raise ContractError(f"{address}: security is either [] or required, never optional")
 
 
-def _check_scopes(address: str, operation: Json, document: Json) -> None:
-    if "x-scopes" not in operation:
-        return
-    scopes = operation["x-scopes"]
-    if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
-        raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
-    if not security_of(operation, document):
-        raise ContractError(f"{address}: x-scopes asks for a token, but security does not")
-
-
-def _check_roles(document: Json) -> None:
-    required = {scope for _, _, operation in Contract(document).operations() for scope in operation.get("x-scopes", ())}
-    roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
-    for name, scopes in roles.items():
-        if not isinstance(scopes, list) or not all(str(scope) in required for scope in scopes):
-            raise ContractError(f"openapi.yaml: x-roles: {name} must be a list of scopes that operations require")
-
-
-def _check_body_bytes(address: str, operation: Json) -> None:
-    if "x-body-bytes" not in operation:
-        return
-    size = operation["x-body-bytes"]
-    if "requestBody" not in operation or type(size) is not int or size not in _BODY_BYTES:
-        raise ContractError(f"{address}: x-body-bytes must be the size, in bytes, of the largest requestBody")
-
-
 def _check_responses(address: str, responses: Json) -> None:
     for status in responses:
         mapping(responses, status, address)
@@ -118,6 +91,14 @@ def _check_responses(address: str, responses: Json) -> None:
             raise ContractError(f"{address}: {status} needs a description")
     if sum(status.startswith("2") for status in responses) != 1:
         raise ContractError(f"{address} must declare exactly one 2xx response")
+
+
+def _check_links(address: str, responses: Json, document: Json) -> None:
+    names = {operation.get("operationId") for _, _, operation in Contract(document).operations()}
+    for response in responses.values():
+        for name, link in resolve(response, document).get("links", {}).items():
+            if resolve(link, document).get("operationId") not in names:
+                raise ContractError(f"{address}: the link {name} leads to no operation")
 
 
 def _parameters(address: str, operation: Json, document: Json) -> list[Json]:

@@ -51,6 +51,14 @@ class Contract:
         return copy
 
 
+def mapping(node: Json, name: str, address: str) -> Json:
+    """The member `name`, which must be a mapping."""
+    value = node.get(name)
+    if not isinstance(value, dict):
+        raise ContractError(f"{address}: {name} must be a mapping")
+    return value
+
+
 def security_of(operation: Json, document: Json) -> Any:
     """What an operation requires of who calls it: its own word, or else the document's."""
     return operation.get("security", document.get("security", []))

@@ -70,11 +70,16 @@ def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
     keyword = str(error.validator)
     place = pointer + "".join(f"/{_escape(step)}" for step in error.absolute_path)
     code, detail = _rule(keyword, error.schema)
-    detail = detail.format(_limit(keyword, error))
+    limit = _limit(keyword, error)
+    detail = (_one(detail) if limit == 1 else detail).format(limit)
     if keyword == "required":
         missing = [name for name in cast(list[str], error.validator_value) if name not in cast(Json, error.instance)]
         return [Fault(f"{place}/{_escape(name)}", code, detail) for name in missing]
     return [Fault(place, code, detail)]
+
+
+def _one(detail: str) -> str:
+    return detail.replace("characters are", "character is").replace("items are", "item is")
 
 
 def _rule(keyword: str, schema: Any) -> Rule:

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from api.contract.check import check, mapping
-from api.contract.document import METHODS, Contract, ContractError, Json, resolve, security_of
+from api.contract.check import check
+from api.contract.document import METHODS, Contract, ContractError, Json, mapping, resolve, security_of
 
 
 def load(folder: Path) -> Contract:

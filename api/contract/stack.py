@@ -11,7 +11,7 @@ from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
 from inflection import underscore
-from jsonschema.exceptions import best_match
+from jsonschema import ValidationError
 
 from api.contract.body import Body
 from api.contract.check import check_formats
@@ -68,13 +68,20 @@ def assemble(
         # Connexion would build this at the first request, and tell of a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
     except InvalidSpecification as error:
-        cause = best_match([error])
+        cause = _cause(error)
         raise ContractError(f"{' > '.join(map(str, cause.absolute_path))}: {cause.message}") from None
     except ResolverError as error:
         raise ContractError(str(error)) from None
     except RecursionError:
         raise ContractError("a schema holds itself, and nothing here would come to its end") from None
     return app
+
+
+def _cause(error: ValidationError) -> ValidationError:
+    """What is wrong deepest inside; a name that is unknown there tells more than a reference that is not."""
+    while error.context:
+        error = max(error.context, key=lambda part: (len(part.absolute_path), part.validator == "additionalProperties"))
+    return error
 
 
 def _function(address: str) -> Callable[..., Any]:
