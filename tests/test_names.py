@@ -72,6 +72,11 @@ def test_an_email_with_space_around_it_is_no_email(client: TestClient, email: st
     assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
 
 
+@pytest.mark.parametrize("email", ["\uff0e@example.com", "a\uff20b@example.com", "\ufdfa@example.com"])
+def test_an_email_whose_canonical_form_is_none_is_no_email(client: TestClient, email: str) -> None:
+    assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
+
+
 @pytest.mark.parametrize(
     "email", ["alice+x@example.com", "al.ice@example.com", "alice@example.org", "alise@example.com"]
 )

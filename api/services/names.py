@@ -28,11 +28,15 @@ def is_username(name: str) -> bool:
 
 
 def is_email(address: str) -> bool:
-    """Whether this is an address in the form of RFC 5321 and 6531; nobody asks whether mail arrives there."""
+    """Whether this is an address in the form of RFC 5321 and 6531; nobody asks whether mail arrives there.
+
+    So must its canonical form be: who logs in writes the address in any spelling.
+    """
     if _INVISIBLE.search(address):
         return False
     try:
-        return len(canonical(normalize_email(address))) <= _MAX_LENGTH
+        form = canonical(normalize_email(address))
+        return len(form) <= _MAX_LENGTH and canonical(normalize_email(form)) == form
     except EmailNotValidError:
         return False
 
