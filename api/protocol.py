@@ -103,6 +103,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _PIPELINED:
             raise ValueError("too many requests wait on this connection")
+        if b"#" in self.url or self._is_long_url():
+            raise ValueError("a target with more in it than a path and a query")
         if self.parser.should_upgrade() and announces_body(self.headers):
             # The parser takes what follows for another protocol: the body would be read as the next request.
             raise ValueError("an offer to upgrade with a body")
@@ -134,6 +136,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequest())
+
+    def _is_long_url(self) -> bool:
+        # The edge counts a path and a query; what stands before the path of a whole URL, it does not see.
+        return not self.url.startswith(b"/") and len(self.url) > HEADER_BYTES
 
     def _start_deadline(self) -> None:
         self._stop_deadline()

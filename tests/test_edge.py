@@ -576,6 +576,20 @@ def test_a_request_line_over_the_limit_is_refused(dial: Callable[[], Wire]) -> N
         assert wire.answer().code == "HEADERS_TOO_LARGE"
 
 
+@pytest.mark.parametrize("target", ["/ping#" + "x" * 60_000, "/ping#", "/ping?#a", f"http://{'a' * 60_000}/ping"])
+def test_a_target_holds_nothing_that_nobody_reads(dial: Callable[[], Wire], target: str) -> None:
+    wire = dial()
+    wire.send(request(f"GET {target}"))
+    assert wire.answer().code == "MALFORMED_REQUEST"
+    assert wire.is_closed()
+
+
+def test_a_whole_url_is_the_path_in_it(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(request("GET http://127.0.0.1/ping"))
+    assert wire.answer().status == 200
+
+
 def test_headers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(b"GET /ping HTTP/1.1\r\nHost: a\r\nX-Padding: ")
