@@ -113,6 +113,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 1
         self._received_of_body = 0
         self._stop_deadline()
+        # HTTP/1.0 knows no answer before the answer (RFC 9110, section 10.1.1).
+        self.expect_100_continue = self.expect_100_continue and self.parser.get_http_version() != "1.0"
         super().on_headers_complete()
         if self.parser.should_upgrade():
             # It loses what comes in the same packet, too; a client that is hung up on knows to send it again.

@@ -425,6 +425,12 @@ def test_trailers_are_not_headers(server: str, dial: Callable[[], Wire]) -> None
         assert (wire.answer().status, wire.is_open()) == (401, True)
 
 
+def test_nobody_is_told_to_go_on_in_http_1_0(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(b"GET /ping HTTP/1.0\r\nExpect: 100-continue\r\n\r\n")
+    assert wire.answer().status == 200
+
+
 def test_trailers_that_do_not_end_are_cut(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(post("Content-Type: application/json", "Transfer-Encoding: chunked", body=b"0\r\nX: "))
