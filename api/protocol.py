@@ -126,6 +126,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._awaiting_body = False
+        if not self.parser.should_keep_alive():
+            # A trailer may say so, too; the parser reads nothing more then.
+            self.cycle.keep_alive = False
         super().on_message_complete()
 
     def pause_writing(self) -> None:

@@ -425,6 +425,15 @@ def test_trailers_are_not_headers(server: str, dial: Callable[[], Wire]) -> None
         assert (wire.answer().status, wire.is_open()) == (401, True)
 
 
+def test_a_trailer_that_ends_the_connection_is_answered_so(dial: Callable[[], Wire]) -> None:
+    wire = dial()
+    wire.send(
+        post("Transfer-Encoding: chunked", "Content-Type: application/json", body=b"0\r\nConnection: close\r\n\r\n")
+    )
+    assert wire.answer().headers["connection"] == "close"
+    assert wire.is_closed()
+
+
 def test_nobody_is_told_to_go_on_in_http_1_0(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(b"GET /ping HTTP/1.0\r\nExpect: 100-continue\r\n\r\n")
