@@ -102,7 +102,7 @@ MARKS = Marks("00")
         (PING, [answer(404, problem(404, "ODD"))], "open", ["an error in another shape"]),
         (PING, [answer(404, "Not Found")], "open", ["an error in another shape"]),
         (PING, [answer(x_request_id="")], "open", ["no X-Request-ID"]),
-        (PING, [answer(body="hush00ab")], "open", ["it holds hush00ab"]),
+        (PING, [answer(body="hush00ab")], "open", ["an answer holds a mark"]),
         (PING, [], "hung", ["hung"]),
         (PING, [], "garbled", ["garbled"]),
         (PING, [], "closed", ["dropped without an answer", "dropped after an answer"]),

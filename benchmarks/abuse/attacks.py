@@ -100,7 +100,7 @@ class Attacks:
                 _request("GET", "/ping", [b"Host: a"]),
                 _request("HEAD", "/ping", [b"Host: a"]),
                 _request("GET", "/api/v1/me", [b"Host: a", authorized]),
-                _request("GET", f"/{self.marks.path(rng)}?{self.marks.secret(rng)}", [b"Host: a"]),
+                _request("GET", f"/{self.marks.path(rng)}?{self.marks.path(rng)}", [b"Host: a"]),
                 _request("POST", _SIGN_UP, [b"Host: a", b"Content-Type: application/json"], body),
                 _request("POST", _LOG_IN, [b"Host: a", b"Content-Type: application/json"], body, chunked=True),
             ]
