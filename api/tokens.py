@@ -78,7 +78,7 @@ class Tokens:
             user_id=UUID(payload["sub"]),
             session_id=UUID(payload["sid"]),
             expires_at=payload["exp"],
-            scopes=frozenset(payload["scope"].split()),
+            scopes=frozenset(payload["scope"].split(" ")),
         )
 
     def _check_times(self, issued: int, expires: int) -> None:

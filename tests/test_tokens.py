@@ -311,6 +311,16 @@ def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestCl
             assert ask(stranger, f"Bearer {alice.token}") == INVALID
 
 
+@pytest.mark.parametrize("between", ["\u00a0", "\u2028", "\x1f", "\t", ","])
+def test_only_a_space_stands_between_two_scopes(client: TestClient, genuine: Genuine, between: str) -> None:
+    def status(scope: str) -> int:
+        token = genuine.changed(claims={"scope": scope})
+        answer: httpx.Response = client.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code
+
+    assert [status(f"other{space}profile") for space in (" ", between)] == [200, 403]
+
+
 def test_the_longest_settings_there_are_make_no_token_too_long(config: Config) -> None:
     longest = replace(config, issuer='"' * 255, audience="\\" * 255)
     with TestClient(create_app(longest)) as client:
