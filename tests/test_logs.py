@@ -151,7 +151,7 @@ def test_control_characters_stay_inside_the_line(client: TestClient, configure: 
 def test_an_exception_cannot_forge_a_line(
     client: TestClient, configure: Configure, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("\r12:00:00 info    session_issued\n12:00:00 info    session_issued\x1b[2J\x9b")
 
     monkeypatch.setattr(sessions, "issue", fail)
@@ -252,7 +252,7 @@ def _faulty(client: TestClient, person: Person) -> list[httpx.Response]:
 def test_a_failure_tells_the_caller_nothing_and_the_log_everything_under_one_id(
     client: TestClient, alice: Person, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"SELECT {CANARY}")
 
     monkeypatch.setattr(sessions, "issue", fail)
