@@ -98,7 +98,7 @@ class Trial:
 
 
 def _milliseconds(seconds: list[float]) -> str:
-    p99 = quantiles(seconds, n=100)[98]
+    p99 = quantiles(seconds, n=100, method="inclusive")[98]
     return f"{median(seconds) * 1000:.1f} ms; p99 {p99 * 1000:.1f}; max {max(seconds) * 1000:.1f}"
 
 
