@@ -19,6 +19,7 @@ def check(document: Json) -> None:
             _check_reference(address, node, document)
         if isinstance(node.get("pattern"), str):
             _check_pattern(address, node["pattern"])
+    names = {str(operation.get("operationId")) for _, _, operation in Contract(document).operations()}
     seen: dict[str, str] = {}
     for path, method, operation in Contract(document).operations():
         address = f"{operation['tags'][0]}.yaml: {method.upper()} {path}"
@@ -30,7 +31,7 @@ def check(document: Json) -> None:
         check_extensions(address, operation, document)
         _check_responses(address, mapping(operation, "responses", address))
         _check_parameters(address, path, _parameters(address, operation, document))
-        _check_links(address, operation["responses"], document)
+        _check_links(address, operation["responses"], names, document)
     check_roles(document)
 
 
@@ -93,11 +94,10 @@ def _check_responses(address: str, responses: Json) -> None:
         raise ContractError(f"{address} must declare exactly one 2xx response")
 
 
-def _check_links(address: str, responses: Json, document: Json) -> None:
-    names = {operation.get("operationId") for _, _, operation in Contract(document).operations()}
+def _check_links(address: str, responses: Json, names: Container[Any], document: Json) -> None:
     for response in responses.values():
         for name, link in resolve(response, document).get("links", {}).items():
-            if resolve(link, document).get("operationId") not in names:
+            if str(resolve(link, document).get("operationId")) not in names:
                 raise ContractError(f"{address}: the link {name} leads to no operation")
 
 
