@@ -1,7 +1,9 @@
 """The application: the only module that knows every other."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 from connexion import ConnexionMiddleware
@@ -9,9 +11,15 @@ from connexion import ConnexionMiddleware
 from api import contract, revisions, security
 from api.config import Config, folder
 from api.contract.formats import Format
+from api.cursors import Cursors
 from api.database import Database
 from api.hashing import Hasher
+from api.keys import Vault
+from api.memory import Memory
+from api.refresh_tokens import RefreshTokens
 from api.services import names, passwords
+from api.services.signing_keys import Keyring
+from api.services.token_pairs import Mint
 from api.tokens import Tokens
 
 
@@ -28,24 +36,41 @@ def create_app(config: Config) -> ConnexionMiddleware:
     """The ASGI application for these settings; raises for a contract that cannot be served."""
     document = contract.load(folder("openapi"))
     database = Database(config.database_url)
-    tokens = Tokens(config.secret, config.issuer, config.audience, config.access_token_seconds)
+    tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
+    keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+    memory = Memory(database)
+    database.on_write(memory.watch.doubt)
+    mint = Mint(
+        tokens,
+        keyring,
+        RefreshTokens(config.secret),
+        memory,
+        scopes=document.scopes_of("user"),
+        idle=timedelta(seconds=config.session_idle_seconds),
+        absolute=timedelta(seconds=config.session_seconds),
+    )
     resources = {
         "contract": document,
+        "cursors": Cursors(config.secret),
         "hasher": Hasher(config.pepper, config.bcrypt_cost),
+        "keyring": keyring,
+        "mint": mint,
         "revision": revisions.head(),
-        "tokens": tokens,
-        "user_scopes": document.scopes_of("user"),
     }
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
+        await memory.watch.is_up_to_date()
+        looking = asyncio.create_task(memory.watch.keep_looking())
         yield
+        looking.cancel()
+        memory.watch.close()
         database.dispose()
 
     return contract.assemble(
         document,
         handlers="api.handlers",
-        identify=security.bearer(database, tokens),
+        identify=security.bearer(database, tokens, keyring, memory),
         formats=formats(document.title),
         serving=contract.Serving(database.transaction, resources),
         lifespan=lifespan,

@@ -4,20 +4,15 @@
 # ruff: noqa: PLC0415
 
 import json
-import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from api.config import Config
+from api import admin, console
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,10 +43,10 @@ def serve() -> None:
     from api.contract import ContractError
     from api.server import uvicorn_config
 
-    config = _load()
+    config = console.load()
     logs.configure(config.log_format)
     with _listen(config.host, config.port) as listener:
-        with _in_plain_words(ContractError):
+        with console.in_plain_words(ContractError):
             app = create_app(config)
         click.echo(greeting(*listener.getsockname()[:2]))
         uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
@@ -61,24 +56,15 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database to the schema this release needs.
 
-    One that is there already is left alone.
+    One that is there already is left alone. A new one gets the keys that sign access tokens.
     """
     from api import revisions
-    from api.database import Database
-    from api.errors import DatabaseUnavailable
 
-    config = _load()
-    database = Database(config.database_url)
-    # What stands in the way is said once, below.
-    logging.getLogger("charter").addHandler(logging.NullHandler())
-    try:
+    config = console.load()
+    with console.opened(config, revisions.RevisionUnknown, cannot="migrated") as database:
         revisions.upgrade(database.engine)
-    except (DatabaseUnavailable, revisions.RevisionUnknown) as error:
-        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
-        where = config.database_url.render_as_string(hide_password=True)
-        raise click.ClickException(f"{where} cannot be migrated: {reason}") from None
-    finally:
-        database.dispose()
+        with database.transaction() as db:
+            console.keyring(config).signing(db)
     click.echo(f"The database is at revision {revisions.head()}.")
 
 
@@ -88,7 +74,7 @@ def openapi() -> None:
     from api import contract
     from api.config import folder
 
-    with _in_plain_words(contract.ContractError):
+    with console.in_plain_words(contract.ContractError):
         document = contract.load(folder("openapi")).document
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
@@ -101,28 +87,12 @@ def check_config() -> None:
     """
     from api import config
 
-    with _in_plain_words(config.ConfigError):
+    with console.in_plain_words(config.ConfigError):
         values = config.read()
     shown = values | {name: "(set)" if name in values else "(made at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):
         click.echo(f"{config.variable(setting)}={shown[setting.name]}")
-
-
-def _load() -> "Config":
-    from api import config
-
-    with _in_plain_words(config.ConfigError):
-        return config.load()
-
-
-@contextmanager
-def _in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
-    """Says what a person can mend without a traceback."""
-    try:
-        yield
-    except mendable as error:
-        raise click.ClickException(str(error).replace("\n", "\n       ")) from None
 
 
 def greeting(host: str, port: int) -> str:
@@ -146,3 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = str(error.strerror).partition(" (while")[0]
         advice = "set CHARTER_HOST or CHARTER_PORT to another"
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
+
+
+main.add_command(admin.keys)
+main.add_command(admin.users)

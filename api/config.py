@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from api.keys import ALGORITHMS
 from api.parsers import database_url as parse_database_url
 from api.parsers import name_or_url, one_of, whole
 from api.secret import HOW_TO, keep_secret, parse_secret, read_secret
@@ -45,6 +46,9 @@ class Config:
     issuer: str = _setting("CHARTER_ISSUER", name_or_url, default="http://127.0.0.1:8000")
     audience: str = _setting("CHARTER_AUDIENCE", name_or_url, default="charter")
     access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", whole(60, 86_400), default=900)
+    session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", whole(86_400, 31_536_000), default=2_592_000)
+    session_seconds: int = _setting("CHARTER_SESSION_SECONDS", whole(86_400, 31_536_000), default=7_776_000)
+    signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", one_of(*ALGORITHMS), default=ALGORITHMS[0])
     bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", whole(10, 16), default=12)
     body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)

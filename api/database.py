@@ -11,11 +11,11 @@ from uuid import UUID
 from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from api.errors import DatabaseUnavailable
+from api.errors import ApiError, DatabaseUnavailable
 
 _log = logging.getLogger("charter.database")
 
@@ -64,7 +64,7 @@ class Database:
     """An engine and its transactions."""
 
     def __init__(self, url: URL) -> None:
-        self.engine = create_engine(url, **_options(url))
+        self.engine = create_engine(_patient(url), **_options(url))
         if url.get_backend_name() == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         self._session = sessionmaker(self.engine, expire_on_commit=False)
@@ -73,10 +73,23 @@ class Database:
     def transaction(self) -> Iterator[Db]:
         """Leaving commits, raising rolls back; a connection is taken at the first statement, not before.
 
-        Raises DatabaseUnavailable when the database cannot be reached or is locked.
+        An ApiError that is `remembered` commits, too: what was written is evidence. Raises DatabaseUnavailable when the
+        database cannot be reached or is locked.
         """
-        with reaching(), self._session.begin() as db:
-            yield db
+        with reaching(), self._session() as db:
+            try:
+                yield db
+            except ApiError as error:
+                if error.remembered:
+                    db.commit()
+                raise
+            db.commit()
+
+    def on_write(self, call: Callable[[], None]) -> None:
+        """Do something whenever a transaction of this process that wrote anything is kept."""
+        event.listen(self._session, "after_flush", lambda db, _: db.info.update(wrote=True))
+        event.listen(self._session, "do_orm_execute", lambda state: state.session.info.update(_wrote(state)))
+        event.listen(self._session, "after_commit", lambda db: call() if db.info.get("wrote") else None)
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -96,17 +109,35 @@ def reaching() -> Iterator[None]:
         raise DatabaseUnavailable() from error
 
 
+def _wrote(state: ORMExecuteState) -> dict[str, bool]:
+    return {} if state.is_select else {"wrote": True}
+
+
 def after_commit(db: Db, call: Callable[[], None]) -> None:
     """Do something once the transaction is kept; not at all when it is rolled back."""
     event.listen(db, "after_commit", lambda _: call(), once=True)
+
+
+# A host that is gone says so to nobody: what it does not confirm within 5 seconds ends the connection.
+_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "2",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+}
+
+
+def _patient(url: URL) -> URL:
+    """The same URL, with an end to the waiting for PostgreSQL, unless it says otherwise."""
+    return url if url.get_backend_name() == "sqlite" else url.set(query=_PATIENCE | dict(url.query))
 
 
 def _options(url: URL) -> dict[str, Any]:
     # An error quotes its statement in the log, but not what the statement was about: names, hashes.
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 5}
     if url.get_backend_name() != "sqlite":
-        patience = {} if "connect_timeout" in url.query else {"connect_timeout": 5}
-        return options | {"pool_pre_ping": True, "connect_args": patience}
+        return options | {"pool_pre_ping": True}
     # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
     # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
     # It waits 5 seconds for the lock, unless the URL says otherwise: `?timeout=1`.

@@ -3,14 +3,18 @@
 ApiError
 ├── BadRequest             400
 │   ├── InvalidInput
+│   │   ├── InvalidCursor
 │   │   └── PasswordTooGuessable
 │   └── MalformedRequest
 ├── Unauthorized           401
 │   ├── InvalidCredentials
+│   ├── InvalidRefreshToken
 │   ├── InvalidToken
-│   └── MissingToken
+│   ├── MissingToken
+│   └── RefreshTokenReused
 ├── Forbidden              403
-│   └── InsufficientScope
+│   ├── InsufficientScope
+│   └── WrongPassword
 ├── NotFound               404
 ├── MethodNotAllowed       405
 ├── RequestTooSlow         408
@@ -59,6 +63,8 @@ class ApiError(Exception):
     status: HTTPStatus
     code: str
     message: str
+    remembered = False
+    """Whether what was written before it was raised is kept, as evidence."""
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.code)
@@ -98,12 +104,19 @@ class InvalidInput(BadRequest):
         return super().problem() | {"errors": [fault._asdict() for fault in self.faults[:_MOST_FAULTS]]}
 
 
-class PasswordTooGuessable(InvalidInput):
-    """The password holds what a stranger would try first."""
+class InvalidCursor(InvalidInput):
+    """The cursor is not one that this list ended a page with, for this user."""
 
     def __init__(self) -> None:
+        super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "It is no next_cursor of this list.")])
+
+
+class PasswordTooGuessable(InvalidInput):
+    """The password holds what a stranger would try first; `name` is its property of the body."""
+
+    def __init__(self, name: str) -> None:
         detail = "It holds the username or the part of the email before the @."
-        super().__init__([Fault("/body/password", "TOO_GUESSABLE", detail)])
+        super().__init__([Fault(f"/body/{name}", "TOO_GUESSABLE", detail)])
 
 
 class MalformedRequest(BadRequest):
@@ -126,6 +139,11 @@ class InvalidCredentials(Unauthorized):
     message = "The username or the password is wrong."
 
 
+class InvalidRefreshToken(Unauthorized):
+    code = "INVALID_REFRESH_TOKEN"
+    message = "The refresh token is unknown or expired, or its session is over."
+
+
 class InvalidToken(Unauthorized):
     code = "INVALID_TOKEN"
     message = "The access token is malformed, expired or revoked."
@@ -135,6 +153,14 @@ class InvalidToken(Unauthorized):
 class MissingToken(Unauthorized):
     code = "MISSING_TOKEN"
     message = "This operation needs an access token: Authorization: Bearer <access_token>."
+
+
+class RefreshTokenReused(Unauthorized):
+    """Somebody else may hold the token: that its session ended is kept (RFC 9700, section 4.14.2)."""
+
+    code = "REFRESH_TOKEN_REUSED"
+    message = "The refresh token was used before. Its session is over, for somebody may have stolen it."
+    remembered = True
 
 
 class Forbidden(ApiError):
@@ -150,6 +176,11 @@ class InsufficientScope(Forbidden):
     def __init__(self, required: Iterable[str]) -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
         super().__init__(headers={"WWW-Authenticate": challenge})
+
+
+class WrongPassword(Forbidden):
+    code = "WRONG_PASSWORD"
+    message = "The current password is another."
 
 
 class NotFound(ApiError):

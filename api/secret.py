@@ -1,6 +1,7 @@
 """What must stay secret: how it is written, and how it is made."""
 
 import base64
+import hmac
 import os
 import secrets
 import string
@@ -40,6 +41,11 @@ _WELL_KNOWN = {
     _decode(string.ascii_uppercase + string.ascii_lowercase),
     _decode(string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"),
 }
+
+
+def derive(secret: bytes, purpose: str) -> bytes:
+    """A key of 256 bits for one purpose: whoever learns it learns neither the secret nor another such key."""
+    return hmac.digest(secret, purpose.encode(), "sha256")
 
 
 def read_secret(file: Path) -> bytes:

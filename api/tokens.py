@@ -1,8 +1,8 @@
-"""Encode and decode access tokens (RFC 9068); PyJWT lives here only."""
+"""Encode and decode access tokens (RFC 9068), and publish what verifies them (RFC 7517); PyJWT lives here only."""
 
-import hashlib
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +10,8 @@ import jwt
 
 from api import clock
 from api.errors import InvalidToken
+from api.keys import SigningKey
 
-ALGORITHM = "HS256"
 TYPE = "at+jwt"
 LEEWAY_SECONDS = 10
 _MAX_LENGTH = 4096
@@ -25,23 +25,20 @@ class Claims:
 
     user_id: UUID
     session_id: UUID
-    expires_at: int
     scopes: frozenset[str]
 
 
 class Tokens:
     """Issues and verifies the access tokens of one issuer for one audience."""
 
-    def __init__(self, secret: bytes, issuer: str, audience: str, lifetime: int) -> None:
-        self._secret = secret
-        self._key_id = hashlib.sha256(b"key id:" + secret).hexdigest()[:16]
+    def __init__(self, issuer: str, audience: str, lifetime: int) -> None:
         self._issuer = issuer
         self._audience = audience
         self.lifetime = lifetime
-        """Seconds from issue to expiry."""
+        """Seconds from issue to expiry, at most."""
 
-    def encode(self, user_id: UUID, session_id: UUID, scope: str) -> str:
-        """A signed token for a session of a user; `scope` is a list with spaces (RFC 9068, section 2.2.3)."""
+    def encode(self, key: SigningKey, user_id: UUID, session_id: UUID, scope: str, ends_at: datetime) -> str:
+        """A token for a session that ends at `ends_at`; `scope` is a list with spaces (RFC 9068, section 2.2.3)."""
         issued = int(clock.now().timestamp())
         claims = {
             "iss": self._issuer,
@@ -50,24 +47,26 @@ class Tokens:
             "sid": str(session_id),
             "jti": str(uuid4()),
             "iat": issued,
-            "exp": issued + self.lifetime,
+            "exp": issued + self.seconds_until(ends_at),
             "scope": scope,
         }
-        return jwt.encode(claims, self._secret, ALGORITHM, {"typ": TYPE, "kid": self._key_id})
+        return jwt.encode(claims, key.private, key.algorithm, {"typ": TYPE, "kid": key.id})
 
-    def decode(self, token: str) -> Claims:
-        """What the token says; raises InvalidToken unless it is one of ours, whole, and of now."""
-        if len(token) > _MAX_LENGTH or not _COMPACT.fullmatch(token):
+    def seconds_until(self, ends_at: datetime) -> int:
+        """How long a token lives that is issued now, for a session that ends at `ends_at`."""
+        return max(1, min(self.lifetime, int((ends_at - clock.now()).total_seconds())))
+
+    def decode(self, token: str, key: SigningKey | None) -> Claims:
+        """What the token says; raises InvalidToken unless `key` signed it, and it is ours, whole, and of now."""
+        if key is None or (key.retires_at is not None and key.retires_at <= clock.now()):
             raise InvalidToken()
         try:
-            verified = jwt.decode_complete(token, self._secret, [ALGORITHM], options=_NO_CLAIMS)
-            return self._claims(verified["header"], verified["payload"])
+            # The algorithm is the key's, whatever the token says (RFC 8725, section 3.1).
+            return self._claims(jwt.decode(token, key.public, [key.algorithm], options=_NO_CLAIMS))
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise InvalidToken() from None
 
-    def _claims(self, header: dict[str, Any], payload: dict[str, Any]) -> Claims:
-        if header.get("typ") != TYPE or header.get("kid") != self._key_id or header.keys() & {"crit", "b64"}:
-            raise InvalidToken()
+    def _claims(self, payload: dict[str, Any]) -> Claims:
         # PyJWT takes "exp" as a numeric string and does not miss it; RFC 9068, section 2.2, is stricter.
         if any(type(payload.get(name)) is not kind for name, kind in _CLAIMS.items()):
             raise InvalidToken()
@@ -77,7 +76,6 @@ class Tokens:
         return Claims(
             user_id=UUID(payload["sub"]),
             session_id=UUID(payload["sid"]),
-            expires_at=payload["exp"],
             scopes=frozenset(payload["scope"].split(" ")),
         )
 
@@ -87,6 +85,27 @@ class Tokens:
             raise InvalidToken()
         if expires - issued > self.lifetime:
             raise InvalidToken()
+
+
+def key_id(token: str) -> str:
+    """Which key the token says signed it; raises InvalidToken for what has not the form of an access token."""
+    if len(token) > _MAX_LENGTH or not _COMPACT.fullmatch(token):
+        raise InvalidToken()
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise InvalidToken() from None
+    name = header.get("kid")
+    if not isinstance(name, str) or header.get("typ") != TYPE or header.keys() & {"crit", "b64"}:
+        raise InvalidToken()
+    return name
+
+
+def public_jwk(key: SigningKey) -> dict[str, Any]:
+    """The key as others verify with it (RFC 7517, section 4), for a key that is not symmetric."""
+    numbers = jwt.get_algorithm_by_name(key.algorithm).to_jwk(key.public, as_dict=True)
+    public = {name: value for name, value in numbers.items() if name != "key_ops"}
+    return public | {"use": "sig", "alg": key.algorithm, "kid": key.id}
 
 
 # Signature and form only: _claims judges the rest, by our clock and by type.

@@ -4,20 +4,22 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
-from schemathesis import Response
+from schemathesis import Case, Response
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi import from_dict
 
+from tests.fuzzed import HELD, Session, session_of
 from tests.places import CHECKOUT
 
 CONFIG = CHECKOUT / "schemathesis.toml"
-# With one token, after its user signed up.
-JOURNEY = re.compile(r"getProfile 200 .*logOut 204 .*(getProfile|protected) 401")
+# Of one session, after its user signed up: all of this in any order, the end of it, and a refusal.
+DONE = ("refreshTokens 200", "getProfile 200")
+JOURNEY = re.compile("".join(rf"(?=.*{step} .*logOut 204 )" for step in DONE) + ".*logOut 204 .* 401")
 
 # Once, chance may leave every journey unfinished; so often, it is no chance.
 ROUNDS = 10
@@ -28,13 +30,10 @@ class Step(NamedTuple):
 
     operation_id: str
     answer: Response
+    session: Session | None
 
     def __str__(self) -> str:
         return f"{self.operation_id} {self.answer.status_code}"
-
-    def carries(self, token: str) -> bool:
-        """Whether the request was made with this token."""
-        return self.answer.request.headers.get("Authorization") == f"Bearer {token}"
 
 
 @dataclass
@@ -105,17 +104,21 @@ def _failures(recorder: ScenarioRecorder) -> Iterator[str]:
 def _steps(recorder: ScenarioRecorder) -> dict[str, Step]:
     """What each case came to, in the order of the requests."""
     return {
-        case_id: Step(recorder.cases[case_id].value.operation.definition.raw["operationId"], interaction.response)
+        case_id: _step(recorder.cases[case_id].value, interaction.response)
         for case_id, interaction in recorder.interactions.items()
         if interaction.response is not None
     }
 
 
+def _step(case: Case[Any], answer: Response) -> Step:
+    return Step(case.operation.definition.raw["operationId"], answer, session_of(case, answer))
+
+
 def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
-    """What was done with each token that somebody got who had just signed up, such as `getProfile 200 logOut 204`."""
+    """What was done with each session of somebody who had just signed up, such as `getProfile 200 logOut 204`."""
     steps = _steps(recorder)
     for case_id, step in steps.items():
         came_from = steps.get(recorder.cases[case_id].parent_id or "")
         if str(step) == "logIn 200" and str(came_from) == "signUp 201":
-            token = step.answer.json()["access_token"]
-            yield " ".join(str(later) for later in steps.values() if later.carries(token))
+            session = HELD[step.answer.json()["refresh_token"]]
+            yield " ".join(str(later) for later in steps.values() if later.session == session)

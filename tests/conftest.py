@@ -5,12 +5,13 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -30,6 +31,9 @@ from api.parsers import database_url
 from api.server import uvicorn_config
 
 PASSWORD = "correct horse battery staple"
+
+Found = TypeVar("Found")
+Events = Callable[[], list[tuple[str, dict[str, str]]]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +64,8 @@ def postgres() -> Iterator[URL]:
     """A real PostgreSQL; what is created in it is empty, and at the newest revision."""
     # Not in a folder of pytest's: started by root, it opens all folders on the way to its own to everybody.
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        # What it holds outlives no crash; to wait for the disk at each of its many databases takes a minute.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
         template = Database(database_url(server.get_uri("template1")))
         revisions.upgrade(template.engine)
         template.dispose()
@@ -120,6 +126,14 @@ def config(migrated_file: Path, tmp_path: Path) -> Config:
     )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(config: Config, request: pytest.FixtureRequest) -> Config:
+    """The same settings on each database."""
+    if request.param == "sqlite":
+        return config
+    return replace(config, database_url=request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
 def database(config: Config) -> Iterator[Database]:
     """The application's database, for a look behind the scenes."""
@@ -136,18 +150,19 @@ def app(config: Config) -> ConnexionMiddleware:
 @pytest.fixture
 def client(app: ConnexionMiddleware) -> Iterator[TestClient]:
     """A stranger: HTTP through the whole stack, without a socket."""
-    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
         yield client
 
 
 @dataclass
 class Person:
-    """Somebody with a username, an email and a password, who remembers the token of the last log-in."""
+    """Somebody with a username, an email and a password, who remembers the tokens of the last log-in or refresh."""
 
     client: httpx.Client
     username: str
     password: str = PASSWORD
     token: str = ""
+    refresh_token: str = ""
     id: str = field(default="", init=False)
 
     @property
@@ -167,8 +182,14 @@ class Person:
     def log_in(self, **instead: str) -> httpx.Response:
         """Log in; `username` or `password` can be given instead of the own ones."""
         body = {"username": self.username, "password": self.password} | instead
-        answer = self.client.post("/api/v1/auth/login", json=body)
+        return self._keep(self.client.post("/api/v1/auth/login", json=body))
+
+    def refresh(self) -> httpx.Response:
+        return self._keep(self.client.post("/api/v1/auth/refresh", json={"refresh_token": self.refresh_token}))
+
+    def _keep(self, answer: httpx.Response) -> httpx.Response:
         self.token = answer.json().get("access_token", "")
+        self.refresh_token = answer.json().get("refresh_token", "")
         return answer
 
     def log_out(self) -> httpx.Response:
@@ -179,6 +200,12 @@ class Person:
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         return self.client.post(path, headers=self.headers, **body)
+
+    def put(self, path: str, **body: Any) -> httpx.Response:
+        return self.client.put(path, headers=self.headers, **body)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.client.delete(path, headers=self.headers)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -206,6 +233,18 @@ def newcomer(client: httpx.Client, username: str) -> Person:
 
 
 @pytest.fixture
+def events(caplog: pytest.LogCaptureFixture) -> Events:
+    """The authentication events of the test so far: their names and facts."""
+    caplog.set_level(logging.INFO, "charter.events")
+
+    def read() -> list[tuple[str, dict[str, str]]]:
+        found = [vars(record) for record in caplog.records if record.name == "charter.events"]
+        return [(record["message"], {name: str(fact) for name, fact in record["facts"].items()}) for record in found]
+
+    return read
+
+
+@pytest.fixture
 def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     """Move the clock of the application: `travel(timedelta(hours=1))`."""
     offset = timedelta()
@@ -223,6 +262,25 @@ def server(app: ConnexionMiddleware) -> Iterator[str]:
     """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
     with serving(app) as base_url:
         yield base_url
+
+
+@pytest.fixture
+def anywhere(either: Config) -> Iterator[str]:
+    """The base URL of a live server on each of the databases."""
+    with serving(create_app(either)) as base_url:
+        yield base_url
+
+
+def at_once(*calls: Callable[[], Found]) -> list[Found]:
+    """What comes of calls that begin in one moment, each in a thread of its own."""
+    start = threading.Barrier(len(calls))
+
+    def begin(call: Callable[[], Found]) -> Found:
+        start.wait(timeout=30)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(begin, calls))
 
 
 @contextmanager

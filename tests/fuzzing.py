@@ -1,42 +1,27 @@
 """What Schemathesis must know beyond the contract: whose a token is, when it ends, and what no schema can state."""
 
+from collections.abc import Iterator
 from typing import Any, cast
-from uuid import uuid4
 
-import httpx
 import schemathesis
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import AuthContext, CheckContext, GenerationMode, HookContext, Response
 from schemathesis import Case as AnyCase
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.generation.meta import ComponentInfo, TestPhase
+from schemathesis.generation.meta import CaseMetadata, ComponentInfo, TestPhase
 
 from api.services import names, passwords
+from tests import fuzzed
+from tests.fuzzed import CURSORS, ENDED, HELD, SOMEBODY, TAKEN, Session
 
 Case = AnyCase[Any]
-
-TAKEN: set[str] = set()
-"""The usernames and emails of those who signed up."""
-
-ISSUED: dict[str, str] = {}
-"""Who logged in for a token, by the header `Authorization` that carries it: a link from `logIn` makes that header."""
-
-ENDED: set[str] = set()
-"""The headers whose session `logOut` ended."""
-
-SOMEBODY: dict[str, str] = {}
-"""Who does what no link leads to, so that all of it is found again."""
-
-SPARE: list[str] = []
-"""A header of theirs that works."""
 
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, __: dict[str, Any]) -> None:
-    """A run knows nothing of the one before it, whose server was another."""
-    for memory in (TAKEN, ISSUED, ENDED, SOMEBODY, SPARE):
-        memory.clear()
+    """Begin with nothing in mind."""
+    fuzzed.forget()
 
 
 @schemathesis.hook
@@ -50,18 +35,50 @@ def flatmap_body(context: HookContext, body: Any) -> SearchStrategy[Any]:
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
-    """A sign-up with a password that is too easily guessed is invalid, although no schema can say so.
+    """What is invalid although no schema can say so counts as such, or is mended."""
+    if case.meta is None or case.meta.generation.mode.is_negative:
+        return
+    if _is(case, "signUp"):
+        _look_into_sign_up(case, case.meta)
+    if _is(case, "changePassword"):
+        _look_into_change(case, case.meta)
+    if _is(case, "listSessions"):
+        _look_into_listing(case, case.meta)
+
+
+def _look_into_sign_up(case: Case, meta: CaseMetadata) -> None:
+    """A password that is too easily guessed is invalid.
 
     At the start of a journey it is mended instead, and so is a name that is taken: else few journeys would begin.
     """
-    if not _is(case, "signUp") or case.meta is None or case.meta.generation.mode.is_negative:
-        return
     form = _form(case)
-    if case.meta.phase.name is TestPhase.STATEFUL:
-        form |= {name: value for name, value in _new_user().items() if _is_spoilt(name, form)}
+    if meta.phase.name is TestPhase.STATEFUL:
+        form |= {name: value for name, value in fuzzed.new_user().items() if _is_spoilt(name, form)}
     elif _is_guessable(**form):
-        case.meta.generation.mode = GenerationMode.NEGATIVE
-        case.meta.components[ParameterLocation.BODY] = ComponentInfo(mode=GenerationMode.NEGATIVE)
+        _count_as_invalid(meta, ParameterLocation.BODY)
+
+
+def _look_into_change(case: Case, meta: CaseMetadata) -> None:
+    """A new password that is too easily guessed is invalid; the current one can only be known."""
+    form = _form(case)
+    if not passwords.is_hard_to_guess(form["new_password"], "Charter"):
+        _count_as_invalid(meta, ParameterLocation.BODY)
+    elif meta.phase.name is TestPhase.FUZZING:
+        form["current_password"] = SOMEBODY["password"]
+
+
+def _look_into_listing(case: Case, meta: CaseMetadata) -> None:
+    """A cursor that was not given to this user is invalid; those that were can only be known."""
+    own = [*fuzzed.cursors_of(str(case.headers.get("Authorization")))]
+    if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
+        case.query["cursor"] = own[-1]
+    if "cursor" in case.query and case.query["cursor"] not in own:
+        _count_as_invalid(meta, ParameterLocation.QUERY)
+
+
+def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
+    meta.generation.mode = GenerationMode.NEGATIVE
+    meta.components[where] = ComponentInfo(mode=GenerationMode.NEGATIVE)
 
 
 def _is_spoilt(name: str, form: dict[str, str]) -> bool:
@@ -74,29 +91,56 @@ def _is_guessable(username: str, email: str, password: str) -> bool:
 
 @schemathesis.hook
 def after_call(_: HookContext, case: Case, response: Response) -> None:
-    """Keep in mind which names are taken, and whose each token is."""
+    """Keep in mind which names are taken, what tokens and cursors are good for, and which password holds."""
     if _is(case, "signUp") and response.status_code == 201:
         TAKEN.update(names.log_in_key(_form(case)[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
-        ISSUED[_bearer(response)] = _form(case)["username"]
+        fuzzed.hold(response, _form(case)["username"])
+    if _is(case, "refreshTokens") and response.status_code == 200:
+        fuzzed.hold(response, HELD[_form(case)["refresh_token"]].name)
+    if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
+        session = fuzzed.session_of(case, response)
+        CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
+    if _is(case, "changePassword") and response.status_code == 204:
+        SOMEBODY["password"] = _form(case)["new_password"]
 
 
 @schemathesis.check
 def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, case: Case) -> None:
     """Whoever else is using the server."""
-    name = ISSUED.get(_sent(response))
-    if name is not None and _is(case, "getProfile") and response.status_code == 200:
+    session = fuzzed.session_of(case, response)
+    if session is not None and _is(case, "getProfile") and response.status_code == 200:
         profile = response.json()
-        assert names.log_in_key(name) in {names.log_in_key(profile[key]) for key in ("username", "email")}
+        assert names.log_in_key(session.name) in {names.log_in_key(profile[key]) for key in ("username", "email")}
 
 
 @schemathesis.check
-def a_token_is_refused_after_log_out(_: CheckContext, response: Response, case: Case) -> None:
-    """Whatever is asked with it, the answer is 401."""
-    header = _sent(response)
-    assert header not in ENDED or response.status_code == 401, "The token was taken after its session had ended."
-    if _is(case, "logOut") and response.status_code == 204:
-        ENDED.add(header)
+def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case: Case) -> None:
+    """Whatever is asked with a token of it, the answer is 401."""
+    session = fuzzed.session_of(case, response)
+    if fuzzed.is_over(session):
+        # Nobody knows whose refresh token it is while the body is not valid.
+        refusals = {400, 401, 415} if _is(case, "refreshTokens") else {401}
+        assert response.status_code in refusals, "A session was gone on with after its end."
+    for session_id in _ended(session, case, response) if session is not None else ():
+        ENDED.add(session_id)
+        for token in fuzzed.tokens_of(session_id):
+            answer = fuzzed.try_token(str(case.operation.base_url), token)
+            assert answer.status_code == 401, f"A token was good after {case.operation.label}."
+
+
+def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
+    """The ids of the sessions that this request of a session has ended."""
+    if b"REFRESH_TOKEN_REUSED" in response.content:
+        yield session.id
+    if response.status_code != 204:
+        return
+    if _is(case, "logOut"):
+        yield session.id
+    if _is(case, "revokeSession"):
+        yield case.path_parameters["session_id"]
+    if _is(case, "revokeOtherSessions") or _is(case, "changePassword"):
+        yield from fuzzed.live_sessions_of(session.user_id) - {session.id}
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -105,42 +149,18 @@ class SomeUser:
 
     def get(self, case: Case, _: AuthContext) -> str:
         linked = str(case.headers.get("Authorization"))
-        if linked in ISSUED:
+        if linked in HELD:
             return linked
-        header = SPARE.pop() if SPARE else _new_token(str(case.operation.base_url))
-        if not _is(case, "logOut"):
-            SPARE.append(header)
-        return header
+        # A list has more pages than one for those alone who logged in often.
+        logs_in, logs_out = _is(case, "listSessions"), _is(case, "logOut")
+        return fuzzed.somebodys_header(str(case.operation.base_url), is_new=logs_in, is_last=logs_out)
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
         case.headers["Authorization"] = data
 
 
-def _new_token(base_url: str) -> str:
-    with httpx.Client(base_url=base_url, timeout=10) as client:
-        if not SOMEBODY:
-            SOMEBODY.update(_new_user())
-            client.post("/api/v1/auth/signup", json=SOMEBODY).raise_for_status()
-        credentials = {name: SOMEBODY[name] for name in ("username", "password")}
-        return _bearer(client.post("/api/v1/auth/login", json=credentials).raise_for_status())
-
-
-def _new_user() -> dict[str, str]:
-    name = f"fuzz-{uuid4().hex}"
-    return {"username": name, "email": f"{name}@example.com", "password": "a password for fuzzing"}
-
-
-def _bearer(answer: Response | httpx.Response) -> str:
-    """The header that carries the token of this answer."""
-    return f"Bearer {answer.json()['access_token']}"
-
-
-def _sent(response: Response) -> str:
-    return str(response.request.headers.get("Authorization"))
-
-
 def _form(case: Case) -> dict[str, str]:
-    """The body of a valid sign-up or log-in."""
+    """The body of a valid request."""
     return cast(dict[str, str], case.body)
 
 

@@ -92,7 +92,14 @@ def test_an_email_is_used_once(client: TestClient, alice: Person, email: str) ->
 def test_logging_in_takes_the_username_or_the_email(alice: Person, name: str) -> None:
     answer = alice.log_in(username=name)
     assert answer.status_code == 200
-    assert answer.json() == {"access_token": alice.token, "token_type": "Bearer", "expires_in": 900, "scope": "profile"}
+    assert answer.json() == {
+        "access_token": alice.token,
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": alice.refresh_token,
+        "refresh_expires_in": 2_592_000,
+        "scope": "password profile sessions",
+    }
     assert answer.headers["cache-control"] == "no-store"
     assert alice.get("/protected").json() == {"message": "Your token is good."}
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +23,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import cli, revisions
+from api.clock import now
+from api.config import Config
+from api.keys import generate
 from api.tokens import Tokens
 from tests.conftest import Person, newcomer
 from tests.places import BIN, CHECKOUT
@@ -101,6 +105,13 @@ class Charter:
                 process.kill()
 
 
+def beside(config: Config, folder: Path) -> Charter:
+    """The command with the database and the secrets of these settings, started in `folder`."""
+    url = config.database_url.render_as_string(hide_password=False)
+    secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
+    return Charter(folder, {"DATABASE_URL": url} | secrets)
+
+
 @pytest.fixture
 def charter(tmp_path: Path) -> Charter:
     """Nothing is set, and nothing is there."""
@@ -140,9 +151,11 @@ def test_help_names_every_command(charter: Charter) -> None:
         "\n"
         "Commands:\n"
         "  check-config  Show the settings, without the secrets.\n"
+        "  keys          Look after the keys that sign access tokens.\n"
         "  migrate       Bring the database to the schema this release needs.\n"
         "  openapi       Print the whole contract as JSON.\n"
         "  serve         Serve the API until it is told to stop.\n"
+        "  users         Shut users out, and let them in again.\n"
     )
 
 
@@ -184,12 +197,19 @@ def test_a_start_tells_addresses_that_can_be_opened(host: str, base: str) -> Non
     assert f"{cli.greeting(host, 8000)}\n" == GREETING.format(base)
 
 
-@pytest.mark.parametrize("name", cli.main.commands)
-def test_each_command_has_help_that_begins_with_its_line_in_the_list(name: str) -> None:
-    command = cli.main.commands[name]
+def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Each command by its whole name, those within others included."""
+    for name, command in group.commands.items():
+        yield f"{prefix}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_each_command_has_help_that_begins_with_its_line_in_the_list(name: str, command: click.Command) -> None:
     listed = command.get_short_help_str(limit=80)
     usage = command.get_help(click.Context(command, info_name=f"charter {name}"))
-    assert usage.startswith(f"Usage: charter {name} [OPTIONS]\n\n  {listed}\n")
+    assert re.match(rf"Usage: charter {name} \[OPTIONS\]( [A-Z. \[\]]+)?\n\n  {re.escape(listed)}\n", usage)
     assert not listed.endswith("...")
 
 
@@ -218,6 +238,9 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_ISSUER=http://127.0.0.1:8000\n"
         "CHARTER_AUDIENCE=charter\n"
         "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
+        "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
+        "CHARTER_SESSION_SECONDS=7776000\n"
+        "CHARTER_SIGNING_ALGORITHM=ES256\n"
         "CHARTER_BCRYPT_COST=10\n"
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
@@ -393,7 +416,8 @@ def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charte
         r"connection failed: .*Connection refused\n",
         result.stderr,
     )
-    token = Tokens(bytes.fromhex(SECRET), "http://127.0.0.1:8000", "charter", 900).encode(uuid4(), uuid4(), "profile")
+    made = Tokens("http://127.0.0.1:8000", "charter", 900)
+    token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", now() + timedelta(days=1))
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)
         assert client.get("/ping").status_code == 200

@@ -75,11 +75,17 @@ def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: U
     assert json.loads(use(clients, journey)) == {
         "signUp": ["alice", "alice@example.com"],
         "refused": [400, "INVALID_INPUT", [["/body/password", "TOO_SHORT"], ["/body/username", "TOO_SHORT"]]],
-        "logIn": 900,
+        "logIn": [900, "password profile sessions"],
+        "refreshTokens": [True, 30 * 24 * 60 * 60],
         "profile": [True, "alice", True],
         "protected": "Your token is good.",
+        "keys": [["EC", "P-256"]] * 2,
+        "sessions": [[False, "127.0.0.1"], [True, "127.0.0.1"]],
+        "lastPage": None,
+        "revokeSession": [204, "INVALID_TOKEN"],
+        "changePassword": [204, 900],
         "logOut": 204,
-        "afterwards": [401, "INVALID_TOKEN"],
+        "afterwards": [401, "INVALID_TOKEN", "INVALID_REFRESH_TOKEN"],
     }
 
 
@@ -119,7 +125,7 @@ def is_class(schema: Json) -> bool:
 def test_every_value_of_an_enum_reads_as_it_is_sent(imported: Callable[[str], Any]) -> None:
     models = vars(imported("models")).values()
     enums = [model for model in models if isinstance(model, type) and issubclass(model, StrEnum)]
-    names = {member.name: re.sub("[^a-z]", "_", member.value.lower()).upper() for enum in enums for member in enum}
+    names = {member.name: re.sub("[^a-z0-9]", "_", member.value.lower()).upper() for enum in enums for member in enum}
     assert {"EMAIL_TAKEN", "TOO_SHORT"} <= names.keys()
     assert list(names) == list(names.values())
 

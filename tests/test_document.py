@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from connexion.json_schema import Draft4ResponseValidator, resolve_refs
+from joserfc import jwt
+from joserfc.jwk import KeySet
 from starlette.testclient import TestClient
 
 from api import app, contract
@@ -18,6 +20,7 @@ from api.contract.document import Contract, Json, success
 from api.contract.formats import STANDARD, format_checker
 from api.contract.framing import HEADER_BYTES
 from api.errors import Fault
+from api.refresh_tokens import RefreshTokens
 from tests.conftest import Person, newcomer
 from tests.places import BIN, CHECKOUT
 from tests.test_errors import SIGN_UP, catalogue
@@ -146,8 +149,10 @@ def sent(name: str) -> Json:
 @pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
 def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, name: str) -> None:
     path, method, operation = OPERATIONS[name]
+    client.headers["User-Agent"] = "curl/8.5.0"
     alice = Person(client, "alice") if name == "signUp" else newcomer(client, "alice")
-    body = sent(name) if "requestBody" in operation else None
+    own = {"refresh_token": alice.refresh_token}
+    body = {key: own.get(key, value) for key, value in sent(name).items()} if "requestBody" in operation else None
     answer = client.request(method, path, json=body, headers=alice.headers)
     assert answer.status_code == int(success(operation))
     for content in ANSWERS[f"{name} {answer.status_code}"].get("content", {}).values():
@@ -155,6 +160,34 @@ def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, 
         for example in examples(content):
             told = excerpt(answer.json(), example) if is_open else answer.json()
             assert normal(json.dumps(told)) == normal(json.dumps(example))
+
+
+# What differs from one access token to the next.
+OWN = {"sub", "sid", "jti", "iat", "exp"}
+
+
+def test_the_tokens_of_the_examples_verify_with_the_keys_of_the_examples(client: TestClient, alice: Person) -> None:
+    real = jwt.decode(alice.token, KeySet.import_key_set(client.get("/.well-known/jwks.json").json()))
+    keys = KeySet.import_key_set(answered("getSigningKeys"))
+    for pair in (answered("logIn"), answered("refreshTokens")):
+        token = jwt.decode(pair["access_token"], keys)
+        assert token.header == real.header | {"kid": keys.keys[0].kid}
+        assert token.claims == real.claims | {name: token.claims[name] for name in OWN}
+        assert token.claims["exp"] - token.claims["iat"] == pair["expires_in"]
+        assert token.claims["sub"] == answered("getProfile")["id"]
+        assert token.claims["sid"] == answered("listSessions")["items"][0]["id"]
+
+
+def test_the_refresh_tokens_of_the_examples_are_those_of_one_session() -> None:
+    first, second = answered("logIn")["refresh_token"], answered("refreshTokens")["refresh_token"]
+    assert first == sent("refreshTokens")["refresh_token"] != second
+    family = RefreshTokens(bytes(32)).family
+    assert family(first) == family(second)
+
+
+def answered(name: str) -> Any:
+    """The example of what an operation answers when all is well."""
+    return ANSWERS[f"{name} 200"]["content"]["application/json"]["example"]
 
 
 def excerpt(value: Any, example: Any) -> Any:

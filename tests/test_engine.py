@@ -538,6 +538,13 @@ def test_a_contract_that_cannot_be_served_is_refused(engine: Engine, text: str, 
         engine.start()
 
 
+def test_operations_come_in_the_order_of_the_document(engine: Engine) -> None:
+    methods = ["put", "delete", "post", "get", "patch"]
+    operations = "".join(f"    {method}: {{tags: [a], operationId: {method}It, {ECHO}}}\n" for method in methods)
+    engine.write(f"tags: [{{name: a}}]\npaths:\n  /it:\n{operations}")
+    assert [method for _, method, _ in contract.load(engine.folder).operations()] == methods
+
+
 def test_the_file_that_all_tags_share_is_held_to_the_same(engine: Engine) -> None:
     for text, complaint in (
         (SHARED.replace("info:", "# "), "openapi.yaml: info must be a mapping"),

@@ -370,14 +370,17 @@ OURS: dict[Raise, tuple[int, dict[str, str]]] = {
     thrown(errors.InternalError()): (500, {}),
     thrown(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "It is missing.")])): (400, {}),
+    thrown(errors.InvalidRefreshToken()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.InvalidToken()): (401, {"www-authenticate": 'Bearer error="invalid_token"'}),
     thrown(errors.MalformedRequest()): (400, {}),
     thrown(errors.MethodNotAllowed(["PUT", "GET"])): (405, {"allow": "GET, PUT"}),
     thrown(errors.MigrationsBehind()): (503, {"retry-after": "5"}),
     thrown(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.NotFound()): (404, {}),
+    thrown(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.UnsupportedMediaType()): (415, {}),
     thrown(errors.UsernameTaken()): (409, {}),
+    thrown(errors.WrongPassword()): (403, {}),
 }
 
 

@@ -143,7 +143,14 @@ def emails(_: Json) -> SearchStrategy[str]:
     return st.sampled_from(LONGEST) | st.builds(str.format, form, local, st.sampled_from(DOMAINS))
 
 
-STRINGS = {"username": usernames, "email": emails}
+def opaque(schema: Json) -> SearchStrategy[str]:
+    piece = st.from_regex("[A-Za-z0-9_-]{1,9}", fullmatch=True)
+    # So long is what the server itself gives out.
+    return filled(piece, lengths(schema) | st.just(64))
+
+
+# By what makes a text special: its format, or its pattern.
+STRINGS = {"username": usernames, "email": emails, r"^[A-Za-z0-9_-]+$(?!\n)": opaque}
 
 
 def values(schema: Json) -> SearchStrategy[Any]:
@@ -156,7 +163,7 @@ def values(schema: Json) -> SearchStrategy[Any]:
     if schema["type"] == "integer":
         ends = [schema["minimum"], schema["maximum"]]
         return st.sampled_from(ends) | st.integers(*ends)
-    return STRINGS.get(schema.get("format", ""), texts)(schema)
+    return STRINGS.get(schema.get("format") or schema.get("pattern", ""), texts)(schema)
 
 
 @pytest.mark.parametrize("operation", sorted(TAKEN))

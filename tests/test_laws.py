@@ -62,33 +62,68 @@ def test_operation_ids_are_camel_case_and_unique() -> None:
 
 # What each room imports of ours. A room that is not listed is a defect, and so is a permission that nobody uses.
 LAYERS: dict[str, set[str]] = {
+    # What whoever runs the service does beside it, while it runs.
+    "admin": {"clock", "console", "database", "errors", "models", "services"},
     # It puts everything together; what it leaves out, others bring along.
-    "app": {"config", "contract", "database", "hashing", "revisions", "security", "services", "tokens"},
+    "app": {
+        "config",
+        "contract",
+        "cursors",
+        "database",
+        "hashing",
+        "keys",
+        "memory",
+        "refresh_tokens",
+        "revisions",
+        "security",
+        "services",
+        "tokens",
+    },
+    "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
-    "cli": {"app", "config", "contract", "database", "errors", "logs", "revisions", "server"},
+    "cli": {"admin", "app", "config", "console", "contract", "logs", "revisions", "server"},
     "clock": set(),
-    "config": {"parsers", "secret"},
+    # It takes the names of the algorithms from where they are known.
+    "config": {"keys", "parsers", "secret"},
+    "console": {"config", "database", "errors", "keys", "logs", "revisions", "services"},
     # It writes times, answers with errors, and logs each request; it knows no feature.
     "contract": {"clock", "errors", "logs"},
+    "cursors": {"errors", "secret"},
     "database": {"errors"},
     "errors": set(),
-    # Beside their services they need the types of what they ask for: Contract, Db, Hasher, Identity, Tokens.
-    "handlers": {"contract", "database", "hashing", "security", "services", "tokens"},
+    # Beside their services they need the types of what they ask for: Client, Contract, Cursors, Db, Hasher, Identity.
+    "handlers": {"contract", "cursors", "database", "hashing", "security", "services"},
     "hashing": set(),
+    "keys": {"secret"},
     # A line says when it was made.
     "logs": {"clock"},
+    "memory": {"changes", "database", "watch"},
     "models": {"clock", "database"},
     "parsers": set(),
+    "refresh_tokens": {"secret"},
     "revisions": {"config", "database"},
     # It is the body of the contract's Identify.
-    "security": {"contract", "database", "errors", "logs", "services", "tokens"},
+    "security": {"contract", "database", "errors", "keys", "logs", "memory", "services", "tokens"},
     "secret": set(),
     # Its limits are the edge's, and its refusals have the one shape.
     "protocol": {"contract", "errors", "transport"},
     "server": {"protocol"},
-    "services": {"clock", "database", "errors", "hashing", "logs", "models", "tokens"},
-    "tokens": {"clock", "errors"},
+    "services": {
+        "clock",
+        "cursors",
+        "database",
+        "errors",
+        "hashing",
+        "keys",
+        "logs",
+        "memory",
+        "models",
+        "refresh_tokens",
+        "tokens",
+    },
+    "tokens": {"clock", "errors", "keys"},
     "transport": set(),
+    "watch": {"changes", "database"},
 }
 
 
@@ -122,10 +157,11 @@ def test_layers_look_one_way() -> None:
     ("library", "rooms"),
     [
         ("jwt", {"tokens"}),
+        ("cryptography", {"keys"}),
         ("bcrypt", {"hashing"}),
         ("connexion", {"app", "contract"}),
         ("flask", {"contract"}),
-        ("starlette", {"contract", "errors", "security", "server"}),
+        ("starlette", {"contract", "errors", "memory", "server"}),
         ("sqlalchemy", {"config", "database", "models", "parsers", "revisions", "services"}),
         ("alembic", {"revisions"}),
         ("uvicorn", {"cli", "protocol", "server"}),
@@ -166,8 +202,13 @@ def test_only_the_clock_knows_the_time() -> None:
         )
         if name.rpartition(".")[2] in CLOCKS
     }
-    # The edge measures how long an answer takes. (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
-    assert {(room, name) for room, name in asked if name != "clock.now"} == {("contract", "time.perf_counter")}
+    # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits.
+    # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
+    assert {(room, name) for room, name in asked if name != "clock.now"} == {
+        ("contract", "time.perf_counter"),
+        ("changes", "time.monotonic"),
+        ("watch", "time.monotonic"),
+    }
 
 
 def schemas(node: Any) -> Iterator[dict[str, Any]]:

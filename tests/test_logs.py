@@ -21,7 +21,7 @@ from api.config import Config
 from api.database import Database
 from api.hashing import Hasher
 from api.models import User
-from api.services import sessions
+from api.services import credentials
 from tests.conftest import PASSWORD, Person
 
 Configure = Callable[[str], io.StringIO]
@@ -69,6 +69,9 @@ def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
         alice.log_in(password="wrong password"),
         alice.log_in(username="nobody"),
         alice.log_in(),
+        alice.refresh(),
+        alice.put("/api/v1/me/password", json={"current_password": "wrong", "new_password": "another passphrase"}),
+        alice.put("/api/v1/me/password", json={"current_password": PASSWORD, "new_password": "another passphrase"}),
         alice.log_out(),
     ]
     found = lines(log, "events")
@@ -78,9 +81,12 @@ def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
         {"event": "log_in_failed", "user_id": alice.id},
         {"event": "log_in_failed", "user_id": None},
         {"event": "session_issued", "user_id": alice.id, "session_id": session},
+        {"event": "session_refreshed", "user_id": alice.id, "session_id": session},
+        {"event": "password_change_failed", "user_id": alice.id},
+        {"event": "password_changed", "user_id": alice.id},
         {"event": "session_revoked", "user_id": alice.id, "session_id": session},
     ]
-    common = {"level": "info", "logger": "charter.events", "address": "testclient"}
+    common = {"level": "info", "logger": "charter.events", "address": "127.0.0.1"}
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert [shown(line) for line in found] == [
         common | {"request_id": request_id} | facts for request_id, facts in zip(ids, expected, strict=True)
@@ -103,7 +109,7 @@ def test_each_request_is_a_line_with_the_id_its_answer_has(client: TestClient, a
     answers = [client.request(method, path, headers=alice.headers) for method, path, _, _ in requests]
     assert [shown(line) for line in lines(log)] == [
         {"level": "info", "logger": "charter.requests", "event": "request"}
-        | {"request_id": answer.headers["x-request-id"], "address": "testclient"}
+        | {"request_id": answer.headers["x-request-id"], "address": "127.0.0.1"}
         | more
         | {"method": method, "path": path, "status": status}
         for answer, (method, path, status, more) in zip(answers, requests, strict=True)
@@ -121,7 +127,7 @@ def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.S
     }
     answer = client.get("/ping", headers=claims)
     (line,) = lines(log)
-    assert (line["request_id"], line["address"]) == (answer.headers["x-request-id"], "testclient")
+    assert (line["request_id"], line["address"]) == (answer.headers["x-request-id"], "127.0.0.1")
     assert CANARY not in answer.headers["x-request-id"]
 
 
@@ -154,7 +160,7 @@ def test_an_exception_cannot_forge_a_line(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("\r12:00:00 info    session_issued\n12:00:00 info    session_issued\x1b[2J\x9b")
 
-    monkeypatch.setattr(sessions, "issue", fail)
+    monkeypatch.setattr(credentials, "log_in", fail)
     log = configure(form)
     Person(client, "alice").log_in()
     starts = [line[:4] for line in log.getvalue().split("\n") if "session_issued" in line]
@@ -166,7 +172,7 @@ def test_text_is_for_people(client: TestClient, configure: Configure) -> None:
     log = configure("text")
     answer = Person(client, "alice").sign_up()
     event, request = [line for line in log.getvalue().splitlines() if "request_id" in line]
-    ids = f'request_id="{answer.headers["x-request-id"]}" address="testclient"'
+    ids = f'request_id="{answer.headers["x-request-id"]}" address="127.0.0.1"'
     time = r"\d\d:\d\d:\d\d"
     assert re.fullmatch(rf'{time} info    user_created {ids} user_id="{answer.json()["id"]}"', event)
     assert re.fullmatch(
@@ -255,7 +261,7 @@ def test_a_failure_tells_the_caller_nothing_and_the_log_everything_under_one_id(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"SELECT {CANARY}")
 
-    monkeypatch.setattr(sessions, "issue", fail)
+    monkeypatch.setattr(credentials, "log_in", fail)
     answer = alice.log_in()
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert answer.json() == {
@@ -287,7 +293,7 @@ def test_the_log_tells_why_the_database_cannot_be_used(
         "logger": "charter.database",
         "event": "database_unavailable",
         "request_id": answer.headers["x-request-id"],
-        "address": "testclient",
+        "address": "127.0.0.1",
         "cause": "no such table: users",
     }
 

@@ -41,8 +41,11 @@ def tables(engine: Engine) -> list[str]:
 
 
 def definitions(engine: Engine) -> list[str]:
-    """How SQLite was told to make each table and index, but for Alembic's own."""
-    query = text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%' ORDER BY name")
+    """How SQLite was told to make each table, index and trigger, but for Alembic's own and its own."""
+    query = text(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
+        "AND name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    )
     with engine.connect() as connection:
         return [" ".join(sql.replace("\t", " ").split()) for sql in connection.scalars(query)]
 
@@ -81,10 +84,12 @@ def _run(engine: Engine, step: Callable[[AlembicConfig, str], None], revision: s
 def test_a_database_that_is_up_to_date_is_left_alone(engine: Engine) -> None:
     revisions.upgrade(engine)
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO revocations VALUES ('00', '2026-01-01')"))
+        connection.execute(
+            text("INSERT INTO users VALUES ('00', 'alice', 'alice', 'a@b', 'a@b', '', '2026-01-01', NULL)")
+        )
     revisions.upgrade(engine)
     with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM revocations")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM users")) == 1
 
 
 def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ down_revision = "{head}"
 
 def upgrade() -> None:
     op.create_table("half", sa.Column("id", sa.Integer, primary_key=True))
-    op.execute("INSERT INTO revocations VALUES ('00', '2026-01-01')")
+    op.execute("INSERT INTO users VALUES ('00', 'alice', 'alice', 'a@b', 'a@b', '', '2026-01-01', NULL)")
     op.add_column("users", sa.Column("half", sa.Integer))
     {fault}
 
@@ -146,7 +151,7 @@ def test_a_migration_that_fails_leaves_no_trace(engine: Engine, tmp_path: Path, 
     assert tables(engine) == (TABLES if start == "head" else [])
     revisions.upgrade(engine)
     with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM revocations")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM users")) == 0
         assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [revisions.head()]
 
 

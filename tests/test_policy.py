@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -9,8 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import contract
+from api.clock import now
 from api.config import Config, folder
 from api.contract.document import Json, security_of
+from api.database import Database
+from api.keys import Vault
+from api.services.signing_keys import Keyring
 from api.tokens import Tokens
 from tests.conftest import newcomer
 
@@ -20,8 +25,10 @@ OPERATIONS = {operation["operationId"]: (path, method, operation) for path, meth
 PUBLIC = {
     "checkReadiness": "a readiness probe has no token",
     "getContract": "who has no token yet learns here how to get one",
+    "getSigningKeys": "who verifies tokens needs none",
     "logIn": "it is the way to a token",
     "ping": "a liveness probe has no token",
+    "refreshTokens": "it is asked when the access token has expired",
     "signUp": "it is the way to a user",
 }
 CALLERS = ("a stranger", "a user without scopes", "another user", "the owner")
@@ -66,23 +73,32 @@ def expected_status(name: str, caller: str) -> int:
 class People:
     """The callers, and what each of them sends: the examples of the contract."""
 
-    def __init__(self, client: TestClient, config: Config) -> None:
+    def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
-        tokens = Tokens(config.secret, config.issuer, config.audience, config.access_token_seconds)
-        claims = tokens.decode(other.token)
-        scopeless = tokens.encode(claims.user_id, claims.session_id, scope="")
+        tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
+        keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+        with database.transaction() as db:
+            key = keyring.signing(db)
+        claims = tokens.decode(other.token, key)
+        ends_at = now() + timedelta(days=1)
+        scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", ends_at=ends_at)
         self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
         """An operation's answer to its example, after the owner has done what leads there."""
         path, method, operation = OPERATIONS[name]
+        body = example_of_body(operation)
         for source, link in leading_to(name):
             made = self.call(source, "the owner").json()
             for parameter in re.findall("{(.+?)}", path):
                 path = path.replace(f"{{{parameter}}}", evaluated(link["parameters"][parameter], made))
+            for member, expression in link.get("requestBody", {}).items():
+                # What it takes of the request, the examples have in common.
+                if expression.startswith("$response"):
+                    body = body | {member: evaluated(expression, made)}
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
-        answer: httpx.Response = self.client.request(method, path, json=example_of_body(operation), headers=headers)
+        answer: httpx.Response = self.client.request(method, path, json=body, headers=headers)
         return answer
 
 
@@ -91,7 +107,7 @@ def leading_to(name: str) -> Iterator[tuple[str, Json]]:
     path, _, _ = OPERATIONS[name]
     for source, (_, _, operation) in OPERATIONS.items():
         for link in operation["responses"][contract.success(operation)].get("links", {}).values():
-            if link["operationId"] == name and ("requestBody" in link or "{" in path):
+            if link["operationId"] == name != source and ("requestBody" in link or "{" in path):
                 yield source, link
 
 
@@ -108,5 +124,5 @@ def evaluated(expression: str, body: Any) -> str:
 
 
 @pytest.fixture
-def people(client: TestClient, config: Config) -> People:
-    return People(client, config)
+def people(client: TestClient, config: Config, database: Database) -> People:
+    return People(client, config, database)

@@ -67,6 +67,21 @@ def test_a_name_that_is_taken_is_told_by_postgresql_too(config: Config, postgres
         assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
 
 
+def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_otherwise(postgres_url: URL) -> None:
+    def settings(**instead: str) -> dict[str, str]:
+        query = {"host": str(postgres_url.query["host"])} | instead
+        database = Database(postgres_url.set(query=query))
+        with database.engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            parameters: dict[str, str] = found.info.get_parameters()
+        database.dispose()
+        return {name: parameters[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")}
+
+    patient = {"connect_timeout": "5", "keepalives_idle": "2", "tcp_user_timeout": "5000"}
+    assert settings() == patient
+    assert settings(tcp_user_timeout="60000") == patient | {"tcp_user_timeout": "60000"}
+
+
 def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
     url = engine.url.render_as_string(hide_password=False)
     charter = Charter(tmp_path, {"DATABASE_URL": url, "CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})

@@ -7,15 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 
 from api import cli, revisions
 from api.config import Config, variable
 from api.secret import HOW_TO, parse_secret
+from tests.conftest import newcomer
 from tests.places import BIN, CHECKOUT
 from tests.readme import DOCUMENTS, README, Block, block, blocks, blocks_in
 
@@ -30,7 +33,7 @@ parser.add_argument("-X")
 parser.add_argument("-d")
 parser.add_argument("-H", action="append", default=[])
 given = parser.parse_args()
-headers = dict(header.split(": ", 1) for header in given.H)
+headers = {{"User-Agent": "curl/8.5.0"}} | dict(header.split(": ", 1) for header in given.H)
 if given.d is not None:
     headers = {{"Content-Type": "application/x-www-form-urlencoded"}} | headers
 method = given.X or ("GET" if given.d is None else "POST")
@@ -42,6 +45,8 @@ SAME = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
     (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "TIME"),
     (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
+    (r"curl/[0-9.]+", "curl"),
+    (r'"(refresh_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
 )
 
 
@@ -144,8 +149,25 @@ def make(target: str) -> list[str]:
 
 
 def test_every_command_it_names_exists() -> None:
-    named = re.findall(r"^charter ([a-z-]+) {2,}", block("charter serve ").text, re.MULTILINE)
-    assert sorted(named) == sorted(cli.main.commands)
+    named = re.findall(r"^charter ([a-z-]+(?: [a-z]+)?)(?: [A-Z]+)? {2,}", block("charter serve ").text, re.MULTILINE)
+    assert sorted(named) == sorted(commands(cli.main))
+
+
+def commands(group: click.Group) -> Iterator[str]:
+    """All commands of a group and of the groups in it, such as `serve` and `keys list`."""
+    for name, command in group.commands.items():
+        inner = commands(command) if isinstance(command, click.Group) else ()
+        yield from [f"{name} {one}" for one in inner] or [name]
+
+
+def test_another_service_can_verify_tokens_as_it_shows(server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    program = block("import jwt").text.replace("http://127.0.0.1:8000/", f"{server}/")
+    show = f"print(verify({alice.token!r})['sub'])\nverify({alice.token[:-9]!r} + 'A' * 9)"
+    seen = subprocess.run([sys.executable, "-c", program + show], check=False, capture_output=True, text=True)
+    assert seen.stdout == f"{alice.id}\n"
+    assert "jwt.exceptions.InvalidSignatureError" in seen.stderr.splitlines()[-1]
 
 
 def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:

@@ -1,81 +1,83 @@
 """Access tokens: what is refused, whoever made it and however it is sent (RFC 8725, RFC 6750, RFC 9068)."""
 
 import base64
-import hmac
 import json
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384, SHA512
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
+from api import clock
 from api.app import create_app
 from api.config import Config
 from api.database import Database
+from api.keys import ALGORITHMS, SigningKey, Vault
 from api.models import User
+from api.secret import derive
+from api.services.signing_keys import Keyring
+from api.tokens import public_jwk
 from tests.conftest import Person, newcomer
+from tests.forging import (
+    ABSENT,
+    ATTACKER,
+    ORDER,
+    Genuine,
+    Sign,
+    decode,
+    encode,
+    es256,
+    hmac_of,
+    respelled,
+    signing_with,
+)
 
 MISSING = (401, "Bearer", "MISSING_TOKEN")
 INVALID = (401, 'Bearer error="invalid_token"', "INVALID_TOKEN")
-ABSENT = object()
-ATTACKER = bytes(range(64, 96))
+ATTACKERS_SECRET = bytes(range(64, 96))
 LIFETIME = 900
 
 
-@dataclass
-class Genuine:
-    """A live token, what is in it, and the key that signed it: with these, nobody forges better."""
-
-    text: str
-    key: bytes
-
-    def __post_init__(self) -> None:
-        header, claims, self.signature = self.text.split(".")
-        self.header, self.claims = json.loads(decode(header)), json.loads(decode(claims))
-
-    def changed(self, header: dict[str, Any] | None = None, claims: dict[str, Any] | None = None) -> str:
-        return self.signed(_changed(self.header, header or {}), _changed(self.claims, claims or {}))
-
-    def signed(self, header: object = None, claims: object = None, key: bytes = b"", digest: str = "sha256") -> str:
-        """A token with these parts, in JSON unless they are bytes, and a signature that fits."""
-        parts = [self.header if header is None else header, self.claims if claims is None else claims]
-        text = ".".join(encode(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in parts)
-        return f"{text}.{encode(hmac.digest(key or self.key, text.encode(), digest))}"
-
-    def lasting(self, begins: int, ends: int) -> str:
-        """A token with these times, in seconds from now."""
-        now = int(time.time())
-        return self.changed(claims={"iat": now + begins, "exp": now + ends})
-
-
-def _changed(members: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (members | changes).items() if value is not ABSENT}
-
-
-def encode(part: bytes) -> str:
-    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
-
-
-def decode(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "==")
-
-
-def respelled(token: str) -> str:
-    """The same bytes in other characters: the last one has two bits that base64 leaves unused."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    other = token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
-    assert decode(other.rpartition(".")[2]) == decode(token.rpartition(".")[2])
-    return other
+@pytest.fixture
+def keys(config: Config, database: Database) -> dict[str, SigningKey]:
+    """All keys in the database: the one that signs, the next one, one of each algorithm that verifies, and others."""
+    keyring = Keyring(Vault(config.secret), "ES256", LIFETIME)
+    with database.transaction() as db:
+        signing = keyring.signing(db)
+        [following] = keyring.verifying(db).keys() - {signing.id}
+        found = {"signing": signing, "next": keyring.verifying(db)[following]}
+        for name, secret, algorithm in [
+            *((algorithm, config.secret, algorithm) for algorithm in ALGORITHMS),
+            ("retired", config.secret, "ES256"),
+            ("sealed by somebody else", ATTACKERS_SECRET, "ES256"),
+        ]:
+            ring = Keyring(Vault(secret), algorithm, LIFETIME)
+            row = ring.add(db)
+            row.activated_at = row.created_at - timedelta(hours=1)
+            row.retires_at = clock.now() if name == "retired" else None
+            key = ring.open(row)
+            assert key is not None
+            found[name] = key
+    return found
 
 
 @pytest.fixture
-def genuine(alice: Person, config: Config) -> Genuine:
-    return Genuine(alice.token, config.secret)
+def genuine(keys: dict[str, SigningKey], alice: Person, bobby: Person, config: Config) -> Genuine:
+    return Genuine(alice, keys, config.secret, bobby)
+
+
+def sid(person: Person) -> str:
+    return str(json.loads(decode(person.token.split(".")[1]))["sid"])
 
 
 def ask(client: httpx.Client, authorization: str | bytes) -> tuple[int, str | None, str | None]:
@@ -92,9 +94,9 @@ def facts(answer: httpx.Response) -> tuple[int, str | None, str | None]:
 
 
 HEADERS: list[dict[str, Any]] = [
-    *({"alg": alg} for alg in ("none", "None", "NONE", "nOnE", "", "hs256", None, ABSENT, 256)),
-    *({"alg": alg} for alg in (["HS256"], ["none", "HS256"], {"HS256": 1})),
-    *({"alg": alg} for alg in ("HS384", "HS512", "RS256", "PS256", "ES256", "ES256K", "EdDSA")),
+    *({"alg": alg} for alg in ("none", "None", "NONE", "nOnE", "", "es256", "hs256", None, ABSENT, 256)),
+    *({"alg": alg} for alg in (["ES256"], ["HS256"], ["none", "ES256"], ["none", "HS256"], {"ES256": 1}, {"HS256": 1})),
+    *({"alg": alg} for alg in ("HS256", "HS384", "HS512", "RS256", "PS256", "ES384", "ES512", "ES256K", "EdDSA")),
     *({"typ": typ} for typ in (ABSENT, None, "", "JWT", "at+JWT ", "rt+jwt", ["at+jwt"], 1)),
     *({"kid": kid} for kid in (ABSENT, None, "", "another", 0, 1, True, ["key"], {"kty": "oct"})),
     *({"kid": kid} for kid in ("../../../../dev/null", "/proc/self/environ", "' UNION SELECT 'k'--", "k" * 10_000)),
@@ -125,23 +127,132 @@ CLAIMS: list[dict[str, Any]] = [
     {"iat": -(10**400)},
     {"iat": 10**400, "exp": 10**400 + 1},
 ]
+
+
+def public(key: SigningKey, encoding: Encoding, form: PublicFormat = PublicFormat.SubjectPublicKeyInfo) -> bytes:
+    spelling: bytes = key.public.public_bytes(encoding, form)
+    return spelling
+
+
+PUBLIC: dict[str, Callable[[SigningKey], bytes]] = {
+    "PEM": lambda key: public(key, Encoding.PEM),
+    "PEM without its last newline": lambda key: public(key, Encoding.PEM).strip(),
+    "DER": lambda key: public(key, Encoding.DER),
+    "point": lambda key: public(key, Encoding.X962, PublicFormat.UncompressedPoint),
+    "short point": lambda key: public(key, Encoding.X962, PublicFormat.CompressedPoint),
+    "JWK": lambda key: json.dumps(public_jwk(key)).encode(),
+    "dense JWK": lambda key: json.dumps(public_jwk(key), separators=(",", ":")).encode(),
+    "JWK Set": lambda key: json.dumps({"keys": [public_jwk(key)]}).encode(),
+    "x": lambda key: decode(public_jwk(key)["x"]),
+    "kid": lambda key: key.id.encode(),
+}
+"""What anybody may know of a key, taken for the secret of an HMAC."""
+
+
+def altered(change: Callable[[int, int], bytes]) -> Callable[[Genuine], str]:
+    """The genuine token with another signature, made of the two numbers that the genuine one is."""
+
+    def forge(token: Genuine) -> str:
+        signature = decode(token.signature)
+        return token.resigned(change(int.from_bytes(signature[:32]), int.from_bytes(signature[32:])))
+
+    return forge
+
+
+def pair(r: int, s: int, size: int = 32) -> bytes:
+    return r.to_bytes(size) + s.to_bytes(size)
+
+
+def in_der(sign: Sign) -> Sign:
+    def signed(data: bytes) -> bytes:
+        signature = sign(data)
+        return encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
+
+    return signed
+
+
+SIGNATURES: dict[str, Callable[[Genuine], str]] = {
+    "zeros": altered(lambda *_: bytes(64)),
+    "ones": altered(lambda *_: pair(1, 1)),
+    "r is zero": altered(lambda _, s: pair(0, s)),
+    "s is zero": altered(lambda r, _: pair(r, 0)),
+    "r and s are the order of the group": altered(lambda *_: pair(ORDER, ORDER)),
+    "s and r": altered(lambda r, s: pair(s, r)),
+    "another r": altered(lambda r, s: pair(r ^ 1, s)),
+    "the other r with the same s": altered(lambda r, s: pair(ORDER - r, s)),
+    "r alone": altered(lambda r, _: r.to_bytes(32)),
+    "r and s in 48 bytes each": altered(lambda r, s: pair(r, s, 48)),
+    "a byte more": altered(lambda r, s: pair(r, s) + b"\0"),
+    "a byte before": altered(lambda r, s: b"\0" + pair(r, s)),
+    "twice": altered(lambda r, s: pair(r, s) * 2),
+    "DER": altered(encode_dss_signature),
+    "DER, filled up": altered(lambda r, s: encode_dss_signature(r, s).ljust(96, b"\0")),
+    "hexadecimal": altered(lambda r, s: pair(r, s).hex().encode()),
+    "endless": altered(lambda *_: bytes(2_000)),
+}
 FORGED: dict[str, Callable[[Genuine], str]] = {
-    "the key of somebody else": lambda t: t.signed(key=ATTACKER),
-    "a key of one byte": lambda t: t.signed(key=b"\0"),
-    "no key, and a kid that names an empty file": lambda t: t.signed(t.header | {"kid": "/dev/null"}, key=b"\0"),
-    "jku": lambda t: t.signed(t.header | {"jku": "http://127.0.0.1:9/keys.json"}, key=ATTACKER),
-    "x5u": lambda t: t.signed(t.header | {"x5u": "http://127.0.0.1:9/chain.pem"}, key=ATTACKER),
-    "jwk": lambda t: t.signed(t.header | {"jwk": {"kty": "oct", "k": encode(ATTACKER)}}, key=ATTACKER),
-    "x5c": lambda t: t.signed(t.header | {"x5c": [base64.b64encode(ATTACKER).decode()]}, key=ATTACKER),
-    "HS384 throughout": lambda t: t.signed(t.header | {"alg": "HS384"}, digest="sha384"),
-    "HS512 throughout": lambda t: t.signed(t.header | {"alg": "HS512"}, digest="sha512"),
-    "a longer signature than its alg": lambda t: t.signed(digest="sha512"),
+    "the key of somebody else": lambda t: t.by(es256(ATTACKER)),
+    "a key of one byte": lambda t: t.by(hmac_of(b"\0"), alg="HS256"),
+    "no key": lambda t: t.by(hmac_of(b""), alg="HS256"),
+    "no key, and a kid that names an empty file": lambda t: t.by(hmac_of(b"\0"), alg="HS256", kid="/dev/null"),
+    "jku": lambda t: t.by(es256(ATTACKER), jku="http://127.0.0.1:9/keys.json"),
+    "x5u": lambda t: t.by(es256(ATTACKER), x5u="http://127.0.0.1:9/chain.pem"),
+    "jwk": lambda t: t.by(es256(ATTACKER), jwk=public_jwk(SigningKey("attacker", "ES256", ATTACKER))),
+    "jwk, and its kid": lambda t: t.by(
+        es256(ATTACKER), kid="attacker", jwk=public_jwk(SigningKey("attacker", "ES256", ATTACKER))
+    ),
+    "jwk of a secret": lambda t: t.by(
+        hmac_of(ATTACKERS_SECRET), alg="HS256", jwk={"kty": "oct", "k": encode(ATTACKERS_SECRET)}
+    ),
+    "x5c": lambda t: t.by(
+        es256(ATTACKER),
+        x5c=[base64.b64encode(public(SigningKey("", "ES256", ATTACKER), Encoding.DER)).decode()],
+    ),
+    "HS256 under the master secret": lambda t: t.by(hmac_of(t.secret), alg="HS256"),
+    "HS256 under what seals the keys": lambda t: t.by(hmac_of(derive(t.secret, "signing keys")), alg="HS256"),
+    "HS384 throughout": lambda t: t.by(hmac_of(t.secret, "sha384"), alg="HS384"),
+    "HS512 throughout": lambda t: t.by(hmac_of(t.secret, "sha512"), alg="HS512"),
+    "ES384 throughout": lambda t: t.by(es256(t.key.private, SHA384()), alg="ES384"),
+    "ES512 throughout": lambda t: t.by(es256(t.key.private, SHA512()), alg="ES512"),
+    "a longer digest than its alg": lambda t: t.by(es256(t.key.private, SHA512())),
+    "a longer signature than its alg": lambda t: t.by(es256(t.key.private, SHA384(), 48)),
+    "a signature in DER": lambda t: t.by(in_der(es256(t.key.private))),
+    "HS256 of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["HS256"]), alg="HS256"),
+    "EdDSA of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["EdDSA"]), alg="EdDSA"),
+    "RS256 of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["RS256"]), alg="RS256"),
+    "ES256 with the kid of an HS256 key": lambda t: t.by(es256(t.key.private), kid=t.keys["HS256"].id),
+    "HS256 with an RS256 key in PEM": lambda t: t.by(
+        hmac_of(public(t.keys["RS256"], Encoding.PEM)), alg="HS256", kid=t.keys["RS256"].id
+    ),
+    "HS256 with an EdDSA key": lambda t: t.by(
+        hmac_of(public(t.keys["EdDSA"], Encoding.Raw, PublicFormat.Raw)), alg="HS256", kid=t.keys["EdDSA"].id
+    ),
+    "HS512 of an HS256 key": lambda t: t.by(
+        hmac_of(t.keys["HS256"].private, "sha512"), alg="HS512", kid=t.keys["HS256"].id
+    ),
+    "alg none with the kid of an HS256 key": lambda t: t.by(lambda _: b"", alg="none", kid=t.keys["HS256"].id),
+    "the kid of the next key": lambda t: t.by(es256(t.key.private), kid=t.keys["next"].id),
+    "the kid of another key that verifies": lambda t: t.by(es256(t.key.private), kid=t.keys["ES256"].id),
+    "the next key with the kid of today's": lambda t: t.by(es256(t.keys["next"].private)),
+    "a retired key": lambda t: t.by(es256(t.keys["retired"].private), kid=t.keys["retired"].id),
+    "the kid of a retired key": lambda t: t.by(es256(t.key.private), kid=t.keys["retired"].id),
+    "a key that somebody else put into the table": lambda t: t.by(
+        es256(t.keys["sealed by somebody else"].private), kid=t.keys["sealed by somebody else"].id
+    ),
+    "the kid in capitals": lambda t: t.changed({"kid": t.key.id.upper() + " "}),
+    "the refresh token": lambda t: t.person.refresh_token,
+    "the refresh token in three parts": lambda t: ".".join([t.person.refresh_token] * 3),
+    "the refresh token as a signature": lambda t: f"{t.signed_part}.{t.person.refresh_token}",
+    "the sub of somebody else": lambda t: t.changed(claims={"sub": t.stranger.id}),
+    "the session of somebody else": lambda t: t.changed(claims={"sid": sid(t.stranger)}),
+    "sub and sid exchanged": lambda t: t.changed(claims={"sub": t.claims["sid"], "sid": t.claims["sub"]}),
+    "the sid as the sub": lambda t: t.changed(claims={"sub": t.claims["sid"]}),
     "an empty signature": lambda t: t.text.removesuffix(t.signature),
     "alg none and an empty signature": lambda t: t.changed({"alg": "none"}).rpartition(".")[0] + ".",
     "no signature": lambda t: t.text.rpartition(".")[0],
-    "half a signature": lambda t: t.text[:-22],
-    "a signature of zeros": lambda t: t.text.removesuffix(t.signature) + "A" * 43,
+    "half a signature": lambda t: t.text[:-43],
     "the signature of other claims": lambda t: t.changed(claims={"jti": "x"}).rpartition(".")[0] + "." + t.signature,
+    "the signature of another token": lambda t: f"{t.signed_part}.{t.stranger.token.rpartition('.')[2]}",
     "header that is a list": lambda t: t.signed([]),
     "header that is not JSON": lambda t: t.signed(b"{"),
     "header that is not UTF-8": lambda t: t.signed(b'{"alg":"\xff"}'),
@@ -197,7 +308,16 @@ def test_a_token_made_like_ours_is_taken_so_the_forgeries_below_fail_for_their_o
         "signed again": genuine.changed(),
         "as long as allowed": genuine.lasting(0, LIFETIME),
         "another jti": genuine.changed(claims={"jti": "another"}),
+        # JWS knows both signatures (RFC 7518, section 3.4); sessions are revoked, so no spelling outlives one.
+        "the other s": altered(lambda r, s: pair(r, ORDER - s))(genuine),
+        # It is published already, and who can open it can open the one that signs.
+        "signed by the next key": genuine.by(es256(genuine.keys["next"].private), kid=genuine.keys["next"].id),
+        "for a session of somebody else's": genuine.changed(
+            claims={"sub": genuine.stranger.id, "sid": sid(genuine.stranger)}
+        ),
     }
+    for key in (genuine.keys[algorithm] for algorithm in ALGORITHMS):
+        good[f"of an {key.algorithm} key"] = genuine.by(signing_with(key), alg=key.algorithm, kid=key.id)
     assert {name: ask(client, f"Bearer {token}")[0] for name, token in good.items()} == dict.fromkeys(good, 200)
 
 
@@ -205,8 +325,15 @@ def test_forged_altered_and_misused_tokens_are_refused(client: TestClient, genui
     bad = {f"header {changes}": genuine.changed(header=changes) for changes in HEADERS}
     bad |= {f"claims {changes}": genuine.changed(claims=changes) for changes in CLAIMS}
     bad |= {name: forge(genuine) for name, forge in FORGED.items()}
+    bad |= {f"a signature that is {name}": forge(genuine) for name, forge in SIGNATURES.items()}
+    for name, spelling in PUBLIC.items():
+        secret = spelling(genuine.key)
+        bad[f"HS256 with our public {name}"] = genuine.by(hmac_of(secret), alg="HS256")
+        bad[f"HS256 with our public {name} and no kid"] = genuine.by(hmac_of(secret), alg="HS256", kid=ABSENT)
+        bad[f"HS512 with our public {name}"] = genuine.by(hmac_of(secret, "sha512"), alg="HS512")
     bad |= {f"junk {text}": text for text in JUNK}
-    assert len(bad) == len(HEADERS) + len(CLAIMS) + len(FORGED) + len(JUNK) > 60
+    cases = (HEADERS, CLAIMS, FORGED, SIGNATURES, *[PUBLIC] * 3, JUNK)
+    assert len(bad) == sum(map(len, cases)) > 60
     assert {name: ask(client, f"Bearer {token}") for name, token in bad.items()} == dict.fromkeys(bad, INVALID)
 
 
@@ -266,9 +393,9 @@ def test_a_token_of_a_megabyte_is_refused_by_a_live_server(server: str) -> None:
     assert facts(answer) == (431, None, "HEADERS_TOO_LARGE")
 
 
-def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, alice: Person, config: Config) -> None:
-    session = Genuine(alice.token, config.secret)
-    assert alice.log_out().status_code == 204
+def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, genuine: Genuine) -> None:
+    session = genuine
+    assert genuine.person.log_out().status_code == 204
     spellings = {
         "as it was": session.text,
         "respelled": respelled(session.text),
@@ -277,6 +404,8 @@ def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, alice: 
         "with space": f"  {session.text}  ",
         "issued again": session.lasting(0, LIFETIME),
         "another jti": session.changed(claims={"jti": str(uuid4())}),
+        "the other s": altered(lambda r, s: pair(r, ORDER - s))(session),
+        "another key": session.by(signing_with(session.keys["EdDSA"]), alg="EdDSA", kid=session.keys["EdDSA"].id),
         "sid in capitals": session.changed(claims={"sid": session.claims["sid"].upper()}),
         "sid in braces": session.changed(claims={"sid": "{" + session.claims["sid"] + "}"}),
         "sid as a URN": session.changed(claims={"sid": f"urn:uuid:{session.claims['sid']}"}),
@@ -286,15 +415,17 @@ def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, alice: 
     assert answers == dict.fromkeys(spellings, INVALID)
 
 
-def test_a_revoked_session_and_a_deleted_user_are_refused_by_every_worker_at_once(
+def test_a_revoked_session_and_a_deleted_user_are_refused_by_every_worker_within_100_milliseconds(
     client: TestClient, config: Config, database: Database
 ) -> None:
     alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
     with TestClient(create_app(config)) as worker:
         assert [ask(worker, f"Bearer {person.token}")[0] for person in (alice, bobby)] == [200, 200]
         alice.log_out()
+        assert ask(client, f"Bearer {alice.token}") == INVALID
         with database.transaction() as db:
             db.execute(delete(User).where(User.username == "bobby"))
+        time.sleep(0.1)
         answers = [ask(each, f"Bearer {person.token}") for each in (client, worker) for person in (alice, bobby)]
     assert answers == [INVALID] * 4
 
@@ -304,7 +435,7 @@ def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestCl
     others = [
         replace(config, issuer="http://127.0.0.2:8000"),
         replace(config, audience="another"),
-        replace(config, secret=ATTACKER),
+        replace(config, secret=ATTACKERS_SECRET),
     ]
     for other in others:
         with TestClient(create_app(other)) as stranger:
@@ -321,22 +452,52 @@ def test_only_a_space_stands_between_two_scopes(client: TestClient, genuine: Gen
     assert [status(f"other{space}profile") for space in (" ", between)] == [200, 403]
 
 
-def test_the_longest_settings_there_are_make_no_token_too_long(config: Config) -> None:
-    longest = replace(config, issuer='"' * 255, audience="\\" * 255)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_longest_settings_there_are_make_no_token_too_long(config: Config, algorithm: str) -> None:
+    longest = replace(config, issuer='"' * 255, audience="\\" * 255, signing_algorithm=algorithm)
     with TestClient(create_app(longest)) as client:
         assert newcomer(client, "alice").get("/protected").status_code == 200
 
 
-def test_a_token_says_no_more_than_it_must(genuine: Genuine, alice: Person) -> None:
-    assert genuine.header == {"alg": "HS256", "typ": "at+jwt", "kid": genuine.header["kid"]}
+def test_an_access_token_is_no_refresh_token(client: TestClient, genuine: Genuine) -> None:
+    wrong = {
+        "as it is": genuine.text,
+        "as long as a refresh token": genuine.text[:64],
+        "its end": genuine.text[-64:],
+        "its signature": genuine.signature,
+        "its session": genuine.claims["sid"],
+        "its jti": genuine.claims["jti"],
+    }
+    answers = {name: client.post("/api/v1/auth/refresh", json={"refresh_token": each}) for name, each in wrong.items()}
+    seen = {name: (answer.status_code, answer.json()["code"]) for name, answer in answers.items()}
+    assert seen == dict.fromkeys(wrong, (401, "INVALID_REFRESH_TOKEN")) | {"as it is": (400, "INVALID_INPUT")}
+    assert genuine.person.refresh().status_code == 200
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_tokens_are_signed_with_the_algorithm_that_is_set(config: Config, algorithm: str) -> None:
+    with TestClient(create_app(replace(config, signing_algorithm=algorithm))) as client:
+        alice = newcomer(client, "alice")
+        header = json.loads(decode(alice.token.split(".")[0]))
+        assert (header["alg"], header["typ"]) == (algorithm, "at+jwt")
+        assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
+        assert alice.get("/protected").status_code == 200
+        published = client.get("/.well-known/jwks.json").json()["keys"]
+    # Who can verify HS256 can also sign it: such a key is never told.
+    assert (header["kid"] in {key["kid"] for key in published}) == (algorithm != "HS256")
+    assert {key["alg"] for key in published} == {algorithm} - {"HS256"}
+
+
+def test_a_token_says_no_more_than_it_must(genuine: Genuine) -> None:
+    assert genuine.header == {"alg": "ES256", "typ": "at+jwt", "kid": genuine.key.id}
     assert genuine.claims == {
         "iss": "http://127.0.0.1:8000",
         "aud": "charter",
-        "sub": alice.id,
+        "sub": genuine.person.id,
         "sid": genuine.claims["sid"],
         "jti": genuine.claims["jti"],
         "iat": genuine.claims["exp"] - LIFETIME,
         "exp": genuine.claims["exp"],
-        "scope": "profile",
+        "scope": "password profile sessions",
     }
-    assert genuine.key not in decode(genuine.header["kid"] + "AAAA")
+    assert re.fullmatch("[0-9a-f]{16}", genuine.key.id)

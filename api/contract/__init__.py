@@ -17,7 +17,7 @@ Nothing in here knows a feature: what the operations are comes from the document
 
 from api.contract.document import Contract, ContractError, success
 from api.contract.load import load
-from api.contract.serve import Serving
+from api.contract.serve import Client, Serving
 from api.contract.stack import assemble
 
-__all__ = ["Contract", "ContractError", "Serving", "assemble", "load", "success"]
+__all__ = ["Client", "Contract", "ContractError", "Serving", "assemble", "load", "success"]

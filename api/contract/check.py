@@ -7,7 +7,7 @@ from typing import Any
 from api.contract.document import Contract, ContractError, Json, mapping, resolve, security_of
 from api.contract.extensions import check_extensions, check_roles
 
-_RESERVED = {"body", "db", "identity"}
+_RESERVED = {"body", "client", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
 _EXAMPLES = {"default", "enum", "example", "examples"}
 

@@ -26,10 +26,10 @@ class Contract:
         return str(self.document["info"]["title"])
 
     def operations(self) -> Iterator[tuple[str, str, Json]]:
-        """Each operation as (path, method in lower case, operation object)."""
+        """Each operation as (path, method in lower case, operation object), in the order of the document."""
         for path, item in self.document["paths"].items():
-            for method in METHODS & item.keys():
-                yield path, method, item[method]
+            for method, operation in item.items():
+                yield path, method, operation
 
     def scopes_of(self, role: str) -> frozenset[str]:
         """What a role may do, by `x-roles`; nothing that is not said there."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import flask
 from a2wsgi.wsgi import build_environ
@@ -15,6 +15,7 @@ from connexion.middleware.abstract import SpecMiddleware
 from connexion.operations import AbstractOperation
 from connexion.spec import Specification
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from werkzeug.wrappers import Response
 
@@ -26,6 +27,20 @@ Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens what a handler gets as `db`: leaving it commits, raising rolls back."""
 
 
+class Client(NamedTuple):
+    """What sent a request: its address, and what it calls itself (`User-Agent`), cut to what is fit to be kept."""
+
+    address: str
+    user_agent: str
+
+
+def _client(scope: Scope) -> Client:
+    address, _ = scope.get("client") or ("", 0)
+    agent = Headers(scope=scope).get("user-agent", "")
+    # The zone of a link-local address means something to this host alone (RFC 6874).
+    return Client(address.partition("%")[0], "".join(filter(str.isprintable, agent))[:255])
+
+
 @dataclass(frozen=True)
 class Serving:
     """What handlers can ask for by name, beside what the request brings."""
@@ -34,11 +49,15 @@ class Serving:
     resources: Mapping[str, Any]
 
 
+# What a handler gets whatever its operation says.
+_GIVEN = {"client", "db"}
+
+
 class View:
     """One operation's handler, made ready once.
 
-    The handler names what it needs: `body`, a parameter, `identity`, `db`, or a resource. It returns the body of the
-    operation's one 2xx answer, or (body, headers); the status and the members are the contract's.
+    The handler names what it needs: `body`, a parameter, `identity`, `client`, `db`, or a resource. It returns the body
+    of the operation's one 2xx answer, or (body, headers); the status and the members are the contract's.
     """
 
     def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
@@ -51,12 +70,15 @@ class View:
         self._transaction = serving.transaction
         self._asks_for = set(inspect.signature(self._function).parameters)
         self._resources = {name: value for name, value in serving.resources.items() if name in self._asks_for}
-        self._from_request = self._asks_for - self._resources.keys() - {"db"}
+        self._from_request = self._asks_for - self._resources.keys() - _GIVEN
         _check_names(operation, self._from_request, serving.resources.keys())
 
     def __call__(self, **_: object) -> flask.Response:
-        context = flask.request.environ["asgi.scope"]["extensions"]["connexion_context"]
+        scope = flask.request.environ["asgi.scope"]
+        context = scope["extensions"]["connexion_context"]
         arguments = {name: context[name] for name in self._from_request} | self._resources
+        if "client" in self._asks_for:
+            arguments["client"] = _client(scope)
         if "db" not in self._asks_for:
             return self._respond(self._function(**arguments))
         with self._transaction() as db:
@@ -80,7 +102,7 @@ def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: S
     name, offered = operation.operation_id.rpartition(".")[2], _offered(operation)
     if unknown := asked_for - offered:
         raise ContractError(f"{name} does not offer what its handler asks for: {', '.join(sorted(unknown))}")
-    if clash := resources & (offered | {"db"}):
+    if clash := resources & (offered | _GIVEN):
         raise ContractError(f"{name} gives another meaning to the resource {', '.join(sorted(clash))}")
 
 

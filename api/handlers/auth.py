@@ -1,12 +1,13 @@
-"""From a stranger to an access token, and back."""
+"""From a stranger to a session, through it, and out of it."""
 
 from typing import Any
 
+from api.contract import Client
 from api.database import Db
 from api.hashing import Hasher
 from api.security import Identity
-from api.services import sessions, users
-from api.tokens import Tokens
+from api.services import credentials, sessions, token_pairs, users
+from api.services.token_pairs import Mint
 
 
 def sign_up(db: Db, hasher: Hasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
@@ -14,9 +15,13 @@ def sign_up(db: Db, hasher: Hasher, body: dict[str, Any]) -> tuple[object, dict[
     return user, {"Location": "/api/v1/me"}
 
 
-def log_in(db: Db, hasher: Hasher, tokens: Tokens, user_scopes: frozenset[str], body: dict[str, Any]) -> object:
-    return sessions.issue(db, hasher, tokens, body["username"], body["password"], scopes=user_scopes)
+def log_in(db: Db, hasher: Hasher, mint: Mint, client: Client, body: dict[str, Any]) -> object:
+    return credentials.log_in(db, hasher, mint, body["username"], body["password"], *client)
+
+
+def refresh_tokens(db: Db, mint: Mint, client: Client, body: dict[str, Any]) -> object:
+    return token_pairs.rotate(db, mint, body["refresh_token"], *client)
 
 
 def log_out(db: Db, identity: Identity) -> None:
-    sessions.revoke(db, identity.user_id, identity.session_id, identity.token_expires_at)
+    sessions.end(db, identity.user_id, identity.session_id)

@@ -4,7 +4,8 @@ from typing import Any
 
 from api.contract import Contract
 from api.database import Db
-from api.services import readiness
+from api.services import readiness, signing_keys
+from api.services.signing_keys import Keyring
 
 
 def ping() -> dict[str, str]:
@@ -22,3 +23,7 @@ def check_readiness(db: Db, revision: str) -> dict[str, str]:
 
 def get_contract(contract: Contract) -> dict[str, Any]:
     return contract.document
+
+
+def get_signing_keys(db: Db, keyring: Keyring) -> tuple[object, dict[str, str]]:
+    return {"keys": signing_keys.published(db, keyring)}, {"Cache-Control": "public, max-age=300"}

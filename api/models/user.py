@@ -11,7 +11,10 @@ from api.database import Base, UtcDateTime, new_id
 
 
 class User(Base):
-    """A person with an account; the canonical `_key` columns are what no two users share."""
+    """A person with an account; the canonical `_key` columns are what no two users share.
+
+    From `disabled_at` on nobody logs in as this user.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -27,3 +30,4 @@ class User(Base):
     email_key: Mapped[str] = mapped_column(String(254), unique=True)
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - asks the clock of that moment
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

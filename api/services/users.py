@@ -1,4 +1,4 @@
-"""Users: create, find."""
+"""Users: create, find, disable and enable."""
 
 from functools import partial
 from uuid import UUID
@@ -6,18 +6,18 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
-from api import logs
+from api import clock, logs
 from api.database import Db, after_commit
-from api.errors import EmailTaken, InvalidToken, PasswordTooGuessable, UsernameTaken
+from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
 from api.hashing import Hasher
 from api.models import User
-from api.services import names, passwords
+from api.services import names, passwords, sessions
 
 
 def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> User:
     """Create a user; no two share a username or an email."""
     if passwords.holds_own_name(password, username, email):
-        raise PasswordTooGuessable()
+        raise PasswordTooGuessable("password")
     email = names.normalize_email(email)
     user = User(
         username=username,
@@ -38,9 +38,9 @@ def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> 
 
 
 def find(db: Db, user_id: UUID) -> User:
-    """The user with this id; raises InvalidToken when there is none, for ids come from tokens."""
+    """The user with this id; raises InvalidToken for nobody and who is disabled, for ids come from tokens."""
     user = db.get(User, user_id)
-    if user is None:
+    if user is None or user.disabled_at is not None:
         raise InvalidToken()
     return user
 
@@ -49,3 +49,29 @@ def find_by_name(db: Db, name: str) -> User | None:
     """The user with this username or email, or nobody."""
     key = names.log_in_key(name)
     return db.scalar(select(User).where(or_(User.username_key == key, User.email_key == key)))
+
+
+def disable(db: Db, name: str) -> User:
+    """Let nobody log in as the user with this username or email, and end all sessions; raises NotFound."""
+    user = _named(db, name)
+    user.disabled_at = clock.now()
+    # First the user, then the sessions: who is logging in meanwhile comes too late, or loses the session again.
+    db.flush()
+    sessions.revoke_all(db, user.id)
+    after_commit(db, partial(logs.event, "user_disabled", user_id=user.id))
+    return user
+
+
+def enable(db: Db, name: str) -> User:
+    """Let the user with this username or email log in again; raises NotFound."""
+    user = _named(db, name)
+    user.disabled_at = None
+    after_commit(db, partial(logs.event, "user_enabled", user_id=user.id))
+    return user
+
+
+def _named(db: Db, name: str) -> User:
+    user = find_by_name(db, name)
+    if user is None:
+        raise NotFound()
+    return user

@@ -12,8 +12,9 @@ from benchmarks.abuse.framing import Request, split
 from benchmarks.abuse.marks import Marks
 from benchmarks.abuse.tokens import Forger
 
-_SIGN_UP, _LOG_IN = "/api/v1/auth/signup", "/api/v1/auth/login"
-_PROTECTED = ["/protected", "/api/v1/me"]
+_SIGN_UP, _LOG_IN, _REFRESH = "/api/v1/auth/signup", "/api/v1/auth/login", "/api/v1/auth/refresh"
+_PASSWORD, _SESSIONS = "/api/v1/me/password", "/api/v1/sessions"
+_PROTECTED = ["/protected", "/api/v1/me", _SESSIONS]
 
 
 class Attack(NamedTuple):
@@ -68,18 +69,21 @@ class Attacks:
         return Attack(kind, [make(rng)])
 
     def _body(self, rng: Random) -> bytes:
-        path, form = self._form(rng)
+        method, path, form = self._form(rng)
         body = bodies.mutated(rng, form)
         if rng.random() < 0.01:
             body += b" " * rng.choice([65_536, 66_000, 200_000])
         lines = [b"Host: a", b"Content-Type: application/json", f"Cookie: a={self.marks.secret(rng)}".encode()]
-        return _request("POST", path, lines, body, chunked=rng.random() < 0.2)
+        if path == _PASSWORD:
+            lines.append(self._authorization)
+        return _request(method, path, lines, body, chunked=rng.random() < 0.2)
 
     def _header(self, rng: Random) -> bytes:
-        path, form = self._form(rng)
-        path, body = rng.choice([(path, bodies.mutated(rng, form)), ("/ping", b""), ("/protected", b"")])
+        method, path, form = self._form(rng)
+        body = bodies.mutated(rng, form)
+        method, path, body = rng.choice([(method, path, body), ("GET", "/ping", b""), ("GET", "/protected", b"")])
         lines = [b"Host: a", b"Content-Type: application/json"] + [f"Content-Length: {len(body)}".encode()] * bool(body)
-        head = [f"{'POST' if body else 'GET'} {path} HTTP/1.1".encode(), *headers.mutated(rng, lines, self.marks)]
+        head = [f"{method} {path} HTTP/1.1".encode(), *headers.mutated(rng, lines, self.marks)]
         return b"\r\n".join(head) + b"\r\n\r\n" + body
 
     def _target(self, rng: Random) -> bytes:
@@ -87,32 +91,48 @@ class Attacks:
         return _request(rng.choice(targets.METHODS), targets.mutated(rng, self.marks), lines)
 
     def _token(self, rng: Random) -> Attack:
+        if rng.random() < 0.2:
+            body = json.dumps({"refresh_token": tokens.refresh_token(rng, self.forger, self.marks)}).encode()
+            lines = [b"Host: a", b"Content-Type: application/json"]
+            return Attack("token", [_request("POST", _REFRESH, lines, body)], is_refused=True)
         token = tokens.forged(rng, self.forger, self.marks)
         scheme = rng.choice(["Bearer", "Bearer", "Bearer", "bearer", "BEARER", "Bearer ", "Token", "JWT"])
         line = f"Authorization: {scheme} {token}".encode("latin-1")
         return Attack("token", [_request("GET", rng.choice(_PROTECTED), [b"Host: a", line])], is_refused=True)
 
     def _plain(self, rng: Random) -> bytes:
-        authorized = f"Authorization: Bearer {self.forger.token}".encode()
         body = f'{{"username":"{self.marks.name(rng)}","role":"{self.marks.secret(rng)}"}}'.encode()
         return rng.choice(
             [
                 _request("GET", "/ping", [b"Host: a"]),
                 _request("HEAD", "/ping", [b"Host: a"]),
-                _request("GET", "/api/v1/me", [b"Host: a", authorized]),
+                _request("GET", "/api/v1/me", [b"Host: a", self._authorization]),
+                _request("GET", _SESSIONS, [b"Host: a", self._authorization]),
+                _request("GET", "/.well-known/jwks.json", [b"Host: a"]),
                 _request("GET", f"/{self.marks.path(rng)}?{self.marks.path(rng)}", [b"Host: a"]),
                 _request("POST", _SIGN_UP, [b"Host: a", b"Content-Type: application/json"], body),
                 _request("POST", _LOG_IN, [b"Host: a", b"Content-Type: application/json"], body, chunked=True),
             ]
         )
 
-    def _form(self, rng: Random) -> tuple[str, bodies.Form]:
-        name, password = self.marks.name(rng), self.marks.secret(rng)
-        form = {"username": name, "password": password}
-        path = rng.choice([_SIGN_UP, _LOG_IN])
-        if path == _SIGN_UP:
-            form |= {"email": f"{name}@example.com"}
-        return path, [(json.dumps(key), json.dumps(value)) for key, value in form.items()]
+    @property
+    def _authorization(self) -> bytes:
+        return f"Authorization: Bearer {self.forger.token}".encode()
+
+    def _form(self, rng: Random) -> tuple[str, str, bodies.Form]:
+        """A method, a path, and a body that is valid there."""
+        name, secret = self.marks.name(rng), self.marks.secret(rng)
+        credentials = {"username": name, "password": secret}
+        change = {"current_password": secret, "new_password": self.marks.secret(rng)}
+        method, path, form = rng.choice(
+            [
+                ("POST", _SIGN_UP, credentials | {"email": f"{name}@example.com"}),
+                ("POST", _LOG_IN, credentials),
+                ("POST", _REFRESH, {"refresh_token": secret}),
+                ("PUT", _PASSWORD, change),
+            ]
+        )
+        return method, path, [(json.dumps(key), json.dumps(value)) for key, value in form.items()]
 
 
 def _request(method: str, target: str, lines: list[bytes], body: bytes = b"", *, chunked: bool = False) -> bytes:
@@ -125,9 +145,12 @@ def _request(method: str, target: str, lines: list[bytes], body: bytes = b"", *,
 
 
 def _may_be_hashed(data: bytes) -> bool:
-    """Whether a body of the log-in or the sign-up passes for one whose password is looked at."""
+    """Whether a body passes for one whose password is looked at."""
     try:
         body = json.loads(data[data.find(b"{") : data.rfind(b"}") + 1])
     except (ValueError, RecursionError):
         return False
-    return isinstance(body, dict) and {"username", "password"} <= body.keys() <= {"username", "password", "email"}
+    return isinstance(body, dict) and any(
+        needed <= body.keys() <= needed | {"email"}
+        for needed in ({"username", "password"}, {"current_password", "new_password"})
+    )

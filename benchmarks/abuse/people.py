@@ -10,11 +10,12 @@ from benchmarks.abuse.marks import Marks
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody whom a token stands for."""
+    """Somebody whom tokens stand for."""
 
     id: str
     username: str
     token: str
+    refresh_token: str
 
 
 def newcomers(port: int, count: int, rng: Random, marks: Marks) -> list[Person]:
@@ -28,5 +29,5 @@ def _newcomer(client: httpx.Client, rng: Random, marks: Marks) -> Person:
     form = {"username": username, "email": f"{username}@example.com", "password": password}
     user = client.post("/api/v1/auth/signup", json=form).raise_for_status().json()
     credentials = {"username": username, "password": password}
-    token = client.post("/api/v1/auth/login", json=credentials).raise_for_status().json()["access_token"]
-    return Person(user["id"], username, token)
+    pair = client.post("/api/v1/auth/login", json=credentials).raise_for_status().json()
+    return Person(user["id"], username, pair["access_token"], pair["refresh_token"])

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy import URL
+
+from api.database import Database
+from api.keys import SigningKey, Vault
+from api.secret import read_secret
+from api.services.signing_keys import Keyring
+
 _COMMAND = Path(sys.executable).parent / "charter"
 _SETTINGS = {
     "CHARTER_ACCESS_TOKEN_SECONDS": "3600",
@@ -50,6 +57,17 @@ class Server:
     def secrets(self) -> list[bytes]:
         """What the server made for itself: the secret and the pepper."""
         return [(self.folder / "data" / name).read_bytes().strip() for name in ("secret", "pepper")]
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """What it signs access tokens with."""
+        data = self.folder / "data"
+        keyring = Keyring(Vault(read_secret(data / "secret")), "ES256", int(_SETTINGS["CHARTER_ACCESS_TOKEN_SECONDS"]))
+        database = Database(URL.create("sqlite", database=str(data / "charter.db")))
+        with database.transaction() as db:
+            key = keyring.signing(db)
+        database.dispose()
+        return key
 
     def held(self) -> Held:
         """What the process holds now."""

@@ -6,8 +6,9 @@ from urllib.parse import quote
 from benchmarks.abuse.marks import Marks
 
 _PATHS = [
-    "/ping", "/ready", "/protected", "/openapi.json", "/docs", "/docs/start.js", "/api/v1/me",
-    "/api/v1/auth/signup", "/api/v1/auth/login", "/api/v1/auth/logout",
+    "/ping", "/ready", "/protected", "/openapi.json", "/docs", "/docs/start.js", "/.well-known/jwks.json",
+    "/api/v1/me", "/api/v1/me/password", "/api/v1/sessions", "/api/v1/sessions/019b2c9e-8a10-7f52-b1c6-5d2e7a9f0b34",
+    "/api/v1/auth/signup", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/logout",
 ]  # fmt: skip
 _PIECES = [
     "/", "//", "/./", "/../", "/%2e%2e/", "/..;/", "%2F", "%5c", "\\", "%00", "%0d%0aX-A:%20b", "%", "%zz", "%u0041",
@@ -20,7 +21,8 @@ _WHOLE = [
     "/" + "a/" * 3000, "/" + "%41" * 2000, "/" + "x" * 20_000, "/ping\t", "/ping HTTP/1.0", "\\", "http://a:b:c/ping",
 ]  # fmt: skip
 _QUERIES = [
-    "", "?", "?&", "?a", "?a=1&a=2", "?limit=1_0", "?access_token={}", "?password={}", "?q={}%00", "?%ff={}",
+    "", "?", "?&", "?a", "?a=1&a=2", "?limit=1_0", "?limit=1&cursor={}", "?access_token={}", "?password={}", "?q={}%00",
+    "?%ff={}",
     "?{}=\xe4", "?q={}#x", "#x{}", "?q={}?{}", "?" + "&" * 3000, "?a[]={}", "?q=%0d%0aSet-Cookie:{}", "?;{}", "?q=%{}",
     "?={}",
 ]  # fmt: skip

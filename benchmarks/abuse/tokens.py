@@ -1,18 +1,21 @@
 """Access tokens that somebody made, or altered, and that no server may take."""
 
 import base64
+import hmac
 import json
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
 import jwt
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from api.keys import SigningKey, generate
 from benchmarks.abuse.marks import Marks
 
 _HEADERS: list[dict[str, Any]] = [
     {"alg": "none"}, {"alg": "None"}, {"alg": "nOnE"}, {"alg": ""}, {"alg": None}, {"alg": ["HS256"]}, {"alg": 256},
-    {"alg": "HS384"}, {"alg": "RS256"}, {"alg": "ES256"}, {"alg": "EdDSA"}, {"alg": "HS256\x00"}, {"alg": "hs256"},
+    {"alg": "HS256"}, {"alg": "RS256"}, {"alg": "ES384"}, {"alg": "EdDSA"}, {"alg": "ES256\x00"}, {"alg": "es256"},
     {"kid": "../../../../dev/null"}, {"kid": "/proc/self/environ"}, {"kid": "' OR 1=1 --"}, {"kid": 1}, {"kid": None},
     {"kid": "k" * 10_000}, {"kid": ""}, {"kid": ["a"]}, {"kid": {"a": 1}}, {"typ": "JWT"}, {"typ": None}, {"typ": 1},
     {"crit": ["exp"]}, {"crit": []}, {"b64": False},
@@ -31,12 +34,17 @@ _CLAIMS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+# Somebody's own, which the server does not know.
+_OTHER_KEY = generate("ES256")
+
+
 class Forger(NamedTuple):
-    """Somebody with a token that is good, one that may be logged out, and the server's key for the worst forgeries."""
+    """Somebody with a good token, tokens whose session may end, and the server's key for the worst forgeries."""
 
     token: str
     spare: str
-    key: bytes
+    spare_refresh_token: str
+    key: SigningKey
 
 
 def forged(rng: Random, forger: Forger, marks: Marks) -> str:
@@ -50,7 +58,8 @@ def _other_header(rng: Random, forger: Forger, marks: Marks) -> str:
     change = rng.choice(_HEADERS + _IGNORED)
     signed = f"{_encode({**header, **change})}.{_encode(payload)}"
     own = [] if change in _IGNORED else [_sign(signed, forger.key)]
-    return f"{signed}.{rng.choice(['', signature, _sign(signed, b'k' * 32), *own])}"
+    others = ["", signature, _sign(signed, _OTHER_KEY), *_confused(signed, forger.key)]
+    return f"{signed}.{rng.choice(others + own)}"
 
 
 def _other_claims(rng: Random, forger: Forger, marks: Marks) -> str:
@@ -70,7 +79,22 @@ def _other_payload(rng: Random, forger: Forger, marks: Marks) -> str:
 
 def _other_key(rng: Random, forger: Forger, marks: Marks) -> str:
     _, payload, _ = _read(forger.token)
-    return jwt.encode({**payload, "note": marks.secret(rng)}, rng.randbytes(32), "HS256", {"typ": "at+jwt"})
+    claims, header = {**payload, "note": marks.secret(rng)}, {"typ": "at+jwt", "kid": forger.key.id}
+    return rng.choice(
+        [
+            jwt.encode(claims, rng.randbytes(32), "HS256", header),
+            jwt.encode(claims, _OTHER_KEY.private, "ES256", header),
+        ]
+    )
+
+
+def refresh_token(rng: Random, forger: Forger, marks: Marks) -> str:
+    """A refresh token that no server may take; one that begins like the spare one ends its session."""
+    token = forger.spare_refresh_token
+    place = rng.randrange(len(token))
+    letter = rng.choice([letter for letter in "Aa0-_" if letter != token[place]])
+    altered = token[:place] + letter + token[place + 1 :]
+    return rng.choice([altered, token[:place], f"{token}A", token.swapcase(), forger.token, marks.secret(rng)])
 
 
 def _altered(rng: Random, forger: Forger, marks: Marks) -> str:
@@ -112,9 +136,18 @@ def _decode(part: str) -> dict[str, Any]:
 
 
 def _encode(value: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+    return _text(json.dumps(value).encode())
 
 
-def _sign(text: str, key: bytes) -> str:
-    signature = jwt.get_algorithm_by_name("HS256").sign(text.encode(), key)
-    return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+def _sign(text: str, key: SigningKey) -> str:
+    return _text(jwt.get_algorithm_by_name(key.algorithm).sign(text.encode(), key.private))
+
+
+def _confused(text: str, key: SigningKey) -> list[str]:
+    """Signed with HMAC, under what is public of the server's key (RFC 8725, section 2.1)."""
+    forms = [(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), (Encoding.X962, PublicFormat.UncompressedPoint)]
+    return [_text(hmac.digest(key.public.public_bytes(*form), text.encode(), "sha256")) for form in forms]
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

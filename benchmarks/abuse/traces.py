@@ -20,7 +20,7 @@ def faults(server: Server, marks: Marks, tokens: list[str]) -> tuple[Counter[str
     for mark in marks.in_database(database):
         found["the database holds a mark"] += 1
         examples.setdefault("the database holds a mark", mark)
-    # Of a token, the signature is what nobody else could know.
+    # Of an access token, the signature is what nobody else could know.
     secrets = [*server.secrets, *(token.rpartition(".")[2].encode() for token in tokens)]
     for name, data in (("the log", server.log), ("the database", database)):
         found[f"{name} holds a secret of the server"] += sum(secret in data for secret in secrets)

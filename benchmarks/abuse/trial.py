@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import median, quantiles
 
-from api.secret import read_secret
 from benchmarks.abuse import traces
 from benchmarks.abuse.attacks import Attacks
 from benchmarks.abuse.connection import Connection
@@ -43,7 +42,7 @@ class Trial:
     def hostile(self, count: int, warm_up: int) -> list[Row]:
         """Hostile requests: what came back, what was left behind, and what the server holds afterwards."""
         port, (person, spare) = self.server.port, self._people(2)
-        forger = Forger(person.token, spare.token, read_secret(self.server.folder / "data" / "secret"))
+        forger = Forger(person.token, spare.token, spare.refresh_token, self.server.signing_key)
         asyncio.run(flood(port, Attacks(f"{self.seed}/warm-up", forger, self._marks), warm_up))
         asyncio.run(_fail_at_once(port, person.username))
         before = asyncio.run(_rest(self.server))
@@ -73,7 +72,7 @@ class Trial:
 
     def _people(self, count: int) -> list[Person]:
         people = newcomers(self.server.port, count, self._rng, self._marks)
-        self._tokens += [person.token for person in people]
+        self._tokens += [token for person in people for token in (person.token, person.refresh_token)]
         return people
 
     def _of_outcome(self, outcome: Outcome) -> list[Row]:

@@ -4,9 +4,21 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./charter.d.ts";
 
 type Problem = components["schemas"]["Problem"];
+type TokenPair = components["schemas"]["TokenPair"];
 
 const password = "correct horse battery staple";
+const newPassword = "a better battery for this horse";
 const api = createClient<paths>({ baseUrl: "http://127.0.0.1:8000" });
+
+async function logIn(password: string): Promise<TokenPair> {
+  const { data } = await api.POST("/api/v1/auth/login", { body: { username: "alice@example.com", password } });
+  if (!data) throw new Error("alice could not log in");
+  return data;
+}
+
+function authorization({ token_type, access_token }: TokenPair) {
+  return { Authorization: `${token_type} ${access_token}` };
+}
 
 const { data: user } = await api.POST("/api/v1/auth/signup", {
   body: { username: "alice", email: "alice@example.com", password },
@@ -18,23 +30,52 @@ const { error: refused } = await api.POST("/api/v1/auth/signup", {
 });
 const faults = refused?.errors?.map(({ pointer, code }) => [pointer, code]);
 
-const { data: granted } = await api.POST("/api/v1/auth/login", { body: { username: user.email, password } });
-if (!granted) throw new Error("alice could not log in");
-const headers = { Authorization: `${granted.token_type} ${granted.access_token}` };
+const granted = await logIn(password);
+const { data: refreshed } = await api.POST("/api/v1/auth/refresh", { body: { refresh_token: granted.refresh_token } });
+if (!refreshed) throw new Error("alice could not refresh");
+const headers = authorization(refreshed);
+const elsewhere = authorization(await logIn(password));
 
 const { data: profile } = await api.GET("/api/v1/me", { headers });
-const { data: checked } = await api.GET("/protected", { headers });
+const { data: checked } = await api.GET("/protected", { headers: elsewhere });
+const { data: set } = await api.GET("/.well-known/jwks.json");
 
+async function page(cursor?: string) {
+  const { data } = await api.GET("/api/v1/sessions", { headers, params: { query: { limit: 1, cursor } } });
+  if (!data) throw new Error("alice could not list her sessions");
+  return data;
+}
+
+const first = await page();
+const next: string | null = first.next_cursor;
+const second = await page(next ?? undefined);
+const sessions = [...first.items, ...second.items];
+
+const params = { path: { session_id: first.items[0].id } };
+const { response: revoked } = await api.DELETE("/api/v1/sessions/{session_id}", { headers, params });
+const shutOut: Problem | undefined = (await api.GET("/protected", { headers: elsewhere })).error;
+
+const { response: changed } = await api.PUT("/api/v1/me/password", {
+  headers,
+  body: { current_password: password, new_password: newPassword },
+});
 const { response: loggedOut } = await api.POST("/api/v1/auth/logout", { headers });
 const afterwards: Problem | undefined = (await api.GET("/api/v1/me", { headers })).error;
+const tooLate = (await api.POST("/api/v1/auth/refresh", { body: { refresh_token: refreshed.refresh_token } })).error;
 
 const seen = {
   signUp: [user.username, user.email],
   refused: [refused?.status, refused?.code, faults],
-  logIn: granted.expires_in,
+  logIn: [granted.expires_in, granted.scope],
+  refreshTokens: [refreshed.refresh_token !== granted.refresh_token, refreshed.refresh_expires_in],
   profile: [profile?.id === user.id, profile?.username, profile?.created_at.endsWith("Z")],
   protected: checked?.message,
+  keys: set?.keys.filter(({ alg }) => alg === "ES256").map(({ kty, crv }) => [kty, crv]),
+  sessions: sessions.map(({ current, ip_address }) => [current, ip_address]),
+  lastPage: second.next_cursor,
+  revokeSession: [revoked.status, shutOut?.code],
+  changePassword: [changed.status, (await logIn(newPassword)).expires_in],
   logOut: loggedOut.status,
-  afterwards: [afterwards?.status, afterwards?.code],
+  afterwards: [afterwards?.status, afterwards?.code, tooLate?.code],
 };
 console.log(JSON.stringify(seen));

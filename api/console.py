@@ -1,0 +1,77 @@
+"""What all commands share: the settings, the database, and faults in plain words."""
+
+# Each command imports what it needs: everything takes a second, which --help need not spend.
+# ruff: noqa: PLC0415
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from api.config import Config
+    from api.database import Database, Db
+    from api.services.signing_keys import Keyring
+
+
+@contextmanager
+def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
+    """Says what a person can mend without a traceback."""
+    try:
+        yield
+    except mendable as error:
+        raise click.ClickException(str(error).replace("\n", "\n       ")) from None
+
+
+def load() -> "Config":
+    """The settings, or the end of the command."""
+    from api import config
+
+    with in_plain_words(config.ConfigError):
+        return config.load()
+
+
+def keyring(config: "Config") -> "Keyring":
+    """What opens the signing keys in the database, and makes new ones."""
+    from api.keys import Vault
+    from api.services.signing_keys import Keyring
+
+    return Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+
+
+@contextmanager
+def opened(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
+    """The database; what cannot be done with it is said in one line, and so is what is `mendable`."""
+    from api.database import Database
+    from api.errors import DatabaseUnavailable
+
+    database = Database(config.database_url)
+    told: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
+    # What stands in the way is said once, below.
+    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+    try:
+        yield database
+    except told as error:
+        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+        where = config.database_url.render_as_string(hide_password=True)
+        raise click.ClickException(f"{where} cannot be {cannot}: {reason}") from None
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def transaction(config: "Config") -> Iterator["Db"]:
+    """A transaction in a database of this release."""
+    from api import logs, revisions
+    from api.errors import MigrationsBehind
+    from api.services import readiness
+
+    logs.configure(config.log_format)
+    with opened(config, cannot="used") as database, database.transaction() as db:
+        try:
+            readiness.check(db, revisions.head())
+        except MigrationsBehind as error:
+            raise click.ClickException(error.message) from None
+        yield db

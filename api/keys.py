@@ -1,0 +1,95 @@
+"""Signing keys: how they are made, and how they are sealed for the database; cryptography lives here only."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+
+from api.secret import derive
+
+_MAKE: dict[str, Callable[[], Any]] = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "RS256": lambda: rsa.generate_private_key(65537, 3072),
+    "HS256": lambda: secrets.token_bytes(32),
+}
+ALGORITHMS = tuple(_MAKE)
+"""What a key can sign with, by the names of RFC 7518, section 3.1, and RFC 8037; the first is the default."""
+
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """One key, for one algorithm; it verifies until `retires_at`, and None is without end."""
+
+    id: str
+    algorithm: str
+    private: Any
+    retires_at: datetime | None = None
+
+    @property
+    def public(self) -> Any:
+        """What verifies; for HS256 that is the key itself, which must stay here."""
+        return self.private if self.is_symmetric else self.private.public_key()
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether who can verify can also sign."""
+        return self.algorithm == "HS256"
+
+
+def generate(algorithm: str) -> SigningKey:
+    """A new key with a new id."""
+    return SigningKey(secrets.token_hex(8), algorithm, _MAKE[algorithm]())
+
+
+class SealBroken(Exception):
+    """It was sealed under another secret, or altered since."""
+
+
+class Vault:
+    """Seals keys under a master secret: AES-256-GCM, each bound to its id and algorithm."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._cipher = AESGCM(derive(secret, "signing keys"))
+
+    def seal(self, key: SigningKey) -> bytes:
+        """What may lie in a database; nobody without the secret can read it, or make one that opens."""
+        plain = key.private if key.is_symmetric else _to_der(key.private)
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, _label(key.id, key.algorithm))
+
+    def open(self, key_id: str, algorithm: str, sealed: bytes, retires_at: datetime | None) -> SigningKey:
+        """The key that was sealed; raises SealBroken."""
+        nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            plain = self._cipher.decrypt(nonce, box, _label(key_id, algorithm))
+        except (InvalidTag, ValueError):
+            raise SealBroken(key_id) from None
+        # What the seal vouches for need not be proven to be a pair of primes.
+        private = (
+            plain if algorithm == "HS256" else load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)
+        )
+        return SigningKey(key_id, algorithm, private, retires_at)
+
+
+def _to_der(private: Any) -> bytes:
+    der: bytes = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return der
+
+
+def _label(key_id: str, algorithm: str) -> bytes:
+    return f"{key_id} {algorithm}".encode()

@@ -1,0 +1,43 @@
+"""The sessions, and the refresh tokens they go on with."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.database import Base, UtcDateTime
+
+
+class Session(Base):
+    """One log-in; it ends when its row goes, or at `expires_at` if it is not used until then.
+
+    `family` is a digest, under the master secret, of what its refresh tokens share.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("ix_sessions_user_id_id", "user_id", "id"),
+        # SQLite ignores the length of a String.
+        CheckConstraint("length(ip_address) BETWEEN 0 AND 45", "ip_address_length"),
+        CheckConstraint("length(user_agent) BETWEEN 0 AND 255", "user_agent_length"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    family: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    ip_address: Mapped[str] = mapped_column(String(45))
+    user_agent: Mapped[str] = mapped_column(String(255))
+
+
+class RefreshToken(Base):
+    """The SHA-256 of the token that a session goes on with, and of those used so lately that a retry may still come."""
+
+    __tablename__ = "refresh_tokens"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,156 @@
+"""Signing keys: next, active, retired."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from api import clock, logs
+from api.database import Db, after_commit
+from api.errors import NotFound
+from api.keys import SealBroken, SigningKey, Vault, generate
+from api.models import SealedKey
+from api.tokens import public_jwk
+
+# A key signs once all processes have surely heard of it.
+_KNOWN_AFTER = timedelta(seconds=1)
+# A token may be signed with the key of a moment ago, and clocks differ.
+_SLACK = timedelta(seconds=60)
+_KEPT_RETIRED = timedelta(days=30)
+
+
+class State(StrEnum):
+    """What a key is good for: to be known, to verify (the newest signs, too), to nothing."""
+
+    NEXT = "next"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class Keyring:
+    """The keys that this process can open: those that were sealed under its own master secret.
+
+    New ones are made for `algorithm`; `lifetime` is that of what they sign, in seconds.
+    """
+
+    def __init__(self, vault: Vault, algorithm: str, lifetime: int) -> None:
+        self._vault = vault
+        self.algorithm = algorithm
+        self.lifetime = timedelta(seconds=lifetime)
+
+    def verifying(self, db: Db) -> dict[str, SigningKey]:
+        """All keys that may verify a token, by their ids; the next one is among them, before it signs anything."""
+        rows = db.scalars(select(SealedKey).where(_verifies_at(clock.now())))
+        return {key.id: key for key in map(self.open, rows) if key is not None}
+
+    def signing(self, db: Db) -> SigningKey:
+        """The key that signs now; if there is none, the first one is made, and one to come next."""
+        now = clock.now()
+        # It must outlive what it signs.
+        active = (SealedKey.activated_at <= now, _verifies_at(now + self.lifetime))
+        rows = db.scalars(select(SealedKey).where(*active).order_by(SealedKey.activated_at.desc()))
+        for key in map(self.open, rows):
+            if key is not None:
+                return key
+        first = self.add(db)
+        first.activated_at = first.created_at
+        self.add(db)
+        return self.signing(db)
+
+    def add(self, db: Db) -> SealedKey:
+        """Make a key, which is next."""
+        key = generate(self.algorithm)
+        row = SealedKey(
+            id=key.id, algorithm=key.algorithm, sealed=self._vault.seal(key), created_at=clock.now(), activated_at=None
+        )
+        db.add(row)
+        return row
+
+    def open(self, row: SealedKey) -> SigningKey | None:
+        """The key, or None when another secret sealed it."""
+        try:
+            return self._vault.open(row.id, row.algorithm, row.sealed, row.retires_at)
+        except SealBroken:
+            return None
+
+
+def state(row: SealedKey) -> State:
+    """What the key is good for now."""
+    if row.retires_at is not None and row.retires_at <= clock.now():
+        return State.RETIRED
+    return State.NEXT if row.activated_at is None or row.activated_at > clock.now() else State.ACTIVE
+
+
+def list_all(db: Db) -> list[SealedKey]:
+    """All keys, the oldest first."""
+    return list(db.scalars(select(SealedKey).order_by(SealedKey.created_at, SealedKey.id)))
+
+
+def published(db: Db, keyring: Keyring) -> list[dict[str, Any]]:
+    """What others verify tokens with (RFC 7517); a symmetric key would let them sign."""
+    return [public_jwk(key) for key in keyring.verifying(db).values() if not key.is_symmetric]
+
+
+def rotate(db: Db, keyring: Keyring) -> SealedKey:
+    """The next key signs once all know it; what signed before verifies until all that it signed has expired."""
+    _take_turn(db)
+    row = _next(db, keyring)
+    _activate(db, keyring, row, max(clock.now(), row.created_at + _KNOWN_AFTER))
+    return row
+
+
+def retire(db: Db, keyring: Keyring, key_id: str) -> None:
+    """Nothing that the key signed is taken any more; if it is the one that signs, the next one does from now on.
+
+    Raises NotFound for an id of no key, or of one that is retired.
+    """
+    _take_turn(db)
+    row = db.get(SealedKey, key_id)
+    if row is None or state(row) is State.RETIRED:
+        raise NotFound()
+    signs = row.activated_at is not None and row.retires_at is None
+    row.retires_at = clock.now()
+    db.flush()
+    following = _next(db, keyring)
+    if signs:
+        _activate(db, keyring, following, clock.now())
+    after_commit(db, partial(logs.event, "signing_key_retired", key_id=key_id))
+
+
+def _take_turn(db: Db) -> None:
+    """Until this transaction ends nobody else changes the keys; those that retired long ago go."""
+    # PostgreSQL's next comer waits for these rows, SQLite's for the lock that the first write takes.
+    db.execute(select(SealedKey.id).order_by(SealedKey.id).with_for_update())
+    db.execute(delete(SealedKey).where(SealedKey.retires_at < clock.now() - _KEPT_RETIRED))
+
+
+def _activate(db: Db, keyring: Keyring, row: SealedKey, at: datetime) -> None:
+    """From `at` on the key signs, and another one is next."""
+    last = at + keyring.lifetime + _SLACK
+    db.execute(update(SealedKey).where(SealedKey.activated_at.is_not(None), _has_no_end()).values(retires_at=last))
+    row.activated_at = at
+    db.flush()
+    db.execute(delete(SealedKey).where(_is_next()))
+    keyring.add(db)
+    after_commit(db, partial(logs.event, "signing_key_rotated", key_id=row.id))
+
+
+def _next(db: Db, keyring: Keyring) -> SealedKey:
+    """A key for today's algorithm that can be opened and was not chosen to sign yet; if there is none, a new one."""
+    rows = db.scalars(select(SealedKey).where(_is_next(), SealedKey.algorithm == keyring.algorithm))
+    return next((row for row in rows if keyring.open(row) is not None), None) or keyring.add(db)
+
+
+def _verifies_at(moment: datetime) -> ColumnElement[bool]:
+    return _has_no_end() | (SealedKey.retires_at > moment)
+
+
+def _has_no_end() -> ColumnElement[bool]:
+    return SealedKey.retires_at.is_(None)
+
+
+def _is_next() -> ColumnElement[bool]:
+    return SealedKey.activated_at.is_(None) & _has_no_end()

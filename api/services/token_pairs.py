@@ -1,0 +1,125 @@
+"""Token pairs: what a session is given at log-in, and at each refresh in exchange for its refresh token."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NoReturn
+
+from sqlalchemy import delete, select, update
+
+from api import clock, logs
+from api.database import Db, after_commit
+from api.errors import InvalidRefreshToken, RefreshTokenReused
+from api.memory import Memory
+from api.models import RefreshToken, Session, User
+from api.refresh_tokens import RefreshTokens, digest
+from api.services.signing_keys import Keyring
+from api.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The answer to a log-in (RFC 6749, section 5.1); both times are in seconds from now."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    scope: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+
+
+@dataclass(frozen=True)
+class Mint:
+    """Issues token pairs, good for `scopes`; a session ends when it was idle, or has lived, for too long."""
+
+    tokens: Tokens
+    keyring: Keyring
+    refresh_tokens: RefreshTokens
+    memory: Memory
+    scopes: frozenset[str]
+    idle: timedelta
+    absolute: timedelta
+
+    def expiry(self, created_at: datetime) -> datetime:
+        """When a session ends that is used now, and not again."""
+        return min(clock.now() + self.idle, created_at + self.absolute)
+
+    def pair(self, db: Db, session: Session, refresh_token: str) -> TokenPair:
+        """An access token for a session, beside the refresh token that it goes on with."""
+        key = self.keyring.signing(db)
+        scope = " ".join(sorted(self.scopes))
+        # Its first request need not ask the database for what is being written to it.
+        keep = self.memory.offer("sessions", session.id.hex)
+        after_commit(db, partial(keep, session.user_id))
+        return TokenPair(
+            access_token=self.tokens.encode(key, session.user_id, session.id, scope, session.expires_at),
+            expires_in=self.tokens.seconds_until(session.expires_at),
+            refresh_token=refresh_token,
+            refresh_expires_in=max(1, round((session.expires_at - clock.now()).total_seconds())),
+            scope=scope,
+        )
+
+
+GRACE = timedelta(seconds=10)
+"""How long after its use a token may come once more, from a client that did not get the answer."""
+
+
+def rotate(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> TokenPair:
+    """The next tokens of the session that goes on with `token`; within the grace, the same to everybody who asks.
+
+    Raises InvalidRefreshToken, or RefreshTokenReused, by which the session is over.
+    """
+    session = _use(db, mint, token, address, user_agent)
+    row = db.get(RefreshToken, digest(token))
+    if row is None or (row.used_at is not None and row.used_at <= clock.now() - GRACE):
+        _end_for_reuse(db, session)
+    session.expires_at = mint.expiry(session.created_at)
+    if row.used_at is None:
+        _replace(db, row, mint.refresh_tokens.next(token))
+    after_commit(db, partial(logs.event, "session_refreshed", user_id=session.user_id, session_id=session.id))
+    return mint.pair(db, session, _newest(db, mint, session, token))
+
+
+def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> Session:
+    """The session of the token's family; whoever else comes with a token of it waits until this transaction ends."""
+    # What anybody can make up takes no lock: SQLite has but one, and who waits for it holds up others.
+    known = db.scalar(select(Session.id).where(Session.family == mint.refresh_tokens.family(token)))
+    if known is None:
+        raise InvalidRefreshToken()
+    now = clock.now()
+    # Whoever puts users out by hand may forget their sessions.
+    welcome = select(User.id).where(User.disabled_at.is_(None))
+    used = update(Session).where(Session.id == known, Session.expires_at > now, Session.user_id.in_(welcome))
+    used = used.values(last_used_at=now, ip_address=address, user_agent=user_agent)
+    session: Session | None = db.scalar(used.returning(Session))
+    if session is None:
+        raise InvalidRefreshToken()
+    return session
+
+
+def _end_for_reuse(db: Db, session: Session) -> NoReturn:
+    db.delete(session)
+    after_commit(db, partial(logs.event, "refresh_token_reused", user_id=session.user_id, session_id=session.id))
+    raise RefreshTokenReused()
+
+
+def _replace(db: Db, row: RefreshToken, successor: str) -> None:
+    """Put the successor in the place of the token in `row`; when its grace is over, it is known by its family alone."""
+    now = clock.now()
+    db.execute(
+        delete(RefreshToken).where(RefreshToken.session_id == row.session_id, RefreshToken.used_at < now - GRACE)
+    )
+    row.used_at = now
+    db.add(RefreshToken(digest=digest(successor), session_id=row.session_id))
+    db.flush()
+
+
+def _newest(db: Db, mint: Mint, session: Session, token: str) -> str:
+    """The token that the session goes on with, behind one that was used lately."""
+    # Those between the two may be purged already: another host's clock says when each was used.
+    goes_on = select(RefreshToken.digest).where(RefreshToken.session_id == session.id, RefreshToken.used_at.is_(None))
+    newest = db.scalars(goes_on).one()
+    while digest(token) != newest:
+        token = mint.refresh_tokens.next(token)
+    return token

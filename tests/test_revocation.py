@@ -1,0 +1,158 @@
+"""A session that ends is over at once, for every worker, and no request asks the database for that."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from sqlalchemy import URL
+from starlette.testclient import TestClient
+
+from api.config import Config
+from api.database import Database
+from api.services import users
+from benchmarks.revocation.place import on_postgresql, on_sqlite
+from benchmarks.revocation.trial import trial
+from tests.conftest import PASSWORD, Person, newcomer
+from tests.workers import by_hand, counting, statements, worker
+
+BOUND_SECONDS = 0.1
+
+
+@pytest.fixture
+def here(either: Config) -> Iterator[TestClient]:
+    """A worker."""
+    with worker(either) as client:
+        yield client
+
+
+@pytest.fixture
+def there(either: Config) -> Iterator[TestClient]:
+    """Another worker on the same database."""
+    with worker(either) as client:
+        yield client
+
+
+def at(client: TestClient, person: Person) -> Person:
+    """The same person, at another worker."""
+    return Person(client, person.username, token=person.token, refresh_token=person.refresh_token)
+
+
+def revoke(phone: Person, laptop: Person) -> int:
+    items = laptop.get("/api/v1/sessions").json()["items"]
+    other = next(item["id"] for item in items if not item["current"])
+    return laptop.delete(f"/api/v1/sessions/{other}").status_code
+
+
+def change_password(phone: Person, laptop: Person) -> int:
+    body = {"current_password": PASSWORD, "new_password": "another battery staple"}
+    return laptop.put("/api/v1/me/password", json=body).status_code
+
+
+ENDINGS: dict[str, Callable[[Person, Person], int]] = {
+    "log-out": lambda phone, _: phone.log_out().status_code,
+    "revoked": revoke,
+    "others revoked": lambda _, laptop: laptop.delete("/api/v1/sessions").status_code,
+    "password changed": change_password,
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_later_everywhere(
+    here: TestClient, there: TestClient, ending: str
+) -> None:
+    phone = newcomer(here, "alice")
+    laptop = at(here, phone)
+    assert laptop.log_in().status_code == 200
+    everywhere = [phone, at(there, phone), laptop, at(there, laptop)]
+    for _ in range(2):
+        assert [person.get("/protected").status_code for person in everywhere] == [200] * 4
+    assert ENDINGS[ending](phone, laptop) == 204
+    assert phone.get("/protected").json()["code"] == "INVALID_TOKEN"
+    sleep(BOUND_SECONDS)
+    assert [person.get("/protected").status_code for person in everywhere] == [401, 401, 200, 200]
+
+
+def disable(config: Config) -> None:
+    database = Database(config.database_url)
+    with database.transaction() as db:
+        users.disable(db, "alice")
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        disable,
+        partial(by_hand, statement="DELETE FROM sessions"),
+        partial(by_hand, statement="DELETE FROM users"),
+        partial(by_hand, statement="UPDATE sessions SET expires_at = created_at"),
+        partial(by_hand, statement="UPDATE users SET disabled_at = created_at"),
+    ],
+)
+def test_a_session_that_ends_beside_the_service_is_over_100_ms_later(
+    either: Config, here: TestClient, there: TestClient, end: Callable[[Config], None]
+) -> None:
+    alice = newcomer(here, "alice")
+    everywhere = [alice, at(there, alice)]
+    for _ in range(2):
+        assert [person.get("/protected").status_code for person in everywhere] == [200, 200]
+    end(either)
+    sleep(BOUND_SECONDS)
+    assert [person.get("/protected").status_code for person in everywhere] == [401, 401]
+
+
+def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config: Config, postgres_url: URL) -> None:
+    config = replace(config, database_url=postgres_url)
+    with worker(config) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        assert [person.get("/protected").status_code for person in (alice, bobby)] == [200, 200]
+        by_hand(config, "TRUNCATE sessions CASCADE")
+        sleep(BOUND_SECONDS)
+        assert [person.get("/protected").status_code for person in (alice, bobby)] == [401, 401]
+
+
+def test_1000_requests_run_no_statement_but_a_look_for_changes_each_50_ms(
+    either: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = counting(monkeypatch)
+    with worker(either) as client:
+        alice = newcomer(client, "alice")
+        assert alice.get("/protected").status_code == 200
+        (feed,) = feeds
+        # Where the machine itself stalls for 50 ms, the watch rightly knows nothing for a moment: then once more.
+        for _ in range(5):
+            reads, began = feed.reads, monotonic()
+            with statements() as sent:
+                assert {alice.get("/protected").status_code for _ in range(1_000)} == {200}
+            assert 1 < feed.reads - reads <= (monotonic() - began) / 0.05 + 1
+            if not sent:
+                break
+        assert sent == []
+        with statements() as sent:
+            assert alice.get("/api/v1/me").status_code == 200
+        assert len(sent) == 1
+
+
+def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -> None:
+    alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
+    assert alice.get("/protected").status_code == 200
+    for _ in range(20):
+        assert bobby.refresh().status_code == 200
+        with statements() as sent:
+            assert [person.get("/protected").status_code for person in (alice, bobby)] == [200, 200]
+        assert sent == []
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_two_processes_on_sqlite_refuse_what_was_logged_out(tmp_path: Path, cut: bool) -> None:
+    with on_sqlite(tmp_path, 30) as place:
+        assert trial(place, cut=cut).refused == 30
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_two_processes_on_postgresql_refuse_what_was_logged_out(tmp_path: Path, postgres_url: URL, cut: bool) -> None:
+    with on_postgresql(postgres_url, tmp_path, 30) as place:
+        assert trial(place, cut=cut).refused == 30

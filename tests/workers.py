@@ -1,0 +1,70 @@
+"""Workers on one database, and what they and others do to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, text
+from starlette.testclient import TestClient
+
+from api import watch
+from api.app import create_app
+from api.changes import Change, Following, follow
+from api.config import Config
+from api.database import Database
+
+INSERT_KEY = "INSERT INTO signing_keys (id, algorithm, sealed, created_at) VALUES ('a', 'ES256', '', '2026-01-01')"
+
+
+@contextmanager
+def worker(config: Config) -> Iterator[TestClient]:
+    """The application, and a stranger who asks it."""
+    address = ("127.0.0.1", 50_000)
+    with TestClient(create_app(config), base_url="http://127.0.0.1:8000", client=address) as client:
+        yield client
+
+
+def by_hand(config: Config, statement: str) -> None:
+    """What somebody does who has nothing but the database; SQLite then does not even mind its foreign keys."""
+    engine = create_engine(config.database_url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """All that any engine of this process sends."""
+    sent: list[str] = []
+
+    def note(_: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+class Counted:
+    """A feed that counts how often it was read."""
+
+    def __init__(self, following: Following) -> None:
+        self.following = following
+        self.reads = 0
+
+    def read(self) -> list[Change]:
+        self.reads += 1
+        return self.following.feed.read()
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
+    """All feeds that are followed from now on."""
+    found: list[Counted] = []
+
+    def count(database: Database) -> Following:
+        found.append(Counted(follow(database)))
+        return Following(found[-1], found[-1].following.connection)
+
+    monkeypatch.setattr(watch, "follow", count)
+    return found
