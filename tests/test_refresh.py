@@ -21,6 +21,7 @@ from benchmarks import refresh as benchmark
 from tests.conftest import Events, Person, at_once, newcomer
 from tests.test_auth import Travel
 from tests.test_cli import beside
+from tests.workers import statements
 
 GRACE = timedelta(seconds=10)
 DAY = timedelta(days=1)
@@ -109,6 +110,16 @@ def test_a_retry_within_the_grace_catches_up_with_what_was_used_meanwhile(alice:
     assert alice.refresh_token == newest
     travel(DAY)
     assert alice.refresh().status_code == 200
+
+
+def test_a_retry_costs_the_same_however_many_refreshes_it_missed(alice: Person) -> None:
+    used, sent = alice.refresh_token, []
+    for _ in range(20):
+        alice.refresh()
+        with statements() as found:
+            assert refresh(alice.client, used).json()["refresh_token"] == alice.refresh_token
+        sent.append(len(found))
+    assert set(sent) == {sent[0]}
 
 
 def test_a_retry_catches_up_though_the_clocks_of_two_hosts_differ(alice: Person, travel: Travel) -> None:
