@@ -65,8 +65,7 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.engine = create_engine(_patient(url), **_options(url))
-        if url.get_backend_name() == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
+        event.listen(self.engine, "connect", _PREPARE[url.get_backend_name()])
         self._session = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -147,3 +146,12 @@ def _options(url: URL) -> dict[str, Any]:
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    # As long as SQLite waits; who holds a lock may have stopped without being gone. Whoever set an end keeps it.
+    connection.execute("SELECT set_config('lock_timeout', '5s', false) WHERE current_setting('lock_timeout') = '0'")
+    connection.commit()
+
+
+_PREPARE: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}

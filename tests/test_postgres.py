@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import httpx
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, inspect
+from sqlalchemy import URL, Engine, inspect, text
 from starlette.testclient import TestClient
 
 from api import revisions
@@ -80,6 +81,30 @@ def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_ot
     patient = {"connect_timeout": "5", "keepalives_idle": "2", "tcp_user_timeout": "5000"}
     assert settings() == patient
     assert settings(tcp_user_timeout="60000") == patient | {"tcp_user_timeout": "60000"}
+
+
+def test_a_lock_that_nobody_gives_back_is_503_after_5_seconds(config: Config, postgres_url: URL) -> None:
+    stopped = Database(postgres_url)
+    with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        with stopped.transaction() as db:
+            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            began = perf_counter()
+            answer = alice.log_in()
+            assert 4.5 < perf_counter() - began < 8
+            assert bobby.log_in().status_code == 200
+        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        assert alice.log_in().status_code == 200
+    stopped.dispose()
+
+
+def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(postgres_url: URL) -> None:
+    database = Database(postgres_url.update_query_dict({"options": "-c lock_timeout=1min"}))
+    with database.transaction() as db:
+        assert db.scalar(text("SHOW lock_timeout")) == "1min"
+    with revisions.migrating(database.engine) as alembic:
+        assert alembic.attributes["connection"].scalar(text("SHOW lock_timeout")) == "0"
+    database.dispose()
 
 
 def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
