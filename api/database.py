@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event
+from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
@@ -110,6 +110,12 @@ def reaching() -> Iterator[None]:
 
 def _wrote(state: ORMExecuteState) -> dict[str, bool]:
     return {} if state.is_select else {"wrote": True}
+
+
+def take_turn(db: Db, table: type[Base]) -> None:
+    """Until this transaction ends nobody else writes to the table; on SQLite, from its first write on."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(text(f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def after_commit(db: Db, call: Callable[[], None]) -> None:

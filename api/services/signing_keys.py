@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from api import clock, logs
-from api.database import Db, after_commit
+from api.database import Db, after_commit, take_turn
 from api.errors import NotFound
 from api.keys import SealBroken, SigningKey, Vault, generate
 from api.models import SealedKey
@@ -122,8 +122,7 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
 
 def _take_turn(db: Db) -> None:
     """Until this transaction ends nobody else changes the keys; those that retired long ago go."""
-    # PostgreSQL's next comer waits for these rows, SQLite's for the lock that the first write takes.
-    db.execute(select(SealedKey.id).order_by(SealedKey.id).with_for_update())
+    take_turn(db, SealedKey)
     db.execute(delete(SealedKey).where(SealedKey.retires_at < clock.now() - _KEPT_RETIRED))
 
 
