@@ -19,12 +19,14 @@ def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(ser
     seen = json.loads(visit.stdout)
     user, grant = seen["signUp"]["body"], seen["logIn"]["body"]
     assert (user["username"], user["email"]) == ("alice", "alice@example.com")
+    (session,) = seen["sessions"]["body"]["items"]
     assert seen == {
         "title": "Charter",
         "signUp": {"status": 201, "body": user},
         "logIn": {"status": 200, "body": grant},
         "protected": {"status": 200, "body": {"message": "Your token is good."}},
         "profile": {"status": 200, "body": user},
+        "sessions": {"status": 200, "body": {"items": [session | {"current": True}], "next_cursor": None}},
         "scopes": 'x-scopes\t["profile"]',
         "banners": [],
         "consoleErrors": [],

@@ -81,7 +81,8 @@ PROBLEMS = {
 }
 
 
-def test_every_body_parameter_and_header_has_an_example() -> None:
+# A cursor is good for one user alone, and Swagger UI would send the example of one for everybody.
+def test_every_body_parameter_and_header_has_an_example_but_the_cursor() -> None:
     requests = {
         name: operation["requestBody"] for name, (*_, operation) in OPERATIONS.items() if "requestBody" in operation
     }
@@ -90,7 +91,8 @@ def test_every_body_parameter_and_header_has_an_example() -> None:
     for name, answer in ANSWERS.items():
         assert all("example" in header["schema"] for header in answer["headers"].values()), name
     for name, (*_, operation) in OPERATIONS.items():
-        assert all("example" in parameter["schema"] for parameter in operation.get("parameters", [])), name
+        parameters = [parameter for parameter in operation.get("parameters", []) if parameter["name"] != "cursor"]
+        assert all("example" in parameter["schema"] for parameter in parameters), name
 
 
 def test_every_example_is_what_its_schema_says() -> None:
@@ -153,7 +155,9 @@ def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, 
     alice = Person(client, "alice") if name == "signUp" else newcomer(client, "alice")
     own = {"refresh_token": alice.refresh_token}
     body = {key: own.get(key, value) for key, value in sent(name).items()} if "requestBody" in operation else None
-    answer = client.request(method, path, json=body, headers=alice.headers)
+    shown = [parameter for parameter in operation.get("parameters", []) if "example" in parameter["schema"]]
+    query = {parameter["name"]: parameter["schema"]["example"] for parameter in shown}
+    answer = client.request(method, path, params=query, json=body, headers=alice.headers)
     assert answer.status_code == int(success(operation))
     for content in ANSWERS[f"{name} {answer.status_code}"].get("content", {}).values():
         is_open = content["schema"].get("additionalProperties")

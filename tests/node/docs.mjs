@@ -61,6 +61,7 @@ async function visit(page) {
   await authorize(page, seen.logIn.body.access_token);
   seen.protected = await call(page, "system-protected");
   seen.profile = await call(page, "profile-getProfile");
+  seen.sessions = await call(page, "sessions-listSessions");
   const profile = page.locator("#operations-profile-getProfile");
   seen.scopes = await profile.getByRole("row", { name: "x-scopes" }).last().innerText();
   seen.banners = await page.locator(".errors-wrapper").allInnerTexts();
