@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import click
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from api import cli, revisions
+from api.app import create_app
 from api.config import Config, variable
 from api.secret import HOW_TO, parse_secret
 from tests.conftest import newcomer
@@ -178,6 +180,21 @@ def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
     ]
     assert len({parse_secret(text.strip()) for text in made}) == 2
     assert HOW_TO.endswith(line.rstrip())
+
+
+def test_a_change_of_the_secret_logs_everybody_out_and_keeps_passwords(config: Config) -> None:
+    here = ("127.0.0.1", 50_000)
+    with TestClient(create_app(config), client=here) as client:
+        alice = newcomer(client, "alice")
+        alice.log_in()
+        cursor = alice.get("/api/v1/sessions?limit=1").json()["next_cursor"]
+    with TestClient(create_app(replace(config, secret=bytes(range(64, 96)))), client=here) as client:
+        alice.client = client
+        assert alice.get("/protected").json()["code"] == "INVALID_TOKEN"
+        assert alice.refresh().json()["code"] == "INVALID_REFRESH_TOKEN"
+        assert alice.log_in().status_code == 200
+        assert alice.get(f"/api/v1/sessions?cursor={cursor}").json()["code"] == "INVALID_INPUT"
+        assert len(alice.get("/api/v1/sessions").json()["items"]) == 3
 
 
 def test_the_house_is_the_tree() -> None:
