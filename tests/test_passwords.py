@@ -27,7 +27,7 @@ from api.models import User
 from api.services import users
 from tests.conftest import PASSWORD, Events, Person, at_once, newcomer
 from tests.test_cli import beside
-from tests.test_sessions import IN, OUT, again, is_in, said
+from tests.test_sessions import IN, OUT, again, is_in, said, session_of
 
 COMMON = (files("api.services") / "common_passwords.txt").read_text(encoding="utf-8").split()
 WRONG = "not the right password"
@@ -427,6 +427,17 @@ def test_of_two_changes_at_once_the_first_holds(alice: Person, hashing: Bcrypt, 
     assert [is_in(alice), is_in(late)] == [IN, OUT]
     assert [late.log_in(password=new).status_code for new in (NEW, "the first of two changes")] == [401, 200]
     assert [name for name, _ in events()].count("password_changed") == 1
+
+
+def test_a_session_that_is_revoked_meanwhile_changes_no_password_and_ends_no_other(
+    alice: Person, hashing: Bcrypt, database: Database
+) -> None:
+    thief, before = again(alice), stored_hash(database)
+    hashing.meanwhile = once(partial(alice.delete, f"/api/v1/sessions/{session_of(thief)}"))
+    answer = change(thief)
+    assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
+    assert stored_hash(database) == before
+    assert is_in(alice) == IN
 
 
 def disable(config: Config, username: str) -> None:

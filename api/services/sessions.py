@@ -72,8 +72,10 @@ def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
 
 
 def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
-    """End all sessions of a user but one."""
+    """End all sessions of a user but the one that asks; raises InvalidToken if somebody was faster to end that."""
     _end(db, user_id, Session.id != session_id)
+    if find_owner(db, session_id) is None:
+        raise InvalidToken()
 
 
 def revoke_all(db: Db, user_id: UUID) -> None:
