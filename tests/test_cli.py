@@ -11,8 +11,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -24,92 +22,13 @@ from starlette.testclient import TestClient
 
 from api import cli, revisions
 from api.clock import now
-from api.config import Config
 from api.keys import generate
 from api.tokens import Tokens
+from tests.charter import GREETING, PEPPER, SECRET, Charter
 from tests.conftest import Person, newcomer
-from tests.places import BIN, CHECKOUT
+from tests.places import CHECKOUT
 
-COMMAND = BIN / "charter"
-SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-GREETING = """\
-API            {0}
-Documentation  {0}/docs
-Contract       {0}/openapi.json
-"""
-
-
-@dataclass
-class Server:
-    """A running `charter serve`."""
-
-    process: subprocess.Popen[str]
-    url: str
-    log: Path
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Tell it to stop; the exit code, after at most 30 seconds."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout=30)
-
-
-@dataclass
-class Charter:
-    """An installation: the command, started in `folder`, with these settings beside a free port and cheap hashes."""
-
-    folder: Path
-    settings: dict[str, str]
-    command: Path = COMMAND
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"PATH": os.defpath, "CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"} | self.settings
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.command, *arguments],
-            check=False,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    @contextmanager
-    def serving(self, terminal: int | None = None) -> Iterator[Server]:
-        """A server, stopped at the end; its log goes into a file, or to a terminal."""
-        log = self.folder / "log"
-        with log.open("a") as file:
-            process = subprocess.Popen(
-                [self.command, "serve"],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=terminal or file,
-                text=True,
-            )
-        with process:
-            assert process.stdout is not None
-            greeting = "".join(process.stdout.readline() for _ in range(3))
-            url = greeting.partition("API            ")[2].partition("\n")[0]
-            assert greeting == GREETING.format(url), log.read_text()
-            try:
-                yield Server(process, url, log)
-            finally:
-                process.kill()
-
-
-def beside(config: Config, folder: Path) -> Charter:
-    """The command with the database and the secrets of these settings, started in `folder`."""
-    url = config.database_url.render_as_string(hide_password=False)
-    secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
-    return Charter(folder, {"DATABASE_URL": url} | secrets)
 
 
 @pytest.fixture

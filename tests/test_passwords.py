@@ -25,8 +25,8 @@ from api.config import Config
 from api.database import Database
 from api.models import User
 from api.services import users
+from tests.charter import beside
 from tests.conftest import PASSWORD, Events, Person, at_once, newcomer
-from tests.test_cli import beside
 from tests.test_sessions import IN, OUT, again, is_in, said, session_of
 
 COMMON = (files("api.services") / "common_passwords.txt").read_text(encoding="utf-8").split()

@@ -17,8 +17,8 @@ from api import revisions
 from api.app import create_app
 from api.config import Config
 from api.database import Base, Database
+from tests.charter import PEPPER, SECRET, Charter
 from tests.conftest import create_postgres, newcomer
-from tests.test_cli import PEPPER, SECRET, Charter
 
 
 @pytest.fixture

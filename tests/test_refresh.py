@@ -18,9 +18,9 @@ from api.config import Config
 from api.database import Base, Database
 from api.models import RefreshToken, Session
 from benchmarks import refresh as benchmark
+from tests.charter import beside
 from tests.conftest import Events, Person, at_once, newcomer
 from tests.test_auth import Travel
-from tests.test_cli import beside
 from tests.workers import statements
 
 GRACE = timedelta(seconds=10)

@@ -27,9 +27,9 @@ from api.models import SealedKey
 from api.services import signing_keys
 from api.services.signing_keys import Keyring, State
 from benchmarks import rotation
+from tests.charter import PEPPER, SECRET, Charter
 from tests.conftest import Person, at_once, newcomer
 from tests.forging import decode
-from tests.test_cli import PEPPER, SECRET, Charter
 
 LIFETIME = 900
 JWKS = "/.well-known/jwks.json"

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from tests.charter import Charter
 from tests.conftest import newcomer
 from tests.places import BIN, CHECKOUT
 from tests.readme import block
-from tests.test_cli import Charter
 
 
 @pytest.fixture
