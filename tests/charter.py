@@ -85,8 +85,8 @@ class Charter:
                 process.kill()
 
 
-def beside(config: Config, folder: Path) -> Charter:
-    """The command with the database and the secrets of these settings, started in `folder`."""
+def beside(config: Config) -> Charter:
+    """The command with the database and the secrets of these settings, started in their data folder."""
     url = config.database_url.render_as_string(hide_password=False)
     secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
-    return Charter(folder, {"DATABASE_URL": url} | secrets)
+    return Charter(config.data_dir, {"DATABASE_URL": url} | secrets)

@@ -466,7 +466,7 @@ def test_who_is_disabled_meanwhile_neither_logs_in_nor_changes_the_password(
 def test_who_is_disabled_is_out_and_gets_the_answer_to_a_wrong_password(
     either: Config, anywhere: str, tmp_path: Path
 ) -> None:
-    charter = beside(either, tmp_path)
+    charter = beside(either)
     with httpx.Client(base_url=anywhere) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         phone, wrong = again(alice), said(bobby.log_in(password=WRONG))
@@ -489,7 +489,7 @@ def test_who_is_disabled_is_out_and_gets_the_answer_to_a_wrong_password(
 
 
 def test_nobody_is_disabled_by_a_name_that_nobody_has(config: Config, tmp_path: Path) -> None:
-    charter = beside(config, tmp_path)
+    charter = beside(config)
     for verb in ("disable", "enable"):
         result = charter.run("users", verb, "nobody")
         assert (result.returncode, result.stdout) == (1, "")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +17,6 @@ from api.config import Config
 from api.database import Base, Database
 from api.models import RefreshToken, Session
 from benchmarks import refresh as benchmark
-from tests.charter import beside
 from tests.conftest import Events, Person, at_once, newcomer
 from tests.test_auth import Travel
 from tests.workers import statements
@@ -270,8 +268,8 @@ def test_used_tokens_are_purged_when_their_grace_is_over(alice: Person, database
     assert count(database, Session) == 1
 
 
-def test_20_refreshes_at_once_with_one_token_leave_one_way_on(either: Config, tmp_path: Path) -> None:
-    outcome = benchmark.trial(beside(either, tmp_path), 5)
+def test_20_refreshes_at_once_with_one_token_leave_one_way_on(either: Config) -> None:
+    outcome = benchmark.trial(either, 5)
     assert outcome.holds, str(outcome)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -13,7 +12,7 @@ from starlette.testclient import TestClient
 from api.config import Config
 from api.database import Database
 from api.services import users
-from benchmarks.revocation.place import on_postgresql, on_sqlite
+from benchmarks.revocation.place import settled
 from benchmarks.revocation.trial import trial
 from tests.conftest import PASSWORD, Person, newcomer
 from tests.workers import by_hand, counting, statements, worker
@@ -147,12 +146,6 @@ def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_two_processes_on_sqlite_refuse_what_was_logged_out(tmp_path: Path, cut: bool) -> None:
-    with on_sqlite(tmp_path, 30) as place:
-        assert trial(place, cut=cut).refused == 30
-
-
-@pytest.mark.parametrize("cut", [False, True])
-def test_two_processes_on_postgresql_refuse_what_was_logged_out(tmp_path: Path, postgres_url: URL, cut: bool) -> None:
-    with on_postgresql(postgres_url, tmp_path, 30) as place:
+def test_two_processes_refuse_what_was_logged_out(either: Config, cut: bool) -> None:
+    with settled(either, 30) as place:
         assert trial(place, cut=cut).refused == 30

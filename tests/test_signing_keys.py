@@ -27,7 +27,7 @@ from api.models import SealedKey
 from api.services import signing_keys
 from api.services.signing_keys import Keyring, State
 from benchmarks import rotation
-from tests.charter import PEPPER, SECRET, Charter
+from tests.charter import Charter, beside
 from tests.conftest import Person, at_once, newcomer
 from tests.forging import decode
 
@@ -46,10 +46,9 @@ def keyring_of(config: Config) -> Keyring:
 
 
 @pytest.fixture
-def charter(config: Config, tmp_path: Path) -> Charter:
+def charter(config: Config) -> Charter:
     """The command, for the database of the application."""
-    url = config.database_url.render_as_string(hide_password=False)
-    return Charter(tmp_path, {"DATABASE_URL": url, "CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+    return beside(config)
 
 
 @pytest.fixture
@@ -381,7 +380,7 @@ def test_tokens_verify_with_another_library_from_what_is_published_alone(config:
     assert [key.keys() for key in answer.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2
 
 
-def test_rotation_under_load_refuses_no_valid_token(shared: Database) -> None:
-    outcome = rotation.run(shared.engine.url, rotations=5, rate=40)
+def test_rotation_under_load_refuses_no_valid_token(either: Config) -> None:
+    outcome = rotation.trial(either, rotations=5, rate=40)
     assert (outcome.requests, outcome.refreshes, outcome.refused) == (200, 20, {})
     assert len(outcome.keys) >= 4

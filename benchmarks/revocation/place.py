@@ -1,132 +1,85 @@
 """A database with two processes of the shipped server, and a channel between them that can be cut."""
 
-import os
-import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from uuid import UUID
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import httpx
 from sqlalchemy import URL, create_engine, text
+from starlette.testclient import TestClient
 
-from api import contract
-from api.config import Config, folder
-from api.database import Database
-from api.hashing import Hasher
-from api.keys import Vault
-from api.memory import Memory
-from api.refresh_tokens import RefreshTokens
-from api.services import sessions, users
-from api.services.signing_keys import Keyring
-from api.services.token_pairs import Mint
-from api.tokens import Tokens
-from benchmarks.revocation.proxy import Proxy, proxied
+from api.app import create_app
+from api.config import Config
+from benchmarks.revocation.proxy import proxied
+from tests.charter import beside
+from tests.conftest import newcomer
 
-_COMMAND = Path(sys.executable).parent / "charter"
+Cut = Callable[[bool], None]
+"""`cut(True)` cuts a channel, `cut(False)` mends it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Two workers, and access tokens of as many sessions; `cut(True)` cuts the channel, `cut(False)` mends it."""
+    """Two workers, access tokens of as many sessions of one user, and the channel between the workers."""
 
     here: httpx.Client
     there: httpx.Client
     tokens: list[str]
-    cut: Callable[[bool], None]
+    cut: Cut
+
+
+class Channel(NamedTuple):
+    """Where the second worker finds the database, and how that keeps it from hearing what changes."""
+
+    url: URL
+    cut: Cut
 
 
 @contextmanager
-def on_sqlite(home: Path, count: int) -> Iterator[Place]:
-    """In a file; when the channel is cut, no note in it lives long enough to be read."""
-    url = URL.create("sqlite", database=str(home / "charter.db"))
-    with _place(url, url, home, count) as place:
-        yield place
-
-
-@contextmanager
-def on_postgresql(url: URL, home: Path, count: int) -> Iterator[Place]:
-    """In an empty database of PostgreSQL; when the channel is cut, the second worker's is silent."""
-    with proxied(url) as proxy, _place(url, proxy.url, home, count, proxy) as place:
-        yield place
-
-
-@contextmanager
-def _place(url: URL, url_there: URL, home: Path, count: int, proxy: Proxy | None = None) -> Iterator[Place]:
-    config = Config(database_url=url, secret=secrets.token_bytes(32), pepper=secrets.token_bytes(32))
+def settled(config: Config, count: int) -> Iterator[Place]:
+    """A place at the database of these settings, with `count` tokens."""
     with ExitStack() as stack:
-        # The first command migrates, and makes the keys that sign.
-        subprocess.run(
-            [_COMMAND, "migrate"], check=True, env=_environment(config, url, home), stdout=subprocess.DEVNULL
-        )
-        here, there = (stack.enter_context(_serving(_environment(config, each, home))) for each in (url, url_there))
-        yield Place(here, there, _issue(config, count), _cut_notes(url) if proxy is None else _cut_proxy(proxy))
-
-
-def _environment(config: Config, url: URL, home: Path) -> dict[str, str]:
-    return {
-        "PATH": os.defpath,
-        "CHARTER_DATA_DIR": str(home),
-        "CHARTER_PORT": "0",
-        "CHARTER_SECRET": config.secret.hex(),
-        "CHARTER_PEPPER": config.pepper.hex(),
-        "DATABASE_URL": url.render_as_string(hide_password=False),
-    }
-
-
-@contextmanager
-def _serving(environment: dict[str, str]) -> Iterator[httpx.Client]:
-    command = [str(_COMMAND), "serve"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        port = process.stdout.readline().rpartition(":")[2].strip()
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-                yield client
-        finally:
-            process.terminate()
+        channel = stack.enter_context(_CHANNELS[config.database_url.get_backend_name()](config.database_url))
+        workers = [beside(config), beside(replace(config, database_url=channel.url))]
+        workers[0].run("migrate").check_returncode()
+        urls = [stack.enter_context(worker.serving()).url for worker in workers]
+        here, there = (stack.enter_context(httpx.Client(base_url=url, timeout=30)) for url in urls)
+        yield Place(here, there, _issue(config, count), channel.cut)
 
 
 def _issue(config: Config, count: int) -> list[str]:
-    """Access tokens of as many sessions of one user, without the wait for a hash each."""
-    database = Database(config.database_url)
-    mint = Mint(
-        Tokens(config.issuer, config.audience, config.access_token_seconds),
-        Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds),
-        RefreshTokens(config.secret),
-        Memory(database),
-        scopes=contract.load(folder("openapi")).scopes_of("user"),
-        idle=timedelta(days=1),
-        absolute=timedelta(days=1),
-    )
-    with database.transaction() as db:
-        user_id: UUID = users.create(db, Hasher(config.pepper, 4), "alice", "alice@example.com", "a battery staple").id
-        tokens = [sessions.issue(db, mint, user_id, "127.0.0.1", "").access_token for _ in range(count)]
-    database.dispose()
-    return tokens
+    # The cheapest hashes there are: with those of the workers it would take a minute.
+    with TestClient(create_app(replace(config, bcrypt_cost=4))) as client:
+        alice = newcomer(client, "alice")
+        return [alice.log_in().json()["access_token"] for _ in range(count)]
 
 
-def _cut_proxy(proxy: Proxy) -> Callable[[bool], None]:
+@contextmanager
+def _sqlite(url: URL) -> Iterator[Channel]:
+    """When it is cut, no note in the file lives long enough to be read."""
+
     def cut(yes: bool) -> None:
-        proxy.cut = yes
-
-    return cut
-
-
-def _cut_notes(url: URL) -> Callable[[bool], None]:
-    def cut(yes: bool) -> None:
-        engine = create_engine(url)
         with engine.begin() as connection:
             connection.execute(text(_CUT if yes else "DROP TRIGGER cut"))
-        engine.dispose()
 
-    return cut
+    engine = create_engine(url)
+    yield Channel(url, cut)
+    engine.dispose()
 
 
 _CUT = "CREATE TRIGGER cut AFTER INSERT ON changes BEGIN DELETE FROM changes; END"
+
+
+@contextmanager
+def _postgresql(url: URL) -> Iterator[Channel]:
+    """When it is cut, it is silent."""
+
+    def cut(yes: bool) -> None:
+        proxy.cut = yes
+
+    with proxied(url) as proxy:
+        yield Channel(proxy.url, cut)
+
+
+_CHANNELS = {"sqlite": _sqlite, "postgresql": _postgresql}
