@@ -34,6 +34,7 @@ PASSWORD = "correct horse battery staple"
 
 Found = TypeVar("Found")
 Events = Callable[[], list[tuple[str, dict[str, str]]]]
+Travel = Callable[[timedelta], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -245,7 +246,7 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
 
 
 @pytest.fixture
-def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
     """Move the clock of the application: `travel(timedelta(hours=1))`."""
     offset = timedelta()
 

@@ -1,16 +1,12 @@
 """Signing up, logging in, logging out."""
 
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from tests.conftest import PASSWORD, Person
-
-
-class Travel(Protocol):
-    def __call__(self, by: timedelta) -> None: ...
+from tests.conftest import PASSWORD, Person, Travel
 
 
 def test_signing_up_answers_with_the_user_and_where_to_find_it(client: TestClient) -> None:

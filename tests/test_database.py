@@ -26,8 +26,6 @@ from api.models import Change, SealedKey, User
 from api.refresh_tokens import RefreshTokens
 from tests.conftest import Person, newcomer
 
-Travel = Callable[[timedelta], None]
-
 UNAVAILABLE = {
     "type": "about:blank",
     "title": "Service Unavailable",

@@ -28,6 +28,7 @@ from api.services import users
 from tests.charter import beside
 from tests.conftest import PASSWORD, Events, Person, at_once, newcomer
 from tests.test_sessions import IN, OUT, again, is_in, said, session_of
+from tests.workers import disable
 
 COMMON = (files("api.services") / "common_passwords.txt").read_text(encoding="utf-8").split()
 WRONG = "not the right password"
@@ -438,14 +439,6 @@ def test_a_session_that_is_revoked_meanwhile_changes_no_password_and_ends_no_oth
     assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
     assert stored_hash(database) == before
     assert is_in(alice) == IN
-
-
-def disable(config: Config, username: str) -> None:
-    """What `charter users disable` does, without the second it takes to start."""
-    database = Database(config.database_url)
-    with database.transaction() as db:
-        users.disable(db, username)
-    database.dispose()
 
 
 def test_who_is_disabled_meanwhile_neither_logs_in_nor_changes_the_password(

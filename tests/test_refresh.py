@@ -12,14 +12,13 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from api import clock
-from api.app import create_app
 from api.config import Config
 from api.database import Base, Database
 from api.models import RefreshToken, Session
 from benchmarks import refresh as benchmark
-from tests.conftest import Events, Person, at_once, newcomer
-from tests.test_auth import Travel
-from tests.workers import statements
+from tests.conftest import Events, Person, Travel, at_once, newcomer
+from tests.test_sessions import session_of
+from tests.workers import statements, worker
 
 GRACE = timedelta(seconds=10)
 DAY = timedelta(days=1)
@@ -35,11 +34,6 @@ def refused(answer: httpx.Response) -> str:
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.json().keys() == {"type", "title", "status", "detail", "code"}
     return str(answer.json()["code"])
-
-
-def session_of(person: Person) -> str:
-    (current,) = (item for item in person.get("/api/v1/sessions").json()["items"] if item["current"])
-    return str(current["id"])
 
 
 def count(database: Database, table: type[Base]) -> int:
@@ -208,13 +202,6 @@ def test_a_refresh_token_has_one_spelling(alice: Person, spelling: str) -> None:
     assert alice.refresh().status_code == 200
 
 
-def test_neither_token_is_good_in_the_place_of_the_other(alice: Person) -> None:
-    assert refresh(alice.client, alice.token).status_code == 400
-    answer = alice.client.get("/protected", headers={"Authorization": f"Bearer {alice.refresh_token}"})
-    assert refused(answer) == "INVALID_TOKEN"
-    assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
-
-
 def test_a_session_that_is_not_used_for_30_days_is_over(alice: Person, travel: Travel) -> None:
     travel(30 * DAY - timedelta(minutes=1))
     assert alice.refresh().json()["refresh_expires_in"] == 30 * 86_400
@@ -235,8 +222,7 @@ def test_a_session_is_over_after_90_days_however_it_is_used(alice: Person, trave
 
 
 def test_both_limits_of_a_session_are_settings(config: Config, travel: Travel) -> None:
-    app = create_app(replace(config, session_idle_seconds=2 * 86_400, session_seconds=3 * 86_400))
-    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
+    with worker(replace(config, session_idle_seconds=2 * 86_400, session_seconds=3 * 86_400)) as client:
         idle, busy = newcomer(client, "alice"), newcomer(client, "bobby")
         for days in (2, 2, 1):
             assert busy.refresh().json()["refresh_expires_in"] == pytest.approx(days * 86_400, abs=60)

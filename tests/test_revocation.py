@@ -10,12 +10,10 @@ from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from api.config import Config
-from api.database import Database
-from api.services import users
 from benchmarks.revocation.place import settled
 from benchmarks.revocation.trial import trial
 from tests.conftest import PASSWORD, Person, newcomer
-from tests.workers import by_hand, counting, statements, worker
+from tests.workers import at, by_hand, counting, disable, statements, worker
 
 BOUND_SECONDS = 0.1
 
@@ -32,11 +30,6 @@ def there(either: Config) -> Iterator[TestClient]:
     """Another worker on the same database."""
     with worker(either) as client:
         yield client
-
-
-def at(client: TestClient, person: Person) -> Person:
-    """The same person, at another worker."""
-    return Person(client, person.username, token=person.token, refresh_token=person.refresh_token)
 
 
 def revoke(phone: Person, laptop: Person) -> int:
@@ -74,17 +67,10 @@ def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_l
     assert [person.get("/protected").status_code for person in everywhere] == [401, 401, 200, 200]
 
 
-def disable(config: Config) -> None:
-    database = Database(config.database_url)
-    with database.transaction() as db:
-        users.disable(db, "alice")
-    database.dispose()
-
-
 @pytest.mark.parametrize(
     "end",
     [
-        disable,
+        partial(disable, username="alice"),
         partial(by_hand, statement="DELETE FROM sessions"),
         partial(by_hand, statement="DELETE FROM users"),
         partial(by_hand, statement="UPDATE sessions SET expires_at = created_at"),

@@ -17,8 +17,7 @@ from api.config import Config
 from api.cursors import Cursors
 from api.database import Database
 from api.models import RefreshToken, Session, User
-from tests.conftest import Events, Person, at_once, newcomer
-from tests.test_auth import Travel
+from tests.conftest import Events, Person, Travel, at_once, newcomer
 
 SESSIONS = "/api/v1/sessions"
 UNKNOWN = "019b2c9e-8a10-7f52-b1c6-5d2e7a9f0b34"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,6 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
@@ -28,8 +27,9 @@ from api.services import signing_keys
 from api.services.signing_keys import Keyring, State
 from benchmarks import rotation
 from tests.charter import Charter, beside
-from tests.conftest import Person, at_once, newcomer
+from tests.conftest import Person, Travel, at_once, newcomer
 from tests.forging import decode
+from tests.workers import at, worker
 
 LIFETIME = 900
 JWKS = "/.well-known/jwks.json"
@@ -52,15 +52,10 @@ def charter(config: Config) -> Charter:
 
 
 @pytest.fixture
-def worker(client: TestClient, config: Config) -> Iterator[TestClient]:
+def there(config: Config) -> Iterator[TestClient]:
     """A stranger at another process of the same service."""
-    with TestClient(create_app(config), base_url=str(client.base_url), client=("127.0.0.1", 50_001)) as worker:
-        yield worker
-
-
-def at(client: httpx.Client, person: Person) -> Person:
-    """The same person, at another process."""
-    return replace(person, client=client)
+    with worker(config) as client:
+        yield client
 
 
 def rotate(database: Database, keyring: Keyring) -> str:
@@ -93,7 +88,7 @@ def seen(person: Person) -> tuple[int, str | None]:
 
 
 def test_a_key_is_published_before_it_signs_and_until_what_it_signed_has_expired(
-    client: TestClient, alice: Person, database: Database, keyring: Keyring, travel: Callable[[timedelta], None]
+    client: TestClient, alice: Person, database: Database, keyring: Keyring, travel: Travel
 ) -> None:
     first, before = kid(alice), published(client)
     [following] = before - {first}
@@ -118,7 +113,7 @@ def test_a_key_is_published_before_it_signs_and_until_what_it_signed_has_expired
 
 
 def test_a_key_that_was_made_just_now_signs_once_every_process_knows_it(
-    alice: Person, database: Database, keyring: Keyring, travel: Callable[[timedelta], None]
+    alice: Person, database: Database, keyring: Keyring, travel: Travel
 ) -> None:
     first = kid(alice)
     second = rotate(database, keyring)
@@ -164,18 +159,18 @@ def events(log: str) -> list[tuple[str, str]]:
 
 
 def test_what_a_retired_key_signed_is_refused_at_once_by_every_process(
-    alice: Person, worker: TestClient, charter: Charter, database: Database
+    alice: Person, there: TestClient, charter: Charter, database: Database
 ) -> None:
     first = kid(alice)
     [following] = states(database).keys() - {first}
-    assert seen(at(worker, alice)) == (200, None)
+    assert seen(at(there, alice)) == (200, None)
     result = charter.run("keys", "retire", first)
     assert (result.returncode, result.stdout) == (0, f"{first} is retired.\n")
     assert events(result.stderr) == [("signing_key_rotated", following), ("signing_key_retired", first)]
     sleep(0.1)
-    assert [seen(alice), seen(at(worker, alice))] == [INVALID, INVALID]
-    assert first not in published(worker)
-    elsewhere = at(worker, alice)
+    assert [seen(alice), seen(at(there, alice))] == [INVALID, INVALID]
+    assert first not in published(there)
+    elsewhere = at(there, alice)
     assert elsewhere.refresh().status_code == 200
     assert kid(elsewhere) == following
     assert [seen(elsewhere), seen(at(alice.client, elsewhere))] == [(200, None), (200, None)]
@@ -323,9 +318,7 @@ def without_end(database: Database) -> list[SealedKey]:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]
 
 
-def test_who_rotates_at_once_takes_turns(
-    shared: Database, keyring: Keyring, travel: Callable[[timedelta], None]
-) -> None:
+def test_who_rotates_at_once_takes_turns(shared: Database, keyring: Keyring, travel: Travel) -> None:
     assert signer(shared, keyring)
     outcomes = at_once(*[lambda: rotate(shared, keyring)] * 8)
     assert len(set(outcomes)) == 8
@@ -351,9 +344,7 @@ def test_of_who_retires_a_key_at_once_one_does(shared: Database, keyring: Keyrin
     assert sorted(states(shared).values()) == [State.ACTIVE, State.NEXT, State.RETIRED]
 
 
-def test_keys_that_retired_long_ago_are_purged(
-    database: Database, keyring: Keyring, travel: Callable[[timedelta], None]
-) -> None:
+def test_keys_that_retired_long_ago_are_purged(database: Database, keyring: Keyring, travel: Travel) -> None:
     first = signer(database, keyring)
     rotate(database, keyring)
     travel(timedelta(days=30))
