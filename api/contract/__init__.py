@@ -15,9 +15,10 @@ A request passes, from the outside in:
 Nothing in here knows a feature: what the operations are comes from the document alone.
 """
 
+from api.contract.client import Client
 from api.contract.document import Contract, ContractError, success
 from api.contract.load import load
-from api.contract.serve import Client, Serving
+from api.contract.serve import Serving
 from api.contract.stack import assemble
 
 __all__ = ["Client", "Contract", "ContractError", "Serving", "assemble", "load", "success"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import flask
 from a2wsgi.wsgi import build_environ
@@ -15,30 +15,16 @@ from connexion.middleware.abstract import SpecMiddleware
 from connexion.operations import AbstractOperation
 from connexion.spec import Specification
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from werkzeug.wrappers import Response
 
+from api.contract.client import client_of
 from api.contract.document import ContractError, success
 from api.contract.edge import respond
 from api.contract.shape import shaper
 
 Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens what a handler gets as `db`: leaving it commits, raising rolls back."""
-
-
-class Client(NamedTuple):
-    """What sent a request: its address, and what it calls itself (`User-Agent`), cut to what is fit to be kept."""
-
-    address: str
-    user_agent: str
-
-
-def _client(scope: Scope) -> Client:
-    address, _ = scope.get("client") or ("", 0)
-    agent = Headers(scope=scope).get("user-agent", "")
-    # The zone of a link-local address means something to this host alone (RFC 6874).
-    return Client(address.partition("%")[0], "".join(filter(str.isprintable, agent))[:255])
 
 
 @dataclass(frozen=True)
@@ -78,7 +64,7 @@ class View:
         context = scope["extensions"]["connexion_context"]
         arguments = {name: context[name] for name in self._from_request} | self._resources
         if "client" in self._asks_for:
-            arguments["client"] = _client(scope)
+            arguments["client"] = client_of(scope)
         if "db" not in self._asks_for:
             return self._respond(self._function(**arguments))
         with self._transaction() as db:
