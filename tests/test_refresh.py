@@ -202,6 +202,13 @@ def test_a_refresh_token_has_one_spelling(alice: Person, spelling: str) -> None:
     assert alice.refresh().status_code == 200
 
 
+def test_neither_token_is_good_in_the_place_of_the_other(alice: Person) -> None:
+    assert refresh(alice.client, alice.token).status_code == 400
+    answer = alice.client.get("/protected", headers={"Authorization": f"Bearer {alice.refresh_token}"})
+    assert refused(answer) == "INVALID_TOKEN"
+    assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
+
+
 def test_a_session_that_is_not_used_for_30_days_is_over(alice: Person, travel: Travel) -> None:
     travel(30 * DAY - timedelta(minutes=1))
     assert alice.refresh().json()["refresh_expires_in"] == 30 * 86_400

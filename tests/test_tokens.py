@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from api import clock
@@ -21,6 +23,7 @@ from api.app import create_app
 from api.config import Config
 from api.database import Database
 from api.keys import ALGORITHMS, SigningKey, Vault
+from api.models import User
 from api.secret import derive
 from api.services.signing_keys import Keyring
 from api.tokens import public_jwk
@@ -410,6 +413,21 @@ def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, genuine
     }
     answers = {name: ask(client, f"Bearer {spelling}") for name, spelling in spellings.items()}
     assert answers == dict.fromkeys(spellings, INVALID)
+
+
+def test_a_revoked_session_and_a_deleted_user_are_refused_by_every_worker_within_100_milliseconds(
+    client: TestClient, config: Config, database: Database
+) -> None:
+    alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+    with TestClient(create_app(config)) as worker:
+        assert [ask(worker, f"Bearer {person.token}")[0] for person in (alice, bobby)] == [200, 200]
+        alice.log_out()
+        assert ask(client, f"Bearer {alice.token}") == INVALID
+        with database.transaction() as db:
+            db.execute(delete(User).where(User.username == "bobby"))
+        time.sleep(0.1)
+        answers = [ask(each, f"Bearer {person.token}") for each in (client, worker) for person in (alice, bobby)]
+    assert answers == [INVALID] * 4
 
 
 def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestClient, config: Config) -> None:
