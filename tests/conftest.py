@@ -144,6 +144,14 @@ def database(config: Config) -> Iterator[Database]:
 
 
 @pytest.fixture
+def shared(either: Config) -> Iterator[Database]:
+    """A database of each kind."""
+    database = Database(either.database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
 def app(config: Config) -> ConnexionMiddleware:
     return create_app(config)
 

@@ -17,20 +17,13 @@ from tests.workers import INSERT_KEY, by_hand
 
 
 @pytest.fixture
-def followed(either: Config) -> Iterator[Database]:
-    database = Database(either.database_url)
-    yield database
-    database.dispose()
+def engine(shared: Database) -> Engine:
+    return shared.engine
 
 
 @pytest.fixture
-def engine(followed: Database) -> Engine:
-    return followed.engine
-
-
-@pytest.fixture
-def following(followed: Database) -> Iterator[Following]:
-    following = follow(followed)
+def following(shared: Database) -> Iterator[Following]:
+    following = follow(shared)
     yield following
     following.connection.close()
 

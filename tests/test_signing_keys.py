@@ -304,14 +304,6 @@ def test_keys_are_opened_at_once(config: Config) -> None:
     assert perf_counter() - began < 1
 
 
-@pytest.fixture
-def shared(either: Config) -> Iterator[Database]:
-    """A database of each kind."""
-    database = Database(either.database_url)
-    yield database
-    database.dispose()
-
-
 def without_end(database: Database) -> list[SealedKey]:
     """The keys that sign, or are about to, until somebody rotates them."""
     with database.transaction() as db:
