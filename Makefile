@@ -31,6 +31,16 @@ fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 
 abuse: .venv/.test ## Abuse the shipped server: 100,000 hostile requests (REQUESTS=, SEED=), a crowd, stalled clients
 	$(BIN)/python -m benchmarks.abuse
 
+ONLY ?=
+ROUNDS ?= 5
+SECONDS ?= 4
+TWINS := $(patsubst benchmarks/speed/twins/%/requirements.in,%,$(wildcard benchmarks/speed/twins/*/requirements.in))
+
+.PHONY: bench
+bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure how fast it is beside others; ONLY=ping,protected ROUNDS=1 SECONDS=2 is short
+	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
+	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS)
+
 .PHONY: format
 format: .venv/.test ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .
@@ -64,7 +74,10 @@ lock: .venv/.test ## Pin the newest versions of the Python dependencies
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build --extra dev $(LOCK) -c requirements.lock -o requirements-dev.lock
+	for twin in $(TWINS:%=benchmarks/speed/twins/%); do \
+		$(BIN)/uv pip compile --quiet --upgrade $$twin/requirements.in $(TWIN_LOCK) -o $$twin/requirements.txt || exit; done
 
+TWIN_LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: clean
@@ -85,6 +98,11 @@ $(NEW):
 
 .venv/.test: requirements-dev.lock .venv/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/bench/%/.installed: benchmarks/speed/twins/%/requirements.txt | $(NEW)
+	$(PYTHON) -m venv --clear .venv/bench/$*
+	.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/.node: tests/node/package-lock.json .venv/.test

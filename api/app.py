@@ -8,13 +8,14 @@ from functools import partial
 
 from connexion import ConnexionMiddleware
 
-from api import contract, revisions, security
+from api import contract, hashing, revisions, security
 from api.config import Config, folder
 from api.contract.formats import Format
 from api.cursors import Cursors
 from api.database import Database
 from api.hashing import Hasher
 from api.keys import Vault
+from api.lane import Lane
 from api.memory import Memory
 from api.refresh_tokens import RefreshTokens
 from api.services import names, passwords
@@ -35,7 +36,8 @@ def formats(service: str) -> dict[str, Format]:
 def create_app(config: Config) -> ConnexionMiddleware:
     """The ASGI application for these settings; raises for a contract that cannot be served."""
     document = contract.load(folder("openapi"))
-    database = Database(config.database_url)
+    lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
+    database = Database(config.database_url, more_connections=lane.threads)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
     memory = Memory(database)
@@ -52,7 +54,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
     resources = {
         "contract": document,
         "cursors": Cursors(config.secret),
-        "hasher": Hasher(config.pepper, config.bcrypt_cost),
+        "hasher": Hasher(config.pepper, config.bcrypt_cost, lane.work),
         "keyring": keyring,
         "mint": mint,
         "revision": revisions.head(),
@@ -63,6 +65,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
         await memory.watch.is_up_to_date()
         looking = asyncio.create_task(memory.watch.keep_looking())
         yield
+        lane.close()
         looking.cancel()
         memory.watch.close()
         database.dispose()
@@ -72,7 +75,7 @@ def create_app(config: Config) -> ConnexionMiddleware:
         handlers="api.handlers",
         identify=security.bearer(database, tokens, keyring, memory),
         formats=formats(document.title),
-        serving=contract.Serving(database.transaction, resources),
+        serving=contract.Serving(database.transaction, resources, {"hasher": lane}),
         lifespan=lifespan,
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,

@@ -10,4 +10,4 @@ def now() -> datetime:
 
 def rfc3339(time: datetime) -> str:
     """An aware time in UTC, to the millisecond, ending in Z (RFC 3339, section 5.6)."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return time.astimezone(UTC).isoformat("T", "milliseconds")[:-6] + "Z"

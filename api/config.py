@@ -29,6 +29,11 @@ class ConfigError(Exception):
     """A setting the process must not start with; the message says what to do."""
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
     return field(metadata={"variable": variable, "parse": parse}, **options)
 
@@ -50,6 +55,7 @@ class Config:
     session_seconds: int = _setting("CHARTER_SESSION_SECONDS", whole(86_400, 31_536_000), default=7_776_000)
     signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", one_of(*ALGORITHMS), default=ALGORITHMS[0])
     bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", whole(10, 16), default=12)
+    hashes: int = _setting("CHARTER_HASHES", whole(1, 256), default_factory=_cores)
     body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
@@ -114,6 +120,8 @@ def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
                 values[setting.name] = setting.metadata["parse"](text)
             elif setting.default is not MISSING:
                 values[setting.name] = setting.default
+            elif setting.default_factory is not MISSING:
+                values[setting.name] = setting.default_factory()
         except ValueError as error:
             wrong.append(f"{variable(setting)} must be {error}")
     return values, wrong

@@ -27,7 +27,8 @@ ApiError
 ├── InternalError          500
 ├── Unavailable            503
 │   ├── DatabaseUnavailable
-│   └── MigrationsBehind
+│   ├── MigrationsBehind
+│   └── TooBusy
 └── LibraryError           what Flask, Werkzeug, Starlette or Connexion raised
 """
 
@@ -254,8 +255,8 @@ class Unavailable(ApiError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "5"})
+    def __init__(self, retry_after: int = 5) -> None:
+        super().__init__(headers={"Retry-After": str(retry_after)})
 
 
 class DatabaseUnavailable(Unavailable):
@@ -266,6 +267,11 @@ class DatabaseUnavailable(Unavailable):
 class MigrationsBehind(Unavailable):
     code = "MIGRATIONS_BEHIND"
     message = "The database's schema is not the one this release needs; run charter migrate."
+
+
+class TooBusy(Unavailable):
+    code = "TOO_BUSY"
+    message = "Too many others are waiting for this. Ask again in as many seconds as Retry-After says."
 
 
 class LibraryError(ApiError):

@@ -4,10 +4,26 @@ import base64
 import hashlib
 import hmac
 import unicodedata
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
 
 import bcrypt
 
 _SCHEME = "hmac-sha384-nfkc:"
+
+Result = TypeVar("Result")
+
+
+class Work(Protocol):
+    """Does what takes long where it holds up nobody, and waits for it."""
+
+    def __call__(self, call: Callable[[], Result]) -> Result: ...
+
+
+def seconds(cost: int) -> float:
+    """About how long a hash takes."""
+    return 7e-5 * 2.0**cost
 
 
 class Hasher:
@@ -17,20 +33,23 @@ class Hasher:
     bcrypt's limit of 72; without the pepper, which is not in the database, a stolen hash cannot be guessed at.
     """
 
-    def __init__(self, pepper: bytes, cost: int) -> None:
+    def __init__(self, pepper: bytes, cost: int, work: Work) -> None:
         self._pepper = pepper
         self._cost = cost
+        self._work = work
         # No password has this hash, but checking one against it takes as long as against a user's.
         self._nobody = _SCHEME + bcrypt.gensalt(cost).decode() + "." * 31
 
     def hash(self, password: str) -> str:
         """A new salted hash, marked with the scheme that made it."""
-        return _SCHEME + bcrypt.hashpw(self._digest(password), bcrypt.gensalt(self._cost)).decode()
+        salt = bcrypt.gensalt(self._cost)
+        return _SCHEME + self._work(partial(bcrypt.hashpw, self._digest(password), salt)).decode()
 
     def check(self, password: str, hashed: str | None) -> bool:
         """Whether `hashed` is of `password`; None, for an unknown user, takes as long and is always false."""
         _, _, inner = (hashed or self._nobody).partition(":")
-        return bcrypt.checkpw(self._digest(password), inner.encode()) and hashed is not None
+        is_right = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
+        return is_right and hashed is not None
 
     def is_stale(self, hashed: str) -> bool:
         """Whether `hashed` was made with another scheme or cost than today's."""

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -40,7 +41,7 @@ class SigningKey:
     private: Any
     retires_at: datetime | None = None
 
-    @property
+    @cached_property
     def public(self) -> Any:
         """What verifies; for HS256 that is the key itself, which must stay here."""
         return self.private if self.is_symmetric else self.private.public_key()

@@ -1,19 +1,30 @@
 """One line per request and per authentication event: text on a terminal, JSON elsewhere."""
 
+import asyncio
 import json
 import logging
 import sys
 import textwrap
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, TextIO
+
+import orjson
 
 from api import clock
 
 request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """What is known of the request being served: request_id and address at first, then what its handling adds."""
 
+_TOGETHER_SECONDS = 0.01
+
 _events = logging.getLogger("charter.events")
+_requests = logging.getLogger("charter.requests")
+_encode = json.JSONEncoder(default=str).encode
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
 
 
@@ -29,12 +40,21 @@ def note(**facts: Any) -> None:
         known.update(facts)
 
 
+def request(**facts: Any) -> None:
+    """Write the line of the request that was served, as an event of `charter.requests`."""
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], _Lines):
+        # Each request has a line, and `logging` takes three times as long for one (27 us).
+        handlers[0].write_soon(clock.now(), "info", "charter.requests", "request", (request_facts.get() or {}) | facts)
+    else:
+        _requests.info("request", extra={"facts": facts})
+
+
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
     """Send all logs to `stream` as `text`, `json`, or what suits the stream (`auto`)."""
     as_text = form == "text" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    lines = _Lines(stream, _as_text if as_text else _as_json)
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Why a contract cannot be served, the ContractError says that it raises next.
@@ -43,32 +63,75 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
-def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
-    facts = {**(request_facts.get() or {}), **getattr(record, "facts", {})}
-    if record.exc_info:
-        facts["exception"] = formatter.formatException(record.exc_info)
-    return facts
+class _Lines(logging.Handler):
+    """Writes what all loggers say, each line whole, with what is known of the request being served."""
+
+    def __init__(self, stream: TextIO, form: "_Form") -> None:
+        super().__init__()
+        self._stream = stream
+        self._form = form
+        self._turn = Lock()
+        self._waiting: deque[str] = deque()
+        self._due_in: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            facts = {**(request_facts.get() or {}), **vars(record).get("facts", {})}
+            if record.exc_info:
+                facts["exception"] = logging.Formatter().formatException(record.exc_info)
+            moment = datetime.fromtimestamp(record.created, UTC)
+            self._waiting.append(self._form(moment, record.levelname.lower(), record.name, record.getMessage(), facts))
+        except Exception:
+            self.handleError(record)
+        self.flush()
+
+    def write_soon(self, *said: Any) -> None:
+        """Write a line of its moment, level, logger, event and facts with those of the next 10 milliseconds.
+
+        To write each alone takes 45 us.
+        """
+        self._waiting.append(self._form(*said))
+        loop = asyncio.get_running_loop()
+        if self._due_in is not loop:
+            self._due_in = loop
+            loop.call_later(_TOGETHER_SECONDS, self._flush_due)
+
+    def _flush_due(self) -> None:
+        self._due_in = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; `logging` sees to it at the end of the process."""
+        try:
+            with self._turn:
+                self._stream.write("".join([self._waiting.popleft() for _ in range(len(self._waiting))]))
+                self._stream.flush()
+        except (OSError, ValueError):
+            # A log that cannot be written keeps nobody from an answer. (contextlib.suppress would take 0.5 us.)
+            pass
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": clock.rfc3339(datetime.fromtimestamp(record.created, UTC)),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-            **_facts(record, self),
-        }
-        return json.dumps(line, default=str)
+_Form = Callable[[datetime, str, str, str, dict[str, Any]], str]
 
 
-class _TextFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        facts = _facts(record, self)
-        trace = facts.pop("exception", None)
-        # json.dumps keeps CR, LF and ESC, which a stranger may have sent, inside the line.
-        pairs = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in facts.items())
-        line = f"{time} {record.levelname.lower():7} {json.dumps(record.getMessage())[1:-1]} {pairs}".rstrip()
-        # Indented, no line of an exception's text, which may quote a stranger, passes for a line of this log.
-        return line if trace is None else f"{line}\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}"
+def _as_json(moment: datetime, level: str, logger: str, event: str, facts: dict[str, Any]) -> str:
+    line = {"time": clock.rfc3339(moment), "level": level, "logger": logger, "event": event, **facts}
+    return f"{_quick(line) or _encode(line)}\n"
+
+
+def _quick(line: dict[str, Any]) -> str | None:
+    """The line as orjson writes it, in a fifth of the time, unless what is in it may move the cursor of a terminal."""
+    with suppress(orjson.JSONEncodeError):
+        text = orjson.dumps(line, default=str).decode()
+        return text if text.isascii() and text.isprintable() else None
+    return None
+
+
+def _as_text(moment: datetime, level: str, _logger: str, event: str, facts: dict[str, Any]) -> str:
+    time = moment.astimezone().strftime("%H:%M:%S")
+    trace = facts.pop("exception", None)
+    # JSON keeps CR, LF and ESC, which a stranger may have sent, inside the line.
+    pairs = " ".join(f"{name}={_encode(value)}" for name, value in facts.items())
+    line = f"{time} {level:7} {_encode(event)[1:-1]} {pairs}".rstrip()
+    # Indented, no line of an exception's text, which may quote a stranger, passes for a line of this log.
+    return f"{line}\n" if trace is None else f"{line}\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}\n"

@@ -2,18 +2,35 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
 from api.changes import Change
 from api.database import Database
+from api.threads import Threads
 from api.watch import Watch
 
 _MOST = 20_000
+# What needs no database never waits for one; what needs to know who is calling waits for these threads alone.
+_THREADS = 8
 
 Found = TypeVar("Found")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Latest(dict[Key, Value]):
+    """So many values at most, by their keys; the oldest goes when one more comes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def keep(self, key: Key, value: Value) -> None:
+        self[key] = value
+        if len(self) > self._most:
+            del self[next(iter(self))]
 
 
 class Memory:
@@ -23,15 +40,17 @@ class Memory:
     """
 
     def __init__(self, database: Database) -> None:
-        self._values: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        self._values: defaultdict[str, Latest[str, Any]] = defaultdict(lambda: Latest(_MOST))
         self._forgotten = 0
         self._lock = Lock()
+        self._threads = Threads("memory", _THREADS)
         self.watch = Watch(database, self._forget)
 
     async def get(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
         """What `read` finds, from memory if nobody has changed it since; that there is nothing is not remembered."""
-        value = self._values[topic].get(subject) if await self.watch.is_up_to_date() else None
-        return await run_in_threadpool(self._read, topic, subject, read) if value is None else value
+        fresh = self.watch.is_fresh() or await self.watch.is_up_to_date()
+        value = self._values[topic].get(subject) if fresh else None
+        return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
     def offer(self, topic: str, subject: str) -> Callable[[Any], None]:
         """To be called before the database is asked; it returns what takes the answer.
@@ -42,11 +61,8 @@ class Memory:
 
         def keep(value: Any) -> None:
             with self._lock:
-                values = self._values[topic]
                 if forgotten == self._forgotten:
-                    values[subject] = value
-                if len(values) > _MOST:
-                    del values[next(iter(values))]
+                    self._values[topic].keep(subject, value)
 
         return keep
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.answer import OneWrite
 from api.contract.edge import fixed_headers
 from api.contract.framing import HEADER_BYTES, announces_body
+from api.contract.reply import raw_headers
 from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
 from api.transport import LingeringTransport
 
@@ -33,6 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url = b""
         self._awaiting_headers = True
         self._awaiting_body = False
+        self._begun = False
         self._received = 0
         self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
@@ -64,13 +68,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(OneWrite(cycle).run, app))  # type: ignore[arg-type]
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that says no more may still be waiting for its answer, but for nothing after it."""
         if self._is_answering():
             self._refuse(MalformedRequest())
             return True
+        self.transport.flush()  # type: ignore[attr-defined]
         return False
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +83,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._awaiting_headers or self._awaiting_body:
             self._received += len(data)
+        self._begun = False
         super().data_received(data)
+        if self._begun and self._awaiting_headers:
+            # Most arrive in one piece, and need no clock (3 us).
+            self._start_deadline()
         if self._awaiting_headers and self._received > HEADER_BYTES:
             self._refuse(HeadersTooLarge(HEADER_BYTES))
         elif self._awaiting_body and self._received > self._received_of_body * _CHUNK_BYTES + HEADER_BYTES:
@@ -93,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaiting_headers = True
         # How much of this read belongs to the message is not known; what follows is counted in full.
         self._received = 1
-        self._start_deadline()
+        self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers are not headers (RFC 9110, section 6.5.1): the edge has judged those already.
@@ -105,7 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many requests wait on this connection")
         if b"#" in self.url or self._is_long_url():
             raise ValueError("a target with more in it than a path and a query")
-        if self.parser.should_upgrade() and announces_body(self.headers):
+        if self.parser.should_upgrade() and announces_body(dict(self.headers)):
             # The parser takes what follows for another protocol: the body would be read as the next request.
             raise ValueError("an offer to upgrade with a body")
         self._awaiting_headers = False
@@ -148,7 +157,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         self._stop_deadline()
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._refuse, RequestTooSlow())
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._refuse_late)
+
+    def _refuse_late(self) -> None:
+        self._refuse(RequestTooSlow())
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -181,12 +193,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _answer(self, error: ApiError) -> None:
         reply = answer(error)
         request_id = str(uuid7())
-        closing = {"Content-Length": str(len(reply.body)), "Connection": "close"}
-        headers = {**reply.headers, **fixed_headers(request_id), **closing}
-        lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+        own = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
+        headers = raw_headers(own.items())
+        headers += fixed_headers(request_id, headers)
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         # Before the target, the method that the parser knows is that of the request before.
         body = b"" if self.url and self.parser.get_method() == b"HEAD" else reply.body
-        self.transport.write(STATUS_LINE[reply.status] + lines.encode("latin-1") + b"\r\n" + body)
+        self.transport.write(STATUS_LINE[reply.status] + lines + b"\r\n" + body)
         facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}
         facts["address"] = self.client[0] if self.client else None
         _log.info("request", extra={"facts": facts})

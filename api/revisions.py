@@ -1,17 +1,19 @@
 """The database's schema: which revision this release needs, and the way there."""
 
+# Only who has a way to go imports Alembic: that takes as long as SQLAlchemy itself, and 12 MB.
+# ruff: noqa: PLC0415
+
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, text
 
 from api.config import folder
 from api.database import reaching
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 _ALONE = {
     # Left to itself, sqlite3 begins at INSERT, UPDATE and DELETE: tables would stay when their migration fails.
@@ -31,8 +33,8 @@ class RevisionUnknown(Exception):
 
 
 def head() -> str:
-    """The revision that this release needs."""
-    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+    """The revision that this release needs: the last one, for the name of each file begins with its revision."""
+    return max(file.name for file in (folder("migrations") / "versions").glob("*.py")).partition("_")[0]
 
 
 def upgrade(engine: Engine) -> None:
@@ -40,6 +42,12 @@ def upgrade(engine: Engine) -> None:
 
     Raises RevisionUnknown for one that another release has brought further, and DatabaseUnavailable.
     """
+    if _current(engine) == head():
+        return
+    from alembic import command
+    from alembic.script.revision import ResolutionError
+    from alembic.util import CommandError
+
     try:
         with migrating(engine) as alembic:
             command.upgrade(alembic, "head")
@@ -49,8 +57,16 @@ def upgrade(engine: Engine) -> None:
         raise RevisionUnknown(error.__cause__.argument) from None
 
 
+def _current(engine: Engine) -> str | None:
+    with reaching(), engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
 @contextmanager
-def migrating(engine: Engine) -> Iterator[AlembicConfig]:
+def migrating(engine: Engine) -> Iterator["AlembicConfig"]:
     """What Alembic's commands take: a transaction that happens whole or not at all, one at a time.
 
     Raises DatabaseUnavailable.
@@ -62,7 +78,9 @@ def migrating(engine: Engine) -> Iterator[AlembicConfig]:
         yield alembic
 
 
-def _alembic() -> AlembicConfig:
+def _alembic() -> "AlembicConfig":
+    from alembic.config import Config as AlembicConfig
+
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     return alembic

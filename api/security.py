@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from uuid import UUID
 
 from api import logs
@@ -9,19 +10,27 @@ from api.contract.secure import Identify
 from api.database import Database
 from api.errors import InvalidToken
 from api.keys import SigningKey
-from api.memory import Memory
+from api.memory import Latest, Memory
+from api.models.user import Profile
 from api.services import sessions
 from api.services.signing_keys import Keyring
-from api.tokens import Tokens, key_id
+from api.tokens import Claims, Tokens, check, key_id
+
+# A token takes about 600 bytes.
+_MOST = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is calling."""
+    """Who is calling: the user, as the database knew them 50 milliseconds ago."""
 
-    user_id: UUID
+    user: Profile
     session_id: UUID
     scopes: frozenset[str]
+
+    @property
+    def user_id(self) -> UUID:
+        return self.user.id
 
 
 def bearer(database: Database, tokens: Tokens, keyring: Keyring, memory: Memory) -> Identify:
@@ -31,19 +40,25 @@ def bearer(database: Database, tokens: Tokens, keyring: Keyring, memory: Memory)
         with database.transaction() as db:
             return keyring.verifying(db)
 
-    def read_owner(session_id: UUID) -> UUID | None:
+    def read_owner(session_id: UUID) -> Profile | None:
         with database.transaction() as db:
             return sessions.find_owner(db, session_id)
 
+    verified: Latest[bytes, Claims] = Latest(_MOST)
+
     async def identify(token: str) -> Identity:
+        # To verify a signature takes 150 us, to find what was verified before 2.
+        digest = sha256(token.encode()).digest()
+        known = verified.get(digest)
         # What has not even the form of a token is refused before anything is asked.
-        signer = key_id(token)
-        keys = await memory.get("signing_keys", "", read_keys)
-        claims = tokens.decode(token, (keys or {}).get(signer))
-        owner = await memory.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
-        if owner is None or owner != claims.user_id:
+        signer = known.key_id if known else key_id(token)
+        key = (await memory.get("signing_keys", "", read_keys) or {}).get(signer)
+        claims = check(known, key) if known else tokens.decode(token, key)
+        verified.keep(digest, claims)
+        user = await memory.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
+        if user is None or user.id != claims.user_id:
             raise InvalidToken()
-        logs.note(user_id=str(owner))
-        return Identity(owner, claims.session_id, claims.scopes)
+        logs.note(user_id=str(user.id))
+        return Identity(user, claims.session_id, claims.scopes)
 
     return identify

@@ -17,11 +17,28 @@ class LingeringTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        self._waiting: list[bytes] = []
         self._closing: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write_soon(self, data: bytes) -> None:
+        """Write it behind the answers that are being made now: together they wake clients once, each alone 25 us."""
+        self._waiting.append(data)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self.flush)
+
+    def write(self, data: bytes) -> None:
+        self.flush()
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write what waits; who closes the connection, or says something else, comes after it."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._transport.is_closing():
+            self._transport.write(b"".join(waiting))
 
     def is_closing(self) -> bool:
         return self._closing is not None or self._transport.is_closing()
@@ -29,6 +46,7 @@ class LingeringTransport:
     def close(self) -> None:
         if self.is_closing():
             return
+        self.flush()
         self._transport.write_eof()
         self._closing = self._loop.call_later(_LINGER_SECONDS, self._leave)
 

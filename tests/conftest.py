@@ -1,6 +1,7 @@
 """What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
 
 import logging
+import secrets
 import shutil
 import socket
 import threading
@@ -14,6 +15,7 @@ from tempfile import mkdtemp
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import bcrypt
 import httpx
 import pytest
 import uvicorn
@@ -29,6 +31,7 @@ from api.config import Config
 from api.database import Database
 from api.parsers import database_url
 from api.server import uvicorn_config
+from tests.wild import Wild
 
 PASSWORD = "correct horse battery staple"
 
@@ -40,6 +43,21 @@ Travel = Callable[[timedelta], None]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1,2,3,random", help="the seeds to fuzz with, such as 1,2,random")
     parser.addoption("--examples", type=int, default=40, help="how often to fuzz each operation, for each seed")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "wild" in metafunc.fixturenames:
+        metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
+
+
+@pytest.fixture
+def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Wild:
+    """Chance, from one of the seeds to fuzz with."""
+    if request.param != "random":
+        return Wild(int(request.param))
+    number = secrets.randbelow(2**32)
+    record_property("replay", f"--seeds={number}")
+    return Wild(number)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -123,6 +141,8 @@ def config(migrated_file: Path, tmp_path: Path) -> Config:
         secret=secret,
         pepper=pepper,
         bcrypt_cost=4,
+        # Some look around from within a hash, and log others in.
+        hashes=4,
         check_answers="report",
     )
 
@@ -239,6 +259,33 @@ def newcomer(client: httpx.Client, username: str) -> Person:
     assert person.sign_up().status_code == 201
     assert person.log_in().status_code == 200
     return person
+
+
+class Bcrypt:
+    """Stands in the door to bcrypt: does the work, remembers what it was asked, and can look around meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hashed: list[str] = []
+        self.checked: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        self._hashpw, self._checkpw = bcrypt.hashpw, bcrypt.checkpw
+        monkeypatch.setattr(bcrypt, "hashpw", self.hashpw)
+        monkeypatch.setattr(bcrypt, "checkpw", self.checkpw)
+
+    def hashpw(self, password: bytes, salt: bytes) -> bytes:
+        self.hashed.append(salt[:7].decode())
+        self.meanwhile()
+        return self._hashpw(password, salt)
+
+    def checkpw(self, password: bytes, hashed: bytes) -> bool:
+        self.checked.append(hashed[:7].decode())
+        self.meanwhile()
+        return self._checkpw(password, hashed)
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> Bcrypt:
+    return Bcrypt(monkeypatch)
 
 
 @pytest.fixture

@@ -88,9 +88,36 @@ def test_help_names_every_command(charter: Charter) -> None:
     ],
 )
 def test_a_command_loads_only_what_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
-    program = "import sys; from api.cli import main; main(standalone_mode=False); print(*sys.modules)"
+    loaded = _loaded(charter, "main(standalone_mode=False)", *arguments)
+    assert "api.cli" in loaded
+    assert not loaded & unneeded
+
+
+def test_a_database_that_is_up_to_date_needs_nothing_that_migrates(migrated: Charter) -> None:
+    loaded = _loaded(migrated, "main(standalone_mode=False)", "migrate")
+    assert "api.revisions" in loaded
+    assert "alembic" not in loaded
+
+
+# It is stopped as it begins to serve.
+SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
+
+
+def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
+    loaded = _loaded(migrated, SERVE, "serve")
+    assert "api.handlers.auth" in loaded
+    assert not loaded & {"alembic", "httpx", "mako", "psycopg", "requests", "starlette.testclient", "urllib3"}
+
+
+def test_what_a_server_does_not_load_is_there_for_whoever_does(migrated: Charter) -> None:
+    program = f"{SERVE}; import httpx, requests; from starlette.testclient import TestClient"
+    assert {"httpx._client", "requests.api"} <= _loaded(migrated, f"{program}; assert TestClient", "serve")
+
+
+def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
+    """The names of all modules that a program in Python has loaded at its end, for which `main` is the command."""
     result = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", f"import sys; from api.cli import main; {program}; print(*sys.modules)", *arguments],
         check=True,
         cwd=charter.folder,
         env=charter.environment,
@@ -98,9 +125,7 @@ def test_a_command_loads_only_what_it_needs(charter: Charter, arguments: list[st
         text=True,
         timeout=60,
     )
-    loaded = set(result.stdout.split())
-    assert "api.cli" in loaded
-    assert not loaded & unneeded
+    return set(result.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -161,6 +186,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_SESSION_SECONDS=7776000\n"
         "CHARTER_SIGNING_ALGORITHM=ES256\n"
         "CHARTER_BCRYPT_COST=10\n"
+        f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
         "CHARTER_CHECK_ANSWERS=off\n"

@@ -6,18 +6,21 @@ import flask
 import pytest
 from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from api import contract
 from api.app import create_app
 from api.config import Config, folder
-from api.contract import serve
+from api.contract import responses, view
 from api.contract.conform import Conform
-from api.contract.formats import STANDARD
+from api.contract.document import Json
+from api.contract.formats import STANDARD, format_checker
 from api.contract.route import Routes
 from api.handlers import system
 from tests.conftest import Violations
 
 RUNNING = {"status": "running"}
+FIXED = {"Cache-Control": "no-store", "X-Request-ID": "019b2c9e-6d5c-7c3a-9d4e-0f6f3a1b2c3d"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
     violation: str,
 ) -> None:
     # Answers are cut to the contract; only without the knife can they break it.
-    monkeypatch.setattr(serve, "shaper", lambda _: lambda value: value)
+    monkeypatch.setattr(view, "shaper", lambda _: lambda value: value)
     monkeypatch.setattr(system, "ping", ping)
     with TestClient(create_app(config)) as client:
         assert client.get("/ping").status_code == status
@@ -71,6 +74,49 @@ def test_what_cannot_even_be_read_is_reported_too(
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert violation in found
+
+
+def test_a_body_is_wrong_after_any_number_of_right_ones(violations: Violations) -> None:
+    bodies = [b'{"status":"running"}', b'{"status":"running"}', b'{"status":"broken"}', b'{"status":"running"}']
+    document = contract.load(folder("openapi"))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = bodies[len(found)]
+        await Response(body, 200, FIXED, media_type="application/json")(scope, receive, send)
+
+    client = TestClient(Conform(app, document, Routes(document), STANDARD))
+    found: list[list[str]] = []
+    for _ in bodies:
+        client.get("/ping")
+        found.append([fact["violation"] for fact in violations.found])
+        violations.found.clear()
+    assert found == [[], [], ["the body/status breaks enum"], []]
+
+
+@pytest.mark.parametrize(
+    ("schema", "violations"),
+    [
+        ({"type": "number", "maximum": 2**64}, ["the body breaks maximum"]),
+        ({"type": "number", "format": "int64"}, ["the body breaks format"]),
+        ({"not": {"type": "integer"}}, ["the body breaks not"]),
+        ({"type": "integer"}, []),
+    ],
+)
+def test_an_integer_of_any_size_is_one(schema: Json, violations: list[str]) -> None:
+    declared = {"content": {"application/json": {"schema": schema}}}
+    response = responses.Response(declared, format_checker(STANDARD))
+    headers = [(b"content-type", b"application/json")]
+    assert response.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
+
+
+def test_a_header_that_comes_twice_is_right_twice(violations: Violations) -> None:
+    document = contract.load(folder("openapi"))
+    answer = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
+    answer.headers.append("Cache-Control", "public")
+    TestClient(Conform(answer, document, Routes(document), STANDARD)).get("/ping")
+    found = [fact["violation"] for fact in violations.found]
+    violations.found.clear()
+    assert found == ["the header cache-control breaks enum"]
 
 
 def test_the_documentation_page_is_no_operation_and_is_not_held_against_the_contract(client: TestClient) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -88,9 +88,9 @@ def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database
 def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
     with database.engine.connect() as one, database.engine.connect() as two:
         for connection in (one, two):
-            pragmas = ("journal_mode", "foreign_keys", "busy_timeout")
+            pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "cache_size")
             values = [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
-            assert values == ["wal", 1, 5000]
+            assert values == ["wal", 1, 5000, -256]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,21 @@ def test_readers_do_not_wait_for_a_writer(client: TestClient, alice: Person, con
         paths = ("/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
         assert [alice.get(path).status_code for path in paths] == [200] * 5
         assert perf_counter() - began < 2
+
+
+def test_many_who_wait_to_write_keep_nobody_from_reading(server: str, config: Config) -> None:
+    with httpx.Client(base_url=server, timeout=20) as client, ThreadPoolExecutor(50) as crowd:
+        alice = newcomer(client, "alice")
+        sessions = [alice.token] + [alice.log_in().json()["access_token"] for _ in range(50)]
+        leaving = [replace(alice, token=token) for token in sessions[:-1]]
+        with locked(config):
+            going = [crowd.submit(person.log_out) for person in leaving]
+            sleep(0.5)
+            began = perf_counter()
+            assert [alice.get(path).status_code for path in ("/api/v1/sessions", "/ready")] == [200, 200]
+            assert perf_counter() - began < 2
+            assert not any(one.done() for one in going)
+        assert {one.result().status_code for one in going} == {204}
 
 
 def test_what_is_no_refresh_token_does_not_wait_for_a_writer(client: TestClient, config: Config) -> None:

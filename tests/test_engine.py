@@ -1,8 +1,10 @@
 """The engine of the contract, with a contract and handlers of its own: what no operation of today uses is kept, too."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -10,12 +12,15 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import flask
+import httpx
 import pytest
 from connexion import ConnexionMiddleware
 from starlette.testclient import TestClient
 
 from api import contract
 from api.contract import ContractError
+from tests.conftest import serving
 
 SHARED = """
 openapi: 3.0.3
@@ -344,6 +349,22 @@ def test_an_answer_without_content_says_nothing_of_it(engine: Engine) -> None:
     assert not {"content-type", "content-length"} & answer.headers.keys()
 
 
+def test_what_the_contract_leaves_open_is_written_as_json_or_not_at_all(engine: Engine) -> None:
+    for value in ({"of": Caller(frozenset())}, {"of": datetime.now(UTC)}, Caller(frozenset())):
+        engine.handlers.echo_nothing = returning(value)  # type: ignore[attr-defined]
+        assert engine.ask("/path/1/true/own").status_code == 500
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\x00b"])
+def test_no_header_of_an_answer_becomes_two(engine: Engine, value: str) -> None:
+    engine.handlers.add_thing = returning((None, {"X-Word": value}))  # type: ignore[attr-defined]
+    with serving(engine.start()) as url:
+        answer = httpx.post(f"{url}/things")
+        assert answer.status_code == 500
+        assert not {"set-cookie", "x-word"} & answer.headers.keys()
+    assert engine.ledger.ends == ["rolled back"]
+
+
 # What a handler gets
 
 
@@ -374,6 +395,57 @@ def test_an_answer_that_cannot_be_given_is_not_committed(engine: Engine) -> None
 def test_only_who_asks_for_a_transaction_opens_one(engine: Engine) -> None:
     assert engine.ask("/things").status_code == 200
     assert engine.ledger.ends == []
+
+
+def test_flasks_request_knows_what_stands_in_the_path(engine: Engine) -> None:
+    def look(number: int, flag: bool, word: str) -> dict[str, Any]:
+        return flask.request.view_args or {}
+
+    engine.handlers.echo_path = look  # type: ignore[attr-defined]
+    assert engine.ask("/path/1/false/ab").json() == {"number": "1", "flag": "false", "word": "ab"}
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_handler_finds_flasks_request_as_it_came(engine: Engine, watched: bool) -> None:
+    def look() -> list[dict[str, str]]:
+        flask.g.seen = flask.request.headers["X-Word"]
+        flask.after_this_request(mark)
+        return [{"id": f"{flask.request.method} {flask.request.full_path} {flask.g.seen} {flask.current_app.name}"}]
+
+    def mark(response: flask.Response) -> flask.Response:
+        response.headers["X-Marked"] = flask.g.seen
+        return response
+
+    heard: list[object] = []
+    engine.handlers.list_things = look  # type: ignore[attr-defined]
+    listening = flask.request_finished.connected_to(lambda *_, **__: heard.append(1)) if watched else nullcontext()
+    with listening:
+        answers = [engine.ask("/things", headers={"X-Word": word}) for word in ("one", "two")]
+    assert [answer.json() for answer in answers] == [[{"id": f"GET /things? {word} made"}] for word in ("one", "two")]
+    assert [answer.headers["x-marked"] for answer in answers] == ["one", "two"]
+    assert len(heard) == 2 * watched
+
+
+def test_a_handler_that_says_it_never_waits_gets_nothing_to_wait_for(engine: Engine) -> None:
+    engine.handlers.list_things = contract.nonblocking(returning([]))  # type: ignore[attr-defined]
+    with pytest.raises(ContractError, match="listThings is nonblocking"):
+        engine.start()
+
+
+def test_who_reads_does_not_wait_for_those_who_write(engine: Engine) -> None:
+    written, began = threading.Event(), threading.Semaphore(0)
+
+    def write() -> None:
+        began.release()
+        assert written.wait(timeout=30)
+
+    engine.handlers.add_thing = write  # type: ignore[attr-defined]
+    with TestClient(engine.start()) as client, ThreadPoolExecutor(40) as crowd:
+        writing = [crowd.submit(client.post, "/things") for _ in range(40)]
+        assert all(began.acquire(timeout=30) for _ in range(16))
+        assert client.get("/things").status_code == 200
+        written.set()
+        assert {answer.result().status_code for answer in writing} == {201}
 
 
 # What the contract says of an operation in extensions

@@ -62,6 +62,7 @@ def test_operation_ids_are_camel_case_and_unique() -> None:
 
 # What each room imports of ours. A room that is not listed is a defect, and so is a permission that nobody uses.
 LAYERS: dict[str, set[str]] = {
+    "answer": set(),
     # What whoever runs the service does beside it, while it runs.
     "admin": {"clock", "console", "database", "errors", "models", "services"},
     # It puts everything together; what it leaves out, others bring along.
@@ -72,6 +73,7 @@ LAYERS: dict[str, set[str]] = {
         "database",
         "hashing",
         "keys",
+        "lane",
         "memory",
         "refresh_tokens",
         "revisions",
@@ -81,13 +83,13 @@ LAYERS: dict[str, set[str]] = {
     },
     "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
-    "cli": {"admin", "app", "config", "console", "contract", "logs", "revisions", "server"},
+    "cli": {"admin", "app", "config", "console", "contract", "lean", "logs", "revisions", "server"},
     "clock": set(),
     # It takes the names of the algorithms from where they are known.
     "config": {"keys", "parsers", "secret"},
     "console": {"config", "database", "errors", "keys", "logs", "revisions", "services"},
     # It writes times, answers with errors, and logs each request; it knows no feature.
-    "contract": {"clock", "errors", "logs"},
+    "contract": {"clock", "errors", "logs", "threads"},
     "cursors": {"errors", "secret"},
     "database": {"errors"},
     "errors": set(),
@@ -95,18 +97,21 @@ LAYERS: dict[str, set[str]] = {
     "handlers": {"contract", "cursors", "database", "hashing", "security", "services"},
     "hashing": set(),
     "keys": {"secret"},
+    # Its refusal has the one shape.
+    "lane": {"errors"},
+    "lean": set(),
     # A line says when it was made.
     "logs": {"clock"},
-    "memory": {"changes", "database", "watch"},
+    "memory": {"changes", "database", "threads", "watch"},
     "models": {"clock", "database"},
     "parsers": set(),
     "refresh_tokens": {"secret"},
     "revisions": {"config", "database"},
-    # It is the body of the contract's Identify.
-    "security": {"contract", "database", "errors", "keys", "logs", "memory", "services", "tokens"},
+    # It is the body of the contract's Identify, and says of what type the user is.
+    "security": {"contract", "database", "errors", "keys", "logs", "memory", "models", "services", "tokens"},
     "secret": set(),
     # Its limits are the edge's, and its refusals have the one shape.
-    "protocol": {"contract", "errors", "transport"},
+    "protocol": {"answer", "contract", "errors", "transport"},
     "server": {"protocol"},
     "services": {
         "clock",
@@ -122,6 +127,7 @@ LAYERS: dict[str, set[str]] = {
         "tokens",
     },
     "tokens": {"clock", "errors", "keys"},
+    "threads": set(),
     "transport": set(),
     "watch": {"changes", "database"},
 }
@@ -159,12 +165,12 @@ def test_layers_look_one_way() -> None:
         ("jwt", {"tokens"}),
         ("cryptography", {"keys"}),
         ("bcrypt", {"hashing"}),
-        ("connexion", {"app", "contract"}),
+        ("connexion", {"app", "contract", "lean"}),
         ("flask", {"contract"}),
-        ("starlette", {"contract", "errors", "memory", "server"}),
+        ("starlette", {"answer", "contract", "errors", "server"}),
         ("sqlalchemy", {"config", "database", "models", "parsers", "revisions", "services"}),
         ("alembic", {"revisions"}),
-        ("uvicorn", {"cli", "protocol", "server"}),
+        ("uvicorn", {"answer", "cli", "protocol", "server"}),
     ],
 )
 def test_a_library_has_its_rooms(library: str, rooms: set[str]) -> None:
@@ -202,11 +208,13 @@ def test_only_the_clock_knows_the_time() -> None:
         )
         if name.rpartition(".")[2] in CLOCKS
     }
-    # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits.
+    # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits, the
+    # lane how long a hash takes.
     # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
     assert {(room, name) for room, name in asked if name != "clock.now"} == {
         ("contract", "time.perf_counter"),
         ("changes", "time.monotonic"),
+        ("lane", "time.monotonic"),
         ("watch", "time.monotonic"),
     }
 

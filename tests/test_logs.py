@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +30,15 @@ Configure = Callable[[str], io.StringIO]
 CANARY = "canary-5b1e7f"
 
 
+class Written(io.StringIO):
+    """What was written, and what waits to be."""
+
+    def getvalue(self) -> str:
+        for handler in logging.root.handlers:
+            handler.flush()
+        return super().getvalue()
+
+
 @pytest.fixture
 def configure() -> Iterator[Configure]:
     """Sends the log of everything, down to the last detail, to where the test can read it."""
@@ -35,7 +46,7 @@ def configure() -> Iterator[Configure]:
     before = root.handlers[:], root.level
 
     def configure(form: str) -> io.StringIO:
-        stream = io.StringIO()
+        stream = Written()
         logs.configure(form, stream)
         root.setLevel(logging.DEBUG)
         return stream
@@ -192,6 +203,24 @@ def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None
         assert re.match(start, stream.getvalue())
 
 
+def test_a_log_that_cannot_be_written_keeps_nobody_from_an_answer(client: TestClient, configure: Configure) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError("No space left on device")
+
+    configure("json")
+    logs.configure("json", Full())
+    assert Person(client, "alice").sign_up().status_code == 201
+
+
+@pytest.mark.parametrize("then", ["pass", "await asyncio.sleep(0.5); os._exit(0)"])
+def test_a_line_that_waits_is_written_soon_or_when_the_process_ends(then: str) -> None:
+    serve = f"async def serve():\n logs.request(path='/last')\n {then}\n"
+    program = f"import asyncio, os\nfrom api import logs\nlogs.configure('json')\n{serve}asyncio.run(serve())"
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert json.loads(result.stderr)["path"] == "/last"
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_no_secret_is_in_a_log_or_an_answer(
     client: TestClient, configure: Configure, config: Config, database: Database, form: str
@@ -209,7 +238,9 @@ def test_no_secret_is_in_a_log_or_an_answer(
     with database.transaction() as db:
         hashes = list(db.scalars(text("SELECT password_hash FROM users")))
         # A hash to renew, and a database that refuses to.
-        db.execute(update(User).values(password_hash=Hasher(config.pepper, 5).hash(alice.password)))
+        db.execute(
+            update(User).values(password_hash=Hasher(config.pepper, 5, lambda call: call()).hash(alice.password))
+        )
         db.execute(text("CREATE TRIGGER stop BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'stopped'); END"))
     answers.append(alice.log_in())
     with database.transaction() as db:

@@ -8,7 +8,7 @@ import pytest
 from api import memory as memory_module
 from api.config import Config
 from api.database import Database
-from api.memory import Memory
+from api.memory import Latest, Memory
 from tests.workers import INSERT_KEY, by_hand
 
 
@@ -81,3 +81,10 @@ def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Memory, monkeypatc
         asked.get(subject, "known")
     assert [asked.get(subject, "asked") for subject in "cdeab"] == ["known"] * 3 + ["asked"] * 2
     assert asyncio.run(memory.get("signing_keys", "", lambda: "another")) == "key"
+
+
+def test_what_is_kept_once_more_takes_no_place_of_another() -> None:
+    latest: Latest[str, int] = Latest(3)
+    for number, key in enumerate("abcbbd"):
+        latest.keep(key, number)
+    assert latest == {"b": 4, "c": 2, "d": 5}

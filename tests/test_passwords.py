@@ -14,7 +14,6 @@ from pathlib import Path
 from time import sleep
 from typing import Literal
 
-import bcrypt
 import httpx
 import pytest
 from sqlalchemy import select, update
@@ -26,40 +25,13 @@ from api.database import Database
 from api.models import User
 from api.services import users
 from tests.charter import beside
-from tests.conftest import PASSWORD, Events, Person, at_once, newcomer
+from tests.conftest import PASSWORD, Bcrypt, Events, Person, at_once, newcomer
 from tests.test_sessions import IN, OUT, again, is_in, said, session_of
 from tests.workers import disable
 
 COMMON = (files("api.services") / "common_passwords.txt").read_text(encoding="utf-8").split()
 WRONG = "not the right password"
 NEW = "a better battery for this horse"
-
-
-class Bcrypt:
-    """Stands in the door to bcrypt: does the work, remembers what it was asked, and can look around meanwhile."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hashed: list[str] = []
-        self.checked: list[str] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        self._hashpw, self._checkpw = bcrypt.hashpw, bcrypt.checkpw
-        monkeypatch.setattr(bcrypt, "hashpw", self.hashpw)
-        monkeypatch.setattr(bcrypt, "checkpw", self.checkpw)
-
-    def hashpw(self, password: bytes, salt: bytes) -> bytes:
-        self.hashed.append(salt[:7].decode())
-        self.meanwhile()
-        return self._hashpw(password, salt)
-
-    def checkpw(self, password: bytes, hashed: bytes) -> bool:
-        self.checked.append(hashed[:7].decode())
-        self.meanwhile()
-        return self._checkpw(password, hashed)
-
-
-@pytest.fixture
-def hashing(monkeypatch: pytest.MonkeyPatch) -> Bcrypt:
-    return Bcrypt(monkeypatch)
 
 
 def sign_up(client: TestClient, password: str, username: str = "alice", email: str = "") -> tuple[int, list[str]]:

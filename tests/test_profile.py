@@ -1,10 +1,13 @@
 """The profile: each user's own."""
 
+from time import sleep
 from uuid import UUID
 
 from starlette.testclient import TestClient
 
-from tests.conftest import Person
+from api.config import Config
+from tests.conftest import Person, newcomer
+from tests.workers import by_hand, worker
 
 
 def test_the_profile_is_the_callers_own(alice: Person, bobby: Person) -> None:
@@ -27,3 +30,17 @@ def test_the_profile_is_the_callers_own(alice: Person, bobby: Person) -> None:
 def test_a_stranger_has_no_profile(client: TestClient) -> None:
     answer = client.get("/api/v1/me")
     assert (answer.status_code, answer.json()["code"]) == (401, "MISSING_TOKEN")
+
+
+def test_what_changes_in_it_is_seen_at_once_whoever_changes_it(either: Config) -> None:
+    shown = ("username", "email", "created_at")
+    with worker(either) as client:
+        alice = newcomer(client, "alice")
+        before = alice.get("/api/v1/me").json()
+        for column, value in zip(shown, ("carol", "carol@example.com", "2026-01-31 12:00:00.000000"), strict=True):
+            by_hand(either, f"UPDATE users SET {column} = '{value}'")  # noqa: S608 - both stand above
+            sleep(0.1)
+            after = alice.get("/api/v1/me").json()
+            assert {name for name in before if before[name] != after[name]} == {column}
+            before = after
+    assert before.keys() - shown == {"id"}

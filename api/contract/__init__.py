@@ -10,7 +10,7 @@ A request passes, from the outside in:
     body       reads the whole body, bounded in bytes and seconds
     secure     asks who is calling                                (Connexion's SecurityMiddleware)
     validate   holds parameters and body against the contract, all faults at once
-    serve      calls the handler on Flask and cuts its result to the contract
+    serve      calls the handler on Flask, in a thread if it may wait; its view cuts the result to the contract
 
 Nothing in here knows a feature: what the operations are comes from the document alone.
 """
@@ -18,7 +18,17 @@ Nothing in here knows a feature: what the operations are comes from the document
 from api.contract.client import Client
 from api.contract.document import Contract, ContractError, success
 from api.contract.load import load
-from api.contract.serve import Serving
 from api.contract.stack import assemble
+from api.contract.view import Lane, Serving, nonblocking
 
-__all__ = ["Client", "Contract", "ContractError", "Serving", "assemble", "load", "success"]
+__all__ = [
+    "Client",
+    "Contract",
+    "ContractError",
+    "Lane",
+    "Serving",
+    "assemble",
+    "load",
+    "nonblocking",
+    "success",
+]

@@ -2,15 +2,18 @@
 
 import asyncio
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.contract.framing import FIELDS, Fields, announces_body
 from api.contract.route import OPERATION
 from api.errors import BodyTooLarge, MalformedRequest, RequestTooSlow
 
+BODY = "contract_body"
+"""Where the layers behind find the body, in bytes, among the extensions of the scope."""
+
 
 class Body:
-    """Hands on a body that has arrived; a chunked one, whose length nobody announced, included.
+    """Reads a body whole, a chunked one, whose length nobody announced, included.
 
     `limit` is in bytes, for an operation that has no `x-body-bytes` of its own.
     """
@@ -21,25 +24,28 @@ class Body:
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            # What has no body has nothing to wait for.
+            fields = scope["extensions"][FIELDS]
+            scope["extensions"][BODY] = await self._read(scope, receive, fields) if announces_body(fields) else b""
+        await self.app(scope, receive, send)
+
+    async def _read(self, scope: Scope, receive: Receive, fields: Fields) -> bytes:
         limit = scope["extensions"][OPERATION].get("x-body-bytes", self.limit)
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = fields.get(b"content-length", b"0")
         # Python reads no number of more than 4,300 digits, and a size has at most 19.
-        if not (announced.isascii() and announced.isdecimal() and len(announced) <= 19):
+        if not announced.isdigit() or len(announced) > 19:
             raise MalformedRequest()
         if int(announced) > limit:
             raise BodyTooLarge(limit)
         try:
             async with asyncio.timeout(self.seconds):
-                body = await _read(receive, limit)
+                return await _receive_all(receive, limit)
         except TimeoutError:
             raise RequestTooSlow() from None
-        await self.app(scope, _Replay(body, receive), send)
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _receive_all(receive: Receive, limit: int) -> bytes:
     body = bytearray()
     more = True
     while more:
@@ -51,17 +57,3 @@ async def _read(receive: Receive, limit: int) -> bytes:
             raise BodyTooLarge(limit)
         more = message.get("more_body", False)
     return bytes(body)
-
-
-class _Replay:
-    """A `receive` that gives the body first, in one piece."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}

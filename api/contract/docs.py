@@ -1,5 +1,7 @@
 """The documentation page: Swagger UI, from the package's own files, under a strict Content-Security-Policy."""
 
+from collections.abc import Callable
+from functools import cache, partial
 from html import escape
 from importlib.resources import files
 
@@ -64,10 +66,9 @@ class Docs:
 
     def __init__(self, app: ASGIApp, title: str) -> None:
         self.app = app
-        vendored = files("flask_swagger_ui") / "dist"
-        self._files = {f"{PATH}/{name}": (vendored / name).read_bytes() for name in _VENDORED}
-        self._files[f"{PATH}/start.js"] = _START.encode()
-        self._files[PATH] = _PAGE.format(title=escape(title)).encode()
+        self._files: dict[str, Callable[[], bytes]] = {f"{PATH}/{name}": partial(_read, name) for name in _VENDORED}
+        self._files[f"{PATH}/start.js"] = _START.encode
+        self._files[PATH] = _PAGE.format(title=escape(title)).encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1") if scope["type"] == "http" else ""
@@ -81,6 +82,12 @@ class Docs:
 
     def _answer(self, path: str) -> Response:
         if path == PATH:
-            return HTMLResponse(self._files[path], headers={"Content-Security-Policy": _POLICY})
+            return HTMLResponse(self._files[path](), headers={"Content-Security-Policy": _POLICY})
         media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
-        return Response(self._files[path], media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})
+        return Response(self._files[path](), media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})
+
+
+@cache
+def _read(name: str) -> bytes:
+    """A file of Swagger UI; only who is asked for the page holds all 1.8 MB of them."""
+    return (files("flask_swagger_ui") / "dist" / name).read_bytes()

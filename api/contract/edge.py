@@ -1,17 +1,17 @@
 """The outermost layer: what must hold for every request, whatever it is and whichever server carries it."""
 
 import logging
-from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
+from api import logs
 from api.contract import framing
+from api.contract.reply import Headers, Reply, raw_headers, respond
+from api.contract.route import CONTEXT
 from api.errors import InternalError, answer, as_api_error
-from api.logs import note, request_facts
 
 _LOGGED_PATH = 512
 
@@ -28,11 +28,12 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
-        request_facts.set(exchange.facts)
+        fields = dict(scope["headers"])
+        exchange = _Exchange(scope, receive, send, framing.announces_body(fields))
+        logs.request_facts.set(exchange.facts)
         try:
-            framing.check(scope)
-            await self.app(_private(scope), exchange.receive, exchange.send)
+            framing.check(scope, fields)
+            await self.app(_private(scope, fields), exchange.receive, exchange.send)
         except ClientGone:
             pass
         except Exception as error:
@@ -41,21 +42,25 @@ class Edge:
             exchange.log()
 
 
-def fixed_headers(request_id: str) -> dict[str, str]:
-    """What every answer carries, whatever it is about."""
-    return {
-        "X-Request-ID": request_id,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    }
+# An answer may say otherwise.
+_BY_DEFAULT = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def fixed_headers(request_id: str, answer: Headers) -> Headers:
+    """What every answer carries beside its own headers, whatever it is about."""
+    named = {name for name, _ in answer}
+    fixed = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    return fixed + [header for header in _BY_DEFAULT if header[0] not in named]
 
 
 class ClientGone(Exception):
     """Nobody is there to take the answer."""
 
 
-def _private(scope: Scope) -> Scope:
+def _private(scope: Scope, fields: framing.Fields) -> Scope:
     """A scope that no other request and no later byte changes.
 
     granian gives one dict of extensions to all requests of a worker, and Connexion keeps the caller in it.
@@ -63,17 +68,18 @@ def _private(scope: Scope) -> Scope:
     extensions = {
         name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
     }
+    extensions |= {CONTEXT: {}, framing.FIELDS: fields}
     return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
 
 
 class _Exchange:
     """One request and its answer, as the edge sees them."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_pending: bool) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
-        self._body_pending = framing.announces_body(scope["headers"])
+        self._body_pending = body_pending
         self.status: int | None = None
         self.started = perf_counter()
         client = scope.get("client") or (None,)
@@ -87,7 +93,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._add_headers(MutableHeaders(scope=message))
+            message["headers"] = self._complete(list(message.get("headers", ())))
         elif self.scope["method"] == "HEAD":
             message = {**message, "body": b""}
         try:
@@ -95,33 +101,26 @@ class _Exchange:
         except (OSError, RuntimeError):
             raise ClientGone() from None
 
-    def _add_headers(self, headers: MutableHeaders) -> None:
-        for name, value in fixed_headers(self.facts["request_id"]).items():
-            headers.setdefault(name, value)
+    def _complete(self, headers: Headers) -> Headers:
+        headers = headers + fixed_headers(self.facts["request_id"], headers)
         if self._body_pending:
             # Nobody will read the rest of this body; a next request behind it could not be found.
-            headers["Connection"] = "close"
+            headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
+        return headers
 
     async def fail(self, error: Exception) -> None:
         """Answer with the error, unless an answer is already on its way: then the connection must break."""
         known = as_api_error(error)
-        note(code=known.code)
+        logs.note(code=known.code)
         if known.status == InternalError.status:
             _log.error("unforeseen", exc_info=error)
         if self.status is not None:
             raise error
         status, headers, body = answer(known)
-        await respond(self.send, status, [*headers.items(), ("Content-Length", str(len(body)))], body)
+        raw = raw_headers({**headers, "Content-Length": str(len(body))}.items())
+        await respond(self.send, Reply(status, raw, body))
 
     def log(self) -> None:
         path = self.scope["path"][:_LOGGED_PATH]
         milliseconds = round((perf_counter() - self.started) * 1000, 1)
-        facts = {"method": self.scope["method"], "path": path, "status": self.status, "ms": milliseconds}
-        _log.info("request", extra={"facts": facts})
-
-
-async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
-    """Send a whole answer."""
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+        logs.request(method=self.scope["method"], path=path, status=self.status, ms=milliseconds)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from jsonschema import FormatChecker
 
-Format = Callable[[Any], bool]
+Format = Callable[[Any], object]
 """Whether a string, or an integer, is what its `format` in the contract says."""
 
 _DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-5][0-9])")
@@ -26,19 +27,25 @@ STANDARD: Mapping[str, Format] = {
     "date-time": is_date_time,
     "int32": range(-(2**31), 2**31).__contains__,
     "int64": range(-(2**63), 2**63).__contains__,
-    "uuid": lambda text: _UUID.fullmatch(text) is not None,
+    "uuid": _UUID.fullmatch,
 }
 _OF_INTEGERS = {"int32", "int64"}
+
+
+@dataclass(frozen=True)
+class Of:
+    """A format as jsonschema asks for it, of any value: one of another type has a fault of its own."""
+
+    kind: type
+    accepts: Format
+
+    def __call__(self, value: object) -> bool:
+        return not isinstance(value, self.kind) or bool(self.accepts(value))
 
 
 def format_checker(formats: Mapping[str, Format]) -> FormatChecker:
     """What jsonschema asks whether a value has one of these formats."""
     checker = FormatChecker(formats=())
     for name, accepts in formats.items():
-        checker.checks(name)(_only(int if name in _OF_INTEGERS else str, accepts))
+        checker.checks(name)(Of(int if name in _OF_INTEGERS else str, accepts))
     return checker
-
-
-def _only(kind: type, accepts: Format) -> Callable[[object], bool]:
-    # A value of another type has a fault of its own.
-    return lambda value: not isinstance(value, kind) or accepts(value)

@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.types import Scope
 
 from api.errors import HeadersTooLarge, MalformedRequest
+
+Fields = Mapping[bytes, bytes]
 
 HEADER_BYTES = 16 * 1024
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"transfer-encoding"})
@@ -14,29 +16,39 @@ _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"hos
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 
 
-def check(scope: Scope) -> None:
+FIELDS = "contract_fields"
+"""Where the layers behind find the headers by name, as they came, among the extensions of the scope."""
+
+
+def check(scope: Scope, fields: Fields) -> None:
     """Raise HeadersTooLarge, or MalformedRequest for what RFC 9112 has a server refuse."""
     headers = scope["headers"]
     line = len(scope["raw_path"]) + len(scope["query_string"])
-    if line + sum(len(name) + len(value) + 4 for name, value in headers) > HEADER_BYTES:
+    if line + sum([len(name) + len(value) + 4 for name, value in headers]) > HEADER_BYTES:
         raise HeadersTooLarge(HEADER_BYTES)
-    counts = Counter(name for name, _ in headers)
-    if any(counts[name] > 1 for name in _SINGLE) or not scope["query_string"].isascii():
+    if len(fields) < len(headers) and _repeats(headers):
         raise MalformedRequest()
-    _check_version(scope["http_version"], dict(headers))
+    if not scope["query_string"].isascii():
+        raise MalformedRequest()
+    _check_version(scope["http_version"], fields)
 
 
-def _check_version(version: str, headers: dict[bytes, bytes]) -> None:
+def _repeats(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a header is given twice that may be given but once."""
+    counts = Counter(name for name, _ in headers)
+    return any(counts[name] > 1 for name in _SINGLE)
+
+
+def _check_version(version: str, headers: Fields) -> None:
     if version not in {"1.0", "1.1"} or (version == "1.1" and b"host" not in headers):
         raise MalformedRequest()
     if not _HOST.fullmatch(headers.get(b"host", b"")):
         raise MalformedRequest()
-    coding = headers.get(b"transfer-encoding", b"chunked").lower()
-    if coding != b"chunked" or (version == "1.0" and b"transfer-encoding" in headers):
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
         raise MalformedRequest()
 
 
-def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def announces_body(fields: Fields) -> bool:
     """Whether a body follows these headers."""
-    fields = dict(headers)
     return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"

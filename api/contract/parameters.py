@@ -60,20 +60,21 @@ class Parameters:
         query = self._query(scope["query_string"], faults)
         values = {}
         for parameter in self._parameters:
-            texts = [text for name, text in query if name == parameter.name]
-            if parameter.place == "path":
-                texts = [scope["path_params"][parameter.name]]
-            values[parameter.name], found = parameter.read(texts)
+            name = parameter.name
+            texts = [scope["path_params"][name]] if parameter.place == "path" else query.get(name, [])
+            values[name], found = parameter.read(texts)
             faults += found
         return values
 
-    def _query(self, text: bytes, faults: list[Fault]) -> list[tuple[str, str]]:
+    def _query(self, text: bytes, faults: list[Fault]) -> dict[str, list[str]]:
         if not self._names:
             # What is not taken is not worth reading.
             faults += [Fault("/query", "UNKNOWN", "No query parameters are taken.")] if text else []
-            return []
-        query = list(_pairs(text))
-        if any(name not in self._names for name, _ in query):
+            return {}
+        query: dict[str, list[str]] = {}
+        for name, value in _pairs(text):
+            query.setdefault(name, []).append(value)
+        if not query.keys() <= self._names:
             faults.append(Fault("/query", "UNKNOWN", f"Only these are taken: {', '.join(sorted(self._names))}."))
         return query
 

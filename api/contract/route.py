@@ -1,7 +1,7 @@
 """From method and path to an operation of the contract; everything else is 404 or 405."""
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from connexion.middleware.abstract import ROUTING_CONTEXT
@@ -12,6 +12,13 @@ from api.errors import MethodNotAllowed, NotFound
 
 OPERATION = "contract_operation"
 """Where the layers behind find the operation, among the extensions of the scope."""
+CONTEXT = "connexion_context"
+"""Where they leave, by name, what a handler may ask for; ConnexionRequest calls it `context`."""
+
+
+def step(app: Any, operation_id: str) -> ASGIApp:
+    """What serves an operation behind this layer: it would be looked up, layer by layer, at each request (8 us)."""
+    return app.operations[operation_id]  # type: ignore[no-any-return]
 
 
 class Match(NamedTuple):
@@ -28,28 +35,39 @@ class Routes:
         paths: dict[str, dict[str, Json]] = defaultdict(dict)
         for path, method, operation in contract.operations():
             paths[path][method.upper()] = operation
+        self._concrete: dict[bytes, dict[str, Json]] = {}
         self._templates: dict[int, list[tuple[list[str], dict[str, Json]]]] = defaultdict(list)
         for path, methods in paths.items():
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
             segments = path.split("/")
             self._templates[len(segments)].append((segments, methods))
+            if "{" not in path:
+                self._concrete[path.encode()] = methods
         for candidates in self._templates.values():
             # OpenAPI 3.0, Path Templating: concrete paths come before templated ones.
             candidates.sort(key=lambda candidate: [segment.startswith("{") for segment in candidate[0]])
 
     def find(self, method: str, raw_path: bytes) -> Match:
         """The operation for a method and an undecoded path; raises NotFound or MethodNotAllowed."""
+        # Most paths are concrete, and written as the contract writes them: a look-up instead of 15 us.
+        methods = self._concrete.get(raw_path)
+        parameters: dict[str, str] = {}
+        if methods is None:
+            methods, parameters = self._search(raw_path)
+        if method not in methods:
+            raise MethodNotAllowed(methods)
+        return Match(methods[method], parameters)
+
+    def _search(self, raw_path: bytes) -> tuple[dict[str, Json], dict[str, str]]:
         try:
             segments = [unquote(segment, errors="strict") for segment in raw_path.decode("ascii").split("/")]
         except UnicodeDecodeError:
             raise NotFound() from None
         for template, methods in self._templates[len(segments)]:
             parameters = _parameters(template, segments)
-            if parameters is not None and method in methods:
-                return Match(methods[method], parameters)
             if parameters is not None:
-                raise MethodNotAllowed(methods)
+                return methods, parameters
         raise NotFound()
 
 

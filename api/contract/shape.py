@@ -9,6 +9,8 @@ from api import clock
 
 Shape = Callable[[Any], Any]
 
+_JSON = frozenset({bool, dict, float, int, list, str, type(None)})
+
 
 def shaper(schema: dict[str, Any]) -> Shape:
     """A function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
@@ -25,16 +27,19 @@ def shaper(schema: dict[str, Any]) -> Shape:
 
 
 def _object_shape(members: dict[str, Shape], required: frozenset[str]) -> Shape:
+    parts = [(name, part, part is _plain, name in required) for name, part in members.items()]
+
     def shape(value: Any) -> dict[str, Any]:
-        read = value.__getitem__ if isinstance(value, Mapping) else lambda name: getattr(value, name)
-        absent = {name for name in members.keys() - required if not _has(value, name)}
-        return {name: part(read(name)) for name, part in members.items() if name not in absent}
+        is_mapping = type(value) is dict or isinstance(value, Mapping)
+        shaped = {}
+        for name, part, is_plain, is_required in parts:
+            if is_required or (name in value if is_mapping else getattr(value, name, None) is not None):
+                member = value[name] if is_mapping else getattr(value, name)
+                # A call would take longer than to look.
+                shaped[name] = member if is_plain and type(member) in _JSON else part(member)
+        return shaped
 
     return shape
-
-
-def _has(value: Any, name: str) -> bool:
-    return name in value if isinstance(value, Mapping) else getattr(value, name, None) is not None
 
 
 def _plain(value: Any) -> Any:

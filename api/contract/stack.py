@@ -7,8 +7,7 @@ from typing import Any
 
 from connexion import ConnexionMiddleware
 from connexion.exceptions import InvalidSpecification, ResolverError
-from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
-from connexion.middleware.security import SecurityMiddleware
+from connexion.middleware.lifespan import Lifespan
 from connexion.resolver import Resolver
 from inflection import underscore
 from jsonschema import ValidationError
@@ -21,9 +20,10 @@ from api.contract.document import Contract, ContractError
 from api.contract.edge import Edge
 from api.contract.formats import STANDARD, Format
 from api.contract.route import Route, Routes
-from api.contract.secure import Bearer, Identify
-from api.contract.serve import Handlers, Serving
+from api.contract.secure import Bearer, Identify, Secure
+from api.contract.serve import Handlers, Lifetime
 from api.contract.validate import Validate
+from api.contract.view import Serving
 
 
 def assemble(
@@ -52,9 +52,9 @@ def assemble(
         partial(Docs, title=contract.title),
         partial(Route, routes=routes),
         partial(Body, limit=body_bytes, seconds=body_seconds),
-        SecurityMiddleware,
+        Secure,
         Validate,
-        LifespanMiddleware,
+        Lifetime,
     ]
     app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
     try:

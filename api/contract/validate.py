@@ -1,19 +1,22 @@
 """Hold parameters and body against the contract; hand on what was read, so that nobody reads it again."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from connexion.lifecycle import ConnexionRequest
 from connexion.middleware.abstract import RoutedAPI
 from connexion.middleware.request_validation import RequestValidationMiddleware
 from connexion.operations import AbstractOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract import strict_json
+from api.contract.body import BODY
 from api.contract.document import ContractError
 from api.contract.faults import SchemaCheck
 from api.contract.formats import Format
+from api.contract.framing import FIELDS, Fields
 from api.contract.parameters import Parameters
+from api.contract.route import CONTEXT, step
 from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
 
@@ -26,24 +29,25 @@ class JsonBody:
         self._required = operation.request_body.get("required", False)
         self._check = SchemaCheck(operation.body_schema("application/json"), formats)
 
-    def read(self, headers: Mapping[str, str], body: bytes, faults: list[Fault]) -> Any:
+    def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
         """The parsed body; what is wrong with it goes into `faults`. Raises UnsupportedMediaType."""
-        if not body and not headers.get("content-type"):
+        if not body and not fields.get(b"content-type"):
             if self._required:
                 faults.append(Fault("/body", "REQUIRED", "It is missing."))
             return None
-        _refuse_other_media(headers)
+        if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
+            raise UnsupportedMediaType()
         value = strict_json.parse(body)
         faults += self._check.faults(value, "/body")
         return value
 
 
-def _refuse_other_media(headers: Mapping[str, str]) -> None:
-    """Refuse any charset but UTF-8: the body would mean one thing here and another to the next reader."""
-    media_type, *parameters = [part.strip().lower() for part in headers.get("content-type", "").split(";")]
+@lru_cache(64)
+def _is_json(content_type: bytes, coding: bytes) -> bool:
+    """Whether it is JSON in UTF-8: in another charset, a body would mean one thing here and another to the next."""
+    media_type, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
     utf8 = all(parameter in {"charset=utf-8", 'charset="utf-8"', ""} for parameter in parameters)
-    if media_type != "application/json" or not utf8 or headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType()
+    return media_type == "application/json" and utf8 and coding == b"identity"
 
 
 class ValidatedOperation:
@@ -55,12 +59,11 @@ class ValidatedOperation:
         self._body = JsonBody(operation, formats) if operation.is_request_body_defined else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = ConnexionRequest(scope)
         faults: list[Fault] = []
-        request.context.update(self._parameters.read(scope, faults))
+        context = scope["extensions"][CONTEXT]
+        context.update(self._parameters.read(scope, faults))
         if self._body is not None:
-            body = (await receive())["body"]
-            request.context["body"] = self._body.read(request.headers, body, faults)
+            context["body"] = self._body.read(scope["extensions"][FIELDS], scope["extensions"][BODY], faults)
         if faults:
             raise InvalidInput(faults)
         await self._next_app(scope, receive, send)
@@ -76,7 +79,7 @@ class ValidationApi(RoutedAPI[ValidatedOperation]):
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
         try:
-            return ValidatedOperation(operation, self.next_app, self._formats)
+            return ValidatedOperation(operation, step(self.next_app, operation.operation_id), self._formats)
         except ContractError as error:
             raise ContractError(f"{operation.operation_id.rpartition('.')[2]}: {error}") from None
 
@@ -85,3 +88,8 @@ class Validate(RequestValidationMiddleware):
     """Connexion's validation step, exact: it makes each validator once, reports all faults, and quotes no value."""
 
     api_cls = ValidationApi
+
+    @property
+    def operations(self) -> dict[str, ValidatedOperation]:
+        """The operations by the ids that Connexion gives them."""
+        return self.apis[""][0].operations  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
 """The user behind the token."""
 
-from api.database import Db
+from api.contract import nonblocking
 from api.security import Identity
-from api.services import users
 
 
-def get_profile(db: Db, identity: Identity) -> object:
-    return users.find(db, identity.user_id)
+@nonblocking
+def get_profile(identity: Identity) -> object:
+    return identity.user

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from api.contract import Contract
+from api.contract import Contract, nonblocking
 from api.database import Db
 from api.services import readiness, signing_keys
 from api.services.signing_keys import Keyring
 
 
+@nonblocking
 def ping() -> dict[str, str]:
     return {"status": "running"}
 
 
+@nonblocking
 def protected() -> dict[str, str]:
     return {"message": "Your token is good."}
 
@@ -21,6 +23,7 @@ def check_readiness(db: Db, revision: str) -> dict[str, str]:
     return {"status": "ready"}
 
 
+@nonblocking
 def get_contract(contract: Contract) -> dict[str, Any]:
     return contract.document
 

@@ -1,7 +1,7 @@
 """What other processes must hear of: the database itself notes it, whoever changes it and however.
 
-A session that ends, be it with its user, and a signing key that changes are noted by triggers. SQLite keeps the notes
-in a table, of which the newest 10,000 stay; PostgreSQL sends them on the channel `charter`, and its table stays empty.
+Triggers note a session that ends or whose user changes, and a signing key that changes. SQLite keeps the notes in a
+table, of which the newest 10,000 stay; PostgreSQL sends them on the channel `charter`, and its table stays empty.
 """
 
 from sqlalchemy import DDL, Integer, String, event
@@ -45,12 +45,14 @@ def _sending(name: str, note: str) -> str:
 # A session ends when it is deleted, when its end is put before what it was, and when its user is gone or disabled: not
 # every connection to SQLite keeps its foreign keys. Ids are noted in 32 hexadecimal digits, as SQLite keeps them.
 _THIS = "SELECT 'sessions', OLD.id"
+# What is remembered of a user is remembered with the session.
+_SHOWN = "username, email, created_at, disabled_at"
 _OF_USER = "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id"
 _ON_SQLITE = [
     _noting("sessions_delete", "DELETE ON sessions", _THIS),
     _noting("sessions_update", "UPDATE ON sessions WHEN NEW.expires_at < OLD.expires_at", _THIS),
     _noting("users_delete", "DELETE ON users", _OF_USER),
-    _noting("users_update", "UPDATE OF disabled_at ON users", _OF_USER),
+    _noting("users_update", f"UPDATE OF {_SHOWN} ON users", _OF_USER),
     *(
         _noting(f"signing_keys_{event_name}", f"{event_name} ON signing_keys", "SELECT 'signing_keys', ''")
         for event_name in ("insert", "update", "delete")
@@ -67,7 +69,7 @@ _ON_POSTGRESQL = [
     "CREATE TRIGGER sessions_update AFTER UPDATE ON sessions FOR EACH ROW "
     "WHEN (NEW.expires_at < OLD.expires_at) EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_truncate AFTER TRUNCATE ON sessions EXECUTE FUNCTION note_table()",
-    "CREATE TRIGGER users_update AFTER UPDATE OF disabled_at ON users FOR EACH ROW EXECUTE FUNCTION note_user()",
+    f"CREATE TRIGGER users_update AFTER UPDATE OF {_SHOWN} ON users FOR EACH ROW EXECUTE FUNCTION note_user()",
     "CREATE TRIGGER signing_keys_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_keys "
     "EXECUTE FUNCTION note_table()",
 ]

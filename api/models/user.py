@@ -1,5 +1,6 @@
 """The users."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api import clock
 from api.database import Base, UtcDateTime, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What users see of themselves, without the database; a trigger tells who remembers it when it changes."""
+
+    id: UUID
+    username: str
+    email: str
+    created_at: datetime
 
 
 class User(Base):
@@ -31,3 +42,7 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - asks the clock of that moment
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def profile(self) -> Profile:
+        return Profile(self.id, self.username, self.email, self.created_at)

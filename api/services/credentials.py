@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CursorResult, update
 
 from api import logs
-from api.database import Db, after_commit
+from api.database import Db, after_commit, release
 from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
 from api.hashing import Hasher
 from api.models import User
@@ -23,6 +23,7 @@ def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address
 
 def _check(db: Db, hasher: Hasher, name: str, password: str) -> User:
     user = users.find_by_name(db, name)
+    release(db)
     # Unknown users cost a hash as well: the time tells no more than the answer.
     is_right = hasher.check(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
@@ -43,6 +44,7 @@ def change_password(
     Raises WrongPassword unless `current_password` is right, and PasswordTooGuessable.
     """
     user = users.find(db, user_id)
+    release(db)
     if not hasher.check(current_password, user.password_hash):
         logs.event("password_change_failed", user_id=user_id)
         raise WrongPassword()

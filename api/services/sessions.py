@@ -12,6 +12,7 @@ from api.cursors import Cursors
 from api.database import Db, after_commit, new_id
 from api.errors import InvalidToken, NotFound
 from api.models import RefreshToken, Session, User
+from api.models.user import Profile
 from api.refresh_tokens import digest
 from api.services.token_pairs import Mint, TokenPair
 
@@ -41,10 +42,11 @@ def issue(db: Db, mint: Mint, user_id: UUID, address: str, user_agent: str) -> T
     return mint.pair(db, session, refresh_token)
 
 
-def find_owner(db: Db, session_id: UUID) -> UUID | None:
+def find_owner(db: Db, session_id: UUID) -> Profile | None:
     """Whose live session it is, or nobody's."""
-    query = select(User.id).join(Session, Session.user_id == User.id).where(Session.id == session_id, _is_live())
-    return db.scalar(query.where(User.disabled_at.is_(None)))
+    query = select(User).join(Session, Session.user_id == User.id).where(Session.id == session_id, _is_live())
+    user = db.scalar(query.where(User.disabled_at.is_(None)))
+    return None if user is None else user.profile
 
 
 def page(db: Db, cursors: Cursors, user_id: UUID, current: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -38,6 +38,8 @@ class Keyring:
 
     def __init__(self, vault: Vault, algorithm: str, lifetime: int) -> None:
         self._vault = vault
+        # A log-in signs with the key of the one before.
+        self._opened = lru_cache(64)(vault.open)
         self.algorithm = algorithm
         self.lifetime = timedelta(seconds=lifetime)
 
@@ -72,7 +74,7 @@ class Keyring:
     def open(self, row: SealedKey) -> SigningKey | None:
         """The key, or None when another secret sealed it."""
         try:
-            return self._vault.open(row.id, row.algorithm, row.sealed, row.retires_at)
+            return self._opened(row.id, row.algorithm, row.sealed, row.retires_at)
         except SealBroken:
             return None
 

@@ -49,9 +49,7 @@ class Mint:
         """An access token for a session, beside the refresh token that it goes on with."""
         key = self.keyring.signing(db)
         scope = " ".join(sorted(self.scopes))
-        # Its first request need not ask the database for what is being written to it.
-        keep = self.memory.offer("sessions", session.id.hex)
-        after_commit(db, partial(keep, session.user_id))
+        self._remember(db, session)
         return TokenPair(
             access_token=self.tokens.encode(key, session.user_id, session.id, scope, session.expires_at),
             expires_in=self.tokens.seconds_until(session.expires_at),
@@ -59,6 +57,14 @@ class Mint:
             refresh_expires_in=max(1, round((session.expires_at - clock.now()).total_seconds())),
             scope=scope,
         )
+
+    def _remember(self, db: Db, session: Session) -> None:
+        """Spare the first request of a session its question to the database, which is being asked here already."""
+        keep = self.memory.offer("sessions", session.id.hex)
+        # What was read of the user before may have changed since.
+        user = db.get_one(User, session.user_id, populate_existing=True)
+        if user.disabled_at is None:
+            after_commit(db, partial(keep, user.profile))
 
 
 GRACE = timedelta(seconds=10)

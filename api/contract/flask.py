@@ -1,0 +1,165 @@
+"""Flask, with a context that is not made before somebody looks at it."""
+
+import sys
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from io import BytesIO
+from typing import Any
+
+import flask
+from flask import signals
+from flask.ctx import AppContext, RequestContext
+from flask.globals import _cv_app, _cv_request
+from flask.sessions import NullSession, SessionInterface
+from starlette.types import Scope
+from werkzeug.routing import MapAdapter, Rule
+
+from api.contract.body import BODY
+from api.contract.reply import Reply, raw_headers
+
+
+class Bare(flask.Response):
+    """An answer whose Content-Type nobody makes up."""
+
+    default_mimetype = None
+
+
+class _NoSession(SessionInterface):
+    """Flask's session is a cookie, which nobody here has: a token says who is calling."""
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> NullSession:
+        return _NOBODY
+
+    def is_null_session(self, obj: object) -> bool:
+        return True
+
+
+_NOBODY = NullSession()
+
+
+class Application(flask.Flask):
+    """Flask, whose errors leave it as they are: the edge gives all of them their shape."""
+
+    response_class = Bare
+    session_interface = _NoSession()
+
+    def __init__(self, import_name: str) -> None:
+        super().__init__(import_name, static_folder=None)
+        self.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_HTTP_EXCEPTIONS=True)
+
+    def is_bare(self) -> bool:
+        """Whether nobody wants to be called before, around or after a view."""
+        before = self.before_request_funcs or self.url_value_preprocessors or self.error_handler_spec
+        after = self.after_request_funcs or self.teardown_request_funcs or self.teardown_appcontext_funcs
+        return not (before or after or _is_listened_to())
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter:
+        return self._addresses
+
+    @cached_property
+    def _addresses(self) -> MapAdapter:
+        # One made at each request (10 us) would know the Host on top, which is what a stranger wrote.
+        return self.url_map.bind("")
+
+
+def _is_listened_to() -> bool:
+    begin = signals.appcontext_pushed.receivers or signals.request_started.receivers
+    end = signals.request_finished.receivers or signals.got_request_exception.receivers
+    gone = signals.request_tearing_down.receivers or signals.appcontext_tearing_down.receivers
+    return bool(begin or end or gone or signals.appcontext_popped.receivers)
+
+
+class Context(RequestContext):
+    """What `flask.request`, `g` and `current_app` find, made when somebody looks.
+
+    Put in place and taken down as Flask does it, for a view that mostly looks at none of them, a context takes 44 us.
+    """
+
+    app: Application
+
+    def __init__(self, app: Application, scope: Scope, rule: Rule) -> None:
+        self.app = app
+        self.url_adapter = app.create_url_adapter(None)
+        self.flashes = None
+        self._scope = scope
+        self._rule = rule
+        self._session = _NOBODY
+        self._after_request_functions: list[Any] = []
+        self._cv_tokens = []
+
+    @cached_property
+    def request(self) -> flask.Request:  # type: ignore[override]
+        request = self.app.request_class(environ_of(self._scope))
+        # To match the path once more takes 20 us.
+        request.url_rule, request.view_args = self._rule, self._scope["path_params"]
+        return request
+
+    def match_request(self) -> None:
+        """It is matched."""
+
+    def dispatch(self) -> Reply:
+        """What comes of the request, by all that Flask does around a view."""
+        with self:
+            return _reply(self.app.full_dispatch_request())
+
+    def call(self, view: Callable[[Scope], Reply]) -> Reply:
+        """What the view has to say, when nobody else wants to be called (`is_bare`)."""
+        app, request = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
+        try:
+            reply = view(self._scope)
+            # Somebody can still come in the view itself, by flask.after_this_request.
+            late = self._after_request_functions
+            return _reply(self.app.process_response(as_response(reply))) if late else reply
+        finally:
+            _cv_request.reset(request)
+            _cv_app.reset(app)
+
+
+def as_response(reply: Reply) -> flask.Response:
+    """A reply in Flask's terms."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in reply.headers]
+    return Bare(reply.body or None, reply.status, headers)
+
+
+def _reply(response: flask.Response) -> Reply:
+    return Reply(response.status_code, raw_headers(response.headers), response.get_data())
+
+
+def environ_of(scope: Scope) -> dict[str, Any]:
+    """The request in WSGI's terms (PEP 3333), for `flask.request`.
+
+    What concerns the connection alone is not Flask's business, and Host is what a stranger wrote.
+    """
+    body = scope["extensions"][BODY]
+    environ = {
+        "asgi.scope": scope,
+        "CONTENT_LENGTH": str(len(body)),
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope["path"].encode().decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope["headers"]:
+        if name not in _OF_THE_CONNECTION:
+            environ[_variable(name)] = value.decode("latin-1")
+    return environ
+
+
+_OF_THE_CONNECTION = {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade"}
+
+
+@lru_cache(1024)
+def _variable(header: bytes) -> str:
+    name = header.decode("latin-1").upper().replace("-", "_")
+    return name if name in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{name}"
