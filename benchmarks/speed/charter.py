@@ -1,0 +1,110 @@
+"""The Charter that is measured: a copy of the checkout with an operation more, a database, a user and her tokens."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from api import clock
+from api.config import Config
+from api.database import Database
+from api.keys import SigningKey, Vault
+from api.services.signing_keys import Keyring
+from api.tokens import Tokens
+from benchmarks.speed.service import CORE, Service, free_port, started
+from tests.charter import Charter, beside
+from tests.places import CHECKOUT
+
+HERE = Path(__file__).parent
+CREDENTIALS = {"username": "alice", "password": "correct horse battery staple"}
+_LIFETIME = 3600
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running Charter, the key that it signs with, its only user, and her access token."""
+
+    service: Service
+    key: SigningKey
+    token: str
+    user: dict[str, Any]
+
+    @property
+    def public_key(self) -> str:
+        """What verifies the tokens, as PEM."""
+        pem: bytes = self.key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return pem.decode()
+
+    def fresh(self, count: int) -> list[str]:
+        """So many more tokens of her session, none like another."""
+        said = jwt.decode(self.token, options={"verify_signature": False})
+        tokens = Tokens(said["iss"], said["aud"], _LIFETIME)
+        ends_at = clock.now() + timedelta(days=1)
+        ids = UUID(said["sub"]), UUID(said["sid"])
+        return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]
+
+
+def installed(config: Config) -> Charter:
+    """The copy beside this database, migrated; its log goes to a file."""
+    copy = config.data_dir / "checkout"
+    for name in ("api", "migrations", "openapi"):
+        shutil.copytree(CHECKOUT / name, copy / name)
+    shutil.copy(HERE / "orders.yaml", copy / "openapi")
+    shutil.copy(HERE / "orders.py", copy / "api/handlers")
+    charter = beside(config)
+    charter.settings |= {
+        "CHARTER_ACCESS_TOKEN_SECONDS": str(_LIFETIME),
+        "CHARTER_BCRYPT_COST": "12",
+        "CHARTER_CHECK_ANSWERS": "report",
+        "CHARTER_LOG_FORMAT": "json",
+        "CHARTER_PORT": str(free_port()),
+        # What stands here comes before what is installed.
+        "PYTHONPATH": str(copy),
+    }
+    charter.run("migrate").check_returncode()
+    return charter
+
+
+def serving(charter: Charter, cores: frozenset[int]) -> AbstractContextManager[Service]:
+    """`charter serve` on these cores."""
+    port = int(charter.settings["CHARTER_PORT"])
+    return started([str(charter.command), "serve"], charter.folder, charter.environment, port, cores)
+
+
+@contextmanager
+def served(config: Config, cores: frozenset[int] = frozenset({CORE})) -> Iterator[Place]:
+    """Charter on this database, with one user who is logged in."""
+    with serving(installed(config), cores) as service:
+        port = service.port
+        with service.awake():
+            user = _post(port, "/api/v1/auth/signup", CREDENTIALS | {"email": "alice@example.com"})
+            token = _post(port, "/api/v1/auth/login", CREDENTIALS)["access_token"]
+        yield Place(service, _signing_key(config), token, user)
+
+
+def _post(port: int, path: str, body: dict[str, str]) -> dict[str, Any]:
+    connection = HTTPConnection("127.0.0.1", port)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    said: dict[str, Any] = json.load(answer)
+    connection.close()
+    assert answer.status in {200, 201}, said
+    return said
+
+
+def _signing_key(config: Config) -> SigningKey:
+    keyring = Keyring(Vault(config.secret), config.signing_algorithm, _LIFETIME)
+    database = Database(config.database_url)
+    with database.transaction() as db:
+        key = keyring.signing(db)
+    database.dispose()
+    return key

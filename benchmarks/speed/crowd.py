@@ -1,0 +1,69 @@
+"""Clients who log in again and again; one who is refused waits for as long as it was told."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from threading import Event
+from time import perf_counter, sleep
+
+from benchmarks.speed.charter import CREDENTIALS
+
+_BODY = json.dumps(CREDENTIALS).encode()
+_PATIENCE = 60
+_SETTLING_SECONDS = 1
+
+
+@dataclass
+class Crowd:
+    """So many clients of a port; when each of their log-ins was answered, and the milliseconds that a refusal took."""
+
+    port: int
+    clients: int
+    served: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    _gone: Event = field(default_factory=Event)
+
+    def log_in(self, times: int) -> float:
+        """Log in so often, all of them together; returns the seconds that it took."""
+        turns = iter(range(times))
+        began = perf_counter()
+        with self._clients(lambda: next(turns, None) is not None):
+            pass
+        return perf_counter() - began
+
+    @contextmanager
+    def logging_in(self) -> Iterator[None]:
+        """They log in all the while; at the end each has its answer."""
+        with self._clients(lambda: not self._gone.is_set()):
+            try:
+                # The first wait for nobody, so that they are better off than those who come later.
+                sleep(_SETTLING_SECONDS)
+                yield
+            finally:
+                self._gone.set()
+
+    @contextmanager
+    def _clients(self, again: Callable[[], bool]) -> Iterator[None]:
+        with ThreadPoolExecutor(max(self.clients, 1)) as pool:
+            ended = [pool.submit(self._client, again) for _ in range(self.clients)]
+            yield
+        for client in ended:
+            client.result()
+
+    def _client(self, again: Callable[[], bool]) -> None:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+        while again():
+            began = perf_counter()
+            connection.request("POST", "/api/v1/auth/login", _BODY, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == 503:
+                self.refused.append((perf_counter() - began) * 1000)
+                self._gone.wait(int(answer.headers["Retry-After"]))
+            else:
+                assert answer.status == 200, answer.status
+                self.served.append(perf_counter())
+        connection.close()

@@ -1,0 +1,66 @@
+"""The load: wrk, and what it tells."""
+
+import json
+import subprocess
+from math import inf
+from pathlib import Path
+from typing import NamedTuple
+
+CONNECTIONS = 16
+CORE = 1
+_SCRIPT = Path(__file__).parent / "wrk.lua"
+
+
+class Request(NamedTuple):
+    """What is sent, again and again."""
+
+    path: str
+    token: str = ""
+    body: str = ""
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.body else "GET"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that it needs beside Host."""
+        identity = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        content = {"Content-Type": "application/json", "Content-Length": str(len(self.body))} if self.body else {}
+        return identity | content
+
+    @property
+    def raw(self) -> str:
+        """The whole of it, as HTTP."""
+        headers = {"Host": "127.0.0.1"} | self.headers
+        head = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
+        return "\r\n".join([*head, "", self.body])
+
+
+class Run(NamedTuple):
+    """What came of one run: how many answers, how many a second, and the milliseconds that they took."""
+
+    answers: float
+    rate: float
+    p50: float
+    p90: float
+    p99: float
+    cost: float = inf
+    """Microseconds of the service's core for each answer; what else the machine does, changes it little."""
+
+
+def run(port: int, requests: Path, seconds: float) -> Run:
+    """Send what the file holds for so long; every answer must be a success."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=30s", f"-s{_SCRIPT}"]
+    said = subprocess.check_output([*command, f"http://127.0.0.1:{port}", str(requests)], text=True)
+    return parse(said)
+
+
+def parse(said: str) -> Run:
+    """What the last line says, which wrk.lua wrote."""
+    facts = json.loads(said.splitlines()[-1])
+    assert facts["failed"] == 0, said
+    if not facts["answers"]:
+        return Run(0, 0, inf, inf, inf)
+    rate = facts["answers"] / facts["microseconds"] * 1e6
+    return Run(facts["answers"], rate, *(facts[name] / 1000 for name in ("p50", "p90", "p99")))

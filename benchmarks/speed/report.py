@@ -1,0 +1,48 @@
+"""The figures in words."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from benchmarks.speed.load import Run
+from benchmarks.speed.results import BARS, Bar
+from benchmarks.speed.service import Service
+
+
+def table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The first column holds words, the others figures."""
+    lines = (columns, ["---", *["---:"] * (len(columns) - 1)], *rows)
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def rates(services: Mapping[str, Service], runs: Mapping[str, Run]) -> list[str]:
+    """A line for each service; the ratios tell how many times as fast as it Charter is."""
+    columns = (
+        "service",
+        "requests/s",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "ratio",
+        "CPU µs each",
+        "by CPU",
+        "MB",
+        "start s",
+    )
+    return table(columns, (_rate(name, service, runs) for name, service in services.items()))
+
+
+def _rate(name: str, service: Service, runs: Mapping[str, Run]) -> Iterator[str]:
+    run, ours = runs[name], runs["Charter"]
+    yield from (name, f"{run.rate:,.0f}", f"{run.p50:.2f}", f"{run.p90:.2f}", f"{run.p99:.2f}")
+    yield from (f"{ours.rate / run.rate:.2f}", f"{run.cost:.0f}", f"{run.cost / ours.cost:.2f}")
+    yield from (f"{service.resident:.0f}", f"{service.seconds:.2f}")
+
+
+def bars(figures: Mapping[str, float]) -> list[str]:
+    """A line for each bar that was measured."""
+    return table(
+        ("what", "asked for", "found", ""), (_bar(BARS[name], figures[name]) for name in BARS if name in figures)
+    )
+
+
+def _bar(bar: Bar, figure: float) -> Iterator[str]:
+    yield from (bar.what, f"{bar.sign} {bar.bound:g} {bar.unit}", f"{figure:.3g} {bar.unit}", bar.verdict(figure))

@@ -1,0 +1,63 @@
+"""What is promised, and what was found."""
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+_SIGNS = {"at least": operator.ge, "at most": operator.le}
+
+
+class Bar(NamedTuple):
+    """A bound that a figure keeps."""
+
+    what: str
+    sign: str
+    bound: float
+    unit: str
+
+    def verdict(self, figure: float) -> str:
+        """Whether it does, in a word."""
+        return "holds" if _SIGNS[self.sign](figure, self.bound) else "MISSED"
+
+
+class Section(NamedTuple):
+    """A table, what it says of the bars by their names, and what may be drawn of it: a figure for each service."""
+
+    title: str
+    table: Sequence[str]
+    figures: Mapping[str, float]
+    drawn: Mapping[str, float]
+
+
+def _times(what: str, twin: str, bound: float) -> Bar:
+    return Bar(f"{what}, rate beside {twin}", "at least", bound, "times")
+
+
+def _beside_logins(clients: int) -> dict[str, Bar]:
+    meanwhile = f"while {clients} clients log in, on one core"
+    return {
+        f"p99/{clients}": Bar(f"GET /protected {meanwhile}: p99", "at most", 10, "ms"),
+        f"kept/{clients}": Bar(f"GET /protected {meanwhile}: rate, of its undisturbed one", "at least", 70, "%"),
+        f"refused/{clients}": Bar(f"The slowest refusal {meanwhile}", "at most", 100, "ms"),
+        f"served/{clients}": Bar(f"Log-ins served {meanwhile}, of those an idle core serves", "at least", 30, "%"),
+    }
+
+
+BARS = {
+    "protected/FastAPI async def": _times("GET /protected, a token seen before", "FastAPI async def", 1.6),
+    "protected/FastAPI def": _times("GET /protected, a token seen before", "FastAPI def", 2.3),
+    "fresh/FastAPI async def": _times("GET /protected, a new token each time", "FastAPI async def", 1.1),
+    "orders/FastAPI async def": _times("POST /api/v1/orders", "FastAPI async def", 1.15),
+    "ping/FastAPI async def": _times("GET /ping", "FastAPI async def", 1.1),
+    "me/SQLite": _times("GET /api/v1/me on SQLite", "FastAPI with the template's look-up", 5),
+    "me/PostgreSQL": _times("GET /api/v1/me on PostgreSQL", "FastAPI with the template's look-up", 5),
+    "logins/1": Bar("Log-ins on one core, of its raw bcrypt rate", "at least", 95, "%"),
+    "logins/2": Bar("Log-ins on two cores, of their raw bcrypt rate", "at least", 92, "%"),
+    **_beside_logins(8),
+    **_beside_logins(64),
+    "start/SQLite": Bar("Start to first answer on SQLite", "at most", 1, "s"),
+    "start/PostgreSQL": Bar("Start to first answer on PostgreSQL", "at most", 1, "s"),
+    "resident/SQLite": Bar("Memory on SQLite, after all these log-ins", "at most", 90, "MB"),
+    "resident/PostgreSQL": Bar("Memory on PostgreSQL", "at most", 90, "MB"),
+    "grown": Bar("Growth of the memory under log-ins", "at most", 5, "%"),
+}

@@ -1,0 +1,93 @@
+"""A service under test: a process, with its children, on cores of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from time import perf_counter, sleep
+
+CORE = 0
+_PATIENCE = 30
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that answers on 127.0.0.1, and how many seconds it took to the first answer."""
+
+    pid: int
+    port: int
+    seconds: float
+
+    @property
+    def resident(self) -> float:
+        """The memory, in MB, of that of its processes which holds the most; the others only watch it."""
+        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids]
+        return max(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses) * 1024 / 1e6
+
+    @property
+    def spent(self) -> float:
+        """The seconds for which it has had a core."""
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids]
+        return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """For now it may run; else it sleeps, so that it takes nothing from the others on its core."""
+        os.killpg(self.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.killpg(self.pid, signal.SIGSTOP)
+
+    @property
+    def _pids(self) -> list[int]:
+        return [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def started(
+    command: list[str], folder: Path, environment: dict[str, str], port: int, cores: frozenset[int] = frozenset({CORE})
+) -> Iterator[Service]:
+    """The command, asleep after its first answer to /ping; it is killed at the end."""
+    with (folder / "log").open("ab") as log:
+        began = perf_counter()
+        # A group of its own: its children sleep and go with it.
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    with process:
+        try:
+            # It has made no thread yet.
+            os.sched_setaffinity(process.pid, cores)
+            while not _answers(port):
+                assert process.poll() is None, (folder / "log").read_text()
+                assert perf_counter() < began + _PATIENCE, (folder / "log").read_text()
+                sleep(0.002)
+            service = Service(process.pid, port, perf_counter() - began)
+            os.killpg(process.pid, signal.SIGSTOP)
+            yield service
+        finally:
+            # One that could not start is gone.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
