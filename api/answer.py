@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
+_FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
 # What uvicorn refuses in a header, too.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -51,7 +52,7 @@ class OneWrite:
         lines = [STATUS_LINE[start["status"]]]
         length = None
         for name, value in (*cycle.default_headers, *start["headers"]):
-            if name == b"content-length":
+            if name == b"content-length" and length is None:
                 length = value
             elif not _is_plain(name):
                 return False
@@ -73,4 +74,4 @@ class OneWrite:
 @lru_cache(256)
 def _is_plain(name: bytes) -> bool:
     """Whether it is the name of a header, and of none that says how the answer ends."""
-    return not HEADER_RE.search(name) and name.lower() not in {b"connection", b"transfer-encoding"}
+    return not HEADER_RE.search(name) and name.lower() not in _FRAMING

@@ -62,6 +62,8 @@ class Crowd:
             answer.read()
             if answer.status == 503:
                 self.refused.append((perf_counter() - began) * 1000)
+                # The server would, while it waits.
+                connection.close()
                 self._gone.wait(int(answer.headers["Retry-After"]))
             else:
                 assert answer.status == 200, answer.status
