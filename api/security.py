@@ -54,7 +54,8 @@ def bearer(database: Database, tokens: Tokens, keyring: Keyring, memory: Memory)
         signer = known.key_id if known else key_id(token)
         key = (await memory.get("signing_keys", "", read_keys) or {}).get(signer)
         claims = check(known, key) if known else tokens.decode(token, key)
-        verified.keep(digest, claims)
+        if known is None:
+            verified.keep(digest, claims)
         user = await memory.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
         if user is None or user.id != claims.user_id:
             raise InvalidToken()

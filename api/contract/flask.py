@@ -162,4 +162,4 @@ _OF_THE_CONNECTION = {b"connection", b"content-length", b"host", b"transfer-enco
 @lru_cache(1024)
 def _variable(header: bytes) -> str:
     name = header.decode("latin-1").upper().replace("-", "_")
-    return name if name in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{name}"
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
