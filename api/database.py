@@ -1,11 +1,10 @@
 """The database: Base, engine, one transaction per request."""
 
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event, text
@@ -16,6 +15,9 @@ from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
 from api.errors import ApiError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _log = logging.getLogger("charter.database")
 
@@ -155,7 +157,7 @@ def _options(url: URL, overflow: int) -> dict[str, Any]:
     return options | {"connect_args": {"isolation_level": "IMMEDIATE"}}
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:
     # Of its own, each connection keeps 256 kB of the database, not 2 MB: the system's cache is as quick, and shared.
     for pragma in ("journal_mode = WAL", "foreign_keys = ON", "cache_size = -256"):
         connection.execute(f"PRAGMA {pragma}")
