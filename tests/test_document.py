@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -43,6 +44,22 @@ def lint(document: Json, tmp_path: Path) -> set[tuple[str, str]]:
     told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (told.returncode in {0, 1}, told.stderr) == (True, "")
     return {(found["code"], " ".join(map(str, found["path"]))) for found in json.loads(told.stdout)}
+
+
+WITHOUT_LIBYAML = """
+import sys
+sys.modules["yaml._yaml"] = None
+import yaml
+from api.cli import main
+assert not yaml.__with_libyaml__
+main(["openapi"])
+"""
+
+
+def test_where_yaml_comes_without_libyaml_the_contract_is_the_same() -> None:
+    command = [sys.executable, "-c", WITHOUT_LIBYAML]
+    told = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=60)
+    assert json.loads(told.stdout) == CONTRACT.document
 
 
 def test_spectral_finds_nothing(tmp_path: Path) -> None:
