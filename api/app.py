@@ -21,6 +21,7 @@ from api.refresh_tokens import RefreshTokens
 from api.services import names, passwords
 from api.services.signing_keys import Keyring
 from api.services.token_pairs import Mint
+from api.stopping import Stopping
 from api.tokens import Tokens
 
 
@@ -33,9 +34,10 @@ def formats(service: str) -> dict[str, Format]:
     }
 
 
-def create_app(config: Config) -> ConnexionMiddleware:
+def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMiddleware:
     """The ASGI application for these settings; raises for a contract that cannot be served."""
     document = contract.load(folder("openapi"))
+    stopping = stopping or Stopping()
     lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
     database = Database(config.database_url, more_connections=lane.threads)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
@@ -58,11 +60,13 @@ def create_app(config: Config) -> ConnexionMiddleware:
         "keyring": keyring,
         "mint": mint,
         "revision": revisions.head(),
+        "stopping": stopping,
     }
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await memory.watch.is_up_to_date()
+        stopping.expect_signal()
         looking = asyncio.create_task(memory.watch.keep_looking())
         yield
         lane.close()

@@ -10,10 +10,14 @@ import signal
 import socket
 import sys
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import click
 
 from api import admin, console
+
+if TYPE_CHECKING:
+    from api.config import Config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,51 +35,80 @@ def main() -> None:
 
 
 @main.command()
-def serve() -> None:
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve; CHARTER_WORKERS, or 1.")
+def serve(workers: int | None) -> None:
     """Serve the API until it is told to stop.
 
-    Standard error is the log, with one line for each request. SIGTERM and Ctrl-C let running requests finish.
+    Standard error is the log, with one line for each request. SIGTERM and Ctrl-C let running requests finish. Among
+    several workers, one that dies is replaced, and SIGHUP replaces all, one after the other.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
 
+    config = console.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
+    with _listen(config.host, config.port) as listener:
+        if config.workers == 1:
+            _serve(config, listener)
+        else:
+            _supervise(config, listener)
+
+
+def _serve(config: "Config", listener: socket.socket) -> None:
     import uvicorn
 
-    from api import lean, logs
+    from api import lean
 
     lean.import_connexion()
-    from api.app import create_app
     from api.contract import ContractError
-    from api.server import uvicorn_config
+    from api.server import application, uvicorn_config
 
-    config = console.load()
+    with console.in_plain_words(ContractError):
+        app = application(config)
+    click.echo(greeting(*listener.getsockname()[:2]))
+    uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
+
+
+def _supervise(config: "Config", listener: socket.socket) -> None:
+    from api import logs
+    from api.supervisor import Supervisor
+
     logs.configure(config.log_format)
-    with _listen(config.host, config.port) as listener:
-        with console.in_plain_words(ContractError):
-            app = create_app(config)
-        # Nor is it looked through from now on: each time would be a pause of 0.05 s for all requests.
-        gc.freeze()
-        gc.enable()
-        # A thread that looks for changes waits for a busy event loop no longer than this, a few times in each look.
-        sys.setswitchinterval(0.001)
-        click.echo(greeting(*listener.getsockname()[:2]))
-        uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
+    supervisor = Supervisor(config, listener)
+    click.echo(greeting(*listener.getsockname()[:2]))
+    supervisor.run()
+    if supervisor.has_failed():
+        raise click.ClickException("a worker cannot start; the log says why")
 
 
 @main.command()
-def migrate() -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before a database that several hosts share is migrated.")
+def migrate(yes: bool) -> None:
     """Bring the database to the schema this release needs.
 
-    One that is there already is left alone. A new one gets the keys that sign access tokens.
+    One that is there already is left alone. A new one gets the keys that sign access tokens. However many are told to
+    migrate at once, one does it.
     """
     from api import revisions
 
     config = console.load()
     with console.opened(config, revisions.RevisionUnknown, cannot="migrated") as database:
+        if not yes and config.is_shared:
+            _confirm_migration(config, revisions.current(database.engine), revisions.head())
         revisions.upgrade(database.engine)
         with database.transaction() as db:
             console.keyring(config).signing(db)
     click.echo(f"The database is at revision {revisions.head()}.")
+
+
+def _confirm_migration(config: "Config", current: str | None, needed: str) -> None:
+    """Where a setting that was left behind may lead to the database that everybody uses, ask first."""
+    if current == needed:
+        return
+    where = config.database_url.render_as_string(hide_password=True)
+    state = f"{where} is at revision {current or 'none'}; this release needs {needed}"
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"{state}; charter migrate --yes brings it there without asking")
+    click.confirm(f"{state}. Migrate it?", abort=True)
 
 
 @main.command()

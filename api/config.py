@@ -59,7 +59,14 @@ class Config:
     body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
+    workers: int = _setting("CHARTER_WORKERS", whole(1, 256), default=1)
+    drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
     log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts may use the same database."""
+        return self.database_url.get_backend_name() != "sqlite"
 
 
 def variable(setting: "Field[Any]") -> str:
@@ -70,12 +77,12 @@ def variable(setting: "Field[Any]") -> str:
 _VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Config:
+def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
     """Read the settings; what an embedded database needs and nobody set is made in the data folder.
 
-    Raises ConfigError that lists every wrong setting at once.
+    The command's options come before the environment. Raises ConfigError that lists every wrong setting at once.
     """
-    values = read(environ)
+    values = read({**environ, **options})
     data_dir = values["data_dir"]
     try:
         if _needs_folder(values):
@@ -97,6 +104,8 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     if _VARIABLES["database_url"] not in given:
         values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
     wrong += _unknown(given)
+    if _VARIABLES["hashes"] not in given and "workers" in values:
+        values["hashes"] = max(1, values["hashes"] // values["workers"])
     missing = [name for name in SECRETS if _VARIABLES[name] not in given]
     if "database_url" in values and values["database_url"].get_backend_name() == "sqlite":
         kept, faults = _look_into_folder(values, missing)

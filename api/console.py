@@ -25,12 +25,12 @@ def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
         raise click.ClickException(str(error).replace("\n", "\n       ")) from None
 
 
-def load() -> "Config":
-    """The settings, or the end of the command."""
+def load(**options: str) -> "Config":
+    """The settings, or the end of the command; an option, by the name of its variable, comes before the environment."""
     from api import config
 
     with in_plain_words(config.ConfigError):
-        return config.load()
+        return config.load(**options)
 
 
 def keyring(config: "Config") -> "Keyring":

@@ -269,6 +269,11 @@ class MigrationsBehind(Unavailable):
     message = "The database's schema is not the one this release needs; run charter migrate."
 
 
+class ServiceStopping(Unavailable):
+    code = "SERVICE_STOPPING"
+    message = "This process is about to stop; another one will go on."
+
+
 class TooBusy(Unavailable):
     code = "TOO_BUSY"
     message = "Too many others are waiting for this. Ask again in as many seconds as Retry-After says."

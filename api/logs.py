@@ -6,10 +6,11 @@ import logging
 import sys
 import textwrap
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from threading import Lock
 from typing import Any, TextIO
 
@@ -104,11 +105,23 @@ class _Lines(logging.Handler):
         """Write what waits; `logging` sees to it at the end of the process."""
         try:
             with self._turn:
-                self._stream.write("".join([self._waiting.popleft() for _ in range(len(self._waiting))]))
-                self._stream.flush()
+                for text in _whole_lines([self._waiting.popleft() for _ in range(len(self._waiting))]):
+                    self._stream.write(text)
+                    self._stream.flush()
         except (OSError, ValueError):
             # A log that cannot be written keeps nobody from an answer. (contextlib.suppress would take 0.5 us.)
             pass
+
+
+def _whole_lines(lines: list[str]) -> Iterator[str]:
+    """The lines, as many together as nothing comes between that another worker writes to the same pipe."""
+    text = ""
+    for line in lines:
+        if text and len(text) + len(line) > PIPE_BUF:
+            yield text
+            text = ""
+        text += line
+    yield text
 
 
 _Form = Callable[[datetime, str, str, str, dict[str, Any]], str]

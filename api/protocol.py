@@ -14,10 +14,10 @@ from api.contract.edge import fixed_headers
 from api.contract.framing import HEADER_BYTES, announces_body
 from api.contract.reply import raw_headers
 from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
+from api.stopping import STOP_SECONDS
 from api.transport import LingeringTransport
 
 HEADER_SECONDS = 10
-STOP_SECONDS = 8
 _PIPELINED = 16
 # A chunk of one byte takes six.
 _CHUNK_BYTES = 6

@@ -42,7 +42,7 @@ def upgrade(engine: Engine) -> None:
 
     Raises RevisionUnknown for one that another release has brought further, and DatabaseUnavailable.
     """
-    if _current(engine) == head():
+    if current(engine) == head():
         return
     from alembic import command
     from alembic.script.revision import ResolutionError
@@ -57,7 +57,8 @@ def upgrade(engine: Engine) -> None:
         raise RevisionUnknown(error.__cause__.argument) from None
 
 
-def _current(engine: Engine) -> str | None:
+def current(engine: Engine) -> str | None:
+    """The revision that the database is at, if it has any; raises DatabaseUnavailable."""
     with reaching(), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

@@ -66,7 +66,7 @@ def main() -> None:
 def trial(config: Config, rounds: int) -> Outcome:
     """Serve the database with two processes, and refresh."""
     charter = beside(config)
-    charter.run("migrate").check_returncode()
+    charter.run("migrate", "--yes").check_returncode()
     with ExitStack() as stack:
         servers = [stack.enter_context(charter.serving()) for _ in range(2)]
         clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for server in servers]

@@ -99,7 +99,7 @@ class Crowd:
 def trial(config: Config, rotations: int, rate: int) -> Outcome:
     """Rotate once a second, while two processes serve the database under `rate` requests a second."""
     charter = beside(config)
-    charter.run("migrate").check_returncode()
+    charter.run("migrate", "--yes").check_returncode()
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
     database = Database(config.database_url)
     with ExitStack() as stack:

@@ -62,12 +62,12 @@ class Charter:
         )
 
     @contextmanager
-    def serving(self, terminal: int | None = None) -> Iterator[Server]:
-        """A server, stopped at the end; its log goes into a file, or to a terminal."""
+    def serving(self, *options: str, terminal: int | None = None) -> Iterator[Server]:
+        """A server, killed at the end; its log goes into a file, or to a terminal."""
         log = self.folder / "log"
         with log.open("a") as file:
             process = subprocess.Popen(
-                [self.command, "serve"],
+                [self.command, "serve", *options],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE,

@@ -190,6 +190,8 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
         "CHARTER_CHECK_ANSWERS=off\n"
+        "CHARTER_WORKERS=1\n"
+        "CHARTER_DRAIN_SECONDS=0\n"
         "CHARTER_LOG_FORMAT=auto\n"
     )
     assert not charter.data.exists()

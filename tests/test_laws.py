@@ -79,11 +79,12 @@ LAYERS: dict[str, set[str]] = {
         "revisions",
         "security",
         "services",
+        "stopping",
         "tokens",
     },
     "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
-    "cli": {"admin", "app", "config", "console", "contract", "lean", "logs", "revisions", "server"},
+    "cli": {"admin", "config", "console", "contract", "lean", "logs", "revisions", "server", "supervisor"},
     "clock": set(),
     # It takes the names of the algorithms from where they are known.
     "config": {"keys", "parsers", "secret"},
@@ -93,8 +94,9 @@ LAYERS: dict[str, set[str]] = {
     "cursors": {"errors", "secret"},
     "database": {"errors"},
     "errors": set(),
-    # Beside their services they need the types of what they ask for: Client, Contract, Cursors, Db, Hasher, Identity.
-    "handlers": {"contract", "cursors", "database", "hashing", "security", "services"},
+    # Beside their services they need the types of what they ask for: Client, Contract, Cursors, Db, Hasher, Identity,
+    # Stopping.
+    "handlers": {"contract", "cursors", "database", "hashing", "security", "services", "stopping"},
     "hashing": set(),
     "keys": {"secret"},
     # Its refusal has the one shape.
@@ -111,8 +113,8 @@ LAYERS: dict[str, set[str]] = {
     "security": {"contract", "database", "errors", "keys", "logs", "memory", "models", "services", "tokens"},
     "secret": set(),
     # Its limits are the edge's, and its refusals have the one shape.
-    "protocol": {"answer", "contract", "errors", "transport"},
-    "server": {"protocol"},
+    "protocol": {"answer", "contract", "errors", "stopping", "transport"},
+    "server": {"app", "config", "logs", "stopping"},
     "services": {
         "clock",
         "cursors",
@@ -126,6 +128,9 @@ LAYERS: dict[str, set[str]] = {
         "refresh_tokens",
         "tokens",
     },
+    # It has an error of its own.
+    "stopping": {"errors"},
+    "supervisor": {"config", "lean", "server", "stopping"},
     "tokens": {"clock", "errors", "keys"},
     "threads": set(),
     "transport": set(),
@@ -167,10 +172,10 @@ def test_layers_look_one_way() -> None:
         ("bcrypt", {"hashing"}),
         ("connexion", {"app", "contract", "lean"}),
         ("flask", {"contract"}),
-        ("starlette", {"answer", "contract", "errors", "server"}),
+        ("starlette", {"answer", "contract", "errors", "server", "stopping", "supervisor"}),
         ("sqlalchemy", {"config", "database", "models", "parsers", "revisions", "services"}),
         ("alembic", {"revisions"}),
-        ("uvicorn", {"answer", "cli", "protocol", "server"}),
+        ("uvicorn", {"answer", "cli", "protocol", "server", "supervisor"}),
     ],
 )
 def test_a_library_has_its_rooms(library: str, rooms: set[str]) -> None:
@@ -209,12 +214,13 @@ def test_only_the_clock_knows_the_time() -> None:
         if name.rpartition(".")[2] in CLOCKS
     }
     # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits, the
-    # lane how long a hash takes.
+    # lane how long a hash takes, the supervisor how long its workers take to end.
     # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
     assert {(room, name) for room, name in asked if name != "clock.now"} == {
         ("contract", "time.perf_counter"),
         ("changes", "time.monotonic"),
         ("lane", "time.monotonic"),
+        ("supervisor", "time.monotonic"),
         ("watch", "time.monotonic"),
     }
 

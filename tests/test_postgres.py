@@ -1,6 +1,10 @@
 """PostgreSQL, a real one: its tables are what the models say, and many processes serve one database."""
 
+import os
+import pty
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +22,7 @@ from api.app import create_app
 from api.config import Config
 from api.database import Base, Database
 from tests.charter import PEPPER, SECRET, Charter
-from tests.conftest import create_postgres, newcomer
+from tests.conftest import at_once, create_postgres, newcomer
 
 
 @pytest.fixture
@@ -107,12 +111,54 @@ def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(p
     database.dispose()
 
 
+def installed(url: URL, folder: Path) -> Charter:
+    """The command, with a database that others may use, too."""
+    settings = {"DATABASE_URL": url.render_as_string(hide_password=False)}
+    return Charter(folder, settings | {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+
+
+def test_nobody_migrates_by_accident_what_several_hosts_share(engine: Engine, tmp_path: Path) -> None:
+    charter = installed(engine.url, tmp_path)
+    state = f"{engine.url} is at revision none; this release needs {revisions.head()}"
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: {state}; charter migrate --yes brings it there without asking\n"
+    assert asked(charter, "n").endswith(f"{state}. Migrate it? [y/N]: Aborted!\n")
+    assert not inspect(engine).get_table_names()
+    done = f"The database is at revision {revisions.head()}.\n"
+    assert asked(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
+    # What is there already, nobody has to be asked about.
+    assert charter.run("migrate").stdout == done
+
+
+def asked(charter: Charter, answer: str) -> str:
+    """What a terminal shows of `charter migrate` when somebody answers its question."""
+    ours, theirs = pty.openpty()
+    command = [str(charter.command), "migrate"]
+    environment = charter.environment
+    with subprocess.Popen(command, cwd=charter.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        said = b""
+        with suppress(OSError):
+            while more := os.read(ours, 4096):
+                said += more
+    os.close(ours)
+    return said.decode().replace("\r\n", "\n")
+
+
+def test_of_two_that_migrate_at_once_both_succeed(engine: Engine, tmp_path: Path) -> None:
+    charter = installed(engine.url, tmp_path)
+    results = at_once(*[lambda: charter.run("migrate", "--yes")] * 2)
+    done = f"The database is at revision {revisions.head()}.\n"
+    assert [(result.returncode, result.stdout, result.stderr) for result in results] == [(0, done, "")] * 2
+
+
 def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
-    url = engine.url.render_as_string(hide_password=False)
-    charter = Charter(tmp_path, {"DATABASE_URL": url, "CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+    charter = installed(engine.url, tmp_path)
     with charter.serving() as early, httpx.Client(base_url=early.url) as client:
         assert [client.get(path).status_code for path in ("/ping", "/ready")] == [200, 503]
-    assert charter.run("migrate").stdout == f"The database is at revision {revisions.head()}.\n"
+    assert charter.run("migrate", "--yes").stdout == f"The database is at revision {revisions.head()}.\n"
     with (
         charter.serving() as one,
         charter.serving() as two,

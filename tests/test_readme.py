@@ -99,7 +99,7 @@ def test_the_table_of_settings_is_complete_and_true() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", README, re.MULTILINE))
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
-    made["hashes"] = "the cores it may use"
+    made["hashes"] = "its workers' share of the cores"
     assert rows == {
         variable(setting): made[setting.name] if setting.default is MISSING else f"`{setting.default}`"
         for setting in fields(Config)

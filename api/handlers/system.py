@@ -6,6 +6,7 @@ from api.contract import Contract, nonblocking
 from api.database import Db
 from api.services import readiness, signing_keys
 from api.services.signing_keys import Keyring
+from api.stopping import Stopping
 
 
 @nonblocking
@@ -18,7 +19,8 @@ def protected() -> dict[str, str]:
     return {"message": "Your token is good."}
 
 
-def check_readiness(db: Db, revision: str) -> dict[str, str]:
+def check_readiness(db: Db, revision: str, stopping: Stopping) -> dict[str, str]:
+    stopping.check()
     readiness.check(db, revision)
     return {"status": "ready"}
 

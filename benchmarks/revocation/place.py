@@ -42,7 +42,7 @@ def settled(config: Config, count: int) -> Iterator[Place]:
     with ExitStack() as stack:
         channel = stack.enter_context(_CHANNELS[config.database_url.get_backend_name()](config.database_url))
         workers = [beside(config), beside(replace(config, database_url=channel.url))]
-        workers[0].run("migrate").check_returncode()
+        workers[0].run("migrate", "--yes").check_returncode()
         urls = [stack.enter_context(worker.serving()).url for worker in workers]
         here, there = (stack.enter_context(httpx.Client(base_url=url, timeout=30)) for url in urls)
         yield Place(here, there, _issue(config, count), channel.cut)

@@ -70,7 +70,7 @@ def installed(config: Config) -> Charter:
         # What stands here comes before what is installed.
         "PYTHONPATH": str(copy),
     }
-    charter.run("migrate").check_returncode()
+    charter.run("migrate", "--yes").check_returncode()
     return charter
 
 

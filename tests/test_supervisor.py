@@ -1,0 +1,192 @@
+"""Several workers on one socket: who dies is replaced, and who stops leaves nobody without an answer."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.charter import PEPPER, SECRET, Charter, Server
+from tests.places import CHECKOUT
+
+PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def charter(tmp_path: Path, migrated_file: Path) -> Charter:
+    """An installation with a migrated database."""
+    shutil.copy(migrated_file, tmp_path / "charter.db")
+    secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
+    return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that serve, oldest first: of the children, one watches over what all of them share."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def wait_until(found: Callable[[], Any], seconds: float = 30) -> Any:
+    """What is found at last."""
+    deadline = monotonic() + seconds
+    while not (answer := found()):
+        assert monotonic() < deadline
+        sleep(0.05)
+    return answer
+
+
+def events(server: Server, name: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    return [line for line in lines if line["event"] == name]
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def two(charter: Charter) -> Iterator[Server]:
+    """Two workers, ready."""
+    with charter.serving("--workers", "2") as server:
+        wait_until(lambda: is_ready(server.url))
+        yield server
+
+
+@contextmanager
+def asked(url: str) -> Iterator[list[int]]:
+    """A client that comes again and again, each time anew; the statuses of its answers, 0 for none."""
+    statuses: list[int] = []
+    done = Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                statuses.append(httpx.get(f"{url}/ping").status_code)
+            except httpx.TransportError:
+                statuses.append(0)
+
+    client = Thread(target=ask)
+    client.start()
+    try:
+        yield statuses
+    finally:
+        done.set()
+        client.join()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(charter: Charter) -> None:
+    with two(charter) as server:
+        first, second = workers(server)
+        os.kill(first, signal.SIGKILL)
+        (line,) = wait_until(lambda: events(server, "worker_died"), 5)
+        assert (line["level"], line["died"], line["exit_code"]) == ("error", first, -9)
+        assert workers(server) == [second, line["replaced_by"]]
+        with asked(server.url) as statuses:
+            wait_until(lambda: len(statuses) >= 20)
+        assert set(statuses) == {200}
+        assert server.stop() == 0
+
+
+def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
+    with two(charter) as server:
+        first, second = workers(server)
+        os.kill(first, signal.SIGSTOP)
+        (line,) = wait_until(lambda: events(server, "worker_died"))
+        assert workers(server) == [second, line["replaced_by"]]
+
+
+def test_workers_go_with_their_supervisor_and_leave_the_port_to_the_next(charter: Charter) -> None:
+    with two(charter) as server:
+        server.process.kill()
+        server.process.wait()
+        port = int(server.url.rpartition(":")[2])
+        wait_until(lambda: is_free(port), 5)
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charter: Charter) -> None:
+    for name in ("api", "migrations", "openapi"):
+        shutil.copytree(CHECKOUT / name, charter.folder / name)
+    (charter.folder / "api/handlers/profile.py").write_text("")
+    charter.settings |= {"PYTHONPATH": str(charter.folder), "CHARTER_WORKERS": "2"}
+    result = charter.run("serve")
+    *log, last = result.stderr.splitlines()
+    assert (result.returncode, last) == (1, "Error: a worker cannot start; the log says why")
+    assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers: str) -> None:
+    with charter.serving("--workers", workers) as server, ExitStack() as clients:
+        wait_until(lambda: is_ready(server.url))
+        for number in range(50):
+            address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+            client = clients.enter_context(socket.create_connection(address))
+            client.sendall(STUCK[number % len(STUCK)])
+        began = monotonic()
+        assert server.stop() == 0
+        assert monotonic() - began < 10
+
+
+STUCK = [
+    b"",
+    b"GET /ping HTTP/1.1\r\nHost:",
+    b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    # It never reads.
+    b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 50,
+]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
+    charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
+    with charter.serving("--workers", workers) as server, httpx.Client(base_url=server.url) as client:
+        wait_until(lambda: is_ready(server.url))
+        assert "connection" not in client.get("/ping").headers
+        began = monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_ready(server.url), 2)
+        ready = client.get("/ready")
+        assert (ready.status_code, ready.json()["code"]) == (503, "SERVICE_STOPPING")
+        assert (ready.headers["retry-after"], ready.headers["connection"]) == ("5", "close")
+        ping = client.get("/ping")
+        assert (ping.status_code, ping.headers["connection"]) == (200, "close")
+        assert server.process.wait(timeout=20) == 0
+        assert monotonic() - began > 3
+
+
+def test_sighup_replaces_all_workers_and_no_request_is_lost(charter: Charter) -> None:
+    charter.settings |= {"CHARTER_DRAIN_SECONDS": "1"}
+    with two(charter) as server:
+        before = workers(server)
+        with asked(server.url) as statuses:
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before))
+        assert set(statuses) == {200}
+        assert server.stop() == 0
+
+
+def test_all_workers_together_hash_on_as_many_cores_as_there_are(charter: Charter) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for workers, hashes in (("1", cores), ("2", max(1, cores // 2)), ("256", 1)):
+        charter.settings["CHARTER_WORKERS"] = workers
+        assert f"CHARTER_HASHES={hashes}\n" in charter.run("check-config").stdout
