@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import URL, DateTime, Dialect, MetaData, create_engine, event, text
+from sqlalchemy import URL, DateTime, Dialect, ExceptionContext, MetaData, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
@@ -68,6 +68,7 @@ class Database:
     def __init__(self, url: URL, more_connections: int = 0) -> None:
         self.engine = create_engine(_patient(url), **_options(url, 30 + more_connections))
         event.listen(self.engine, "connect", _PREPARE[url.get_backend_name()])
+        event.listen(self.engine, "handle_error", _without_values)
         self._session = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -108,6 +109,15 @@ def reaching() -> Iterator[None]:
             raise
         _log.error("database_unavailable", extra={"facts": {"cause": str(getattr(error, "orig", error))}})
         raise DatabaseUnavailable() from error
+
+
+def _without_values(context: ExceptionContext) -> None:
+    """PostgreSQL says what is wrong in a sentence, and below it quotes the row: a log is no place for hashes."""
+    diagnosis = getattr(context.original_exception, "diag", None)
+    if diagnosis is not None and diagnosis.message_detail is not None:
+        context.original_exception.args = (diagnosis.message_primary,)
+        if context.sqlalchemy_exception is not None:
+            context.sqlalchemy_exception.args = (f"({type(context.original_exception)}) {diagnosis.message_primary}",)
 
 
 def _wrote(state: ORMExecuteState) -> dict[str, bool]:

@@ -28,6 +28,7 @@ ApiError
 ├── Unavailable            503
 │   ├── DatabaseUnavailable
 │   ├── MigrationsBehind
+│   ├── ServiceStopping
 │   └── TooBusy
 └── LibraryError           what Flask, Werkzeug, Starlette or Connexion raised
 """

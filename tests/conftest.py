@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -111,19 +111,29 @@ def postgres() -> Iterator[URL]:
 
 
 @pytest.fixture
-def postgres_url(postgres: URL) -> URL:
+def postgres_url(postgres: URL) -> Iterator[URL]:
     """A database of this test's own in PostgreSQL, empty and at the newest revision."""
-    return create_postgres(postgres, "template1")
+    with created(postgres, "template1") as url:
+        yield url
 
 
-def create_postgres(postgres: URL, template: str) -> URL:
-    """A new copy of a database in PostgreSQL; `template0` is without any table."""
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> URL:
+    """A file of this test's own, empty and at the newest revision."""
+    return URL.create("sqlite", database=str(shutil.copy(migrated_file, tmp_path / "charter.db")))
+
+
+@contextmanager
+def created(postgres: URL, template: str) -> Iterator[URL]:
+    """A copy of a database in PostgreSQL, which goes at the end; `template0` is without any table."""
     new = postgres.set(database=f"test_{uuid4().hex}")
     engine = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {new.database} TEMPLATE {template}"))
+    yield new
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {new.database} WITH (FORCE)"))
     engine.dispose()
-    return new
 
 
 class Violations(logging.Handler):
@@ -148,17 +158,18 @@ def violations() -> Iterator[Violations]:
     assert handler.found == []
 
 
-@pytest.fixture
-def config(migrated_file: Path, tmp_path: Path) -> Config:
-    """The settings of this test's application, with a database of its own and the cheapest hashes there are."""
-    file = shutil.copy(migrated_file, tmp_path / "charter.db")
-    url = URL.create("sqlite", database=str(file))
-    secret, pepper = bytes(range(32)), bytes(range(32, 64))
+DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
+"""What a test is run on, and the fixture that makes one."""
+
+
+@pytest.fixture(params=DATABASES)
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+    """The settings of this test's application, on each of the databases in turn; hashes are the cheapest there are."""
     return Config(
         data_dir=tmp_path,
-        database_url=url,
-        secret=secret,
-        pepper=pepper,
+        database_url=request.getfixturevalue(DATABASES[request.param]),
+        secret=bytes(range(32)),
+        pepper=bytes(range(32, 64)),
         bcrypt_cost=4,
         # Some look around from within a hash, and log others in.
         hashes=4,
@@ -166,26 +177,16 @@ def config(migrated_file: Path, tmp_path: Path) -> Config:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either(config: Config, request: pytest.FixtureRequest) -> Config:
-    """The same settings on each database."""
-    if request.param == "sqlite":
-        return config
-    return replace(config, database_url=request.getfixturevalue("postgres_url"))
+on_sqlite = pytest.mark.parametrize("config", ["sqlite"], indirect=True)
+"""For what is about SQLite itself, or about nothing that a database has a part in."""
+on_postgresql = pytest.mark.parametrize("config", ["postgresql"], indirect=True)
+"""For what is about PostgreSQL itself."""
 
 
 @pytest.fixture
 def database(config: Config) -> Iterator[Database]:
     """The application's database, for a look behind the scenes."""
     database = Database(config.database_url)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def shared(either: Config) -> Iterator[Database]:
-    """A database of each kind."""
-    database = Database(either.database_url)
     yield database
     database.dispose()
 
@@ -336,13 +337,6 @@ def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
 def server(app: ConnexionMiddleware) -> Iterator[str]:
     """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
     with serving(app) as base_url:
-        yield base_url
-
-
-@pytest.fixture
-def anywhere(either: Config) -> Iterator[str]:
-    """The base URL of a live server on each of the databases."""
-    with serving(create_app(either)) as base_url:
         yield base_url
 
 

@@ -13,17 +13,18 @@ from api.changes import Change, ChangesMissed, Following, follow
 from api.config import Config
 from api.database import Database
 from benchmarks.revocation.proxy import proxied
+from tests.conftest import on_sqlite
 from tests.workers import INSERT_KEY, by_hand
 
 
 @pytest.fixture
-def engine(shared: Database) -> Engine:
-    return shared.engine
+def engine(database: Database) -> Engine:
+    return database.engine
 
 
 @pytest.fixture
-def following(shared: Database) -> Iterator[Following]:
-    following = follow(shared)
+def following(database: Database) -> Iterator[Following]:
+    following = follow(database)
     yield following
     following.connection.close()
 
@@ -88,6 +89,7 @@ def count_anew(connection: sqlite3.Connection, _: Path) -> None:
     connection.execute("DELETE FROM sqlite_sequence")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "lose",
     [
@@ -115,6 +117,7 @@ def test_notes_that_are_gone_unread_are_missed(
     database.dispose()
 
 
+@on_sqlite
 def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) -> None:
     database = Database(config.database_url)
     feed, connection = follow(database)
@@ -127,12 +130,14 @@ def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) 
     database.dispose()
 
 
+@on_sqlite
 def test_the_newest_10000_notes_stay(config: Config, notes: sqlite3.Connection) -> None:
     note(notes, 12_000)
     by_hand(config, INSERT_KEY)
     assert notes.execute("SELECT count(*), max(id) FROM changes").fetchone() == (10_000, 12_001)
 
 
+@on_sqlite
 def test_a_database_without_notes_cannot_be_followed(config: Config) -> None:
     by_hand(config, "DROP TABLE changes")
     database = Database(config.database_url)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from itertools import cycle
 
 import pytest
 from schemathesis.checks import CHECKS
@@ -10,7 +11,7 @@ from schemathesis.engine import Status
 from api import contract
 from api.config import folder
 from tests.campaign import Campaign
-from tests.conftest import Violations
+from tests.conftest import DATABASES, Violations
 
 CONTRACT = contract.load(folder("openapi"))
 SUCCESSES = {operation["operationId"]: int(contract.success(operation)) for _, _, operation in CONTRACT.operations()}
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize("seed", metafunc.config.getoption("seeds").split(","))
+    # Each of the databases in turn.
+    pairs = zip(cycle(DATABASES), metafunc.config.getoption("seeds").split(","), strict=False)
+    metafunc.parametrize(("config", "seed"), pairs, indirect=["config"])
 
 
 def test_every_answer_is_what_the_contract_says(

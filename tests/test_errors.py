@@ -378,6 +378,7 @@ OURS: dict[Raise, tuple[int, dict[str, str]]] = {
     thrown(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.NotFound()): (404, {}),
     thrown(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
+    thrown(errors.ServiceStopping()): (503, {"retry-after": "5"}),
     thrown(errors.TooBusy(7)): (503, {"retry-after": "7"}),
     thrown(errors.UnsupportedMediaType()): (415, {}),
     thrown(errors.UsernameTaken()): (409, {}),

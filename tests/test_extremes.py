@@ -22,7 +22,7 @@ from api.contract.document import Json
 from api.database import Base, Database
 from api.models import User
 from api.services.names import canonical, normalize_email
-from tests.conftest import Person, newcomer
+from tests.conftest import Person, newcomer, on_sqlite
 from tests.test_agreement import stored
 from tests.test_readme import normal
 
@@ -166,6 +166,7 @@ def values(schema: Json) -> SearchStrategy[Any]:
     return STRINGS.get(schema.get("format") or schema.get("pattern", ""), texts)(schema)
 
 
+@on_sqlite
 @pytest.mark.parametrize("operation", sorted(TAKEN))
 def test_both_databases_keep_what_is_let_in_and_give_it_back(both: Both, operation: str) -> None:
     statuses = []
@@ -216,6 +217,7 @@ def _forget_others(both: Both) -> None:
             db.execute(delete(User).where(User.username != "alice"))
 
 
+@on_sqlite
 @pytest.mark.parametrize("operation", sorted(TAKEN))
 def test_a_nul_is_let_in_nowhere(both: Both, operation: str) -> None:
     example = TAKEN[operation].content["example"]

@@ -179,10 +179,10 @@ def connections() -> Iterator[Callable[[], int]]:
         event.remove(Pool, name, listener)
 
 
-def test_no_connection_to_the_database_is_held_while_a_password_is_hashed(either: Config, hashing: Bcrypt) -> None:
-    with TestClient(create_app(replace(either, bcrypt_cost=5))) as client, connections() as held:
+def test_no_connection_to_the_database_is_held_while_a_password_is_hashed(config: Config, hashing: Bcrypt) -> None:
+    with TestClient(create_app(replace(config, bcrypt_cost=5))) as client, connections() as held:
         newcomer(client, "alice")
-    with TestClient(create_app(either)) as client, connections() as held:
+    with TestClient(create_app(config)) as client, connections() as held:
         found: list[int] = []
         hashing.meanwhile = lambda: found.append(held())
         alice, bobby = Person(client, "alice"), Person(client, "bobby")

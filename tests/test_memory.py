@@ -13,8 +13,8 @@ from tests.workers import INSERT_KEY, by_hand
 
 
 @pytest.fixture
-def memory(either: Config) -> Iterator[Memory]:
-    database = Database(either.database_url)
+def memory(config: Config) -> Iterator[Memory]:
+    database = Database(config.database_url)
     memory = Memory(database)
     yield memory
     memory.watch.close()
@@ -53,9 +53,9 @@ def test_that_there_is_nothing_is_not_remembered(asked: Asked) -> None:
     assert asked.times == 3
 
 
-def test_what_changes_while_it_is_read_is_not_remembered(either: Config, memory: Memory, asked: Asked) -> None:
+def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory: Memory, asked: Asked) -> None:
     def change() -> None:
-        by_hand(either, INSERT_KEY)
+        by_hand(config, INSERT_KEY)
         memory.watch.doubt()
         asyncio.run(memory.watch.is_up_to_date())
 

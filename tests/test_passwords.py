@@ -27,7 +27,7 @@ from api.services import users
 from tests.charter import beside
 from tests.conftest import PASSWORD, Bcrypt, Events, Person, at_once, newcomer
 from tests.test_sessions import IN, OUT, again, is_in, said, session_of
-from tests.workers import disable
+from tests.workers import disable, kept
 
 COMMON = (files("api.services") / "common_passwords.txt").read_text(encoding="utf-8").split()
 WRONG = "not the right password"
@@ -146,7 +146,7 @@ def test_a_stolen_hash_cannot_be_checked_without_the_pepper(alice: Person, confi
     assert alice.log_in().status_code == 200
 
 
-def test_the_database_files_hold_nothing_secret_but_digests(client: TestClient, config: Config) -> None:
+def test_the_database_holds_nothing_secret_but_digests(client: TestClient, config: Config) -> None:
     alice = Person(client, "alice", "Zo\u00eb's secret caf\u00e9")
     told: list[str] = [alice.password, unicodedata.normalize("NFD", alice.password), WRONG, NEW]
     alice.sign_up()
@@ -155,14 +155,14 @@ def test_the_database_files_hold_nothing_secret_but_digests(client: TestClient, 
         told += [alice.refresh_token, *alice.token.split(".")]
     alice.log_in(password=WRONG)
     Person(client, "alice").log_in(password=NEW)
-    kept = b"".join(file.read_bytes() for file in config.data_dir.glob("charter.db*"))
-    assert b"alice@example.com" in kept
-    assert hashlib.sha256(told[4].encode()).digest() in kept
+    dump = kept(config)
+    assert b"alice@example.com" in dump
+    assert hashlib.sha256(told[4].encode()).digest() in dump
     secrets = [text.encode() for text in told] + [config.pepper, config.secret]
     # A refresh token's bytes, and the half of them that all tokens of the session have.
     raw = [base64.urlsafe_b64decode(token) for token in told if len(token) == 64]
     secrets += [part for token in raw for part in (token, token[:16], token[16:])]
-    assert [secret for secret in secrets if secret in kept or secret.hex().encode() in kept] == []
+    assert [secret for secret in secrets if secret in dump or secret.hex().encode() in dump] == []
 
 
 @pytest.mark.parametrize("cost", [5, 6])
@@ -429,10 +429,10 @@ def test_who_is_disabled_meanwhile_neither_logs_in_nor_changes_the_password(
 
 
 def test_who_is_disabled_is_out_and_gets_the_answer_to_a_wrong_password(
-    either: Config, anywhere: str, tmp_path: Path
+    config: Config, server: str, tmp_path: Path
 ) -> None:
-    charter = beside(either)
-    with httpx.Client(base_url=anywhere) as client:
+    charter = beside(config)
+    with httpx.Client(base_url=server) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         phone, wrong = again(alice), said(bobby.log_in(password=WRONG))
         assert [is_in(person) for person in (alice, phone)] == [IN, IN]
@@ -476,9 +476,9 @@ def test_the_log_in_of_a_disabled_user_costs_one_check_though_the_hash_is_stale(
 ROUNDS = [f"alice{number}" for number in range(10)]
 
 
-def test_no_session_outlives_the_password_that_it_began_with(anywhere: str) -> None:
+def test_no_session_outlives_the_password_that_it_began_with(server: str) -> None:
     for username in ROUNDS:
-        with httpx.Client(base_url=anywhere) as client:
+        with httpx.Client(base_url=server) as client:
             alice = newcomer(client, username)
             others = [Person(client, username) for _ in range(6)]
             changed, *granted = at_once(partial(change, alice), *(other.log_in for other in others))
@@ -489,10 +489,10 @@ def test_no_session_outlives_the_password_that_it_began_with(anywhere: str) -> N
             assert [alice.log_in(password=password).status_code for password in (PASSWORD, NEW)] == [401, 200]
 
 
-def test_of_many_changes_at_once_one_holds(anywhere: str) -> None:
+def test_of_many_changes_at_once_one_holds(server: str) -> None:
     wanted = [f"{NEW} {number}" for number in range(6)]
     for username in ROUNDS:
-        with httpx.Client(base_url=anywhere) as client:
+        with httpx.Client(base_url=server) as client:
             people = [newcomer(client, username)]
             people += [again(people[0]) for _ in wanted[1:]]
             calls = [partial(change, person, new=new) for person, new in zip(people, wanted, strict=True)]
@@ -505,11 +505,11 @@ def test_of_many_changes_at_once_one_holds(anywhere: str) -> None:
             assert tries == [200 if each else 401 for each in (*won, False)]
 
 
-def test_no_session_outlives_the_disabling_of_its_user(either: Config, anywhere: str) -> None:
+def test_no_session_outlives_the_disabling_of_its_user(config: Config, server: str) -> None:
     for username in ROUNDS:
-        with httpx.Client(base_url=anywhere) as client:
+        with httpx.Client(base_url=server) as client:
             people = [newcomer(client, username), *(Person(client, username) for _ in range(6))]
-            at_once(partial(disable, either, username), *(person.log_in for person in people[1:]))
+            at_once(partial(disable, config, username), *(person.log_in for person in people[1:]))
             # So long it may take until another process knows.
             sleep(0.1)
             assert {is_in(person) for person in people if person.token} == {OUT}

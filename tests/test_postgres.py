@@ -22,15 +22,16 @@ from api.app import create_app
 from api.config import Config
 from api.database import Base, Database
 from tests.charter import PEPPER, SECRET, Charter
-from tests.conftest import at_once, create_postgres, newcomer
+from tests.conftest import at_once, created, newcomer
 
 
 @pytest.fixture
 def engine(postgres: URL) -> Iterator[Engine]:
     """A database without any table."""
-    database = Database(create_postgres(postgres, "template0"))
-    yield database.engine
-    database.dispose()
+    with created(postgres, "template0") as url:
+        database = Database(url)
+        yield database.engine
+        database.dispose()
 
 
 def constraints(engine: Engine) -> dict[str, Any]:
@@ -48,10 +49,11 @@ def test_the_migrations_make_what_the_models_say(engine: Engine, postgres: URL) 
     revisions.upgrade(engine)
     with revisions.migrating(engine) as alembic:
         command.check(alembic)
-    other = Database(create_postgres(postgres, "template0"))
-    Base.metadata.create_all(other.engine)
-    assert constraints(engine) == constraints(other.engine)
-    other.dispose()
+    with created(postgres, "template0") as url:
+        other = Database(url)
+        Base.metadata.create_all(other.engine)
+        assert constraints(engine) == constraints(other.engine)
+        other.dispose()
 
 
 def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:

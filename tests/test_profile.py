@@ -32,13 +32,13 @@ def test_a_stranger_has_no_profile(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "MISSING_TOKEN")
 
 
-def test_what_changes_in_it_is_seen_at_once_whoever_changes_it(either: Config) -> None:
+def test_what_changes_in_it_is_seen_at_once_whoever_changes_it(config: Config) -> None:
     shown = ("username", "email", "created_at")
-    with worker(either) as client:
+    with worker(config) as client:
         alice = newcomer(client, "alice")
         before = alice.get("/api/v1/me").json()
         for column, value in zip(shown, ("carol", "carol@example.com", "2026-01-31 12:00:00.000000"), strict=True):
-            by_hand(either, f"UPDATE users SET {column} = '{value}'")  # noqa: S608 - both stand above
+            by_hand(config, f"UPDATE users SET {column} = '{value}'")  # noqa: S608 - both stand above
             sleep(0.1)
             after = alice.get("/api/v1/me").json()
             assert {name for name in before if before[name] != after[name]} == {column}

@@ -20,7 +20,7 @@ from api import cli, revisions
 from api.app import create_app
 from api.config import Config, variable
 from api.secret import HOW_TO, parse_secret
-from tests.conftest import newcomer
+from tests.conftest import DATABASES, newcomer
 from tests.places import BIN, CHECKOUT
 from tests.readme import DOCUMENTS, README, Block, block, blocks, blocks_in
 
@@ -236,9 +236,10 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
             timeout=120,
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-    assert result.stdout.count("tests/test_notes.py::") == 2
-    assert result.stdout.count("[addNote] PASSED") == 3
-    assert "test_who_may_call_what[getNote-another user] PASSED" in result.stdout
+    assert result.stdout.count("tests/test_notes.py::") == 4
+    assert result.stdout.count("addNote] PASSED") == 3
+    for database in DATABASES:
+        assert f"test_who_may_call_what[{database}-getNote-another user] PASSED" in result.stdout
 
 
 def write(copy: Path, block: Block) -> Path:

@@ -261,13 +261,13 @@ def test_used_tokens_are_purged_when_their_grace_is_over(alice: Person, database
     assert count(database, Session) == 1
 
 
-def test_20_refreshes_at_once_with_one_token_leave_one_way_on(either: Config) -> None:
-    outcome = benchmark.trial(either, 5)
+def test_20_refreshes_at_once_with_one_token_leave_one_way_on(config: Config) -> None:
+    outcome = benchmark.trial(config, 5)
     assert outcome.holds, str(outcome)
 
 
-def test_no_refresh_brings_a_session_back_that_is_revoked_meanwhile(anywhere: str) -> None:
-    with httpx.Client(base_url=anywhere) as client:
+def test_no_refresh_brings_a_session_back_that_is_revoked_meanwhile(server: str) -> None:
+    with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
         for _ in range(20):
             lost = Person(client, "alice")

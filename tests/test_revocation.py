@@ -19,16 +19,16 @@ BOUND_SECONDS = 0.1
 
 
 @pytest.fixture
-def here(either: Config) -> Iterator[TestClient]:
+def here(config: Config) -> Iterator[TestClient]:
     """A worker."""
-    with worker(either) as client:
+    with worker(config) as client:
         yield client
 
 
 @pytest.fixture
-def there(either: Config) -> Iterator[TestClient]:
+def there(config: Config) -> Iterator[TestClient]:
     """Another worker on the same database."""
-    with worker(either) as client:
+    with worker(config) as client:
         yield client
 
 
@@ -78,25 +78,25 @@ def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_l
     ],
 )
 def test_a_session_that_ends_beside_the_service_is_over_100_ms_later(
-    either: Config, here: TestClient, there: TestClient, end: Callable[[Config], None]
+    config: Config, here: TestClient, there: TestClient, end: Callable[[Config], None]
 ) -> None:
     alice = newcomer(here, "alice")
     everywhere = [alice, at(there, alice)]
     for _ in range(2):
         assert [person.get("/protected").status_code for person in everywhere] == [200, 200]
-    end(either)
+    end(config)
     sleep(BOUND_SECONDS)
     assert [person.get("/protected").status_code for person in everywhere] == [401, 401]
 
 
 def test_what_changes_in_a_profile_beside_the_service_is_known_100_ms_later(
-    either: Config, here: TestClient, there: TestClient
+    config: Config, here: TestClient, there: TestClient
 ) -> None:
     alice = newcomer(here, "alice")
     everywhere = [alice, at(there, alice)]
     for name, value in (("username", "bobby"), ("email", "bobby@example.com")):
         assert [person.get("/api/v1/me").status_code for person in everywhere] == [200, 200]
-        by_hand(either, f"UPDATE users SET {name} = '{value}'")  # noqa: S608 - of the line above
+        by_hand(config, f"UPDATE users SET {name} = '{value}'")  # noqa: S608 - of the line above
         sleep(BOUND_SECONDS)
         assert [person.get("/api/v1/me").json()[name] for person in everywhere] == [value, value]
 
@@ -112,10 +112,10 @@ def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config:
 
 
 def test_1000_requests_run_no_statement_but_a_look_for_changes_each_40_ms(
-    either: Config, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feeds = counting(monkeypatch)
-    with worker(either) as client:
+    with worker(config) as client:
         alice = newcomer(client, "alice")
         assert alice.get("/protected").status_code == 200
         (feed,) = feeds
@@ -144,6 +144,6 @@ def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_two_processes_refuse_what_was_logged_out(either: Config, cut: bool) -> None:
-    with settled(either, 30) as place:
+def test_two_processes_refuse_what_was_logged_out(config: Config, cut: bool) -> None:
+    with settled(config, 30) as place:
         assert trial(place, cut=cut).refused == 30

@@ -17,7 +17,7 @@ from api.config import Config
 from api.cursors import Cursors
 from api.database import Database
 from api.models import RefreshToken, Session, User
-from tests.conftest import Events, Person, Travel, at_once, newcomer
+from tests.conftest import Events, Person, Travel, at_once, newcomer, on_sqlite
 
 SESSIONS = "/api/v1/sessions"
 UNKNOWN = "019b2c9e-8a10-7f52-b1c6-5d2e7a9f0b34"
@@ -279,8 +279,8 @@ def test_each_session_that_is_revoked_is_an_event(alice: Person, events: Events)
     assert events()[3:] == [("session_revoked", {"user_id": alice.id, "session_id": id_}) for id_ in ids[:3]]
 
 
-def test_of_many_who_end_sessions_at_once_nobody_meets_a_failure(anywhere: str) -> None:
-    with httpx.Client(base_url=anywhere) as client:
+def test_of_many_who_end_sessions_at_once_nobody_meets_a_failure(server: str) -> None:
+    with httpx.Client(base_url=server) as client:
         for number in range(5):
             people = [newcomer(client, f"alice{number}")]
             people += [again(people[0]) for _ in range(6)]
@@ -299,6 +299,7 @@ def test_who_is_deleted_is_out(alice: Person, bobby: Person, database: Database)
     assert is_in(bobby) == IN
 
 
+@on_sqlite
 @pytest.mark.parametrize("change", ["DELETE FROM users", "UPDATE users SET disabled_at = '2026-01-31 12:00:00.000000'"])
 def test_whom_somebody_puts_out_by_hand_does_not_go_on(alice: Person, config: Config, change: str) -> None:
     # SQLite's own shell does not enforce foreign keys unless it is told to.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
@@ -29,7 +28,7 @@ from benchmarks import rotation
 from tests.charter import Charter, beside
 from tests.conftest import Person, Travel, at_once, newcomer
 from tests.forging import decode
-from tests.workers import at, worker
+from tests.workers import at, kept, worker
 
 LIFETIME = 900
 JWKS = "/.well-known/jwks.json"
@@ -252,8 +251,7 @@ def test_no_private_key_is_in_the_database_in_the_clear(config: Config, database
     keyring = keyring_of(replace(config, signing_algorithm=algorithm))
     with database.transaction() as db:
         keys = [keyring.signing(db), *keyring.verifying(db).values()]
-    folder = Path(str(config.database_url.database)).parent
-    dump = b"".join(file.read_bytes() for file in folder.glob("charter.db*"))
+    dump = kept(config)
     assert all(key.id.encode() in dump for key in keys)
     for part in (part for key in keys for part in spellings(key)):
         assert part not in dump
@@ -310,30 +308,30 @@ def without_end(database: Database) -> list[SealedKey]:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]
 
 
-def test_who_rotates_at_once_takes_turns(shared: Database, keyring: Keyring, travel: Travel) -> None:
-    assert signer(shared, keyring)
-    outcomes = at_once(*[lambda: rotate(shared, keyring)] * 8)
+def test_who_rotates_at_once_takes_turns(database: Database, keyring: Keyring, travel: Travel) -> None:
+    assert signer(database, keyring)
+    outcomes = at_once(*[lambda: rotate(database, keyring)] * 8)
     assert len(set(outcomes)) == 8
-    assert set(outcomes) < states(shared).keys()
+    assert set(outcomes) < states(database).keys()
     travel(timedelta(seconds=1))
-    [row] = without_end(shared)
-    assert signer(shared, keyring) == row.id
-    assert sorted(states(shared).values()) == [State.ACTIVE] * 9 + [State.NEXT]
+    [row] = without_end(database)
+    assert signer(database, keyring) == row.id
+    assert sorted(states(database).values()) == [State.ACTIVE] * 9 + [State.NEXT]
 
 
-def test_of_who_retires_a_key_at_once_one_does(shared: Database, keyring: Keyring) -> None:
-    first = signer(shared, keyring)
+def test_of_who_retires_a_key_at_once_one_does(database: Database, keyring: Keyring) -> None:
+    first = signer(database, keyring)
 
     def retire() -> bool:
-        with suppress(NotFound), shared.transaction() as db:
+        with suppress(NotFound), database.transaction() as db:
             signing_keys.retire(db, keyring, first)
             return True
         return False
 
     assert at_once(*[retire] * 8).count(True) == 1
-    [row] = without_end(shared)
-    assert signer(shared, keyring) == row.id
-    assert sorted(states(shared).values()) == [State.ACTIVE, State.NEXT, State.RETIRED]
+    [row] = without_end(database)
+    assert signer(database, keyring) == row.id
+    assert sorted(states(database).values()) == [State.ACTIVE, State.NEXT, State.RETIRED]
 
 
 def test_keys_that_retired_long_ago_are_purged(database: Database, keyring: Keyring, travel: Travel) -> None:
@@ -363,7 +361,7 @@ def test_tokens_verify_with_another_library_from_what_is_published_alone(config:
     assert [key.keys() for key in answer.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2
 
 
-def test_rotation_under_load_refuses_no_valid_token(either: Config) -> None:
-    outcome = rotation.trial(either, rotations=5, rate=40)
+def test_rotation_under_load_refuses_no_valid_token(config: Config) -> None:
+    outcome = rotation.trial(config, rotations=5, rate=40)
     assert (outcome.requests, outcome.refreshes, outcome.refused) == (200, 20, {})
     assert len(outcome.keys) >= 4

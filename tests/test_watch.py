@@ -53,8 +53,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(either: Config) -> Iterator[Watched]:
-    watched = Watched(either.database_url)
+def watched(config: Config) -> Iterator[Watched]:
+    watched = Watched(config.database_url)
     yield watched
     watched.close()
 
@@ -68,21 +68,21 @@ def seconds_until(condition: Callable[[], bool]) -> float:
     return monotonic() - began
 
 
-def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(either: Config, watched: Watched) -> None:
+def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(config: Config, watched: Watched) -> None:
     seconds_until(watched.knows)
     assert watched.told == [None]
-    by_hand(either, INSERT_KEY)
+    by_hand(config, INSERT_KEY)
     sleep(0.05)
     seconds_until(watched.knows)
     assert watched.told == [None, CHANGED]
 
 
-def test_after_a_doubt_all_is_told_that_was_before_it(either: Config, watched: Watched) -> None:
+def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: Watched) -> None:
     seconds_until(watched.knows)
     for _ in range(20):
         for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
             watched.told.clear()
-            by_hand(either, statement)
+            by_hand(config, statement)
             watched.watch.doubt()
             seconds_until(watched.knows)
             assert watched.told == [CHANGED]
@@ -102,22 +102,22 @@ def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
     assert watched.told == [None]
 
 
-def test_what_nobody_asks_for_is_read_all_the_same(either: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_asks_for_is_read_all_the_same(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_IDLE_SECONDS", 0.06)
     feeds = counting(monkeypatch)
-    with worker(either):
+    with worker(config):
         (feed,) = feeds
         before = feed.reads
         assert seconds_until(lambda: feed.reads >= before + 5) < 5
 
 
-def test_applications_that_come_and_go_leave_nothing_behind(either: Config) -> None:
+def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> None:
     def held() -> tuple[int, int]:
         watching = [thread for thread in threading.enumerate() if thread.name.startswith("watch")]
         return len(watching), len(list(Path("/proc/self/fd").iterdir()))
 
     def come_and_go() -> None:
-        app = create_app(either)
+        app = create_app(config)
         for _ in range(2):
             with TestClient(app) as client:
                 assert client.get("/ready").status_code == 200

@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, select, text
 from starlette.testclient import TestClient
 
 from api import watch
 from api.app import create_app
 from api.changes import Change, Following, follow
 from api.config import Config
-from api.database import Database
+from api.database import Base, Database
 from api.services import users
 from tests.conftest import Person
 
@@ -48,6 +49,19 @@ def by_hand(config: Config, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def kept(config: Config) -> bytes:
+    """All that a database holds: of SQLite the files, of PostgreSQL each cell of each table."""
+    if not config.is_shared:
+        return b"".join(
+            file.read_bytes() for file in Path(str(config.database_url.database)).parent.glob("charter.db*")
+        )
+    engine = create_engine(config.database_url)
+    with engine.connect() as connection:
+        rows = [row for table in Base.metadata.tables.values() for row in connection.execute(select(table))]
+    engine.dispose()
+    return b"\n".join(cell if isinstance(cell, bytes) else str(cell).encode() for row in rows for cell in row)
 
 
 @contextmanager
