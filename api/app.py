@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from connexion import ConnexionMiddleware
 
@@ -24,6 +25,9 @@ from api.services.token_pairs import Mint
 from api.stopping import Stopping
 from api.tokens import Tokens
 
+if TYPE_CHECKING:
+    from api.metrics import Metrics
+
 
 def formats(service: str) -> dict[str, Format]:
     """What a `format` of the contract means, beside the standard ones."""
@@ -39,6 +43,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     document = contract.load(folder("openapi"))
     stopping = stopping or Stopping()
     lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
+    metrics = _metrics(config)
     database = Database(config.database_url, more_connections=lane.threads)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
@@ -56,7 +61,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     resources = {
         "contract": document,
         "cursors": Cursors(config.secret),
-        "hasher": Hasher(config.pepper, config.bcrypt_cost, lane.work),
+        "hasher": Hasher(config.pepper, config.bcrypt_cost, metrics.counting(lane.work) if metrics else lane.work),
         "keyring": keyring,
         "mint": mint,
         "revision": revisions.head(),
@@ -68,9 +73,12 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         await memory.watch.is_up_to_date()
         stopping.expect_signal()
         looking = asyncio.create_task(memory.watch.keep_looking())
+        sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
         yield
         lane.close()
         looking.cancel()
+        if sampling:
+            sampling.cancel()
         memory.watch.close()
         database.dispose()
 
@@ -84,4 +92,14 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
+        observers=[metrics.begin] if metrics else [],
     )
+
+
+def _metrics(config: Config) -> "Metrics | None":
+    """What counts, where somebody asks for it; who does not pays nothing."""
+    if not config.metrics_port:
+        return None
+    from api.metrics import Metrics  # noqa: PLC0415
+
+    return Metrics()

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -46,7 +48,7 @@ def serve(workers: int | None) -> None:
         signal.signal(number, _stop)
 
     config = console.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
-    with _listen(config.host, config.port) as listener:
+    with _listen(config.host, config.port) as listener, _exported(config.metrics_host, config.metrics_port):
         if config.workers == 1:
             _serve(config, listener)
         else:
@@ -153,11 +155,29 @@ def _stop(*_: object) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
+    with _address_in_plain_words(host, port, "CHARTER_HOST or CHARTER_PORT"):
         return socket.create_server((host, port), family=family, backlog=2048)
+
+
+@contextmanager
+def _exported(host: str, port: int) -> Iterator[None]:
+    """Serves the metrics meanwhile, where that is switched on."""
+    with ExitStack() as stack:
+        if port:
+            from api.exporter import exported
+
+            with _address_in_plain_words(host, port, "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"):
+                stack.enter_context(exported(host, port))
+        yield
+
+
+@contextmanager
+def _address_in_plain_words(host: str, port: int, settings: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        advice = "set CHARTER_HOST or CHARTER_PORT to another"
+        advice = f"set {settings} to another"
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
 
 

@@ -61,6 +61,8 @@ class Config:
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
     workers: int = _setting("CHARTER_WORKERS", whole(1, 256), default=1)
     drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
+    metrics_host: str = _setting("CHARTER_METRICS_HOST", str, default="127.0.0.1")
+    metrics_port: int = _setting("CHARTER_METRICS_PORT", whole(0, 65535), default=0)
     log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
 
     @property
@@ -75,6 +77,11 @@ def variable(setting: "Field[Any]") -> str:
 
 
 _VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
+
+
+def hand_on(name: str, value: str) -> None:
+    """Tell a library, here and in processes started from now on, what it takes from the environment alone."""
+    os.environ[name] = value
 
 
 def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:

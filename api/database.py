@@ -93,6 +93,10 @@ class Database:
         event.listen(self._session, "do_orm_execute", lambda state: state.session.info.update(_wrote(state)))
         event.listen(self._session, "after_commit", lambda db: call() if db.info.get("wrote") else None)
 
+    def in_use(self) -> int:
+        """How many connections of the pool are taken."""
+        return self.engine.pool.checkedout()  # type: ignore[attr-defined,no-any-return]
+
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -106,7 +106,16 @@ SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standa
 def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
     loaded = _loaded(migrated, SERVE, "serve")
     assert "api.handlers.auth" in loaded
-    assert not loaded & {"alembic", "httpx", "mako", "psycopg", "requests", "starlette.testclient", "urllib3"}
+    assert not loaded & {
+        "alembic",
+        "httpx",
+        "mako",
+        "prometheus_client",
+        "psycopg",
+        "requests",
+        "starlette.testclient",
+        "urllib3",
+    }
 
 
 def test_what_a_server_does_not_load_is_there_for_whoever_does(migrated: Charter) -> None:
@@ -192,6 +201,8 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_CHECK_ANSWERS=off\n"
         "CHARTER_WORKERS=1\n"
         "CHARTER_DRAIN_SECONDS=0\n"
+        "CHARTER_METRICS_HOST=127.0.0.1\n"
+        "CHARTER_METRICS_PORT=0\n"
         "CHARTER_LOG_FORMAT=auto\n"
     )
     assert not charter.data.exists()

@@ -75,6 +75,7 @@ LAYERS: dict[str, set[str]] = {
         "keys",
         "lane",
         "memory",
+        "metrics",
         "refresh_tokens",
         "revisions",
         "security",
@@ -84,7 +85,18 @@ LAYERS: dict[str, set[str]] = {
     },
     "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
-    "cli": {"admin", "config", "console", "contract", "lean", "logs", "revisions", "server", "supervisor"},
+    "cli": {
+        "admin",
+        "config",
+        "console",
+        "contract",
+        "exporter",
+        "lean",
+        "logs",
+        "revisions",
+        "server",
+        "supervisor",
+    },
     "clock": set(),
     # It takes the names of the algorithms from where they are known.
     "config": {"keys", "parsers", "secret"},
@@ -94,6 +106,8 @@ LAYERS: dict[str, set[str]] = {
     "cursors": {"errors", "secret"},
     "database": {"errors"},
     "errors": set(),
+    # It tells its library where the figures are, which the library takes from the environment.
+    "exporter": {"config"},
     # Beside their services they need the types of what they ask for: Client, Contract, Cursors, Db, Hasher, Identity,
     # Stopping.
     "handlers": {"contract", "cursors", "database", "hashing", "security", "services", "stopping"},
@@ -105,6 +119,8 @@ LAYERS: dict[str, set[str]] = {
     # A line says when it was made.
     "logs": {"clock"},
     "memory": {"changes", "database", "threads", "watch"},
+    # It counts what the edge tells, the hashes, and the connections of the database.
+    "metrics": {"clock", "contract", "database", "hashing"},
     "models": {"clock", "database"},
     "parsers": set(),
     "refresh_tokens": {"secret"},
@@ -175,6 +191,7 @@ def test_layers_look_one_way() -> None:
         ("starlette", {"answer", "contract", "errors", "server", "stopping", "supervisor"}),
         ("sqlalchemy", {"config", "database", "models", "parsers", "revisions", "services"}),
         ("alembic", {"revisions"}),
+        ("prometheus_client", {"exporter", "metrics"}),
         ("uvicorn", {"answer", "cli", "protocol", "server", "supervisor"}),
     ],
 )

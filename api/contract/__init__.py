@@ -17,6 +17,7 @@ Nothing in here knows a feature: what the operations are comes from the document
 
 from api.contract.client import Client
 from api.contract.document import Contract, ContractError, success
+from api.contract.edge import Outcome
 from api.contract.load import load
 from api.contract.stack import assemble
 from api.contract.view import Lane, Serving, nonblocking
@@ -26,6 +27,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "Lane",
+    "Outcome",
     "Serving",
     "assemble",
     "load",

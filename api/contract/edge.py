@@ -1,8 +1,9 @@
 """The outermost layer: what must hold for every request, whatever it is and whichever server carries it."""
 
 import logging
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
@@ -10,7 +11,7 @@ from uuid_utils import uuid7
 from api import logs
 from api.contract import framing
 from api.contract.reply import Headers, Reply, raw_headers, respond
-from api.contract.route import CONTEXT
+from api.contract.route import CONTEXT, OPERATION
 from api.errors import InternalError, answer, as_api_error
 
 _LOGGED_PATH = 512
@@ -18,11 +19,25 @@ _LOGGED_PATH = 512
 _log = logging.getLogger("charter.requests")
 
 
+class Outcome(NamedTuple):
+    """What came of a request; without an operation when it was for none, without a status when nobody waited."""
+
+    operation_id: str | None
+    status: int | None
+    code: str | None
+    seconds: float
+
+
+Observer = Callable[[], Callable[[Outcome], None]]
+"""Told when a request begins; what it returns is told what came of it."""
+
+
 class Edge:
     """Gives each request an id and a scope of its own, each error its shape, each answer its headers and log line."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
         self.app = app
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,15 +46,19 @@ class Edge:
         fields = dict(scope["headers"])
         exchange = _Exchange(scope, receive, send, framing.announces_body(fields))
         logs.request_facts.set(exchange.facts)
+        private = _private(scope, fields)
+        tell = [begin() for begin in self._observers]
         try:
             framing.check(scope, fields)
-            await self.app(_private(scope, fields), exchange.receive, exchange.send)
+            await self.app(private, exchange.receive, exchange.send)
         except ClientGone:
             pass
         except Exception as error:
             await exchange.fail(error)
         finally:
             exchange.log()
+            for end in tell:
+                end(exchange.outcome(private))
 
 
 # An answer may say otherwise.
@@ -119,6 +138,11 @@ class _Exchange:
         status, headers, body = answer(known)
         raw = raw_headers({**headers, "Content-Length": str(len(body))}.items())
         await respond(self.send, Reply(status, raw, body))
+
+    def outcome(self, private: Scope) -> Outcome:
+        operation = private["extensions"].get(OPERATION, {})
+        seconds = perf_counter() - self.started
+        return Outcome(operation.get("operationId"), self.status, self.facts.get("code"), seconds)
 
     def log(self) -> None:
         path = self.scope["path"][:_LOGGED_PATH]

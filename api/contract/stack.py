@@ -1,6 +1,6 @@
 """Put the layers together; Connexion's own middlewares stand where they do the job."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -17,7 +17,7 @@ from api.contract.check import check_formats
 from api.contract.conform import Conform
 from api.contract.docs import Docs
 from api.contract.document import Contract, ContractError
-from api.contract.edge import Edge
+from api.contract.edge import Edge, Observer
 from api.contract.formats import STANDARD, Format
 from api.contract.route import Route, Routes
 from api.contract.secure import Bearer, Identify, Secure
@@ -37,6 +37,7 @@ def assemble(
     body_bytes: int,
     body_seconds: float,
     check_answers: bool,
+    observers: Sequence[Observer] = (),
 ) -> ConnexionMiddleware:
     """The ASGI application that serves `contract`; every operation is resolved now, not at the first request.
 
@@ -48,7 +49,7 @@ def assemble(
     check_formats(contract.document, formats)
     layers = [
         *([partial(Conform, contract=contract, routes=routes, formats=formats)] if check_answers else []),
-        Edge,
+        partial(Edge, observers=observers),
         partial(Docs, title=contract.title),
         partial(Route, routes=routes),
         partial(Body, limit=body_bytes, seconds=body_seconds),
