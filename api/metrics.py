@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
 from api import clock
-from api.contract import Outcome
+from api.contract import Outcome, Parent
 from api.database import Database
 from api.hashing import Work
 
@@ -49,7 +49,7 @@ class Metrics:
         started.set(clock.now().timestamp())
         logging.getLogger("charter.requests").addHandler(_Refusals(self._count))
 
-    def begin(self) -> Callable[[Outcome], None]:
+    def begin(self, _: Parent | None) -> Callable[[Outcome], None]:
         """A request begins; what it comes to is for the function that this returns."""
         self._begun += 1
         return self._end

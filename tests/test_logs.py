@@ -142,6 +142,59 @@ def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.S
     assert CANARY not in answer.headers["x-request-id"]
 
 
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    "told", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-ff", f"cc-{TRACE}-{SPAN}-00-more-to-come"]
+)
+def test_all_lines_of_a_request_name_the_trace_it_belongs_to(client: TestClient, log: io.StringIO, told: str) -> None:
+    client.headers["traceparent"] = told
+    assert Person(client, "alice").log_in().status_code == 401
+    assert [line["event"] for line in lines(log)] == ["log_in_failed", "request"]
+    assert [(line["trace_id"], line["parent_id"]) for line in lines(log)] == [(TRACE, SPAN)] * 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        CANARY,
+        f"{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}",
+        f"00-{TRACE}-{SPAN}-1",
+        f"00-{TRACE}-{SPAN}-01-",
+        f"00-{TRACE}-{SPAN}-01-more",
+        f"cc-{TRACE}-{SPAN}-01.more",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"0-{TRACE}-{SPAN}-01",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN.upper()}-01",
+        f"00-{TRACE[1:]}-{SPAN}-01",
+        f"00-{TRACE}0-{SPAN}-01",
+        f"00-{TRACE}-{SPAN[1:]}-01",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00_{TRACE}_{SPAN}_01",
+        f"00-{TRACE[:-1]}\u0661-{SPAN}-01".encode(),
+        f"00-{TRACE}-{SPAN}-01," * 200,
+    ],
+)
+def test_what_is_no_traceparent_is_ignored(client: TestClient, log: io.StringIO, told: str | bytes) -> None:
+    assert client.get(
+        "/ping", headers=[(b"traceparent", told if isinstance(told, bytes) else told.encode())]
+    ).is_success
+    (line,) = lines(log)
+    assert {"trace_id", "parent_id"}.isdisjoint(line)
+    assert CANARY not in log.getvalue()
+
+
+def test_a_request_of_two_traces_is_of_none(client: TestClient, log: io.StringIO) -> None:
+    twice = [("traceparent", f"00-{TRACE}-{SPAN}-01")] * 2
+    assert client.get("/ping", headers=twice).status_code == 200
+    assert "trace_id" not in lines(log)[0]
+
+
 def test_the_log_of_a_live_server_has_the_address_of_the_client(server: str, log: io.StringIO) -> None:
     httpx.get(f"{server}/ping", headers={"X-Forwarded-For": "10.1.2.3"})
     assert [(line["event"], line["address"]) for line in lines(log)] == [("request", "127.0.0.1")]

@@ -158,8 +158,8 @@ import os, signal
 from api.contract import Outcome
 from api.metrics import Metrics
 metrics = Metrics()
-metrics.begin()(Outcome("ping", 200, None, 0.5))
-metrics.begin()
+metrics.begin(None)(Outcome("ping", 200, None, 0.5))
+metrics.begin(None)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 # Its parent, which publishes what its children count, and starts one for each line that it is told.

@@ -20,6 +20,7 @@ from api.contract.document import Contract, ContractError, success
 from api.contract.edge import Outcome
 from api.contract.load import load
 from api.contract.stack import assemble
+from api.contract.traceparent import Parent
 from api.contract.view import Lane, Serving, nonblocking
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ContractError",
     "Lane",
     "Outcome",
+    "Parent",
     "Serving",
     "assemble",
     "load",

@@ -12,6 +12,7 @@ from api import logs
 from api.contract import framing
 from api.contract.reply import Headers, Reply, raw_headers, respond
 from api.contract.route import CONTEXT, OPERATION
+from api.contract.traceparent import Parent, parent_of
 from api.errors import InternalError, answer, as_api_error
 
 _LOGGED_PATH = 512
@@ -28,8 +29,8 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-Observer = Callable[[], Callable[[Outcome], None]]
-"""Told when a request begins; what it returns is told what came of it."""
+Observer = Callable[[Parent | None], Callable[[Outcome], None]]
+"""Told when a request begins, and in whose trace; what it returns is told what came of it."""
 
 
 class Edge:
@@ -44,10 +45,10 @@ class Edge:
             await self.app(scope, receive, send)
             return
         fields = dict(scope["headers"])
-        exchange = _Exchange(scope, receive, send, framing.announces_body(fields))
+        exchange = _Exchange(scope, receive, send, fields)
         logs.request_facts.set(exchange.facts)
         private = _private(scope, fields)
-        tell = [begin() for begin in self._observers]
+        tell = [begin(exchange.parent) for begin in self._observers]
         try:
             framing.check(scope, fields)
             await self.app(private, exchange.receive, exchange.send)
@@ -94,15 +95,18 @@ def _private(scope: Scope, fields: framing.Fields) -> Scope:
 class _Exchange:
     """One request and its answer, as the edge sees them."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, body_pending: bool) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, fields: framing.Fields) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
-        self._body_pending = body_pending
+        self._body_pending = framing.announces_body(fields)
         self.status: int | None = None
         self.started = perf_counter()
         client = scope.get("client") or (None,)
         self.facts: dict[str, Any] = {"request_id": str(uuid7()), "address": client[0]}
+        self.parent = parent_of(scope, fields)
+        if self.parent is not None:
+            self.facts |= {"trace_id": self.parent.trace_id, "parent_id": self.parent.span_id}
 
     async def receive(self) -> Message:
         message = await self._receive()
