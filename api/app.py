@@ -27,6 +27,7 @@ from api.tokens import Tokens
 
 if TYPE_CHECKING:
     from api.metrics import Metrics
+    from api.traces import Traces
 
 
 def formats(service: str) -> dict[str, Format]:
@@ -43,7 +44,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     document = contract.load(folder("openapi"))
     stopping = stopping or Stopping()
     lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
-    metrics = _metrics(config)
+    metrics, traces = _metrics(config), _traces(config, document)
     database = Database(config.database_url, more_connections=lane.threads)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
@@ -79,6 +80,8 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         looking.cancel()
         if sampling:
             sampling.cancel()
+        if traces:
+            await asyncio.to_thread(traces.close)
         memory.watch.close()
         database.dispose()
 
@@ -92,7 +95,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
-        observers=[metrics.begin] if metrics else [],
+        observers=[observer.begin for observer in (metrics, traces) if observer],
     )
 
 
@@ -103,3 +106,12 @@ def _metrics(config: Config) -> "Metrics | None":
     from api.metrics import Metrics  # noqa: PLC0415
 
     return Metrics()
+
+
+def _traces(config: Config, document: contract.Contract) -> "Traces | None":
+    """What tells a collector, where there is one."""
+    if config.traces_url == "off":
+        return None
+    from api.traces import Traces  # noqa: PLC0415
+
+    return Traces(config.traces_url, {operation["operationId"]: path for path, _, operation in document.operations()})

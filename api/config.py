@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from api.keys import ALGORITHMS
 from api.parsers import database_url as parse_database_url
-from api.parsers import name_or_url, one_of, whole
+from api.parsers import name_or_url, one_of, traces_url, whole
 from api.secret import HOW_TO, keep_secret, parse_secret, read_secret
 
 _PACKAGE = Path(__file__).parent
@@ -63,6 +63,7 @@ class Config:
     drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
     metrics_host: str = _setting("CHARTER_METRICS_HOST", str, default="127.0.0.1")
     metrics_port: int = _setting("CHARTER_METRICS_PORT", whole(0, 65535), default=0)
+    traces_url: str = _setting("CHARTER_TRACES_URL", traces_url, default="off")
     log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
 
     @property

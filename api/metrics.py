@@ -95,7 +95,7 @@ class _Refusals(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg == "request":
             facts = vars(record)["facts"]
-            self._count(Outcome(None, facts["status"], facts["code"], 0.0))
+            self._count(Outcome(None, "", facts["status"], facts["code"], 0.0))
 
 
 def _now(name: str, text: str, registry: CollectorRegistry, mode: str = "livesum") -> Gauge:

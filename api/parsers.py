@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -42,6 +43,23 @@ def name_or_url(text: str) -> str:
     if len(text) > 255 or not re.fullmatch("[!-9;-~]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):
         raise ValueError("a URL, or a name without spaces and colons, of at most 255 ASCII characters")
     return text
+
+
+def traces_url(text: str) -> str:
+    """Where a collector takes spans by OTLP over HTTP, or `off`; it takes the libraries of the extra `otel`."""
+    # What a collector wants to know in secret, OTEL_EXPORTER_OTLP_HEADERS tells: this is shown.
+    if text != "off" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[!-~]*)?", text):
+        raise ValueError("off, or a URL such as http://127.0.0.1:4318/v1/traces, without a password")
+    if text != "off" and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        raise ValueError("off, unless what it needs is installed: pip install 'charter[otel]'")
+    return text
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def database_url(text: str) -> URL:

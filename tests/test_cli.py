@@ -110,6 +110,7 @@ def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
         "alembic",
         "httpx",
         "mako",
+        "opentelemetry",
         "prometheus_client",
         "psycopg",
         "requests",
@@ -203,6 +204,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_DRAIN_SECONDS=0\n"
         "CHARTER_METRICS_HOST=127.0.0.1\n"
         "CHARTER_METRICS_PORT=0\n"
+        "CHARTER_TRACES_URL=off\n"
         "CHARTER_LOG_FORMAT=auto\n"
     )
     assert not charter.data.exists()

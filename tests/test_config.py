@@ -111,6 +111,26 @@ def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, g
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["off", "http://127.0.0.1:4318/v1/traces", "https://[::1]:4318", "https://otel.example/"]
+)
+def test_a_collector_is_named_by_its_url(text: str) -> None:
+    assert load(SHARED | {"CHARTER_TRACES_URL": text}).traces_url == text
+
+
+@pytest.mark.parametrize("text", ["on", "127.0.0.1:4318", "grpc://otel.example", "https://ann:hunter2@otel.example/"])
+def test_a_url_that_names_no_collector_is_refused_and_not_quoted(text: str) -> None:
+    wanted = "off, or a URL such as http://127.0.0.1:4318/v1/traces, without a password"
+    assert refusal(SHARED | {"CHARTER_TRACES_URL": text}) == f"CHARTER_TRACES_URL must be {wanted}"
+
+
+def test_a_collector_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    wanted = "off, unless what it needs is installed: pip install 'charter[otel]'"
+    assert refusal(SHARED | {"CHARTER_TRACES_URL": "http://otel.example"}) == f"CHARTER_TRACES_URL must be {wanted}"
+    assert load(SHARED).traces_url == "off"
+
+
 @pytest.mark.parametrize("variable", ["CHARTER_ISSUER", "CHARTER_AUDIENCE"])
 @pytest.mark.parametrize(
     ("text", "taken"),

@@ -82,6 +82,7 @@ LAYERS: dict[str, set[str]] = {
         "services",
         "stopping",
         "tokens",
+        "traces",
     },
     "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
@@ -149,6 +150,8 @@ LAYERS: dict[str, set[str]] = {
     "supervisor": {"config", "lean", "server", "stopping"},
     "tokens": {"clock", "errors", "keys"},
     "threads": set(),
+    # The lines of a request name its span.
+    "traces": {"contract", "logs"},
     "transport": set(),
     "watch": {"changes", "database"},
 }
@@ -191,6 +194,7 @@ def test_layers_look_one_way() -> None:
         ("starlette", {"answer", "contract", "errors", "server", "stopping", "supervisor"}),
         ("sqlalchemy", {"config", "database", "models", "parsers", "revisions", "services"}),
         ("alembic", {"revisions"}),
+        ("opentelemetry", {"traces"}),
         ("prometheus_client", {"exporter", "metrics"}),
         ("uvicorn", {"answer", "cli", "protocol", "server", "supervisor"}),
     ],

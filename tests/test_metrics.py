@@ -158,7 +158,7 @@ import os, signal
 from api.contract import Outcome
 from api.metrics import Metrics
 metrics = Metrics()
-metrics.begin(None)(Outcome("ping", 200, None, 0.5))
+metrics.begin(None)(Outcome("ping", "GET", 200, None, 0.5))
 metrics.begin(None)
 os.kill(os.getpid(), signal.SIGKILL)
 """

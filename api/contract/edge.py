@@ -21,9 +21,13 @@ _log = logging.getLogger("charter.requests")
 
 
 class Outcome(NamedTuple):
-    """What came of a request; without an operation when it was for none, without a status when nobody waited."""
+    """What came of a request; without an operation when it was for none, without a status when nobody waited.
+
+    The method is what the client wrote; all else is the contract's.
+    """
 
     operation_id: str | None
+    method: str
     status: int | None
     code: str | None
     seconds: float
@@ -146,7 +150,8 @@ class _Exchange:
     def outcome(self, private: Scope) -> Outcome:
         operation = private["extensions"].get(OPERATION, {})
         seconds = perf_counter() - self.started
-        return Outcome(operation.get("operationId"), self.status, self.facts.get("code"), seconds)
+        method, code = self.scope["method"], self.facts.get("code")
+        return Outcome(operation.get("operationId"), method, self.status, code, seconds)
 
     def log(self) -> None:
         path = self.scope["path"][:_LOGGED_PATH]
