@@ -140,6 +140,25 @@ def check_config() -> None:
         click.echo(f"{config.variable(setting)}={shown[setting.name]}")
 
 
+@main.command()
+@click.option(
+    "--processes", type=click.IntRange(1), default=1, help="How many processes use the database; 1 if not told."
+)
+def doctor(processes: int) -> None:
+    """Tell what is wrong with this deployment, and what to do.
+
+    One line for each thing that was looked at: ok, warning or wrong. Run it as the user, on the host and with the
+    settings of the server, which may be running meanwhile. Fails if anything is wrong. Nothing is changed.
+    """
+    from api.doctor import Verdict, examine
+
+    wrong = False
+    for verdict, subject, detail in examine(processes):
+        click.echo(f"{verdict:8} {subject:12} {detail}")
+        wrong = wrong or verdict is Verdict.WRONG
+    sys.exit(wrong)
+
+
 def greeting(host: str, port: int) -> str:
     """Where everything is, for a server that listens there. Printed on standard output: standard error is the log."""
     # "Every address" is none that can be opened.

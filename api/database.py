@@ -66,6 +66,7 @@ class Database:
     """An engine and its transactions, on at most 40 connections and `more_connections`."""
 
     def __init__(self, url: URL, more_connections: int = 0) -> None:
+        self.most_connections = 40 + more_connections
         self.engine = create_engine(_patient(url), **_options(url, 30 + more_connections))
         event.listen(self.engine, "connect", _PREPARE[url.get_backend_name()])
         event.listen(self.engine, "handle_error", _without_values)

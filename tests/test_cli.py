@@ -70,6 +70,7 @@ def test_help_names_every_command(charter: Charter) -> None:
         "\n"
         "Commands:\n"
         "  check-config  Show the settings, without the secrets.\n"
+        "  doctor        Tell what is wrong with this deployment, and what to do.\n"
         "  keys          Look after the keys that sign access tokens.\n"
         "  migrate       Bring the database to the schema this release needs.\n"
         "  openapi       Print the whole contract as JSON.\n"

@@ -91,6 +91,7 @@ LAYERS: dict[str, set[str]] = {
         "config",
         "console",
         "contract",
+        "doctor",
         "exporter",
         "lean",
         "logs",
@@ -106,6 +107,8 @@ LAYERS: dict[str, set[str]] = {
     "contract": {"clock", "errors", "logs", "threads"},
     "cursors": {"errors", "secret"},
     "database": {"errors"},
+    # It looks at all that a server would need.
+    "doctor": {"changes", "config", "console", "database", "errors", "hashing", "revisions", "services"},
     "errors": set(),
     # It tells its library where the figures are, which the library takes from the environment.
     "exporter": {"config"},
@@ -235,11 +238,12 @@ def test_only_the_clock_knows_the_time() -> None:
         if name.rpartition(".")[2] in CLOCKS
     }
     # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits, the
-    # lane how long a hash takes, the supervisor how long its workers take to end.
+    # lane and the doctor how long a hash takes, the supervisor how long its workers take to end.
     # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
     assert {(room, name) for room, name in asked if name != "clock.now"} == {
         ("contract", "time.perf_counter"),
         ("changes", "time.monotonic"),
+        ("doctor", "time.perf_counter"),
         ("lane", "time.monotonic"),
         ("supervisor", "time.monotonic"),
         ("watch", "time.monotonic"),
