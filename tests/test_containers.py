@@ -1,0 +1,364 @@
+"""Containers: linted as their engines would read them, held against the code, and run as far as it goes without one."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic, sleep
+from typing import NamedTuple
+
+import click
+import httpx
+import pytest
+import yaml
+from compose_spec import PyCompose
+from sqlalchemy import URL
+
+from api import cli, contract
+from api.config import Config, folder, variable
+from api.protocol import STOP_SECONDS
+from api.secret import parse_secret
+from tests.charter import Charter, beside
+from tests.conftest import newcomer
+from tests.places import BIN, CHECKOUT
+from tests.readme import blocks
+
+SETTINGS = {variable(setting) for setting in fields(Config)}
+CONTRACT = contract.load(folder("openapi"))
+COMPOSE = yaml.safe_load((CHECKOUT / "compose.yaml").read_text())
+JOB, DEPLOYMENT, SERVICE, BUDGET = yaml.safe_load_all((CHECKOUT / "deploy/kubernetes.yaml").read_text())
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+(MIGRATION,) = JOB["spec"]["template"]["spec"]["containers"]
+OURS = [service for service in COMPOSE["services"].values() if service["image"].startswith("charter:")]
+
+
+class Instruction(NamedTuple):
+    """A line of the Dockerfile, with those that continue it."""
+
+    stage: int
+    name: str
+    text: str
+
+
+def instructions() -> Iterator[Instruction]:
+    stage = 0
+    text = re.sub(r"^#.*\n", "", (CHECKOUT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    for line in text.replace("\\\n", "").splitlines():
+        name, _, rest = line.partition(" ")
+        stage += name == "FROM"
+        if name:
+            yield Instruction(stage, name, rest.strip())
+
+
+def said(name: str) -> str:
+    """What the image's last instruction of this name says."""
+    return [instruction.text for instruction in instructions() if instruction.name == name][-1]
+
+
+def image_environment() -> dict[str, str]:
+    return dict(word.split("=", 1) for word in shlex.split(said("ENV")))
+
+
+def test_a_linter_of_dockerfiles_finds_nothing(tmp_path: Path) -> None:
+    lint: list[str | Path] = [BIN / "hadolint", "--no-color"]
+    told = subprocess.run([*lint, CHECKOUT / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    (tmp_path / "Dockerfile").write_text("FROM python\nCMD charter serve\n")
+    told = subprocess.run([*lint, tmp_path / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
+    assert {"DL3006", "DL3025"} <= set(re.findall("DL[0-9]+", told.stdout))
+
+
+def test_compose_takes_its_file() -> None:
+    assert PyCompose.from_json(json.dumps(COMPOSE)).services.keys() == COMPOSE["services"].keys()  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="readonly"):
+        PyCompose.from_json(json.dumps(COMPOSE | {"services": {"a": {"image": "a", "readonly": True}}}))
+
+
+def test_kubernetes_takes_its_resources(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((CHECKOUT / "deploy/kubernetes.yaml").read_text().replace("readinessProbe", "readyProbe"))
+    check: list[str | Path] = [BIN / "kubernetes-validate", "--strict", "--quiet"]
+    told = [
+        subprocess.run([*check, file], check=False, capture_output=True, text=True, timeout=60)
+        for file in (CHECKOUT / "deploy/kubernetes.yaml", wrong)
+    ]
+    assert [result.returncode for result in told] == [0, 1]
+    assert told[0].stdout + told[0].stderr == ""
+
+
+def test_the_proxy_takes_its_file() -> None:
+    file = CHECKOUT / "deploy/Caddyfile"
+    for command in (["fmt", "--diff"], ["validate", "--adapter", "caddyfile", "--config"]):
+        told = subprocess.run([BIN / "caddy", *command, file], check=True, capture_output=True, text=True, timeout=60)
+        assert "warn" not in told.stderr
+
+
+def test_every_variable_is_a_setting() -> None:
+    kubernetes = {variable["name"] for variable in CONTAINER["env"]}
+    compose = {name for service in OURS for name in service["environment"]}
+    image = {name for name in image_environment() if name not in {"PATH", "PYTHONDONTWRITEBYTECODE"}}
+    assert {"CHARTER_HOST"} <= image
+    assert {"DATABASE_URL", "CHARTER_SECRET", "CHARTER_PEPPER"} <= compose
+    assert kubernetes | compose | image <= SETTINGS
+
+
+def test_every_command_is_one_of_charter() -> None:
+    assert said("ENTRYPOINT") == '["charter"]'
+    arguments = [*(service["command"] for service in OURS if "command" in service), json.loads(said("CMD"))]
+    arguments += [CONTAINER["args"], MIGRATION["args"]]
+    assert {word for words in arguments for word in words} == {"migrate", "serve"} <= cli.main.commands.keys()
+    assert isinstance(cli.main, click.Group)
+
+
+def test_every_path_that_is_asked_is_an_operation_for_everybody() -> None:
+    text = said("HEALTHCHECK") + json.dumps(COMPOSE) + (CHECKOUT / "deploy/Caddyfile").read_text()
+    asked = {*re.findall(r"http://127\.0\.0\.1:8000(/[a-z]+)", text), *re.findall("health_uri (.*)", text)}
+    asked |= {CONTAINER[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    public = {
+        path for path, method, operation in CONTRACT.operations() if method == "get" and operation.get("security") == []
+    }
+    assert asked == {"/ping", "/ready"} <= public
+
+
+def test_all_speak_of_the_same_port() -> None:
+    port = str(Config.port)
+    assert said("EXPOSE") == port
+    assert f"127.0.0.1:{port}/" in said("HEALTHCHECK")
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
+    assert ports == {"http": int(port), "metrics": int(environment["CHARTER_METRICS_PORT"])}
+    assert f"charter-1:{port} charter-2:{port}" in (CHECKOUT / "deploy/Caddyfile").read_text()
+
+
+def test_no_secret_is_in_a_file() -> None:
+    given = [
+        value
+        for service in COMPOSE["services"].values()
+        for name, value in service.get("environment", {}).items()
+        if re.search("SECRET|PEPPER|PASSWORD|_URL", name)
+    ]
+    assert len(given) == 10
+    assert all(re.search(r"\$\{(POSTGRES_PASSWORD|CHARTER_SECRET|CHARTER_PEPPER):\?", value) for value in given)
+    for container in (CONTAINER, MIGRATION):
+        assert container["envFrom"] == [{"secretRef": {"name": "charter"}}]
+    assert "/.env" in (CHECKOUT / ".gitignore").read_text().split()
+
+
+def test_who_is_told_to_stop_has_the_time_to() -> None:
+    pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pause + STOP_SECONDS + 2 <= POD["terminationGracePeriodSeconds"]
+    for name in ("charter-1", "charter-2"):
+        assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) >= STOP_SECONDS + 2
+    assert said("STOPSIGNAL") == "SIGTERM"
+
+
+def test_nobody_can_do_more_than_it_takes() -> None:
+    user, _, group = said("USER").partition(":")
+    for pod in (POD, JOB["spec"]["template"]["spec"]):
+        context = pod["securityContext"]
+        assert (context["runAsNonRoot"], str(context["runAsUser"]), str(context["runAsGroup"])) == (True, user, group)
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+    for container in (CONTAINER, MIGRATION):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    for service in COMPOSE["services"].values():
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+
+
+def test_one_that_goes_leaves_another() -> None:
+    labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    selectors = [SERVICE["spec"]["selector"], BUDGET["spec"]["selector"]["matchLabels"]]
+    assert selectors == [labels] * 2 == [DEPLOYMENT["spec"]["selector"]["matchLabels"]] * 2
+    assert DEPLOYMENT["spec"]["replicas"] > BUDGET["spec"]["minAvailable"] >= 1
+    assert JOB["spec"]["template"]["metadata"]["labels"].items().isdisjoint(labels.items())
+
+
+def test_the_readme_makes_secrets_that_are_taken(tmp_path: Path) -> None:
+    compose, kubernetes = blocks("In containers")
+    make, _, start = compose.text.rstrip().rpartition("\n")
+    assert start == "docker compose up --build"
+    subprocess.run(["/bin/sh", "-ec", make], check=True, cwd=tmp_path, timeout=60)
+    file = tmp_path / ".env"
+    made = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert made.keys() == {"POSTGRES_PASSWORD", "CHARTER_SECRET", "CHARTER_PEPPER"}
+    assert len({parse_secret(secret) for secret in made.values()}) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    words = kubernetes.text.split()
+    assert words[:5] == ["kubectl", "create", "secret", "generic", CONTAINER["envFrom"][0]["secretRef"]["name"]]
+    assert (CHECKOUT / words[-1]).is_file()
+
+
+class Image:
+    """What the Dockerfile makes, in a folder instead of a container, with the Python of these tests."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.context, self.workplace = root, root / "context", root / "build"
+        self.environment = {"PATH": f"{BIN}{os.pathsep}{os.defpath}", "PIP_NO_INDEX": "1"}
+        for place in (self.context, self.workplace, root / "opt", root / "var/lib"):
+            place.mkdir(parents=True)
+
+    def within(self, text: str) -> str:
+        """The same, for this folder; no other user than this one is needed here."""
+        text = text.replace("-o 10001 -g 10001", "")
+        return re.sub(r"/(opt|var/lib)/charter", rf"{self.root}/\1/charter", text)
+
+    def build(self) -> None:
+        self._send()
+        for _, name, text in instructions():
+            if name == "RUN":
+                command = ["/bin/sh", "-ec", self.within(text)]
+                subprocess.run(command, check=True, cwd=self.workplace, env=self.environment, timeout=120)
+                self._lend()
+            elif name == "COPY" and "--from" not in text:
+                self._copy(*text.split())
+
+    def _send(self) -> None:
+        """What an engine is sent of the checkout."""
+        first, *rest = [line for line in (CHECKOUT / ".dockerignore").read_text().split("\n") if line[:1] not in "#"]
+        assert first == "*"
+        kept = {line[1:] for line in rest if line.startswith("!")}
+        left = [line.removeprefix("**/") for line in rest if line.startswith("**/")]
+        for path in CHECKOUT.iterdir():
+            if path.name in kept and path.is_dir():
+                shutil.copytree(path, self.context / path.name, ignore=shutil.ignore_patterns(*left))
+            elif path.name in kept:
+                shutil.copy(path, self.context)
+        assert {path.name for path in self.context.iterdir()} == kept
+
+    def _copy(self, *words: str) -> None:
+        *sources, target = words
+        for source in sources:
+            if (self.context / source).is_dir():
+                shutil.copytree(self.context / source, self.workplace / target)
+            else:
+                shutil.copy(self.context / source, self.workplace / target)
+
+    def _lend(self) -> None:
+        """Give the new environment the packages of this one, so that nothing is downloaded: pip finds them there."""
+        base = {"base": str(self.root / "opt/charter"), "platbase": str(self.root / "opt/charter")}
+        site = Path(sysconfig.get_path("purelib", "venv", base))
+        for package in Path(sysconfig.get_path("purelib")).iterdir():
+            if not package.name.startswith(("__editable__", "charter-", "pip")):
+                # Older Pythons bring along a setuptools of their own.
+                if (site / package.name).is_dir() and not (site / package.name).is_symlink():
+                    shutil.rmtree(site / package.name)
+                (site / package.name).unlink(missing_ok=True)
+                (site / package.name).symlink_to(package)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    image = Image(tmp_path_factory.mktemp("image"))
+    image.build()
+    return image
+
+
+def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config, postgres_url: URL) -> None:
+    within = {name: image.within(value) for name, value in image_environment().items()}
+    path = within.pop("PATH").replace("$PATH", os.defpath)
+    settings = beside(replace(config, database_url=postgres_url)).settings
+    working = Path(image.within(said("WORKDIR")))
+    # Where the host is everybody's, the test has this one.
+    environment = within | settings | {"CHARTER_HOST": "127.0.0.1", "CHARTER_PORT": str(free_port())}
+    command = Path(shutil.which(json.loads(said("ENTRYPOINT"))[0], path=path) or "missing")
+    assert command.is_relative_to(image.root)
+    charter = Charter(working, environment, command)
+    assert charter.run("migrate").returncode == 0
+    port = environment["CHARTER_PORT"]
+    health = [word.replace(":8000/", f":{port}/") for word in json.loads(said("HEALTHCHECK").partition("CMD ")[2])]
+
+    def is_healthy() -> bool:
+        told = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=30)
+        return told.returncode == 0
+
+    assert not is_healthy()
+    # The log is beside what would be read-only.
+    with replace(charter, folder=config.data_dir).serving() as server, httpx.Client(base_url=server.url) as client:
+        assert is_healthy()
+        assert newcomer(client, "alice").get("/protected").status_code == 200
+        assert server.stop() == 0
+    assert list(working.iterdir()) == []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
+    """The proxy, before replicas on these ports."""
+    port = free_port()
+    text = (CHECKOUT / "deploy/Caddyfile").read_text().replace(":8000 {", f"http://127.0.0.1:{port} {{", 1)
+    for number, replica in enumerate(ports, 1):
+        text = text.replace(f"charter-{number}:8000", f"127.0.0.1:{replica}")
+    file = tmp_path / "Caddyfile"
+    file.write_text(text)
+    command: list[str | Path] = [BIN / "caddy", "run", "--adapter", "caddyfile", "--config", file]
+    environment = {"HOME": str(tmp_path), "PATH": os.defpath}
+    with (tmp_path / "proxy.log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as proxy:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            proxy.terminate()
+
+
+def await_answer(url: str) -> None:
+    deadline = monotonic() + 30
+    while True:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert monotonic() < deadline, f"{url} does not answer"
+        sleep(0.1)
+
+
+def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(
+    config: Config, postgres_url: URL, tmp_path: Path
+) -> None:
+    ports = [free_port(), free_port()]
+    installed = beside(replace(config, database_url=postgres_url))
+    replicas = [Charter(tmp_path / str(port), installed.settings | {"CHARTER_PORT": str(port)}) for port in ports]
+    for replica in replicas:
+        replica.folder.mkdir()
+    with ExitStack() as stack:
+        servers = [stack.enter_context(replica.serving()) for replica in replicas]
+        url = stack.enter_context(proxied(tmp_path, ports))
+        await_answer(f"{url}/ready")
+        alice = newcomer(stack.enter_context(httpx.Client(base_url=url, timeout=30)), "alice")
+        over, statuses = Event(), list[int]()
+
+        def ask() -> None:
+            while not over.is_set():
+                statuses.append(alice.get("/api/v1/me").status_code)
+                statuses.append(alice.refresh().status_code)
+
+        asking = Thread(target=ask)
+        asking.start()
+        for number, replica in enumerate(replicas):
+            assert servers[number].stop(signal.SIGTERM) == 0
+            stack.enter_context(replica.serving())
+            await_answer(f"http://127.0.0.1:{ports[number]}/ready")
+            # The proxy looks each second.
+            sleep(2)
+        over.set()
+        asking.join()
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
