@@ -141,10 +141,8 @@ def check_config() -> None:
 
 
 @main.command()
-@click.option(
-    "--processes", type=click.IntRange(1), default=1, help="How many processes use the database; 1 if not told."
-)
-def doctor(processes: int) -> None:
+@click.option("--replicas", type=click.IntRange(1), default=1, help="How many charter serve share the database; 1.")
+def doctor(replicas: int) -> None:
     """Tell what is wrong with this deployment, and what to do.
 
     One line for each thing that was looked at: ok, warning or wrong. Run it as the user, on the host and with the
@@ -153,7 +151,7 @@ def doctor(processes: int) -> None:
     from api.doctor import Verdict, examine
 
     wrong = False
-    for verdict, subject, detail in examine(processes):
+    for verdict, subject, detail in examine(replicas):
         click.echo(f"{verdict:8} {subject:12} {detail}")
         wrong = wrong or verdict is Verdict.WRONG
     sys.exit(wrong)

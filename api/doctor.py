@@ -41,8 +41,8 @@ class Finding(NamedTuple):
     detail: str
 
 
-def examine(processes: int) -> Iterator[Finding]:
-    """All there is to find, the quickest first, for so many processes on one database."""
+def examine(replicas: int) -> Iterator[Finding]:
+    """All there is to find, the quickest first, for so many replicas on one database."""
     try:
         values = config.read()
     except config.ConfigError as error:
@@ -56,7 +56,7 @@ def examine(processes: int) -> Iterator[Finding]:
     yield from _judge_settings(settings)
     yield _judge_folder(settings.data_dir)
     yield _judge_hashes(settings)
-    yield from _judge_database(settings, processes)
+    yield from _judge_database(settings, replicas * settings.workers)
 
 
 def _is_missing(url: Any) -> bool:
@@ -156,7 +156,7 @@ def _judge_connections(db: Db, each: int, processes: int) -> Finding:
     most, needed = diagnosis.most_connections(db), each * processes
     told = f"{needed} of {most} that PostgreSQL has; {each} for each process"
     if needed > most:
-        advice = "raise its max_connections, or lower CHARTER_HASHES or the number of processes"
+        advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
         return Finding(Verdict.WRONG, "connections", f"up to {told}; {advice}")
     return Finding(Verdict.OK, "connections", f"up to {told}")
 

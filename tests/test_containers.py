@@ -17,7 +17,6 @@ from threading import Event, Thread
 from time import monotonic, sleep
 from typing import NamedTuple
 
-import click
 import httpx
 import pytest
 import yaml
@@ -26,8 +25,8 @@ from sqlalchemy import URL
 
 from api import cli, contract
 from api.config import Config, folder, variable
-from api.protocol import STOP_SECONDS
 from api.secret import parse_secret
+from api.stopping import STOP_SECONDS
 from tests.charter import Charter, beside
 from tests.conftest import newcomer
 from tests.places import BIN, CHECKOUT
@@ -117,8 +116,10 @@ def test_every_command_is_one_of_charter() -> None:
     assert said("ENTRYPOINT") == '["charter"]'
     arguments = [*(service["command"] for service in OURS if "command" in service), json.loads(said("CMD"))]
     arguments += [CONTAINER["args"], MIGRATION["args"]]
-    assert {word for words in arguments for word in words} == {"migrate", "serve"} <= cli.main.commands.keys()
-    assert isinstance(cli.main, click.Group)
+    assert {word for word, *_ in arguments} == {"migrate", "serve"}
+    for word, *options in arguments:
+        known = {name for option in cli.main.commands[word].params for name in option.opts}
+        assert set(options) <= known
 
 
 def test_every_path_that_is_asked_is_an_operation_for_everybody() -> None:
@@ -156,10 +157,16 @@ def test_no_secret_is_in_a_file() -> None:
 
 
 def test_who_is_told_to_stop_has_the_time_to() -> None:
-    pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pause + STOP_SECONDS + 2 <= POD["terminationGracePeriodSeconds"]
+    environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
+    drain, probe = int(environment["CHARTER_DRAIN_SECONDS"]), CONTAINER["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < drain
+    assert drain + STOP_SECONDS + 3 <= POD["terminationGracePeriodSeconds"]
     for name in ("charter-1", "charter-2"):
-        assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) >= STOP_SECONDS + 2
+        service = COMPOSE["services"][name]
+        drain, grace = (int(service["environment"]["CHARTER_DRAIN_SECONDS"]), service["stop_grace_period"])
+        # The proxy looks each second.
+        assert drain > 1
+        assert drain + STOP_SECONDS + 3 <= int(grace.removesuffix("s"))
     assert said("STOPSIGNAL") == "SIGTERM"
 
 
@@ -278,7 +285,7 @@ def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config,
     command = Path(shutil.which(json.loads(said("ENTRYPOINT"))[0], path=path) or "missing")
     assert command.is_relative_to(image.root)
     charter = Charter(working, environment, command)
-    assert charter.run("migrate").returncode == 0
+    assert charter.run(*MIGRATION["args"]).returncode == 0
     port = environment["CHARTER_PORT"]
     health = [word.replace(":8000/", f":{port}/") for word in json.loads(said("HEALTHCHECK").partition("CMD ")[2])]
 
@@ -335,7 +342,10 @@ def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(
 ) -> None:
     ports = [free_port(), free_port()]
     installed = beside(replace(config, database_url=postgres_url))
-    replicas = [Charter(tmp_path / str(port), installed.settings | {"CHARTER_PORT": str(port)}) for port in ports]
+    drain = {"CHARTER_DRAIN_SECONDS": COMPOSE["services"]["charter-1"]["environment"]["CHARTER_DRAIN_SECONDS"]}
+    replicas = [
+        Charter(tmp_path / str(port), installed.settings | {"CHARTER_PORT": str(port)} | drain) for port in ports
+    ]
     for replica in replicas:
         replica.folder.mkdir()
     with ExitStack() as stack:

@@ -161,9 +161,10 @@ def test_more_processes_than_postgresql_has_connections_for_are_wrong(postgres_u
     told = "of 97 that PostgreSQL has; 49 for each process"
     code, found = examined(charter, CHARTER_HASHES="4")
     assert (code, found["connections"]) == (0, f"ok: up to 49 {told}")
-    code, found = examined(charter, "--processes", "2")
-    advice = "raise its max_connections, or lower CHARTER_HASHES or the number of processes"
-    assert (code, found["connections"]) == (1, f"wrong: up to 98 {told}; {advice}")
+    charter.settings["CHARTER_WORKERS"] = "2"
+    code, found = examined(charter, "--replicas", "2")
+    advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
+    assert (code, found["connections"]) == (1, f"wrong: up to 196 {told}; {advice}")
 
 
 def test_a_pooler_that_listen_cannot_pass_is_a_warning(postgres_url: URL, config: Config) -> None:

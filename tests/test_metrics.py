@@ -1,5 +1,6 @@
 """Metrics: what the operator reads, on a port of its own, and strangers cannot write."""
 
+import os
 import re
 import signal
 import socket
@@ -46,6 +47,10 @@ class Figures:
         found = [s.value for s in self.samples() if s.name == name and labels.items() <= s.labels.items()]
         assert len(found) <= 1
         return found[0] if found else 0.0
+
+    def pids(self) -> set[str]:
+        """The processes that serve."""
+        return {s.labels["pid"] for s in self.samples() if s.name == "charter_process_start_time_seconds"}
 
     def await_that(self, holds: Callable[["Figures"], bool]) -> None:
         deadline = monotonic() + 30
@@ -192,6 +197,22 @@ def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() ->
                 assert "start_time" not in httpx.get(figures.url).text
         parent.stdin.close()
         assert parent.wait(timeout=30) == 0
+
+
+def test_all_workers_are_one_service(charter: Charter) -> None:
+    with measured(charter, CHARTER_WORKERS="2") as (server, figures):
+        figures.await_that(lambda now: len(now.pids()) == 2)
+        first = figures.pids()
+        for _ in range(20):
+            # On a connection of its own, each may be another worker's.
+            assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 20
+        os.kill(int(min(first)), signal.SIGKILL)
+        figures.await_that(lambda now: len(now.pids() - first) == 1 and len(now.pids()) == 2)
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 20
+        assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 21
+        assert server.stop() == 0
 
 
 def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(charter: Charter) -> None:
