@@ -59,8 +59,8 @@ def test_nothing_is_wrong_with_what_is_right(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in told.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    of_a_server = set() if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections"}
-    assert told.keys() == common | {"signing key"} | of_a_server
+    its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections"}
+    assert told.keys() == common | {"signing key"} | its_own
 
 
 def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
@@ -132,13 +132,13 @@ def test_what_others_can_read_is_wrong(charter: Charter) -> None:
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(99_000_000, "wrong"), (900_000_000, "warning"), (10**10, "ok")])
-def test_a_full_disk_is_wrong(charter: Charter, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
-    for name, value in (charter.settings | {"CHARTER_DATA_DIR": str(charter.data)}).items():
+def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
+    for name, value in beside(config).settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
-    (found,) = [found for found in doctor.examine(1) if found.subject == "data folder"]
-    assert found.verdict == verdict
-    assert ("make room" in found.detail) == (verdict != "ok")
+    (found,) = [found for found in doctor.examine(1) if found.subject == "disk"]
+    advice = "" if verdict == "ok" else "; make room"
+    assert found == (verdict, "disk", f"{config.data_dir} has {free / 1e9:.1f} GB free{advice}")
 
 
 @pytest.mark.parametrize(

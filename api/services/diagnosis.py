@@ -13,13 +13,8 @@ def answer(db: Db) -> None:
     db.execute(text("SELECT 1"))
 
 
-def is_server(db: Db) -> bool:
-    """Whether it is a server, with a clock and a number of connections of its own."""
-    return db.get_bind().dialect.name == "postgresql"
-
-
 def clock_skew(db: Db) -> timedelta:
-    """How far the database's clock is before this host's, as far as an answer that takes its time can tell."""
+    """How far PostgreSQL's clock is before this host's, as far as an answer that takes its time can tell."""
     asked = clock.now()
     theirs = db.execute(text("SELECT clock_timestamp()")).scalar_one()
     took = clock.now() - asked
@@ -28,6 +23,6 @@ def clock_skew(db: Db) -> timedelta:
 
 
 def most_connections(db: Db) -> int:
-    """How many connections it takes, of all who use it."""
+    """How many connections PostgreSQL takes, of all who use it."""
     query = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
     return int(db.execute(text(query)).scalar_one())

@@ -1,0 +1,97 @@
+"""The database, and what is in it."""
+
+import logging
+from collections.abc import Iterator
+from time import perf_counter
+
+from api import console, revisions
+from api.changes import follow
+from api.config import Config
+from api.database import Database, Db
+from api.doctor.finding import Finding, Verdict, ok, warning, wrong
+from api.errors import DatabaseUnavailable
+from api.services import diagnosis, signing_keys
+from api.services.signing_keys import Keyring, State
+
+# A token is judged with a leeway of 30 seconds (api/tokens.py).
+_WRONG_SKEW_SECONDS, _ODD_SKEW_SECONDS = 30, 2
+
+
+def examine(settings: Config, processes: int) -> Iterator[Finding]:
+    """What can be told of a database that so many processes use."""
+    # What stands in the way is said once, below.
+    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+    database = Database(settings.database_url, more_connections=2 * settings.hashes)
+    try:
+        yield from _server(settings, database, processes)
+        yield (revision := _revision(revisions.current(database.engine)))
+        if revision.verdict is Verdict.OK:
+            yield _revocation(database)
+            with database.transaction() as db:
+                yield _signing_key(db, console.keyring(settings))
+    except DatabaseUnavailable as error:
+        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+        yield wrong("database", f"{reason}; see DATABASE_URL, and whether it runs")
+    finally:
+        database.dispose()
+
+
+def _server(settings: Config, database: Database, processes: int) -> Iterator[Finding]:
+    with database.transaction() as db:
+        yield _speed(db, settings.database_url.render_as_string(hide_password=True))
+        if settings.is_shared:
+            yield _clock(diagnosis.clock_skew(db).total_seconds())
+            # Each has one more, on which it listens.
+            yield _connections(diagnosis.most_connections(db), database.most_connections + 1, processes)
+
+
+def _speed(db: Db, where: str) -> Finding:
+    db.connection()
+    began = perf_counter()
+    diagnosis.answer(db)
+    return ok("database", f"{where} answers within {(perf_counter() - began) * 1000:.2f} ms")
+
+
+def _clock(skew: float) -> Finding:
+    told = f"this host's is {abs(skew):.1f} s {'behind' if skew > 0 else 'before'} the database's; let NTP set both"
+    if abs(skew) > _WRONG_SKEW_SECONDS:
+        return wrong("clock", f"{told}, for tokens are refused by another's clock")
+    return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "it agrees with the database's")
+
+
+def _connections(most: int, each: int, processes: int) -> Finding:
+    told = f"up to {each * processes} of {most} that PostgreSQL has; {each} for each process"
+    if each * processes > most:
+        advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
+        return wrong("connections", f"{told}; {advice}")
+    return ok("connections", told)
+
+
+def _revision(current: str | None) -> Finding:
+    needed = revisions.head()
+    if current == needed:
+        return ok("revision", f"{current}, as this release needs it")
+    if current is not None and current > needed:
+        return wrong("revision", f"{current} is of a later release; use that one")
+    return wrong("revision", f"{current or 'none'}, but this release needs {needed}; run charter migrate")
+
+
+def _revocation(database: Database) -> Finding:
+    try:
+        following = follow(database)
+    except Exception as error:
+        told = str(error).partition("\n")[0]
+        return warning("revocation", f"{told}; each request asks the database instead")
+    following.connection.close()
+    return ok("revocation", "what others revoke is heard of at once")
+
+
+def _signing_key(db: Db, keyring: Keyring) -> Finding:
+    rows = signing_keys.list_all(db)
+    signing = [row for row in rows if signing_keys.state(row) is State.ACTIVE and row.retires_at is None]
+    if not signing:
+        return warning("signing key", "there is none before the first log-in; charter migrate makes one")
+    if keyring.open(signing[-1]) is None:
+        advice = "is sealed under another secret; set the CHARTER_SECRET that all processes have"
+        return wrong("signing key", f"{signing[-1].id} {advice}")
+    return ok("signing key", f"{signing[-1].id} signs, and this secret opens it")

@@ -1,0 +1,87 @@
+"""The settings, and the host that they are for."""
+
+import shutil
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from stat import S_IMODE
+from time import perf_counter
+
+from api.config import Config
+from api.doctor.finding import Finding, ok, warning, wrong
+from api.hashing import Hasher
+
+_SLOW_HASH_SECONDS = 1.0
+_TOO_FEW_BYTES, _FEW_BYTES = 100_000_000, 1_000_000_000
+_OTHERS = 0o077
+
+
+def examine(settings: Config) -> Iterator[Finding]:
+    """What can be told without the database."""
+    yield ok("settings", "all can be used; charter check-config shows them")
+    yield _issuer(settings)
+    yield _algorithm(settings.signing_algorithm)
+    if settings.check_answers == "report":
+        yield warning("answers", "each is checked, which is for tests; unset CHARTER_CHECK_ANSWERS")
+    yield _data_folder(settings.data_dir)
+    if not settings.is_shared:
+        yield _disk(Path(str(settings.database_url.database)).parent)
+    yield _hashes(settings)
+
+
+def _issuer(settings: Config) -> Finding:
+    if settings.issuer == Config.issuer and not _is_loopback(settings.host):
+        return warning("issuer", f"tokens say {settings.issuer}; set CHARTER_ISSUER to the public URL")
+    return ok("issuer", settings.issuer)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _algorithm(name: str) -> Finding:
+    if name == "HS256":
+        return warning(
+            "algorithm", "keys of HS256 are not published: nobody else can verify tokens; ES256 would let them"
+        )
+    return ok("algorithm", name)
+
+
+def _data_folder(folder: Path) -> Finding:
+    if not folder.exists():
+        return ok("data folder", f"there is none at {folder}, and none is needed")
+    if exposed := _exposed(folder):
+        return wrong("data folder", f"others on this host can read {', '.join(exposed)}; chmod 700 {folder}")
+    return ok("data folder", f"{folder} is its owner's alone")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    told = f"{folder} has {free / 1e9:.1f} GB free"
+    if free < _TOO_FEW_BYTES:
+        return wrong("disk", f"{told}; make room")
+    return warning("disk", f"{told}; make room") if free < _FEW_BYTES else ok("disk", told)
+
+
+def _exposed(folder: Path) -> list[str]:
+    """The files that not only their owner can get at."""
+    if not _is_open(folder):
+        return []
+    return sorted(file.name for file in folder.iterdir() if file.is_file() and _is_open(file))
+
+
+def _is_open(path: Path) -> bool:
+    return bool(S_IMODE(path.stat().st_mode) & _OTHERS)
+
+
+def _hashes(settings: Config) -> Finding:
+    began = perf_counter()
+    Hasher(settings.pepper, settings.bcrypt_cost, lambda call: call()).hash("correct horse battery staple")
+    seconds = perf_counter() - began
+    told = f"one of cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins a second for each core"
+    if seconds > _SLOW_HASH_SECONDS:
+        return warning("hashes", f"{told}; lower CHARTER_BCRYPT_COST, but not below 10")
+    return ok("hashes", told)
