@@ -86,15 +86,15 @@ class Metrics:
 
 
 class _Refusals(logging.Handler):
-    """Hears of requests that were refused before they were whole: only of those does the line come by `logging`."""
+    """Hears of requests that were refused before they were whole: of those there is but a line in the log."""
 
     def __init__(self, count: Callable[[Outcome], None]) -> None:
         super().__init__()
         self._count = count
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg == "request":
-            facts = vars(record)["facts"]
+        facts = vars(record).get("facts", {})
+        if record.msg == "request" and "method" not in facts:
             self._count(Outcome(None, "", facts["status"], facts["code"], 0.0))
 
 

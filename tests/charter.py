@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,3 +91,9 @@ def beside(config: Config) -> Charter:
     url = config.database_url.render_as_string(hide_password=False)
     secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
     return Charter(config.data_dir, {"DATABASE_URL": url} | secrets)
+
+
+def free_port() -> int:
+    """A port that nobody listens on yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

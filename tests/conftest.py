@@ -33,6 +33,7 @@ from api.config import Config
 from api.database import Database
 from api.parsers import database_url
 from api.server import uvicorn_config
+from tests.charter import Charter, beside
 from tests.wild import Wild
 
 PASSWORD = "correct horse battery staple"
@@ -181,6 +182,12 @@ on_sqlite = pytest.mark.parametrize("config", ["sqlite"], indirect=True)
 """For what is about SQLite itself, or about nothing that a database has a part in."""
 on_postgresql = pytest.mark.parametrize("config", ["postgresql"], indirect=True)
 """For what is about PostgreSQL itself."""
+
+
+@pytest.fixture
+def installed(config: Config) -> Charter:
+    """The command, with these settings."""
+    return beside(config)
 
 
 @pytest.fixture

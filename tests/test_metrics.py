@@ -12,24 +12,17 @@ from contextlib import contextmanager
 from time import monotonic, sleep, time
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from api import contract
-from api.config import Config, folder
-from tests.charter import Charter, Server, beside
+from api.config import folder
+from tests.charter import Charter, Server, free_port
 from tests.conftest import Person, at_once, newcomer
 from tests.readme import README
 
 CONTRACT = contract.load(folder("openapi"))
 LATE = "it took longer than 30 seconds"
-
-
-@pytest.fixture
-def charter(config: Config) -> Charter:
-    """An installation with secrets and a migrated database."""
-    return beside(config)
 
 
 class Figures:
@@ -59,23 +52,18 @@ class Figures:
             sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
-def measured(charter: Charter, **settings: str) -> Iterator[tuple[Server, Figures]]:
+def measured(installed: Charter, **settings: str) -> Iterator[tuple[Server, Figures]]:
     """A server whose metrics are switched on."""
     port = free_port()
     # A server that is killed leaves its folder behind.
-    charter.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": str(charter.folder), **settings}
-    with charter.serving() as server:
+    installed.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": str(installed.folder), **settings}
+    with installed.serving() as server:
         yield server, Figures(port)
 
 
-def test_requests_are_counted_by_operation_and_status(charter: Charter) -> None:
-    with measured(charter) as (server, figures), httpx.Client(base_url=server.url) as client:
+def test_requests_are_counted_by_operation_and_status(installed: Charter) -> None:
+    with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
         for _ in range(3):
             alice.get("/api/v1/me")
@@ -91,9 +79,9 @@ def test_requests_are_counted_by_operation_and_status(charter: Charter) -> None:
         assert server.stop() == 0
 
 
-def test_the_readme_lists_every_metric(charter: Charter) -> None:
+def test_the_readme_lists_every_metric(installed: Charter) -> None:
     listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", README, re.MULTILINE))
-    with measured(charter) as (server, figures):
+    with measured(installed) as (server, figures):
         assert httpx.get(f"{server.url}/nowhere").status_code == 404
         figures.await_that(lambda now: now.of("charter_process_resident_memory_bytes") > 0)
         labels: dict[str, set[str]] = defaultdict(set)
@@ -102,8 +90,8 @@ def test_the_readme_lists_every_metric(charter: Charter) -> None:
     assert {name: set(re.findall("[a-z]+", text)) for name, text in listed.items()} == labels
 
 
-def test_what_strangers_write_is_in_no_label(charter: Charter) -> None:
-    with measured(charter) as (server, figures), httpx.Client(base_url=server.url) as client:
+def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
+    with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
         for path in ("/nowhere", "/%0a%22", "/api/v1/sessions/canary", "/docs", "/ping?canary=1"):
             client.get(path, headers={"Host": "canary", "traceparent": "canary", "User-Agent": "canary"})
         client.request("PROPFIND", "/ping")
@@ -118,14 +106,14 @@ def test_what_strangers_write_is_in_no_label(charter: Charter) -> None:
         assert figures.of("charter_request_seconds_count", operation="none", status="400") == 1
 
 
-def test_the_metrics_are_not_on_the_public_port(charter: Charter) -> None:
-    with measured(charter) as (server, _):
+def test_the_metrics_are_not_on_the_public_port(installed: Charter) -> None:
+    with measured(installed) as (server, _):
         assert httpx.get(f"{server.url}/metrics").status_code == 404
 
 
-def test_who_is_refused_because_others_log_in_is_counted(charter: Charter) -> None:
+def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> None:
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
-    with measured(charter, **settings) as (server, figures):
+    with measured(installed, **settings) as (server, figures):
         limits = httpx.Limits(max_connections=20)
         with httpx.Client(base_url=server.url, limits=limits, timeout=60) as client:
             answers = at_once(*[Person(client, "nobody").log_in] * 12)
@@ -136,16 +124,16 @@ def test_who_is_refused_because_others_log_in_is_counted(charter: Charter) -> No
         assert figures.of("charter_password_hashes_running") == 0
 
 
-def test_a_database_that_cannot_be_used_is_counted(charter: Charter) -> None:
-    with measured(charter) as (server, figures):
-        (charter.folder / "charter.db").write_bytes(b"no database" * 1000)
+def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
+    with measured(installed) as (server, figures):
+        (installed.folder / "charter.db").write_bytes(b"no database" * 1000)
         assert httpx.get(f"{server.url}/ready").status_code == 503
         assert figures.of("charter_problems_total", operation="checkReadiness", code="DATABASE_UNAVAILABLE") == 1
 
 
-def test_what_is_under_way_is_told(charter: Charter) -> None:
+def test_what_is_under_way_is_told(installed: Charter) -> None:
     began = time()
-    with measured(charter) as (server, figures):
+    with measured(installed) as (server, figures):
         address = httpx.URL(server.url)
         with socket.create_connection((address.host, address.port)) as slow:
             slow.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
@@ -199,8 +187,8 @@ def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() ->
         assert parent.wait(timeout=30) == 0
 
 
-def test_all_workers_are_one_service(charter: Charter) -> None:
-    with measured(charter, CHARTER_WORKERS="2") as (server, figures):
+def test_all_workers_are_one_service(installed: Charter) -> None:
+    with measured(installed, CHARTER_WORKERS="2") as (server, figures):
         figures.await_that(lambda now: len(now.pids()) == 2)
         first = figures.pids()
         for _ in range(20):
@@ -215,11 +203,11 @@ def test_all_workers_are_one_service(charter: Charter) -> None:
         assert server.stop() == 0
 
 
-def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(charter: Charter) -> None:
+def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        charter.settings |= {"CHARTER_METRICS_PORT": str(port)}
-        result = charter.run("serve")
+        installed.settings |= {"CHARTER_METRICS_PORT": str(port)}
+        result = installed.run("serve")
     advice = "set CHARTER_METRICS_HOST or CHARTER_METRICS_PORT to another"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"

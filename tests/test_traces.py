@@ -11,8 +11,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from api.config import Config
-from tests.charter import Charter, beside
+from tests.charter import Charter
 from tests.conftest import PASSWORD, Person, newcomer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -65,25 +64,19 @@ def collector() -> Iterator[Collector]:
     collector.server.server_close()
 
 
-@pytest.fixture
-def charter(config: Config) -> Charter:
-    """An installation with secrets and a migrated database."""
-    return beside(config)
-
-
 def of(operation_id: str, method: str, path: str, status: int, **more: object) -> tuple[str, dict[str, object]]:
     known = {"http.request.method": method, "url.scheme": "http", "http.route": path, "url.path": path}
     return operation_id, known | {"http.response.status_code": status} | more
 
 
-def test_each_request_is_a_span_with_what_the_contract_says_of_it(charter: Charter, collector: Collector) -> None:
-    charter.settings |= {"CHARTER_TRACES_URL": collector.url}
-    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+def test_each_request_is_a_span_with_what_the_contract_says_of_it(installed: Charter, collector: Collector) -> None:
+    installed.settings |= {"CHARTER_TRACES_URL": collector.url}
+    with installed.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
         session = alice.get("/api/v1/sessions").json()["items"][0]["id"]
         alice.delete(f"/api/v1/sessions/{session}")
         client.head("/ping")
-        (charter.folder / "charter.db").write_bytes(b"no database" * 1000)
+        (installed.folder / "charter.db").write_bytes(b"no database" * 1000)
         client.get("/ready")
         assert server.stop() == 0
     assert collector.shown() == [
@@ -100,10 +93,10 @@ def test_each_request_is_a_span_with_what_the_contract_says_of_it(charter: Chart
 
 
 def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_log(
-    charter: Charter, collector: Collector
+    installed: Charter, collector: Collector
 ) -> None:
-    charter.settings |= {"CHARTER_TRACES_URL": collector.url}
-    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+    installed.settings |= {"CHARTER_TRACES_URL": collector.url}
+    with installed.serving() as server, httpx.Client(base_url=server.url) as client:
         client.get("/ping", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
         client.get("/ping", headers={"traceparent": "canary"})
         client.get("/ping", headers={"traceparent": f"00-{TRACE}-{SPAN}-00"})
@@ -117,10 +110,10 @@ def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_l
     assert [span.parent_span_id.hex() for span in collector.spans] == [SPAN, ""]
 
 
-def test_nothing_that_a_stranger_wrote_is_in_a_span(charter: Charter, collector: Collector) -> None:
-    charter.settings |= {"CHARTER_TRACES_URL": collector.url}
+def test_nothing_that_a_stranger_wrote_is_in_a_span(installed: Charter, collector: Collector) -> None:
+    installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     headers = {"Host": "canary", "User-Agent": "canary", "traceparent": "canary", "tracestate": "canary=1"}
-    with charter.serving() as server, httpx.Client(base_url=server.url, headers=headers) as client:
+    with installed.serving() as server, httpx.Client(base_url=server.url, headers=headers) as client:
         client.get("/canary?canary")
         client.request("PROPFIND", "/ping")
         client.delete("/api/v1/sessions/canary", headers={"Authorization": "Bearer canary"})
@@ -136,10 +129,10 @@ def test_nothing_that_a_stranger_wrote_is_in_a_span(charter: Charter, collector:
     ]
 
 
-def test_a_collector_that_is_gone_holds_up_nobody(charter: Charter, collector: Collector) -> None:
+def test_a_collector_that_is_gone_holds_up_nobody(installed: Charter, collector: Collector) -> None:
     collector.server.server_close()
-    charter.settings |= {"CHARTER_TRACES_URL": collector.url}
-    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+    installed.settings |= {"CHARTER_TRACES_URL": collector.url}
+    with installed.serving() as server, httpx.Client(base_url=server.url) as client:
         for _ in range(1000):
             assert client.get("/ping").status_code == 200
         began = monotonic()
