@@ -17,14 +17,13 @@ import httpx
 import pytest
 import yaml
 from compose_spec import PyCompose
-from sqlalchemy import URL
 
 from api import cli, contract
 from api.config import Config, folder, variable
 from api.secret import parse_secret
 from api.stopping import STOP_SECONDS
 from tests.charter import Charter, beside, free_port
-from tests.conftest import newcomer
+from tests.conftest import newcomer, on_postgresql
 from tests.image import Image, image_environment, said
 from tests.places import BIN, CHECKOUT
 from tests.readme import blocks
@@ -187,10 +186,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return image
 
 
-def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config, postgres_url: URL) -> None:
+@on_postgresql
+def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config) -> None:
     within = {name: image.within(value) for name, value in image_environment().items()}
     path = within.pop("PATH").replace("$PATH", os.defpath)
-    settings = beside(replace(config, database_url=postgres_url)).settings
+    settings = beside(config).settings
     working = Path(image.within(said("WORKDIR")))
     # Where the host is everybody's, the test has this one.
     environment = within | settings | {"CHARTER_HOST": "127.0.0.1", "CHARTER_PORT": str(free_port())}
@@ -244,11 +244,10 @@ def await_answer(url: str) -> None:
         sleep(0.1)
 
 
-def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(
-    config: Config, postgres_url: URL, tmp_path: Path
-) -> None:
+@on_postgresql
+def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Config, tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
-    installed = beside(replace(config, database_url=postgres_url))
+    installed = beside(config)
     drain = {"CHARTER_DRAIN_SECONDS": COMPOSE["services"]["charter-1"]["environment"]["CHARTER_DRAIN_SECONDS"]}
     replicas = [
         Charter(tmp_path / str(port), installed.settings | {"CHARTER_PORT": str(port)} | drain) for port in ports

@@ -11,6 +11,7 @@ from sqlalchemy import URL, create_engine, text
 from api import doctor, revisions
 from api.config import Config
 from tests.charter import Charter, beside
+from tests.conftest import on_postgresql, on_sqlite
 
 OTHER_SECRET = bytes(range(64, 96)).hex()
 
@@ -27,9 +28,9 @@ def examined(charter: Charter, *options: str, **settings: str) -> tuple[int, dic
 
 
 @pytest.fixture
-def charter(either: Config) -> Charter:
+def charter(config: Config) -> Charter:
     """An installation on each of the databases, which has signed."""
-    installed = beside(replace(either, data_dir=either.data_dir / "data"))
+    installed = beside(replace(config, data_dir=config.data_dir / "data"))
     installed.data.mkdir(mode=0o700, parents=True)
     installed.folder = installed.data.parent
     assert installed.run("migrate").returncode == 0
@@ -131,6 +132,7 @@ def test_what_others_can_read_is_wrong(charter: Charter) -> None:
     assert (code, told["data folder"]) == (1, advice)
 
 
+@on_sqlite
 @pytest.mark.parametrize(("free", "verdict"), [(99_000_000, "wrong"), (900_000_000, "warning"), (10**10, "ok")])
 def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
     for name, value in beside(config).settings.items():
@@ -141,6 +143,7 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
     assert found == (verdict, "disk", f"{config.data_dir} has {free / 1e9:.1f} GB free{advice}")
 
 
+@on_postgresql
 @pytest.mark.parametrize(
     ("seconds", "line"),
     [
@@ -149,15 +152,16 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
         (10, "warning: this host's is [0-9.]+ s behind the database's; let NTP set both"),
     ],
 )
-def test_clocks_that_differ_are_wrong(postgres_url: URL, config: Config, seconds: int, line: str) -> None:
-    lie(postgres_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'")
-    code, told = examined(beside(replace(config, database_url=postgres_url)))
+def test_clocks_that_differ_are_wrong(config: Config, seconds: int, line: str) -> None:
+    lie(config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'")
+    code, told = examined(beside(config))
     assert code == line.startswith("wrong")
     assert re.fullmatch(line, told["clock"])
 
 
-def test_more_processes_than_postgresql_has_connections_for_are_wrong(postgres_url: URL, config: Config) -> None:
-    charter = beside(replace(config, database_url=postgres_url))
+@on_postgresql
+def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Config) -> None:
+    charter = beside(config)
     told = "of 97 that PostgreSQL has; 49 for each process"
     code, found = examined(charter, CHARTER_HASHES="4")
     assert (code, found["connections"]) == (0, f"ok: up to 49 {told}")
@@ -167,8 +171,9 @@ def test_more_processes_than_postgresql_has_connections_for_are_wrong(postgres_u
     assert (code, found["connections"]) == (1, f"wrong: up to 196 {told}; {advice}")
 
 
-def test_a_pooler_that_listen_cannot_pass_is_a_warning(postgres_url: URL, config: Config) -> None:
-    lie(postgres_url, "pg_backend_pid", "int", "1")
-    code, told = examined(beside(replace(config, database_url=postgres_url)))
+@on_postgresql
+def test_a_pooler_that_listen_cannot_pass_is_a_warning(config: Config) -> None:
+    lie(config.database_url, "pg_backend_pid", "int", "1")
+    code, told = examined(beside(config))
     advice = "LISTEN cannot pass it; each request asks the database instead"
     assert (code, told["revocation"]) == (0, f"warning: a connection pooler stands before PostgreSQL, and {advice}")

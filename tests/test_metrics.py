@@ -18,7 +18,7 @@ from prometheus_client.samples import Sample
 from api import contract
 from api.config import folder
 from tests.charter import Charter, Server, free_port
-from tests.conftest import Person, at_once, newcomer
+from tests.conftest import Person, at_once, newcomer, on_sqlite
 from tests.readme import README
 
 CONTRACT = contract.load(folder("openapi"))
@@ -62,6 +62,7 @@ def measured(installed: Charter, **settings: str) -> Iterator[tuple[Server, Figu
         yield server, Figures(port)
 
 
+@on_sqlite
 def test_requests_are_counted_by_operation_and_status(installed: Charter) -> None:
     with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
@@ -79,6 +80,7 @@ def test_requests_are_counted_by_operation_and_status(installed: Charter) -> Non
         assert server.stop() == 0
 
 
+@on_sqlite
 def test_the_readme_lists_every_metric(installed: Charter) -> None:
     listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", README, re.MULTILINE))
     with measured(installed) as (server, figures):
@@ -90,6 +92,7 @@ def test_the_readme_lists_every_metric(installed: Charter) -> None:
     assert {name: set(re.findall("[a-z]+", text)) for name, text in listed.items()} == labels
 
 
+@on_sqlite
 def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
     with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
         for path in ("/nowhere", "/%0a%22", "/api/v1/sessions/canary", "/docs", "/ping?canary=1"):
@@ -106,11 +109,13 @@ def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
         assert figures.of("charter_request_seconds_count", operation="none", status="400") == 1
 
 
+@on_sqlite
 def test_the_metrics_are_not_on_the_public_port(installed: Charter) -> None:
     with measured(installed) as (server, _):
         assert httpx.get(f"{server.url}/metrics").status_code == 404
 
 
+@on_sqlite
 def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> None:
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
     with measured(installed, **settings) as (server, figures):
@@ -124,6 +129,7 @@ def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> 
         assert figures.of("charter_password_hashes_running") == 0
 
 
+@on_sqlite
 def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
     with measured(installed) as (server, figures):
         (installed.folder / "charter.db").write_bytes(b"no database" * 1000)
@@ -131,6 +137,7 @@ def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
         assert figures.of("charter_problems_total", operation="checkReadiness", code="DATABASE_UNAVAILABLE") == 1
 
 
+@on_sqlite
 def test_what_is_under_way_is_told(installed: Charter) -> None:
     began = time()
     with measured(installed) as (server, figures):
@@ -187,6 +194,7 @@ def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() ->
         assert parent.wait(timeout=30) == 0
 
 
+@on_sqlite
 def test_all_workers_are_one_service(installed: Charter) -> None:
     with measured(installed, CHARTER_WORKERS="2") as (server, figures):
         figures.await_that(lambda now: len(now.pids()) == 2)
@@ -203,6 +211,7 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
         assert server.stop() == 0
 
 
+@on_sqlite
 def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.charter import Charter
-from tests.conftest import PASSWORD, Person, newcomer
+from tests.conftest import PASSWORD, Person, newcomer, on_sqlite
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, ERROR = 2, 2
@@ -69,6 +69,7 @@ def of(operation_id: str, method: str, path: str, status: int, **more: object) -
     return operation_id, known | {"http.response.status_code": status} | more
 
 
+@on_sqlite
 def test_each_request_is_a_span_with_what_the_contract_says_of_it(installed: Charter, collector: Collector) -> None:
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     with installed.serving() as server, httpx.Client(base_url=server.url) as client:
@@ -92,6 +93,7 @@ def test_each_request_is_a_span_with_what_the_contract_says_of_it(installed: Cha
     assert collector.resources[0]["service.name"] == "charter"
 
 
+@on_sqlite
 def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_log(
     installed: Charter, collector: Collector
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_l
     assert [span.parent_span_id.hex() for span in collector.spans] == [SPAN, ""]
 
 
+@on_sqlite
 def test_nothing_that_a_stranger_wrote_is_in_a_span(installed: Charter, collector: Collector) -> None:
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     headers = {"Host": "canary", "User-Agent": "canary", "traceparent": "canary", "tracestate": "canary=1"}
@@ -129,6 +132,7 @@ def test_nothing_that_a_stranger_wrote_is_in_a_span(installed: Charter, collecto
     ]
 
 
+@on_sqlite
 def test_a_collector_that_is_gone_holds_up_nobody(installed: Charter, collector: Collector) -> None:
     collector.server.server_close()
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
