@@ -45,7 +45,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     stopping = stopping or Stopping()
     lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
-    database = Database(config.database_url, more_connections=lane.threads)
+    database = Database(config.database_url, config.database_connections + lane.threads)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
     memory = Memory(database)

@@ -46,6 +46,7 @@ class Config:
     port: int = _setting("CHARTER_PORT", whole(0, 65535), default=8000)
     data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
     database_url: URL = _setting("DATABASE_URL", parse_database_url)
+    database_connections: int = _setting("CHARTER_DATABASE_CONNECTIONS", whole(1, 1000), default=40)
     secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
     issuer: str = _setting("CHARTER_ISSUER", name_or_url, default="http://127.0.0.1:8000")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmak
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from api.errors import ApiError, DatabaseUnavailable
+from api.errors import ApiError, DatabaseUnavailable, TransactionsClash
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,11 +63,11 @@ def new_id() -> UUID:
 
 
 class Database:
-    """An engine and its transactions, on at most 40 connections and `more_connections`."""
+    """An engine and its transactions, on at most so many connections."""
 
-    def __init__(self, url: URL, more_connections: int = 0) -> None:
-        self.most_connections = 40 + more_connections
-        self.engine = create_engine(_patient(url), **_options(url, 30 + more_connections))
+    def __init__(self, url: URL, connections: int = 40) -> None:
+        self.most_connections = connections
+        self.engine = create_engine(_patient(url), **_options(url, connections))
         event.listen(self.engine, "connect", _PREPARE[url.get_backend_name()])
         event.listen(self.engine, "handle_error", _without_values)
         self._session = sessionmaker(self.engine, expire_on_commit=False)
@@ -77,7 +77,7 @@ class Database:
         """Leaving commits, raising rolls back; a connection is taken at the first statement, not before.
 
         An ApiError that is `remembered` commits, too: what was written is evidence. Raises DatabaseUnavailable when the
-        database cannot be reached or is locked.
+        database cannot be reached, is full or is locked, and TransactionsClash when another transaction was first.
         """
         with reaching(), self._session() as db:
             try:
@@ -103,14 +103,32 @@ class Database:
         self.engine.dispose()
 
 
+# What PostgreSQL calls these is in the appendix of its manual, "Error Codes".
+_CLASHES = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
+_UNAVAILABLE = {
+    "25006": "read_only_sql_transaction",
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+}
+
+
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Raises DatabaseUnavailable when a driver says it cannot reach or read the database; the log has its words."""
+    """Raises DatabaseUnavailable when a driver says it cannot reach or use the database; the log has its words.
+
+    Raises TransactionsClash when another transaction was first.
+    """
     try:
         yield
     except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        state = getattr(getattr(error, "orig", None), "sqlstate", None)
+        if state in _CLASHES:
+            _log.warning("transactions_clash", extra={"facts": {"cause": _CLASHES[state]}})
+            raise TransactionsClash() from error
         # Its other subclasses tell of one statement; DatabaseError itself, of a file that is no database.
-        if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout}:
+        if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout} and (
+            state not in _UNAVAILABLE
+        ):
             raise
         _log.error("database_unavailable", extra={"facts": {"cause": str(getattr(error, "orig", error))}})
         raise DatabaseUnavailable() from error
@@ -146,13 +164,13 @@ def after_commit(db: Db, call: Callable[[], None]) -> None:
     event.listen(db, "after_commit", lambda _: call(), once=True)
 
 
-# A host that is gone says so to nobody: what it does not confirm within 5 seconds ends the connection.
+# A host that is gone says so to nobody. That a connection is dead, and the next one cannot be made, takes 4.5 seconds.
 _PATIENCE = {
-    "connect_timeout": "5",
-    "keepalives_idle": "2",
+    "connect_timeout": "2",
+    "keepalives_idle": "1",
     "keepalives_interval": "1",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "5000",
+    "keepalives_count": "1",
+    "tcp_user_timeout": "2500",
 }
 
 
@@ -161,9 +179,11 @@ def _patient(url: URL) -> URL:
     return url if url.get_backend_name() == "sqlite" else url.set(query=_PATIENCE | dict(url.query))
 
 
-def _options(url: URL, overflow: int) -> dict[str, Any]:
+def _options(url: URL, connections: int) -> dict[str, Any]:
+    kept = min(10, connections)
     # An error quotes its statement in the log, but not what the statement was about: names, hashes.
-    options: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "max_overflow": overflow, "pool_timeout": 5}
+    options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": 4}
+    options |= {"pool_size": kept, "max_overflow": connections - kept}
     if url.get_backend_name() != "sqlite":
         return options | {"pool_pre_ping": True}
     # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
@@ -178,9 +198,14 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+# Who holds a lock may have stopped without being gone, and a lock is waited for as long as SQLite does.
+_ENDS = {"lock_timeout": "5s", "statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s"}
+
+
 def _prepare_postgresql(connection: Any, _: object) -> None:
-    # As long as SQLite waits; who holds a lock may have stopped without being gone. Whoever set an end keeps it.
-    connection.execute("SELECT set_config('lock_timeout', '5s', false) WHERE current_setting('lock_timeout') = '0'")
+    for name, end in _ENDS.items():
+        # Whoever set an end keeps it.
+        connection.execute("SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'", (name, end, name))
     connection.commit()
 
 

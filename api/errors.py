@@ -27,6 +27,7 @@ ApiError
 ├── InternalError          500
 ├── Unavailable            503
 │   ├── DatabaseUnavailable
+│   │   └── TransactionsClash
 │   ├── MigrationsBehind
 │   ├── ServiceStopping
 │   └── TooBusy
@@ -67,6 +68,8 @@ class ApiError(Exception):
     message: str
     remembered = False
     """Whether what was written before it was raised is kept, as evidence."""
+    repeatable = False
+    """Whether nothing was kept, and the same may succeed at once."""
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.code)
@@ -263,6 +266,13 @@ class Unavailable(ApiError):
 class DatabaseUnavailable(Unavailable):
     code = "DATABASE_UNAVAILABLE"
     message = "The database cannot be reached."
+
+
+class TransactionsClash(DatabaseUnavailable):
+    """Another transaction was first, and nothing of this one was kept: the same may succeed at once."""
+
+    repeatable = True
+    message = "Too many others write the same. Ask again."
 
 
 class MigrationsBehind(Unavailable):

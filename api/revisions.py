@@ -19,7 +19,9 @@ _ALONE = {
     # Left to itself, sqlite3 begins at INSERT, UPDATE and DELETE: tables would stay when their migration fails.
     "sqlite": "BEGIN IMMEDIATE",
     # The number means this lock and no other; whoever migrates may take longer than a request would wait.
-    "postgresql": "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7310579641)",
+    "postgresql": """
+        SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7310579641)
+    """,
 }
 
 

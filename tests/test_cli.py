@@ -188,6 +188,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_PORT=0\n"
         f"CHARTER_DATA_DIR={charter.data}\n"
         "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
+        "CHARTER_DATABASE_CONNECTIONS=40\n"
         "CHARTER_SECRET=(set)\n"
         "CHARTER_PEPPER=(set)\n"
         "CHARTER_ISSUER=http://127.0.0.1:8000\n"
@@ -221,7 +222,7 @@ def test_check_config_makes_nothing(charter: Charter) -> None:
     ]
     assert not charter.data.exists()
     assert charter.run("migrate").returncode == 0
-    assert charter.run("check-config").stdout.splitlines()[4:6] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
+    assert charter.run("check-config").stdout.splitlines()[5:7] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
 
 
 def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:

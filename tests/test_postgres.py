@@ -2,12 +2,13 @@
 
 import os
 import pty
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import httpx
@@ -20,9 +21,11 @@ from starlette.testclient import TestClient
 from api import revisions
 from api.app import create_app
 from api.config import Config
-from api.database import Base, Database
+from api.database import Base, Database, Db
+from api.services import readiness
 from tests.charter import PEPPER, SECRET, Charter
-from tests.conftest import at_once, created, newcomer
+from tests.conftest import Person, at_once, created, newcomer, on_postgresql
+from tests.workers import by_hand
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_ot
         database.dispose()
         return {name: parameters[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")}
 
-    patient = {"connect_timeout": "5", "keepalives_idle": "2", "tcp_user_timeout": "5000"}
+    patient = {"connect_timeout": "2", "keepalives_idle": "1", "tcp_user_timeout": "2500"}
     assert settings() == patient
     assert settings(tcp_user_timeout="60000") == patient | {"tcp_user_timeout": "60000"}
 
@@ -109,8 +112,106 @@ def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(p
     with database.transaction() as db:
         assert db.scalar(text("SHOW lock_timeout")) == "1min"
     with revisions.migrating(database.engine) as alembic:
-        assert alembic.attributes["connection"].scalar(text("SHOW lock_timeout")) == "0"
+        for name in ("lock_timeout", "statement_timeout"):
+            assert alembic.attributes["connection"].scalar(text(f"SHOW {name}")) == "0"
     database.dispose()
+
+
+Asking = Callable[[Callable[[Db], object]], httpx.Response]
+
+
+@pytest.fixture
+def asking(client: TestClient, alice: Person, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    """The answer of an operation whose service does this with the database."""
+
+    def ask(act: Callable[[Db], object]) -> httpx.Response:
+        monkeypatch.setattr(readiness, "check", lambda db, _: act(db))
+        answer: httpx.Response = client.get("/ready")
+        return answer
+
+    return ask
+
+
+@on_postgresql
+@pytest.mark.parametrize(("clashes", "tries", "status"), [(0, 1, 200), (1, 2, 200), (2, 3, 200), (3, 3, 503)])
+def test_a_transaction_that_was_in_anothers_way_is_tried_again(
+    asking: Asking, config: Config, database: Database, clashes: int, tries: int, status: int
+) -> None:
+    tried = []
+
+    def act(db: Db) -> None:
+        tried.append(db)
+        db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        db.execute(text("SELECT FROM users"))
+        if len(tried) <= clashes:
+            by_hand(config, "UPDATE users SET username = 'somebody'")
+        db.execute(text("UPDATE users SET email = email || 'x'"))
+
+    answer = asking(act)
+    assert (len(tried), answer.status_code) == (tries, status)
+    assert answer.headers.get("retry-after") == (None if status == 200 else "5")
+    with database.transaction() as db:
+        # What was kept, was kept once.
+        assert db.scalar(text("SELECT email FROM users")) == "alice@example.com" + "x" * (status == 200)
+
+
+def idle(db: Db) -> None:
+    db.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+    sleep(0.5)
+    db.execute(text("SELECT"))
+
+
+def last_too_long(db: Db) -> None:
+    db.execute(text("SET LOCAL statement_timeout = '100ms'"))
+    db.execute(text("SELECT pg_sleep(20)"))
+
+
+def meet_a_standby(db: Db) -> None:
+    db.execute(text("SET LOCAL transaction_read_only = on"))
+    db.execute(text("DELETE FROM users"))
+
+
+def be_ended(db: Db) -> None:
+    db.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+@on_postgresql
+@pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended])
+def test_a_database_that_does_not_go_on_is_503_and_the_next_is_served(
+    asking: Asking, act: Callable[[Db], None]
+) -> None:
+    answer = asking(act)
+    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "5"
+    assert asking(lambda db: db.execute(text("SELECT"))).status_code == 200
+
+
+@on_postgresql
+def test_whoever_set_an_end_keeps_it_and_who_set_none_gets_ours(config: Config) -> None:
+    url = config.database_url.update_query_dict({"options": "-c statement_timeout=1min"})
+    database = Database(url)
+    with database.transaction() as db:
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["5s", "1min", "15s"]
+    database.dispose()
+
+
+def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: Path) -> None:
+    # A listener whose queue is full says nothing, like a host that is gone.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        port = silent.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        url = URL.create("postgresql+psycopg", "charter", host="127.0.0.1", port=port, database="charter")
+        with TestClient(create_app(replace(config, database_url=url))) as client:
+            began = perf_counter()
+            answer = Person(client, "alice").log_in()
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert perf_counter() - began < 5
+        for one in waiting:
+            one.close()
 
 
 def installed(url: URL, folder: Path) -> Charter:

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from random import uniform
+from time import sleep
 from typing import Any, Protocol, TypeVar
 
 import flask
@@ -17,6 +19,7 @@ from api.contract.flask import as_response
 from api.contract.reply import Reply, raw_headers
 from api.contract.route import CONTEXT
 from api.contract.shape import shaper
+from api.errors import ApiError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Found = TypeVar("Found")
@@ -43,6 +46,8 @@ class Serving:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
 
 
+# Seconds before a handler that may be repeated is called once more.
+_PAUSES = (0.02, 0.1)
 # What a handler gets whatever its operation says.
 _GIVEN = {"client", "db"}
 _EMPTY = (b"content-length", b"0")
@@ -63,7 +68,8 @@ class View:
     """One operation's handler, made ready once.
 
     The handler names what it needs: `body`, a parameter, `identity`, `client`, `db`, or a resource. It returns the body
-    of the operation's one 2xx answer, or (body, headers); the status and the members are the contract's.
+    of the operation's one 2xx answer, or (body, headers); the status and the members are the contract's. With `db`, it
+    may be called up to three times, when other transactions were in its way.
     """
 
     def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
@@ -101,6 +107,17 @@ class View:
             arguments["client"] = client_of(scope)
         if not self._wants_db:
             return self._reply(self._function(**arguments, **self._resources))
+        for pause in _PAUSES:
+            try:
+                return self._transact(arguments)
+            except ApiError as error:
+                if not error.repeatable:
+                    raise
+            # Those who were in each other's way do not meet again.
+            sleep(uniform(pause / 2, pause))  # noqa: S311 - chance is enough
+        return self._transact(arguments)
+
+    def _transact(self, arguments: dict[str, Any]) -> Reply:
         with self._transaction() as db:
             return self._reply(self._function(db=db, **arguments, **self._resources))
 
