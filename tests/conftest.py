@@ -53,6 +53,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
 
 
+LONGEST = ("test_contract.py", "test_the_example_of_an_operation")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
 @pytest.fixture
 def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Wild:
     """Chance, from one of the seeds to fuzz with."""

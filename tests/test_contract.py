@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Each of the databases in turn.
-    pairs = zip(cycle(DATABASES), metafunc.config.getoption("seeds").split(","), strict=False)
-    metafunc.parametrize(("config", "seed"), pairs, indirect=["config"])
+    seeds = metafunc.config.getoption("seeds").split(",")
+    metafunc.parametrize(("config", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)), indirect=["config"])
 
 
 def test_every_answer_is_what_the_contract_says(
