@@ -31,6 +31,10 @@ fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 
 abuse: .venv/.test ## Abuse the shipped server: 100,000 hostile requests (REQUESTS=, SEED=), a crowd, stalled clients
 	$(BIN)/python -m benchmarks.abuse
 
+.PHONY: chaos
+chaos: .venv/.test ## Kill workers, the service and its database under load, and count what is lost: six minutes
+	$(BIN)/python -m benchmarks.chaos
+
 ONLY ?=
 ROUNDS ?= 5
 SECONDS ?= 4

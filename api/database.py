@@ -188,8 +188,9 @@ def _options(url: URL, connections: int) -> dict[str, Any]:
         return options | {"pool_pre_ping": True}
     # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
     # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
-    # It waits 5 seconds for the lock, unless the URL says otherwise: `?timeout=1`.
-    return options | {"connect_args": {"isolation_level": "IMMEDIATE"}}
+    # It waits 8 seconds for the lock, unless the URL says otherwise: `?timeout=1`. Nobody queues for it: who has
+    # waited for a stranger for 4 has to be lucky among all who come then.
+    return options | {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 8}}
 
 
 def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:

@@ -30,8 +30,9 @@ class Claims:
     user_id: UUID
     session_id: UUID
     scopes: frozenset[str]
-    expires: int
+    issued: int
     """In seconds since 1970, as all times of a token."""
+    expires: int
 
 
 class Tokens:
@@ -84,29 +85,30 @@ class Tokens:
             raise InvalidToken()
         if payload["iss"] != self._issuer or payload["aud"] != self._audience:
             raise InvalidToken()
-        self._check_times(payload["iat"], payload["exp"])
+        _check_times(payload["iat"], payload["exp"])
+        if payload["exp"] - payload["iat"] > self.lifetime:
+            raise InvalidToken()
         return Claims(
             key_id=key_id,
             user_id=UUID(payload["sub"]),
             session_id=UUID(payload["sid"]),
             scopes=_scopes(payload["scope"]),
+            issued=payload["iat"],
             expires=payload["exp"],
         )
 
-    def _check_times(self, issued: int, expires: int) -> None:
-        now = clock.now().timestamp()
-        if issued > now + LEEWAY_SECONDS or expires <= now - LEEWAY_SECONDS:
-            raise InvalidToken()
-        if expires - issued > self.lifetime:
-            raise InvalidToken()
-
 
 def check(claims: Claims, key: SigningKey | None) -> Claims:
-    """What was decoded before; raises InvalidToken if its time is over, or that of `key`, which signed it."""
+    """What was decoded before; raises InvalidToken if this is not its time, nor that of `key`, which signed it."""
     _verifying(key)
-    if claims.expires <= clock.now().timestamp() - LEEWAY_SECONDS:
-        raise InvalidToken()
+    _check_times(claims.issued, claims.expires)
     return claims
+
+
+def _check_times(issued: int, expires: int) -> None:
+    now = clock.now().timestamp()
+    if issued > now + LEEWAY_SECONDS or expires <= now - LEEWAY_SECONDS:
+        raise InvalidToken()
 
 
 def _verifying(key: SigningKey | None) -> SigningKey:

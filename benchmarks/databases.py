@@ -17,7 +17,7 @@ from api.parsers import database_url
 def sqlite() -> Iterator[Config]:
     """In a folder that goes at the end; it is empty, without any table."""
     with TemporaryDirectory() as folder:
-        yield _config(folder, URL.create("sqlite", database=f"{folder}/charter.db"))
+        yield config_beside(folder, URL.create("sqlite", database=f"{folder}/charter.db"))
 
 
 @contextmanager
@@ -25,12 +25,13 @@ def postgresql() -> Iterator[Config]:
     """In a server that goes at the end; it is empty, without any table."""
     # Not in `folder`: started by root, it opens all folders on the way to its own to everybody.
     with TemporaryDirectory() as folder, get_server(mkdtemp(), cleanup_mode="delete") as server:
-        yield _config(folder, database_url(server.get_uri()))
+        yield config_beside(folder, database_url(server.get_uri()))
 
 
 DATABASES: dict[str, Callable[[], AbstractContextManager[Config]]] = {"SQLite": sqlite, "PostgreSQL": postgresql}
 
 
-def _config(folder: str, url: URL) -> Config:
+def config_beside(folder: str, url: URL) -> Config:
+    """The settings of an installation in a folder."""
     secret, pepper = secrets.token_bytes(32), secrets.token_bytes(32)
     return Config(data_dir=Path(folder), database_url=url, secret=secret, pepper=pepper, bcrypt_cost=10)

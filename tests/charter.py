@@ -35,6 +35,12 @@ class Server:
         return self.process.wait(timeout=30)
 
 
+def workers(server: Server) -> list[int]:
+    """The processes that serve, oldest first: of the children, one watches over what all of them share."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 @dataclass
 class Charter:
     """An installation: the command, started in `folder`, with these settings beside a free port and cheap hashes."""

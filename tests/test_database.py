@@ -93,7 +93,7 @@ def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
         for connection in (one, two):
             pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "cache_size")
             values = [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
-            assert values == ["wal", 1, 5000, -256]
+            assert values == ["wal", 1, 8000, -256]
 
 
 @pytest.mark.parametrize(

