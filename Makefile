@@ -32,7 +32,7 @@ abuse: .venv/.test ## Abuse the shipped server: 100,000 hostile requests (REQUES
 	$(BIN)/python -m benchmarks.abuse
 
 .PHONY: chaos
-chaos: .venv/.test ## Kill workers, the service and its database under load, and count what is lost: six minutes
+chaos: .venv/.test ## Kill workers, the service and its database under load, and count what is lost: 8 minutes
 	$(BIN)/python -m benchmarks.chaos
 
 ONLY ?=

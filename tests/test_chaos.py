@@ -21,7 +21,8 @@ SESSIONS = 300
 
 
 def check(rows: list[Row]) -> None:
-    assert all(row.holds for row in rows), told("", rows)
+    """What must not be at all; how long something takes is for `make chaos`, on a machine that does nothing else."""
+    assert all(row.holds for row in rows if not row.bound), told("", rows)
 
 
 @pytest.mark.parametrize(
@@ -37,15 +38,18 @@ def check(rows: list[Row]) -> None:
 def test_nothing_is_lost_and_nobody_waits_for_long(
     config: Config, tmp_path: Path, trial: Callable[[Place], list[Row]]
 ) -> None:
-    check(trial(settled(config, tmp_path, SESSIONS)))
+    with settled(config, tmp_path, SESSIONS) as place:
+        check(trial(place))
 
 
 @on_sqlite
 def test_a_stranger_may_hold_the_lock_for_4_seconds(config: Config, tmp_path: Path) -> None:
-    check(locked.locked(settled(config, tmp_path, SESSIONS), seconds=4))
+    with settled(config, tmp_path, SESSIONS) as place:
+        check(locked.locked(place, seconds=4))
 
 
 def test_postgresql_may_restart_and_be_gone(tmp_path: Path) -> None:
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         config = config_beside(str(tmp_path), database_url(server.get_uri()))
-        check(outage.outage(settled(config, tmp_path, SESSIONS), server, seconds=3))
+        with settled(config, tmp_path, SESSIONS) as place:
+            check(outage.outage(place, server, seconds=3))

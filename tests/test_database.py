@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,7 @@ from api.database import Database, new_id
 from api.errors import DatabaseUnavailable, UsernameTaken
 from api.models import SealedKey, User
 from api.refresh_tokens import RefreshTokens
+from tests.charter import beside
 from tests.conftest import Person, newcomer, on_sqlite
 
 UNAVAILABLE = {
@@ -186,6 +188,20 @@ def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, databa
         assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "5")] * 2
         assert [answer.json() for answer in answers] == [UNAVAILABLE] * 2
         assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
+
+
+@on_sqlite
+def test_a_full_disk_refuses_what_is_written_and_nothing_else(config: Config) -> None:
+    with beside(config).serving() as server, httpx.Client(base_url=server.url) as client:
+        alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
+        # No file of the server's may grow: for SQLite that is the same.
+        prlimit(server.process.pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
+        for answer in (bobby.sign_up(), Person(client, "alice").log_in(), replace(alice).refresh()):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json() == UNAVAILABLE
+        assert [alice.get(path).status_code for path in ("/protected", "/api/v1/me", "/api/v1/sessions")] == [200] * 3
+        prlimit(server.process.pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+        assert [bobby.sign_up().status_code, alice.log_in().status_code] == [201, 200]
 
 
 @contextmanager

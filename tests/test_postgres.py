@@ -175,8 +175,12 @@ def be_ended(db: Db) -> None:
     db.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
+def find_the_disk_full(db: Db) -> None:
+    db.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"))
+
+
 @on_postgresql
-@pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended])
+@pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended, find_the_disk_full])
 def test_a_database_that_does_not_go_on_is_503_and_the_next_is_served(
     asking: Asking, act: Callable[[Db], None]
 ) -> None:

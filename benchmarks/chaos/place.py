@@ -1,7 +1,7 @@
 """A database, the sessions that are in it, and services that are started on it, as people start them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -45,11 +45,13 @@ class Place:
         return judge(self.config, self.journal, self.sessions)
 
 
-def settled(config: Config, folder: Path, count: int) -> Place:
+@contextmanager
+def settled(config: Config, folder: Path, count: int) -> Iterator[Place]:
     """A place at the database of these settings, with so many sessions."""
     charter = beside(config)
     charter.run("migrate", "--yes").check_returncode()
-    return Place(config, list(sessions(config, count)), Journal(folder / "journal"))
+    with closing(Journal(folder / "journal")) as journal:
+        yield Place(config, list(sessions(config, count)), journal)
 
 
 def is_ready(url: str) -> bool:
