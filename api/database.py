@@ -1,23 +1,20 @@
-"""The database: Base, engine, one transaction per request."""
+"""The database: Base, one transaction per request, and what becomes of one that fails."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import URL, DateTime, Dialect, ExceptionContext, MetaData, create_engine, event, text
+from sqlalchemy import URL, DateTime, Dialect, MetaData, event, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
+from api.engine import connecting
 from api.errors import ApiError, DatabaseUnavailable, TransactionsClash
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _log = logging.getLogger("charter.database")
 
@@ -67,9 +64,7 @@ class Database:
 
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.most_connections = connections
-        self.engine = create_engine(_patient(url), **_options(url, connections))
-        event.listen(self.engine, "connect", _PREPARE[url.get_backend_name()])
-        event.listen(self.engine, "handle_error", _without_values)
+        self.engine = connecting(url, connections)
         self._session = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -134,15 +129,6 @@ def reaching() -> Iterator[None]:
         raise DatabaseUnavailable() from error
 
 
-def _without_values(context: ExceptionContext) -> None:
-    """PostgreSQL says what is wrong in a sentence, and below it quotes the row: a log is no place for hashes."""
-    diagnosis = getattr(context.original_exception, "diag", None)
-    if diagnosis is not None and diagnosis.message_detail is not None:
-        context.original_exception.args = (diagnosis.message_primary,)
-        if context.sqlalchemy_exception is not None:
-            context.sqlalchemy_exception.args = (f"({type(context.original_exception)}) {diagnosis.message_primary}",)
-
-
 def _wrote(state: ORMExecuteState) -> dict[str, bool]:
     return {} if state.is_select else {"wrote": True}
 
@@ -162,52 +148,3 @@ def release(db: Db) -> None:
 def after_commit(db: Db, call: Callable[[], None]) -> None:
     """Do something once the transaction is kept; not at all when it is rolled back."""
     event.listen(db, "after_commit", lambda _: call(), once=True)
-
-
-# A host that is gone says so to nobody. That a connection is dead, and the next one cannot be made, takes 4.5 seconds.
-_PATIENCE = {
-    "connect_timeout": "2",
-    "keepalives_idle": "1",
-    "keepalives_interval": "1",
-    "keepalives_count": "1",
-    "tcp_user_timeout": "2500",
-}
-
-
-def _patient(url: URL) -> URL:
-    """The same URL, with an end to the waiting for PostgreSQL, unless it says otherwise."""
-    return url if url.get_backend_name() == "sqlite" else url.set(query=_PATIENCE | dict(url.query))
-
-
-def _options(url: URL, connections: int) -> dict[str, Any]:
-    kept = min(10, connections)
-    # An error quotes its statement in the log, but not what the statement was about: names, hashes.
-    options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": 4}
-    options |= {"pool_size": kept, "max_overflow": connections - kept}
-    if url.get_backend_name() != "sqlite":
-        return options | {"pool_pre_ping": True}
-    # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
-    # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
-    # It waits 8 seconds for the lock, unless the URL says otherwise: `?timeout=1`. Nobody queues for it: who has
-    # waited for a stranger for 4 has to be lucky among all who come then.
-    return options | {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 8}}
-
-
-def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:
-    # Of its own, each connection keeps 256 kB of the database, not 2 MB: the system's cache is as quick, and shared.
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "cache_size = -256"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-# Who holds a lock may have stopped without being gone, and a lock is waited for as long as SQLite does.
-_ENDS = {"lock_timeout": "5s", "statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s"}
-
-
-def _prepare_postgresql(connection: Any, _: object) -> None:
-    for name, end in _ENDS.items():
-        # Whoever set an end keeps it.
-        connection.execute("SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'", (name, end, name))
-    connection.commit()
-
-
-_PREPARE: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}

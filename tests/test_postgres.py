@@ -218,6 +218,14 @@ def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: P
             one.close()
 
 
+@on_postgresql
+def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> None:
+    assert [answer.status_code for answer in (alice.refresh(), alice.log_out())] == [200, 204]
+    with database.transaction() as db:
+        used = db.scalars(text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"))
+        assert used.all() == []
+
+
 def installed(url: URL, folder: Path) -> Charter:
     """The command, with a database that others may use, too."""
     settings = {"DATABASE_URL": url.render_as_string(hide_password=False)}
