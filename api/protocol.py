@@ -18,6 +18,7 @@ from api.stopping import STOP_SECONDS
 from api.transport import LingeringTransport
 
 HEADER_SECONDS = 10
+_NEWCOMER_SECONDS = 0.5
 _PIPELINED = 16
 # A chunk of one byte takes six.
 _CHUNK_BYTES = 6
@@ -41,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
         self._waiting_refusal: ApiError | None = None
+        self._is_last = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,7 +60,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        super().shutdown()
+        if self.cycle is None:
+            # Whoever has come and not asked yet is about to: what they ask is answered, too.
+            self._is_last = True
+            self.loop.call_later(_NEWCOMER_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
         # Who is stuck is let go before uvicorn would cancel the request, and log that as a failure.
         self.loop.call_later(STOP_SECONDS - 1, self.transport.abort)
 
@@ -125,8 +132,9 @@ class BoundedProtocol(HttpToolsProtocol):
         # HTTP/1.0 knows no answer before the answer (RFC 9110, section 10.1.1).
         self.expect_100_continue = self.expect_100_continue and self.parser.get_http_version() != "1.0"
         super().on_headers_complete()
-        if self.parser.should_upgrade():
-            # It loses what comes in the same packet, too; a client that is hung up on knows to send it again.
+        # A parser that was offered another protocol loses what comes in the same packet, too; a client that is hung up
+        # on knows to send it again.
+        if self._is_last or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from time import sleep
 from uuid import uuid4
 
 import click
@@ -215,8 +216,9 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
 def test_check_config_makes_nothing(charter: Charter) -> None:
     before = charter.run("check-config")
     assert (before.returncode, before.stderr) == (0, "")
-    assert before.stdout.splitlines()[3:6] == [
+    assert before.stdout.splitlines()[3:7] == [
         f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
+        "CHARTER_DATABASE_CONNECTIONS=40",
         "CHARTER_SECRET=(made at the first start)",
         "CHARTER_PEPPER=(made at the first start)",
     ]
@@ -318,6 +320,20 @@ def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Chart
             assert httpx.get(f"{server.url}/ping").status_code == 200
             assert server.stop() == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_who_has_come_when_the_server_stops_and_asks_then_is_answered(migrated: Charter) -> None:
+    with migrated.serving() as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port), timeout=10) as newcomer:
+            # One that came later is served, so this one has been let in.
+            assert httpx.get(f"{server.url}/ping").status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            sleep(0.2)
+            newcomer.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = b"".join(iter(lambda: newcomer.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(timeout=5) == 0
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
