@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -50,14 +50,15 @@ class _Merged:
 
         with self._turn:
             self._bury()
-            return list(MultiProcessCollector(None, str(self._folder)).collect())  # type: ignore[no-untyped-call]
+            files = [str(file) for file in self._folder.glob("*.db") if _is_begun(file)]
+            return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
     def _bury(self) -> None:
         """Keep what the dead have counted, in one file for all, and forget what they were doing."""
         for file in self._folder.glob("*.db"):
             kind, _, pid = file.stem.rpartition("_")
             if int(pid) != _OF_THE_DEAD and not _lives(int(pid)):
-                if kind in {"counter", "histogram"}:
+                if kind in {"counter", "histogram"} and _is_begun(file):
                     _add(file, file.with_stem(f"{kind}_{_OF_THE_DEAD}"))
                 file.unlink()
 
@@ -70,12 +71,16 @@ def _lives(pid: int) -> bool:
     return True
 
 
+def _is_begun(file: Path) -> bool:
+    """Whether its process, which has just made it or died in that moment, has given it a size."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size > 0
+    return False
+
+
 def _add(file: Path, total: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
-    if file.stat().st_size == 0:
-        # Its process died in the moment in which it made it.
-        return
     sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
     for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
         sums.write_value(key, sums.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]

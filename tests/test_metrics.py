@@ -212,6 +212,15 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
 
 
 @on_sqlite
+def test_a_process_that_has_just_begun_to_count_hides_no_other(installed: Charter) -> None:
+    with measured(installed) as (_, figures):
+        (folder,) = installed.folder.glob("charter-metrics-*")
+        # It has made its file, and not yet written to it.
+        (folder / f"counter_{os.getpid()}.db").touch()
+        assert len(figures.pids()) == 1
+
+
+@on_sqlite
 def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
