@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,18 @@ def workers(server: Server) -> list[int]:
     """The processes that serve, oldest first: of the children, one watches over what all of them share."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+# The listener, two ends of the pipe to its supervisor, and two of the event loop; the next leads to PostgreSQL.
+_SOCKETS = 5
+
+
+def serves(worker: int) -> bool:
+    """Whether it has opened the database, which it does just before it serves."""
+    with suppress(FileNotFoundError):
+        links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir()]
+        return any("charter.db" in link for link in links) or sum("socket:" in link for link in links) > _SOCKETS
+    return False
 
 
 @dataclass

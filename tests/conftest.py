@@ -5,6 +5,7 @@ import logging
 import secrets
 import shutil
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,14 @@ def found_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def trusted_once() -> Iterator[None]:
+    """To read whom the world trusts takes each of thousands of clients 20 milliseconds, and none of them speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty SQLite database at the newest revision."""
@@ -190,10 +199,15 @@ DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
 
 @pytest.fixture(params=DATABASES)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
-    """The settings of this test's application, on each of the databases in turn; hashes are the cheapest there are."""
+    """The settings of this test's application, on each of the databases in turn."""
+    return settings(request.getfixturevalue(DATABASES[request.param]), tmp_path)
+
+
+def settings(database_url: URL, data_dir: Path) -> Config:
+    """Those of an application on this database; hashes are the cheapest there are."""
     return Config(
-        data_dir=tmp_path,
-        database_url=request.getfixturevalue(DATABASES[request.param]),
+        data_dir=data_dir,
+        database_url=database_url,
         secret=bytes(range(32)),
         pepper=bytes(range(32, 64)),
         bcrypt_cost=4,

@@ -3,15 +3,16 @@
 import secrets
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 from schemathesis.checks import CHECKS
 from schemathesis.engine import Status
 
 from api import contract
-from api.config import folder
+from api.config import Config, folder
 from tests.campaign import Campaign
-from tests.conftest import DATABASES, Violations
+from tests.conftest import DATABASES, Violations, settings
 
 CONTRACT = contract.load(folder("openapi"))
 SUCCESSES = {operation["operationId"]: int(contract.success(operation)) for _, _, operation in CONTRACT.operations()}
@@ -22,7 +23,13 @@ pytestmark = pytest.mark.filterwarnings("default")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Each of the databases in turn.
     seeds = metafunc.config.getoption("seeds").split(",")
-    metafunc.parametrize(("config", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)), indirect=["config"])
+    metafunc.parametrize(("kind", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)))
+
+
+@pytest.fixture
+def config(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+    """The settings on a database of this kind."""
+    return settings(request.getfixturevalue(DATABASES[kind]), tmp_path)
 
 
 def test_every_answer_is_what_the_contract_says(

@@ -16,7 +16,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import create_engine, select, text, update
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -232,7 +232,14 @@ def test_a_log_in_costs_one_check_whoever_is_asked_for(alice: Person, hashing: B
 
 
 def is_locked(config: Config) -> bool:
-    """Whether somebody who writes now has to wait."""
+    """Whether somebody who writes now has to wait; with PostgreSQL, may have to: whether a transaction is open."""
+    if config.is_shared:
+        open_ones = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND state ~ 'in transaction'"
+        engine = create_engine(config.database_url)
+        with engine.connect() as connection:
+            found = connection.execute(text(open_ones)).all()
+        engine.dispose()
+        return bool(found)
     with closing(sqlite3.connect(str(config.database_url.database), timeout=0)) as other:
         try:
             other.execute("BEGIN IMMEDIATE")

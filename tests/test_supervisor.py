@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from benchmarks.chaos.restarts import STUCK
-from tests.charter import PEPPER, SECRET, Charter, Server, workers
+from tests.charter import PEPPER, SECRET, Charter, Server, serves, workers
 from tests.places import CHECKOUT
 
 PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -55,7 +55,7 @@ def is_ready(url: str) -> bool:
 def two(charter: Charter) -> Iterator[Server]:
     """Two workers, ready."""
     with charter.serving("--workers", "2") as server:
-        wait_until(lambda: is_ready(server.url))
+        wait_until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
         yield server
 
 

@@ -2,16 +2,11 @@
 
 import os
 import signal
-from contextlib import suppress
-from pathlib import Path
 from time import monotonic, sleep
 
 from benchmarks.chaos.place import Place, until
 from benchmarks.chaos.report import Row, of_verdict
-from tests.charter import Server, workers
-
-# The listener, two ends of the pipe to its supervisor, and two of the event loop; the next leads to PostgreSQL.
-_SOCKETS = 5
+from tests.charter import Server, serves, workers
 
 
 def of_workers(place: Place, seconds: float, every: float) -> list[Row]:
@@ -38,15 +33,7 @@ def _kill_one(server: Server) -> float:
     """The seconds until there is another in its place."""
     before = workers(server)
     os.kill(before[0], signal.SIGKILL)
-    return until(lambda: any(_serves(worker) for worker in set(workers(server)) - set(before)))
-
-
-def _serves(worker: int) -> bool:
-    """Whether it has opened the database, which it does just before it serves."""
-    with suppress(FileNotFoundError):
-        links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir()]
-        return any("charter.db" in link for link in links) or sum("socket:" in link for link in links) > _SOCKETS
-    return False
+    return until(lambda: any(serves(worker) for worker in set(workers(server)) - set(before)))
 
 
 def of_service(place: Place, times: int, seconds: float) -> list[Row]:
