@@ -18,7 +18,7 @@ test: .venv/.test .venv/.node ## Run every check and test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 4 --maxschedchunk=1
+	$(BIN)/pytest -n 4 --dist loadgroup
 
 SEED ?= random
 EXAMPLES ?= 1000

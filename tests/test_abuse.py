@@ -15,6 +15,9 @@ from benchmarks.abuse.report import Row, text
 from benchmarks.abuse.server import Server, shipped
 from benchmarks.abuse.trial import Trial
 
+# Of one server, all of them.
+pytestmark = pytest.mark.xdist_group("abuse")
+
 PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

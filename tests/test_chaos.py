@@ -17,7 +17,10 @@ from benchmarks.chaos.report import Row, told
 from benchmarks.databases import config_beside
 from tests.conftest import on_sqlite
 
-SESSIONS = 300
+# One after the other: each waits for most of the time, and what it measures is its own.
+pytestmark = pytest.mark.xdist_group("chaos")
+
+SESSIONS, RATE = 120, 50
 
 
 def check(rows: list[Row]) -> None:
@@ -28,8 +31,8 @@ def check(rows: list[Row]) -> None:
 @pytest.mark.parametrize(
     "trial",
     [
-        partial(deaths.of_workers, seconds=5, every=5),
-        partial(deaths.of_service, times=3, seconds=0.7),
+        partial(deaths.of_workers, seconds=3, every=3),
+        partial(deaths.of_service, times=2, seconds=0.7),
         partial(restarts.restarts, times=2),
         clocks,
     ],
@@ -38,18 +41,18 @@ def check(rows: list[Row]) -> None:
 def test_nothing_is_lost_and_nobody_waits_for_long(
     config: Config, tmp_path: Path, trial: Callable[[Place], list[Row]]
 ) -> None:
-    with settled(config, tmp_path, SESSIONS) as place:
+    with settled(config, tmp_path, SESSIONS, RATE) as place:
         check(trial(place))
 
 
 @on_sqlite
 def test_a_stranger_may_hold_the_lock_for_4_seconds(config: Config, tmp_path: Path) -> None:
-    with settled(config, tmp_path, SESSIONS) as place:
+    with settled(config, tmp_path, SESSIONS, RATE) as place:
         check(locked.locked(place, seconds=4))
 
 
 def test_postgresql_may_restart_and_be_gone(tmp_path: Path) -> None:
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         config = config_beside(str(tmp_path), database_url(server.get_uri()))
-        with settled(config, tmp_path, SESSIONS) as place:
+        with settled(config, tmp_path, SESSIONS, RATE) as place:
             check(outage.outage(place, server, seconds=3))

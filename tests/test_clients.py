@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -22,6 +23,9 @@ from api.contract.document import Json, resolve
 from tests.conftest import newcomer
 from tests.places import BIN, CHECKOUT
 from tests.readme import blocks
+
+# Generated once, and used by one after the other.
+pytestmark = pytest.mark.xdist_group("clients")
 
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
 CONTRACT = contract.load(folder("openapi"))
@@ -52,27 +56,38 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def python(clients: Path, program: str) -> str:
+PYTHON = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "charter_client", "program.py")
+TYPESCRIPT = (NODE_MODULES / ".bin/tsc", "--strict", "--noEmit", "--module", "nodenext", "program.mts")
+
+
+@cache
+def check(clients: Path, program: str, *command: str | Path) -> None:
+    """Check the types of a program and of what it uses: once, for they are the same wherever it is run."""
+    (clients / str(command[-1])).write_text(program)
+    run(clients, *command)
+
+
+def python(clients: Path, program: str, server: str) -> str:
     """What a program prints that uses the Python client, once the types of both are checked."""
-    (clients / "program.py").write_text(program)
-    run(clients, sys.executable, "-m", "mypy", "--strict", "--config-file=", "charter_client", "program.py")
+    check(clients, program, *PYTHON)
+    (clients / "program.py").write_text(program.replace("http://127.0.0.1:8000", server))
     return run(clients, sys.executable, "program.py")
 
 
-def typescript(clients: Path, program: str) -> str:
+def typescript(clients: Path, program: str, server: str) -> str:
     """What a program prints that uses the TypeScript types, once it is checked against them."""
-    (clients / "program.mts").write_text(program)
-    run(clients, NODE_MODULES / ".bin/tsc", "--strict", "--noEmit", "--module", "nodenext", "program.mts")
+    check(clients, program, *TYPESCRIPT)
+    (clients / "program.mts").write_text(program.replace("http://127.0.0.1:8000", server))
     return run(clients, "node", "program.mts")
 
 
-Use = Callable[[Path, str], str]
+Use = Callable[[Path, str, str], str]
 
 
 @pytest.mark.parametrize(("use", "file"), [(python, "journey.py"), (typescript, "node/journey.ts")])
 def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: Use, file: str) -> None:
-    journey = (CHECKOUT / "tests" / file).read_text().replace("http://127.0.0.1:8000", server)
-    assert json.loads(use(clients, journey)) == {
+    journey = (CHECKOUT / "tests" / file).read_text()
+    assert json.loads(use(clients, journey, server)) == {
         "signUp": ["alice", "alice@example.com"],
         "refused": [400, "INVALID_INPUT", [["/body/password", "TOO_SHORT"], ["/body/username", "TOO_SHORT"]]],
         "logIn": [900, "password profile sessions"],
@@ -95,7 +110,7 @@ def test_the_readme_shows_how_to_use_them(clients: Path, server: str, use: Use, 
         newcomer(client, "alice")
     assert sorted(block.language for block in blocks("Clients")) == ["", "python", "ts"]
     programs = {block.language: block.text for block in blocks("Clients")}
-    assert use(clients, programs[language].replace("http://127.0.0.1:8000", server)) == programs[""]
+    assert use(clients, programs[language], server) == programs[""]
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_make_test_checks_what_it_says() -> None:
         "format": "ruff format --check .",
         "style": "ruff check .",
         "types": "mypy",
-        "tests": "pytest -n 4 --maxschedchunk=1",
+        "tests": "pytest -n 4 --dist loadgroup",
     }
     (claims,) = re.findall(r"^make test +# checks everything: (.+)$", block("make run").text, re.MULTILINE)
     # Without what a make around these tests hands on.

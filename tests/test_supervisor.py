@@ -19,7 +19,8 @@ from benchmarks.chaos.restarts import STUCK
 from tests.charter import PEPPER, SECRET, Charter, Server, serves, workers
 from tests.places import CHECKOUT
 
-PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
+# One after the other: each is several processes.
+pytestmark = pytest.mark.xdist_group("supervisor")
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ class Load:
     urls: Sequence[str]
     journal: Journal
     sessions: list[Live]
+    rate: int
     clients: int = 8
-    rate: int = 100
     tries: int = 1
     answers: list[Answer] = field(default_factory=list)
     _done: Event = field(default_factory=Event)
@@ -139,11 +139,14 @@ def _write(asker: _Asker, kind: Kind, ours: deque[Live], name: str) -> Answer:
         answer = asker.ask(Request(kind, live.id, "/api/v1/auth/logout", headers))
         live.ended = True if answer.success else None
         return answer
-    ours.append(live)
     live.asked = True
     answer = asker.ask(
         Request(Kind.REFRESH, live.id, "/api/v1/auth/refresh", body={"refresh_token": live.refresh_token})
     )
     if answer.success:
         live.go_on(answer.body)
+        ours.append(live)
+    else:
+        # What came of it is to be heard within the grace of a refresh token.
+        ours.appendleft(live)
     return answer

@@ -24,6 +24,7 @@ class Place:
     config: Config
     sessions: list[Live]
     journal: Journal
+    rate: int
     charter: Charter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,19 +40,19 @@ class Place:
             yield server
 
     def load(self, *urls: str, **options: Any) -> Load:
-        return Load(urls, self.journal, self.sessions, **options)
+        return Load(urls, self.journal, self.sessions, self.rate, **options)
 
     def judged(self) -> Verdict:
         return judge(self.config, self.journal, self.sessions)
 
 
 @contextmanager
-def settled(config: Config, folder: Path, count: int) -> Iterator[Place]:
-    """A place at the database of these settings, with so many sessions."""
+def settled(config: Config, folder: Path, count: int, rate: int = 100) -> Iterator[Place]:
+    """A place at the database of these settings, with so many sessions, and so many writes a second."""
     charter = beside(config)
     charter.run("migrate", "--yes").check_returncode()
     with closing(Journal(folder / "journal")) as journal:
-        yield Place(config, list(sessions(config, count)), journal)
+        yield Place(config, list(sessions(config, count)), journal, rate)
 
 
 def is_ready(url: str) -> bool:
