@@ -38,7 +38,14 @@ class Server:
 def workers(server: Server) -> list[int]:
     """The processes that serve, oldest first: of the children, one watches over what all of them share."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+
+
+def _command_line(process: str) -> bytes:
+    # One that was there a moment ago may be gone.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 # The listener, two ends of the pipe to its supervisor, and two of the event loop; the next leads to PostgreSQL.
