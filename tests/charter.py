@@ -4,10 +4,14 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
 
 from api.config import Config
 from tests.places import BIN
@@ -122,3 +126,19 @@ def free_port() -> int:
     """A port that nobody listens on yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def is_ready(url: str) -> bool:
+    """Whether a service there says that it is ready."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/ready").status_code == 200
+    return False
+
+
+def until(found: Callable[[], Any], seconds: float = 30) -> float:
+    """The seconds until it is so."""
+    began = monotonic()
+    while not found():
+        assert monotonic() < began + seconds, "it did not come to pass"
+        sleep(0.02)
+    return monotonic() - began

@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import sleep
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ from api import cli, contract
 from api.config import Config, folder, variable
 from api.secret import parse_secret
 from api.stopping import STOP_SECONDS
-from tests.charter import Charter, beside, free_port
+from tests.charter import Charter, beside, free_port, is_ready, until
 from tests.conftest import newcomer, on_postgresql
 from tests.image import Image, image_environment, said
 from tests.places import BIN, CHECKOUT
@@ -232,18 +233,6 @@ def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
             proxy.terminate()
 
 
-def await_answer(url: str) -> None:
-    deadline = monotonic() + 30
-    while True:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert monotonic() < deadline, f"{url} does not answer"
-        sleep(0.1)
-
-
 @on_postgresql
 def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Config, tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
@@ -257,7 +246,7 @@ def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Conf
     with ExitStack() as stack:
         servers = [stack.enter_context(replica.serving()) for replica in replicas]
         url = stack.enter_context(proxied(tmp_path, ports))
-        await_answer(f"{url}/ready")
+        until(lambda: is_ready(url))
         alice = newcomer(stack.enter_context(httpx.Client(base_url=url, timeout=30)), "alice")
         over, statuses = Event(), list[int]()
 
@@ -271,7 +260,7 @@ def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Conf
         for number, replica in enumerate(replicas):
             assert servers[number].stop(signal.SIGTERM) == 0
             stack.enter_context(replica.serving())
-            await_answer(f"http://127.0.0.1:{ports[number]}/ready")
+            until(partial(is_ready, f"http://127.0.0.1:{ports[number]}"))
             # The proxy looks each second.
             sleep(2)
         over.set()

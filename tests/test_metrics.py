@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep, time
+from time import time
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,12 +17,11 @@ from prometheus_client.samples import Sample
 
 from api import contract
 from api.config import folder
-from tests.charter import Charter, Server, free_port
+from tests.charter import Charter, Server, free_port, until
 from tests.conftest import Person, at_once, newcomer, on_sqlite
 from tests.readme import README
 
 CONTRACT = contract.load(folder("openapi"))
-LATE = "it took longer than 30 seconds"
 
 
 class Figures:
@@ -46,10 +45,7 @@ class Figures:
         return {s.labels["pid"] for s in self.samples() if s.name == "charter_process_start_time_seconds"}
 
     def await_that(self, holds: Callable[["Figures"], bool]) -> None:
-        deadline = monotonic() + 30
-        while not holds(self):
-            assert monotonic() < deadline, LATE
-            sleep(0.05)
+        until(lambda: holds(self))
 
 
 @contextmanager

@@ -5,18 +5,18 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
 
 from benchmarks.chaos.restarts import STUCK
-from tests.charter import PEPPER, SECRET, Charter, Server, serves, workers
+from tests.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
 from tests.places import CHECKOUT
 
 # One after the other: each is several processes.
@@ -31,32 +31,16 @@ def charter(tmp_path: Path, migrated_file: Path) -> Charter:
     return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
 
 
-def wait_until(found: Callable[[], Any], seconds: float = 30) -> Any:
-    """What is found at last."""
-    deadline = monotonic() + seconds
-    while not (answer := found()):
-        assert monotonic() < deadline
-        sleep(0.05)
-    return answer
-
-
 def events(server: Server, name: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     return [line for line in lines if line["event"] == name]
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @contextmanager
 def two(charter: Charter) -> Iterator[Server]:
     """Two workers, ready."""
     with charter.serving("--workers", "2") as server:
-        wait_until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
+        until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
         yield server
 
 
@@ -86,11 +70,12 @@ def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(charter: Char
     with two(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGKILL)
-        (line,) = wait_until(lambda: events(server, "worker_died"), 5)
+        until(lambda: events(server, "worker_died"), 5)
+        (line,) = events(server, "worker_died")
         assert (line["level"], line["died"], line["exit_code"]) == ("error", first, -9)
         assert workers(server) == [second, line["replaced_by"]]
         with asked(server.url) as statuses:
-            wait_until(lambda: len(statuses) >= 20)
+            until(lambda: len(statuses) >= 20)
         assert set(statuses) == {200}
         assert server.stop() == 0
 
@@ -99,7 +84,8 @@ def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
     with two(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGSTOP)
-        (line,) = wait_until(lambda: events(server, "worker_died"))
+        until(lambda: events(server, "worker_died"))
+        (line,) = events(server, "worker_died")
         assert workers(server) == [second, line["replaced_by"]]
 
 
@@ -108,7 +94,7 @@ def test_workers_go_with_their_supervisor_and_leave_the_port_to_the_next(charter
         server.process.kill()
         server.process.wait()
         port = int(server.url.rpartition(":")[2])
-        wait_until(lambda: is_free(port), 5)
+        until(lambda: is_free(port), 5)
 
 
 def is_free(port: int) -> bool:
@@ -133,7 +119,7 @@ def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charte
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers: str) -> None:
     with charter.serving("--workers", workers) as server, ExitStack() as clients:
-        wait_until(lambda: is_ready(server.url))
+        until(lambda: is_ready(server.url))
         for number in range(50):
             address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
             client = clients.enter_context(socket.create_connection(address))
@@ -147,11 +133,11 @@ def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers
 def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
     charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
     with charter.serving("--workers", workers) as server, httpx.Client(base_url=server.url) as client:
-        wait_until(lambda: is_ready(server.url))
+        until(lambda: is_ready(server.url))
         assert "connection" not in client.get("/ping").headers
         began = monotonic()
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not is_ready(server.url), 2)
+        until(lambda: not is_ready(server.url), 2)
         ready = client.get("/ready")
         assert (ready.status_code, ready.json()["code"]) == (503, "SERVICE_STOPPING")
         assert (ready.headers["retry-after"], ready.headers["connection"]) == ("5", "close")
@@ -167,7 +153,7 @@ def test_sighup_replaces_all_workers_and_no_request_is_lost(charter: Charter) ->
         before = workers(server)
         with asked(server.url) as statuses:
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before))
+            until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before))
         assert set(statuses) == {200}
         assert server.stop() == 0
 

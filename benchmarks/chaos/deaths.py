@@ -4,9 +4,9 @@ import os
 import signal
 from time import monotonic, sleep
 
-from benchmarks.chaos.place import Place, until
+from benchmarks.chaos.place import Place
 from benchmarks.chaos.report import Row, of_verdict
-from tests.charter import Server, serves, workers
+from tests.charter import Server, serves, until, workers
 
 
 def of_workers(place: Place, seconds: float, every: float) -> list[Row]:

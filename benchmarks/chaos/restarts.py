@@ -4,9 +4,9 @@ import socket
 from contextlib import ExitStack
 from time import monotonic, sleep
 
-from benchmarks.chaos.place import Place, is_ready, until
+from benchmarks.chaos.place import Place
 from benchmarks.chaos.report import Row, of_verdict
-from tests.charter import Server, free_port
+from tests.charter import Server, free_port, is_ready, until
 
 STUCK = (
     b"",
