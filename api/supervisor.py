@@ -38,6 +38,9 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         before = list(self.processes)
+        for process in before:
+            # Who holds the worker's end of the pipe, too, does not hear that it died before it answered.
+            process.child_conn.close()
         super().keep_subprocess_alive()
         for old, new in zip(before, self.processes, strict=True):
             if new is not old:

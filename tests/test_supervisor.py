@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -87,6 +87,16 @@ def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
         until(lambda: events(server, "worker_died"))
         (line,) = events(server, "worker_died")
         assert workers(server) == [second, line["replaced_by"]]
+
+
+def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_once(charter: Charter) -> None:
+    with two(charter) as server:
+        first, _ = workers(server)
+        os.kill(first, signal.SIGSTOP)
+        # Its supervisor asks twice a second.
+        sleep(1)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: events(server, "worker_died"), 3)
 
 
 def test_workers_go_with_their_supervisor_and_leave_the_port_to_the_next(charter: Charter) -> None:
