@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NoReturn
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from api import clock, logs
 from api.database import Db, after_commit
@@ -77,27 +77,29 @@ def rotate(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> Tok
     Raises InvalidRefreshToken, or RefreshTokenReused, by which the session is over.
     """
     session = _use(db, mint, token, address, user_agent)
-    row = db.get(RefreshToken, digest(token))
-    if row is None or (row.used_at is not None and row.used_at <= clock.now() - GRACE):
+    if _is_first_use(db, token):
+        goes_on = _replace(db, mint, session, token)
+    elif _was_used_lately(db, token):
+        goes_on = _newest(db, mint, session, token)
+    else:
         _end_for_reuse(db, session)
-    session.expires_at = mint.expiry(session.created_at)
-    if row.used_at is None:
-        _replace(db, row, mint.refresh_tokens.next(token))
     after_commit(db, partial(logs.event, "session_refreshed", user_id=session.user_id, session_id=session.id))
-    return mint.pair(db, session, _newest(db, mint, session, token))
+    return mint.pair(db, session, goes_on)
 
 
 def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> Session:
     """The session of the token's family; whoever else comes with a token of it waits until this transaction ends."""
     # What anybody can make up takes no lock: SQLite has but one, and who waits for it holds up others.
-    known = db.scalar(select(Session.id).where(Session.family == mint.refresh_tokens.family(token)))
+    family = mint.refresh_tokens.family(token)
+    known = db.execute(select(Session.id, Session.created_at).where(Session.family == family)).first()
     if known is None:
         raise InvalidRefreshToken()
     now = clock.now()
     # Whoever puts users out by hand may forget their sessions.
     welcome = select(User.id).where(User.disabled_at.is_(None))
-    used = update(Session).where(Session.id == known, Session.expires_at > now, Session.user_id.in_(welcome))
-    used = used.values(last_used_at=now, ip_address=address, user_agent=user_agent)
+    used = update(Session).where(Session.id == known.id, Session.expires_at > now, Session.user_id.in_(welcome))
+    expiry = mint.expiry(known.created_at)
+    used = used.values(last_used_at=now, expires_at=expiry, ip_address=address, user_agent=user_agent)
     session: Session | None = db.scalar(used.returning(Session))
     if session is None:
         raise InvalidRefreshToken()
@@ -110,15 +112,24 @@ def _end_for_reuse(db: Db, session: Session) -> NoReturn:
     raise RefreshTokenReused()
 
 
-def _replace(db: Db, row: RefreshToken, successor: str) -> None:
-    """Put the successor in the place of the token in `row`; when its grace is over, it is known by its family alone."""
-    now = clock.now()
-    db.execute(
-        delete(RefreshToken).where(RefreshToken.session_id == row.session_id, RefreshToken.used_at < now - GRACE)
-    )
-    row.used_at = now
-    db.add(RefreshToken(digest=digest(successor), session_id=row.session_id))
-    db.flush()
+def _is_first_use(db: Db, token: str) -> bool:
+    """Whether the session goes on with this token; from now on it was used."""
+    unused = update(RefreshToken).where(RefreshToken.digest == digest(token), RefreshToken.used_at.is_(None))
+    return db.scalar(unused.values(used_at=clock.now()).returning(RefreshToken.digest)) is not None
+
+
+def _was_used_lately(db: Db, token: str) -> bool:
+    lately = RefreshToken.used_at > clock.now() - GRACE
+    return db.scalar(select(RefreshToken.digest).where(RefreshToken.digest == digest(token), lately)) is not None
+
+
+def _replace(db: Db, mint: Mint, session: Session, token: str) -> str:
+    """The successor, in the place of the token; of whose grace is over, the family alone is known from now on."""
+    of_session = RefreshToken.session_id == session.id
+    db.execute(delete(RefreshToken).where(of_session, RefreshToken.used_at < clock.now() - GRACE))
+    successor = mint.refresh_tokens.next(token)
+    db.execute(insert(RefreshToken).values(digest=digest(successor), session_id=session.id))
+    return successor
 
 
 def _newest(db: Db, mint: Mint, session: Session, token: str) -> str:
