@@ -18,6 +18,9 @@ from api.stopping import STOP_SECONDS
 from api.transport import LingeringTransport
 
 HEADER_SECONDS = 10
+KEPT_SECONDS = 5
+"""A connection that is older ends with its next answer: its client comes back to whichever process has time."""
+
 _NEWCOMER_SECONDS = 0.5
 _PIPELINED = 16
 # A chunk of one byte takes six.
@@ -48,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
         self._start_deadline()
+        self._kept_until = self.loop.time() + KEPT_SECONDS
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
@@ -134,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # A parser that was offered another protocol loses what comes in the same packet, too; a client that is hung up
         # on knows to send it again.
-        if self._is_last or self.parser.should_upgrade():
+        if self._is_last or self.parser.should_upgrade() or self.loop.time() > self._kept_until:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

@@ -495,6 +495,18 @@ def test_a_line_break_between_requests_buys_no_time(monkeypatch: pytest.MonkeyPa
     assert wire.is_closed()
 
 
+def test_an_old_connection_ends_with_its_next_answer(monkeypatch: pytest.MonkeyPatch, dial: Callable[[], Wire]) -> None:
+    monkeypatch.setattr("api.protocol.KEPT_SECONDS", 1)
+    wire = dial()
+    wire.send(request("GET /ping"))
+    assert "connection" not in wire.answer().headers
+    sleep(1.1)
+    wire.send(request("GET /ping"))
+    answer = wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert wire.is_closed()
+
+
 def test_a_flood_of_pipelined_requests_is_cut(dial: Callable[[], Wire]) -> None:
     wire = dial()
     wire.send(request("GET /ping") * 1000)
