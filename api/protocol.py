@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from uuid_utils import uuid7
@@ -51,7 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
         self._start_deadline()
-        self._kept_until = self.loop.time() + KEPT_SECONDS
+        self._kept_until = monotonic() + KEPT_SECONDS
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
@@ -138,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # A parser that was offered another protocol loses what comes in the same packet, too; a client that is hung up
         # on knows to send it again.
-        if self._is_last or self.parser.should_upgrade() or self.loop.time() > self._kept_until:
+        if self._is_last or self.parser.should_upgrade() or monotonic() > self._kept_until:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

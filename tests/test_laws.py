@@ -239,13 +239,15 @@ def test_only_the_clock_knows_the_time() -> None:
         if name.rpartition(".")[2] in CLOCKS
     }
     # The edge measures how long an answer takes, the watch how old its knowledge is, a feed how long it waits, the
-    # lane and the doctor how long a hash takes, the supervisor how long its workers take to end.
+    # lane and the doctor how long a hash takes, the supervisor how long its workers take to end, and the
+    # protocol how old a connection is.
     # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
     assert {(room, name) for room, name in asked if name != "clock.now"} == {
         ("contract", "time.perf_counter"),
         ("changes", "time.monotonic"),
         ("doctor", "time.perf_counter"),
         ("lane", "time.monotonic"),
+        ("protocol", "time.monotonic"),
         ("supervisor", "time.monotonic"),
         ("watch", "time.monotonic"),
     }
