@@ -1,6 +1,9 @@
 """Read the whole body at the edge, bounded in bytes and seconds, so that nothing behind waits for a client."""
 
 import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,11 +41,27 @@ class Body:
             raise MalformedRequest()
         if int(announced) > limit:
             raise BodyTooLarge(limit)
+        receiving = _receive_all(receive, limit)
+        try:
+            # Most bodies are here by now, and need no clock (8 us).
+            waits_for = receiving.send(None)
+        except StopIteration as received:
+            return cast(bytes, received.value)
         try:
             async with asyncio.timeout(self.seconds):
-                return await _receive_all(receive, limit)
+                return await _go_on(receiving, waits_for)
         except TimeoutError:
             raise RequestTooSlow() from None
+
+
+@types.coroutine
+def _go_on(begun: Coroutine[Any, None, bytes], waits_for: Any) -> Generator[Any, None, bytes]:
+    """The rest of a coroutine that was begun and waits for this."""
+    try:
+        yield waits_for
+        return (yield from begun.__await__())
+    finally:
+        begun.close()
 
 
 async def _receive_all(receive: Receive, limit: int) -> bytes:

@@ -18,7 +18,7 @@ ELSEWHERE = "x-elsewhere"
 _ON_ANY_ANSWER = {b"connection", b"content-length", b"content-security-policy", b"date", b"x-content-type-options"}
 _INTEGER = re.compile("-?[0-9]{1,18}")
 # An integer over 64 bits is read by orjson as a float, which may fit where the integer does not.
-_LONG = re.compile(rb"[0-9][0-9]{18}")
+_LONG, _DIGITS = b"0" * 19, bytes.maketrans(b"123456789", b"000000000")
 
 
 class Responses:
@@ -94,7 +94,7 @@ class _Body:
 
     def violations(self, body: bytes) -> list[str]:
         try:
-            if _LONG.search(body) is None and self._check.fits(orjson.loads(body)):
+            if _LONG not in body.translate(_DIGITS) and self._check.fits(orjson.loads(body)):
                 self.right = body
                 return []
         except (ValueError, RecursionError):
