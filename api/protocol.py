@@ -22,7 +22,7 @@ HEADER_SECONDS = 10
 KEPT_SECONDS = 5
 """A connection that is older ends with its next answer: its client comes back to whichever process has time."""
 
-_NEWCOMER_SECONDS = 0.5
+_ASKING_SECONDS = 0.5
 _PIPELINED = 16
 # A chunk of one byte takes six.
 _CHUNK_BYTES = 6
@@ -65,10 +65,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self.cycle is None:
-            # Whoever has come and not asked yet is about to: what they ask is answered, too.
+        if self.cycle is None or self.cycle.response_complete:
+            # Who has come, or stayed, may be asking in this moment, and is answered, too.
             self._is_last = True
-            self.loop.call_later(_NEWCOMER_SECONDS, super().shutdown)
+            self.loop.call_later(_ASKING_SECONDS, super().shutdown)
         else:
             super().shutdown()
         # Who is stuck is let go before uvicorn would cancel the request, and log that as a failure.
