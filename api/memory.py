@@ -1,6 +1,6 @@
 """What this process has read of the database, for as long as nobody has changed it."""
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
 from threading import Lock
@@ -20,8 +20,11 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Latest(dict[Key, Value]):
-    """So many values at most, by their keys; the oldest goes when one more comes."""
+class Latest(OrderedDict[Key, Value]):
+    """So many values at most, by their keys; the oldest goes when one more comes.
+
+    (A dict steps over all that went before it finds its oldest: 5 us.)
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -30,7 +33,7 @@ class Latest(dict[Key, Value]):
     def keep(self, key: Key, value: Value) -> None:
         self[key] = value
         if len(self) > self._most:
-            del self[next(iter(self))]
+            self.popitem(last=False)
 
 
 class Memory:

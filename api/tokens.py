@@ -1,6 +1,5 @@
 """Encode and decode access tokens (RFC 9068), and publish what verifies them (RFC 7517); PyJWT lives here only."""
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import jwt
+import orjson
 from jwt.utils import base64url_decode, base64url_encode
 
 from api import clock
@@ -75,7 +75,7 @@ class Tokens:
             algorithm = jwt.get_algorithm_by_name(key.algorithm)
             if not algorithm.verify(signed.encode(), algorithm.prepare_key(key.public), _unpack(signature)):
                 raise InvalidToken()
-            return self._claims(key.id, json.loads(_unpack(signed.partition(".")[2])))
+            return self._claims(key.id, orjson.loads(_unpack(signed.partition(".")[2])))
         except (ValueError, RecursionError):
             raise InvalidToken() from None
 
