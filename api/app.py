@@ -1,7 +1,7 @@
 """The application: the only module that knows every other."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from connexion import ConnexionMiddleware
 
 from api import contract, hashing, revisions, security
+from api.background import BackgroundWorker
 from api.config import Config, folder
 from api.contract.formats import Format
 from api.cursors import Cursors
-from api.database import Database
+from api.database import Database, Db
 from api.hashing import Hasher
 from api.keys import Vault
 from api.lane import Lane
 from api.memory import Memory
 from api.refresh_tokens import RefreshTokens
-from api.services import names, passwords
+from api.services import names, passwords, sessions
 from api.services.signing_keys import Keyring
 from api.services.token_pairs import Mint
 from api.stopping import Stopping
@@ -28,6 +29,9 @@ from api.tokens import Tokens
 if TYPE_CHECKING:
     from api.metrics import Metrics
     from api.traces import Traces
+
+# On SQLite, deleting these holds the write lock for a few milliseconds.
+_PURGED_AT_ONCE = 100
 
 
 def formats(service: str) -> dict[str, Format]:
@@ -45,7 +49,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     stopping = stopping or Stopping()
     lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
-    database = Database(config.database_url, config.database_connections + lane.threads)
+    database = Database(config.database_url, config.most_connections)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
     keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
     memory = Memory(database)
@@ -68,14 +72,18 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         "revision": revisions.head(),
         "stopping": stopping,
     }
+    purges = [sessions.delete_expired, sessions.delete_used_tokens] if config.background == "on" else []
+    background = BackgroundWorker([partial(_purge, database, delete) for delete in purges])
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await memory.watch.is_up_to_date()
         stopping.expect_signal()
+        background.start()
         looking = asyncio.create_task(memory.watch.keep_looking())
         sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
         yield
+        await asyncio.to_thread(background.stop)
         lane.close()
         looking.cancel()
         if sampling:
@@ -97,6 +105,12 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
         check_answers=config.check_answers == "report",
         observers=[observer.begin for observer in (metrics, traces) if observer],
     )
+
+
+def _purge(database: Database, delete: Callable[[Db, int], int]) -> bool:
+    """Delete some rows in a transaction of their own, and return True if more may be waiting."""
+    with database.transaction() as db:
+        return delete(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
 
 
 def _metrics(config: Config) -> "Metrics | None":

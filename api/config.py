@@ -60,12 +60,18 @@ class Config:
     body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
+    background: str = _setting("CHARTER_BACKGROUND", one_of("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", whole(1, 256), default=1)
     drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
     metrics_host: str = _setting("CHARTER_METRICS_HOST", str, default="127.0.0.1")
     metrics_port: int = _setting("CHARTER_METRICS_PORT", whole(0, 65535), default=0)
     traces_url: str = _setting("CHARTER_TRACES_URL", traces_url, default="off")
     log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
+
+    @property
+    def most_connections(self) -> int:
+        """How many connections to the database a process opens at most, beside the one of the change feed."""
+        return self.database_connections + 2 * self.hashes + (self.background == "on")
 
     @property
     def is_shared(self) -> bool:

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import URL, DateTime, Dialect, MetaData, event, text
+from sqlalchemy import URL, CursorResult, DateTime, Dialect, MetaData, Table, UpdateBase, event, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
@@ -18,8 +19,27 @@ from api.errors import ApiError, DatabaseUnavailable, TransactionsClash
 
 _log = logging.getLogger("charter.database")
 
-Db = Session
-"""What handlers and services call `db`."""
+
+class Db(Session):
+    """The database handle of one transaction, which handlers and services call `db`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._after_commit: list[Callable[[], None]] = []
+
+    def commit(self) -> None:
+        super().commit()
+        calls, self._after_commit = self._after_commit, []
+        for call in calls:
+            call()
+
+    def rollback(self) -> None:
+        self._after_commit.clear()
+        super().rollback()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call a function once the transaction is committed, and never if it is rolled back."""
+        self._after_commit.append(call)
 
 
 class Base(DeclarativeBase):
@@ -54,6 +74,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
 
+def table_of(model: type[Base]) -> Table:
+    """Return the table of a model, for statements that need no objects: these cost a third of what the ORM takes."""
+    return cast(Table, model.__table__)
+
+
+def changed_rows(db: Db, statement: UpdateBase, parameters: dict[str, Any]) -> int:
+    """Execute an INSERT, UPDATE or DELETE and return how many rows it changed."""
+    return cast("CursorResult[Any]", db.execute(statement, parameters)).rowcount
+
+
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562, section 5.7): unique everywhere, and later ones sort later."""
     return uuid7()
@@ -65,7 +95,7 @@ class Database:
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.most_connections = connections
         self.engine = connecting(url, connections)
-        self._session = sessionmaker(self.engine, expire_on_commit=False)
+        self._session = sessionmaker(self.engine, class_=Db, expire_on_commit=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:
@@ -143,8 +173,3 @@ def release(db: Db) -> None:
     """Take no connection from others until the next statement; what was read stays, nothing may have been written."""
     # Unlike a rollback, it does not forget what was read.
     db.commit()
-
-
-def after_commit(db: Db, call: Callable[[], None]) -> None:
-    """Do something once the transaction is kept; not at all when it is rolled back."""
-    event.listen(db, "after_commit", lambda _: call(), once=True)

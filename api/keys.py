@@ -34,12 +34,13 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True)
 class SigningKey:
-    """One key, for one algorithm; it verifies until `retires_at`, and None is without end."""
+    """One key, for one algorithm. It signs from `activated_at`, and verifies until `retires_at` if that is set."""
 
     id: str
     algorithm: str
     private: Any
     retires_at: datetime | None = None
+    activated_at: datetime | None = None
 
     @cached_property
     def public(self) -> Any:
@@ -73,8 +74,15 @@ class Vault:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, _label(key.id, key.algorithm))
 
-    def open(self, key_id: str, algorithm: str, sealed: bytes, retires_at: datetime | None) -> SigningKey:
-        """The key that was sealed; raises SealBroken."""
+    def open(
+        self,
+        key_id: str,
+        algorithm: str,
+        sealed: bytes,
+        retires_at: datetime | None = None,
+        activated_at: datetime | None = None,
+    ) -> SigningKey:
+        """Return the key that was sealed. Raises SealBroken."""
         nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             plain = self._cipher.decrypt(nonce, box, _label(key_id, algorithm))
@@ -84,7 +92,7 @@ class Vault:
         private = (
             plain if algorithm == "HS256" else load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)
         )
-        return SigningKey(key_id, algorithm, private, retires_at)
+        return SigningKey(key_id, algorithm, private, retires_at, activated_at)
 
 
 def _to_der(private: Any) -> bytes:

@@ -18,6 +18,8 @@ _THREADS = 8
 Found = TypeVar("Found")
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+Keep = Callable[[str, str, Any], None]
+"""Caches a value by its topic and subject."""
 
 
 class Latest(OrderedDict[Key, Value]):
@@ -55,14 +57,21 @@ class Memory:
         value = self._values[topic].get(subject) if fresh else None
         return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
-    def offer(self, topic: str, subject: str) -> Callable[[Any], None]:
-        """To be called before the database is asked; it returns what takes the answer.
+    def find(self, topic: str, subject: str) -> Any | None:
+        """Return the cached value, if all changes are known that other processes committed 50 ms ago, or None.
 
-        The answer is kept unless something changed in between, for it may be older than that.
+        Unlike `get`, it may miss a change that this process has just committed.
+        """
+        return self._values[topic].get(subject) if self.watch.knows_others() else None
+
+    def offer(self) -> Keep:
+        """Call before the query, then pass the result to the returned function.
+
+        The result is cached unless an invalidation arrived in between.
         """
         forgotten = self._forgotten
 
-        def keep(value: Any) -> None:
+        def keep(topic: str, subject: str, value: Any) -> None:
             with self._lock:
                 if forgotten == self._forgotten:
                     self._values[topic].keep(subject, value)
@@ -70,10 +79,10 @@ class Memory:
         return keep
 
     def _read(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
-        keep = self.offer(topic, subject)
+        keep = self.offer()
         value = read()
         if value is not None:
-            keep(value)
+            keep(topic, subject, value)
         return value
 
     def _forget(self, changes: list[Change] | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
+from threading import Lock
 from time import monotonic
 
 from api.changes import Change, Following, follow
@@ -33,6 +34,7 @@ class Watch:
         self._tell = tell
         self._following: Following | None = None
         self._thread = _thread()
+        self._lock = Lock()
         self._look: Future[None] | None = None
         self._look_began = -inf
         self._known_at = -inf
@@ -45,6 +47,13 @@ class Watch:
         if fresh and self._known_at < monotonic() - _EARLY_SECONDS:
             self._begin_look()
         return fresh
+
+    def knows_others(self) -> bool:
+        """Return whether all changes that other processes committed 50 ms ago are known. Poll in time to stay so."""
+        age = monotonic() - self._known_at
+        if age > _EARLY_SECONDS:
+            self._begin_look()
+        return age <= _FRESH_SECONDS
 
     async def is_up_to_date(self) -> bool:
         """Whether all was told that was committed 50 milliseconds ago, and by this process before the question."""
@@ -85,13 +94,14 @@ class Watch:
 
     def _begin_look(self) -> "Future[None] | None":
         """The look under way, or a new one; none just after the feed was lost."""
-        now = monotonic()
-        if self._look is None or self._look.done():
-            if now < self._lost_at + _RETRY_SECONDS:
-                return None
-            self._look_began = now
-            self._look = self._thread.submit(self._read)
-        return self._look
+        with self._lock:
+            now = monotonic()
+            if self._look is None or self._look.done():
+                if now < self._lost_at + _RETRY_SECONDS:
+                    return None
+                self._look_began = now
+                self._look = self._thread.submit(self._read)
+            return self._look
 
     def _read(self) -> None:
         began = monotonic()

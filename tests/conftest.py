@@ -239,6 +239,8 @@ def settings(database_url: URL, data_dir: Path) -> Config:
         # Some look around from within a hash, and log others in.
         hashes=4,
         check_answers="report",
+        # Tests that count statements or rows are not disturbed by a purge.
+        background="off",
     )
 
 

@@ -162,13 +162,13 @@ def test_clocks_that_differ_are_wrong(config: Config, seconds: int, line: str) -
 @on_postgresql
 def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Config) -> None:
     charter = beside(config)
-    told = "of 97 that PostgreSQL has; 49 for each process"
+    told = "of 97 that PostgreSQL has; 50 for each process"
     code, found = examined(charter, CHARTER_HASHES="4")
-    assert (code, found["connections"]) == (0, f"ok: up to 49 {told}")
+    assert (code, found["connections"]) == (0, f"ok: up to 50 {told}")
     charter.settings["CHARTER_WORKERS"] = "2"
     code, found = examined(charter, "--replicas", "2")
     advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
-    assert (code, found["connections"]) == (1, f"wrong: up to 196 {told}; {advice}")
+    assert (code, found["connections"]) == (1, f"wrong: up to 200 {told}; {advice}")
 
 
 @on_postgresql

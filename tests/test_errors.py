@@ -404,7 +404,7 @@ def test_each_of_our_errors_has_its_status_its_headers_and_a_sentence(
 def test_an_error_a_handler_raises_undoes_what_it_did(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
 ) -> None:
-    monkeypatch.setattr("api.services.users.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
+    monkeypatch.setattr("api.database.Db.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
     alice = Person(client, "alice")
     assert alice.sign_up().status_code == 429
     violations.found.clear()

@@ -67,6 +67,7 @@ LAYERS: dict[str, set[str]] = {
     "admin": {"clock", "console", "database", "errors", "models", "services"},
     # It puts everything together; what it leaves out, others bring along.
     "app": {
+        "background",
         "config",
         "contract",
         "cursors",
@@ -84,6 +85,8 @@ LAYERS: dict[str, set[str]] = {
         "tokens",
         "traces",
     },
+    # A task may find the database unavailable.
+    "background": {"errors"},
     "changes": {"database"},
     # It starts the application, and does by hand what the application does not: migrate, print the contract.
     "cli": {
@@ -243,6 +246,7 @@ def test_only_the_clock_knows_the_time() -> None:
     # protocol how old a connection is.
     # (Nobody asks a clock by turning seconds into a time: fromtimestamp.)
     assert {(room, name) for room, name in asked if name != "clock.now"} == {
+        ("background", "time.monotonic"),
         ("contract", "time.perf_counter"),
         ("changes", "time.monotonic"),
         ("doctor", "time.perf_counter"),

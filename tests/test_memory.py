@@ -69,9 +69,9 @@ def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory:
 
 
 def test_what_was_read_before_the_first_look_is_not_remembered(memory: Memory, asked: Asked) -> None:
-    keep = memory.offer("sessions", "a")
+    keep = memory.offer()
     asked.get("b", "bobby")
-    keep("alice")
+    keep("sessions", "a", "alice")
     assert asked.get("a", "nobody") == "nobody"
 
 

@@ -10,13 +10,16 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from starlette.testclient import TestClient
 
+from api import clock
+from api.changes import Change, follow
 from api.config import Config
 from api.cursors import Cursors
 from api.database import Database
 from api.models import RefreshToken, Session, User
+from api.services import sessions
 from tests.conftest import Events, Person, Travel, at_once, newcomer, on_sqlite
 
 SESSIONS = "/api/v1/sessions"
@@ -310,21 +313,47 @@ def test_whom_somebody_puts_out_by_hand_does_not_go_on(alice: Person, config: Co
     assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_REFRESH_TOKEN")
 
 
-def test_expired_sessions_are_purged_at_somebodys_log_in(alice: Person, database: Database, travel: Travel) -> None:
-    def rows() -> list[int]:
-        with database.transaction() as db:
-            return [db.scalars(select(func.count()).select_from(table)).one() for table in (Session, RefreshToken)]
-
-    for _ in range(104):
+def test_expired_sessions_are_purged_an_hour_later(alice: Person, database: Database, travel: Travel) -> None:
+    for _ in range(4):
         again(alice)
     alice.refresh()
-    assert rows() == [105, 106]
-    travel(29 * DAY)
+    travel(30 * DAY)
     bobby = newcomer(alice.client, "bobby")
-    assert rows() == [106, 107]
-    travel(DAY)
-    # The rest is left for the next one: nobody waits long for it.
-    assert bobby.log_in().status_code == 200
-    assert rows() == [7, 8]
-    assert bobby.log_in().status_code == 200
-    assert rows() == [3, 3]
+    assert rows(database) == [6, 7]
+    assert [purged(database) for _ in range(2)] == [0, 0]
+    travel(timedelta(minutes=61))
+    assert [purged(database, most=3) for _ in range(3)] == [3, 2, 0]
+    assert rows(database) == [1, 1]
+    assert bobby.refresh().status_code == 200
+
+
+def test_log_ins_do_not_purge(alice: Person, database: Database, travel: Travel) -> None:
+    travel(31 * DAY)
+    again(alice)
+    assert rows(database) == [2, 2]
+
+
+def rows(database: Database) -> list[int]:
+    """How many sessions and refresh tokens the database holds."""
+    with database.transaction() as db:
+        return [db.scalars(select(func.count()).select_from(table)).one() for table in (Session, RefreshToken)]
+
+
+def purged(database: Database, most: int = 100) -> int:
+    """Delete up to `most` expired sessions and return their number."""
+    with database.transaction() as db:
+        return sessions.delete_expired(db, most)
+
+
+def test_a_purge_of_expired_sessions_is_not_reported_as_a_change(alice: Person, database: Database) -> None:
+    again(alice)
+    with database.transaction() as db:
+        ended = select(Session.id).order_by(Session.id)
+        first, second = db.scalars(ended)
+        for session_id, since in ((first, timedelta(hours=2)), (second, timedelta(minutes=-5))):
+            db.execute(update(Session).where(Session.id == session_id).values(expires_at=clock.now() - since))
+    following = follow(database)
+    with database.transaction() as db:
+        db.execute(delete(Session))
+    assert following.feed.read() == [Change("sessions", second.hex)]
+    following.connection.close()

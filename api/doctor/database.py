@@ -21,7 +21,7 @@ def examine(settings: Config, processes: int) -> Iterator[Finding]:
     """What can be told of a database that so many processes use."""
     # What stands in the way is said once, below.
     logging.getLogger("charter.database").addHandler(logging.NullHandler())
-    database = Database(settings.database_url, settings.database_connections + 2 * settings.hashes)
+    database = Database(settings.database_url, settings.most_connections)
     try:
         yield from _server(settings, database, processes)
         yield (revision := _revision(revisions.current(database.engine)))

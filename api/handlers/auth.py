@@ -6,7 +6,7 @@ from api.contract import Client
 from api.database import Db
 from api.hashing import Hasher
 from api.security import Identity
-from api.services import credentials, sessions, token_pairs, users
+from api.services import credentials, sessions, users
 from api.services.token_pairs import Mint
 
 
@@ -20,7 +20,7 @@ def log_in(db: Db, hasher: Hasher, mint: Mint, client: Client, body: dict[str, A
 
 
 def refresh_tokens(db: Db, mint: Mint, client: Client, body: dict[str, Any]) -> object:
-    return token_pairs.rotate(db, mint, body["refresh_token"], *client)
+    return sessions.refresh(db, mint, body["refresh_token"], *client)
 
 
 def log_out(db: Db, identity: Identity) -> None:

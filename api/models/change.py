@@ -42,6 +42,8 @@ def _sending(name: str, note: str) -> str:
         END $$"""
 
 
+# The tokens of a session that expired half an hour ago have expired as well, whatever the clocks of the hosts are, so
+# its deletion is no change. A purge deletes many of them.
 # A session ends when it is deleted, when its end is put before what it was, and when its user is gone or disabled: not
 # every connection to SQLite keeps its foreign keys. Ids are noted in 32 hexadecimal digits, as SQLite keeps them.
 _THIS = "SELECT 'sessions', OLD.id"
@@ -49,7 +51,11 @@ _THIS = "SELECT 'sessions', OLD.id"
 _SHOWN = "username, email, created_at, disabled_at"
 _OF_USER = "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id"
 _ON_SQLITE = [
-    _noting("sessions_delete", "DELETE ON sessions", _THIS),
+    _noting(
+        "sessions_delete",
+        "DELETE ON sessions WHEN OLD.expires_at > strftime('%Y-%m-%d %H:%M:%f', 'now', '-30 minutes')",
+        _THIS,
+    ),
     _noting("sessions_update", "UPDATE ON sessions WHEN NEW.expires_at < OLD.expires_at", _THIS),
     _noting("users_delete", "DELETE ON users", _OF_USER),
     _noting("users_update", f"UPDATE OF {_SHOWN} ON users", _OF_USER),
@@ -65,7 +71,8 @@ _ON_POSTGRESQL = [
         "pg_notify('charter', 'sessions ' || replace(id::text, '-', '')) FROM sessions WHERE user_id = OLD.id",
     ),
     _sending("note_table", "pg_notify('charter', TG_TABLE_NAME || ' ')"),
-    "CREATE TRIGGER sessions_delete AFTER DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION note_session()",
+    "CREATE TRIGGER sessions_delete AFTER DELETE ON sessions FOR EACH ROW "
+    "WHEN (OLD.expires_at > now() - interval '30 minutes') EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_update AFTER UPDATE ON sessions FOR EACH ROW "
     "WHEN (NEW.expires_at < OLD.expires_at) EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_truncate AFTER TRUNCATE ON sessions EXECUTE FUNCTION note_table()",
@@ -75,4 +82,4 @@ _ON_POSTGRESQL = [
 ]
 for dialect, statements in (("sqlite", _ON_SQLITE), ("postgresql", _ON_POSTGRESQL)):
     for statement in statements:
-        event.listen(Base.metadata, "after_create", DDL(statement).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
+        event.listen(Base.metadata, "after_create", DDL(statement.replace("%", "%%")).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]

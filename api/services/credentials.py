@@ -1,13 +1,12 @@
 """Credentials: what a user logs in with, and how the password is changed."""
 
 from functools import partial
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import bindparam, update
 
 from api import logs
-from api.database import Db, after_commit, release
+from api.database import Db, changed_rows, release, table_of
 from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
 from api.hashing import Hasher
 from api.models import User
@@ -16,24 +15,22 @@ from api.services.token_pairs import Mint, TokenPair
 
 
 def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address: str, user_agent: str) -> TokenPair:
-    """Start a session for the user with this name, or email, and password; raises InvalidCredentials."""
-    user = _check(db, hasher, name, password)
-    return sessions.issue(db, mint, user.id, address, user_agent)
-
-
-def _check(db: Db, hasher: Hasher, name: str, password: str) -> User:
+    """Start a session for the user with this name or email. Raises InvalidCredentials."""
     user = users.find_by_name(db, name)
     release(db)
-    # Unknown users cost a hash as well: the time tells no more than the answer.
+    # An unknown user costs a hash as well, so that the time reveals nothing.
     is_right = hasher.check(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
         logs.event("log_in_failed", user_id=user.id if user else None)
         raise InvalidCredentials()
-    renewed = hasher.hash(password) if hasher.is_stale(user.password_hash) else user.password_hash
-    if _replace(db, user, renewed):
-        return user
-    _give_way(db)
-    return _check(db, hasher, name, password)
+    if hasher.is_stale(user.password_hash) and _replace_hash(db, user, hasher.hash(password)):
+        db.refresh(user)
+    pair = sessions.start(db, mint, user, address, user_agent)
+    if pair is not None:
+        return pair
+    # Another request has changed the user since the read.
+    db.rollback()
+    return log_in(db, hasher, mint, name, password, address, user_agent)
 
 
 def change_password(
@@ -50,24 +47,31 @@ def change_password(
         raise WrongPassword()
     if passwords.holds_own_name(new_password, user.username, user.email):
         raise PasswordTooGuessable("new_password")
-    if not _replace(db, user, hasher.hash(new_password)):
-        _give_way(db)
+    if not _replace_hash(db, user, hasher.hash(new_password)):
+        # Another request has changed the user since the read.
+        db.rollback()
         change_password(db, hasher, user_id, session_id, current_password, new_password)
         return
     sessions.revoke_others(db, user_id, session_id)
-    after_commit(db, partial(logs.event, "password_changed", user_id=user_id))
+    db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
 
 
-def _replace(db: Db, user: User, password_hash: str) -> bool:
-    """Write the hash if the one that was checked still holds, and nobody has disabled the user meanwhile.
+def _replace_hash(db: Db, user: User, password_hash: str) -> bool:
+    """Write a new hash if the user still has the one that was checked and is not disabled, and return True if so.
 
-    It holds the user's row until the transaction ends: a change of the password ends every session that began before.
+    The user's row stays locked until the transaction ends.
     """
-    checked = (User.id == user.id, User.password_hash == user.password_hash, User.disabled_at.is_(None))
-    result = db.execute(update(User).where(*checked).values(password_hash=password_hash))
-    return cast("CursorResult[object]", result).rowcount == 1
+    read = {"of_user": user.id, "checked": user.password_hash}
+    return changed_rows(db, _REPLACE_HASH, {**read, "renewed": password_hash}) == 1
 
 
-def _give_way(db: Db) -> None:
-    """Let go of what others wait for, and forget what was read: somebody else has changed the user meanwhile."""
-    db.rollback()
+_users = table_of(User)
+_REPLACE_HASH = (
+    update(_users)
+    .where(
+        _users.c.id == bindparam("of_user"),
+        _users.c.password_hash == bindparam("checked"),
+        _users.c.disabled_at.is_(None),
+    )
+    .values(password_hash=bindparam("renewed"))
+)

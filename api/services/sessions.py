@@ -1,112 +1,177 @@
-"""Sessions: issued at log-in, revoked one by one or all at once; an ended session is a row less."""
+"""Sessions: start, refresh, list and end. A session that has ended has no row."""
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import delete, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Executable, UpdateBase
+from sqlalchemy.sql.dml import ReturningDelete
 
 from api import clock, logs
 from api.cursors import Cursors
-from api.database import Db, after_commit, new_id
-from api.errors import InvalidToken, NotFound
-from api.models import RefreshToken, Session, User
+from api.database import Db, changed_rows, new_id
+from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
+from api.models import User
 from api.models.user import Profile
 from api.refresh_tokens import digest
-from api.services.token_pairs import Mint, TokenPair
+from api.services import session_statements as sql
+from api.services.token_pairs import LiveSession, Mint, TokenPair
+
+GRACE = timedelta(seconds=10)
+"""How long a used refresh token still works, for a client that did not receive the response."""
 
 _LISTING = "sessions"
-_PURGED_AT_ONCE = 100
+# An id of a UUIDv7 is lower.
+_NEWEST = UUID(int=2**128 - 1)
+# By then the trigger `sessions_delete` no longer reports the deletion to other processes.
+_PURGED_AFTER = timedelta(hours=1)
 
 
-def issue(db: Db, mint: Mint, user_id: UUID, address: str, user_agent: str) -> TokenPair:
-    """Start a session for a user, and forget some that have expired."""
-    _purge(db)
+def start(db: Db, mint: Mint, user: User, address: str, user_agent: str) -> TokenPair | None:
+    """Start a session for a user, or return None if the user was changed or disabled after `user` was read.
+
+    Until the transaction ends, the user cannot change. A change of the password ends the new session as well.
+    """
     now = clock.now()
     refresh_token = mint.refresh_tokens.new()
-    session = Session(
-        id=new_id(),
-        user_id=user_id,
-        family=mint.refresh_tokens.family(refresh_token),
-        created_at=now,
-        last_used_at=now,
-        expires_at=mint.expiry(now),
-        ip_address=address,
-        user_agent=user_agent,
-    )
-    db.add(session)
-    db.flush()
-    db.add(RefreshToken(digest=digest(refresh_token), session_id=session.id))
-    after_commit(db, partial(logs.event, "session_issued", user_id=user_id, session_id=session.id))
-    return mint.pair(db, session, refresh_token)
+    session = LiveSession(new_id(), mint.expiry(now), user.profile)
+    # The insert below reads the user once more.
+    keep = mint.memory.offer()
+    values = {
+        "id": session.id,
+        "family": mint.refresh_tokens.family(refresh_token),
+        "created_at": now,
+        "last_used_at": now,
+        "expires_at": session.expires_at,
+        "ip_address": address,
+        "user_agent": user_agent,
+    }
+    read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
+    if not changed_rows(db, sql.START, values | read):
+        return None
+    db.execute(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
+    db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
+    return mint.pair(db, session, refresh_token, keep)
+
+
+def refresh(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> TokenPair:
+    """Return the next tokens of the session that `token` belongs to.
+
+    All requests with one token get the same refresh token during the grace period. Raises InvalidRefreshToken. Raises
+    RefreshTokenReused and ends the session if the token was used before the grace period.
+    """
+    keep = mint.memory.offer()
+    session = _use(db, mint, token, address, user_agent)
+    now, used = clock.now(), digest(token)
+    if changed_rows(db, sql.MARK_USED, {"of_digest": used, "now": now}):
+        refresh_token = mint.refresh_tokens.next(token)
+        db.execute(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
+    elif db.execute(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - GRACE}).first():
+        refresh_token = _current_token(db, mint, session.id, token)
+    else:
+        _end_for_reuse(db, session)
+    db.after_commit(partial(logs.event, "session_refreshed", user_id=session.user.id, session_id=session.id))
+    return mint.pair(db, session, refresh_token, keep)
+
+
+def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> LiveSession:
+    """Return the token's session and lock it: other requests with a token of this session wait for this transaction."""
+    # A made-up token takes no lock: SQLite has a single one.
+    row = db.execute(sql.OF_FAMILY, {"family": mint.refresh_tokens.family(token)}).first()
+    if row is None:
+        raise InvalidRefreshToken()
+    expires_at = mint.expiry(row.created_at)
+    used = {"now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
+    if not changed_rows(db, sql.TOUCH, {"of_session": row.id, **used}):
+        raise InvalidRefreshToken()
+    return LiveSession(row.id, expires_at, _profile(row))
+
+
+def _current_token(db: Db, mint: Mint, session_id: UUID, token: str) -> str:
+    """Return the unused token of a session, which follows the used `token`."""
+    # The tokens in between may be deleted already: the clock of another host decides when each was used.
+    current = db.execute(sql.UNUSED, {"of_session": session_id}).scalar_one()
+    while digest(token) != current:
+        token = mint.refresh_tokens.next(token)
+    return token
+
+
+def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
+    db.execute(sql.END, {"of_user": session.user.id, "of_session": session.id})
+    db.after_commit(partial(logs.event, "refresh_token_reused", user_id=session.user.id, session_id=session.id))
+    raise RefreshTokenReused()
 
 
 def find_owner(db: Db, session_id: UUID) -> Profile | None:
-    """Whose live session it is, or nobody's."""
-    query = select(User).join(Session, Session.user_id == User.id).where(Session.id == session_id, _is_live())
-    user = db.scalar(query.where(User.disabled_at.is_(None)))
-    return None if user is None else user.profile
+    """Return the user of a live session, or None."""
+    row = db.execute(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
+    return None if row is None else _profile(row)
 
 
 def page(db: Db, cursors: Cursors, user_id: UUID, current: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
-    """A user's live sessions, the newest first, from behind `cursor`; raises InvalidCursor."""
-    query = select(*_SHOWN, (Session.id == current).label("current")).where(Session.user_id == user_id, _is_live())
-    if cursor is not None:
-        query = query.where(Session.id < cursors.read(_LISTING, user_id, cursor))
-    # One more tells whether there is a page after this one.
-    rows = db.execute(query.order_by(Session.id.desc()).limit(limit + 1)).all()
+    """Return a page of a user's live sessions, newest first, starting after `cursor`. Raises InvalidCursor."""
+    before = _NEWEST if cursor is None else cursors.read(_LISTING, user_id, cursor)
+    # One row more shows whether there is a next page.
+    wanted = {"of_user": user_id, "current": current, "before": before, "now": clock.now(), "most": limit + 1}
+    rows = db.execute(sql.PAGE, wanted).all()
     items = rows[:limit]
     more = len(rows) > limit
     return {"items": items, "next_cursor": cursors.make(_LISTING, user_id, items[-1].id) if more else None}
 
 
 def end(db: Db, user_id: UUID, session_id: UUID) -> None:
-    """End the session that asks; raises InvalidToken if somebody was faster."""
-    if not _end(db, user_id, Session.id == session_id):
+    """End the caller's session. Raises InvalidToken if another request has ended it."""
+    if not _end(db, sql.END, user_id, session_id):
         raise InvalidToken()
 
 
 def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
-    """End one session of a user; raises NotFound for an unknown id and another user's session alike."""
-    if not _end(db, user_id, Session.id == session_id):
+    """End one session of a user. Raises NotFound for an unknown id and for another user's session."""
+    if not _end(db, sql.END, user_id, session_id):
         raise NotFound()
 
 
 def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
-    """End all sessions of a user but the one that asks; raises InvalidToken if somebody was faster to end that."""
-    _end(db, user_id, Session.id != session_id)
+    """End all sessions of a user except the caller's. Raises InvalidToken if another request has ended that one."""
+    _end(db, sql.END_OTHERS, user_id, session_id)
     if find_owner(db, session_id) is None:
         raise InvalidToken()
 
 
 def revoke_all(db: Db, user_id: UUID) -> None:
     """End all sessions of a user."""
-    _end(db, user_id, Session.user_id == user_id)
+    _end(db, sql.END_ALL, user_id)
 
 
-def _end(db: Db, user_id: UUID, which: ColumnElement[bool]) -> list[UUID]:
-    ended = list(db.scalars(delete(Session).where(Session.user_id == user_id, which).returning(Session.id)))
-    for session_id in ended:
-        after_commit(db, partial(logs.event, "session_revoked", user_id=user_id, session_id=session_id))
+def delete_expired(db: Db, most: int) -> int:
+    """Delete up to `most` sessions that expired an hour ago, with their refresh tokens, and return their number."""
+    return _purge(db, sql.EXPIRED, sql.DELETE_EXPIRED, clock.now() - _PURGED_AFTER, most)
+
+
+def delete_used_tokens(db: Db, most: int) -> int:
+    """Delete up to `most` refresh tokens whose grace period is over, and return their number.
+
+    A deleted token is still recognized as used: the session keeps the digest of what all its tokens share.
+    """
+    return _purge(db, sql.USED, sql.DELETE_USED, clock.now() - GRACE, most)
+
+
+def _purge(db: Db, find: Executable, delete: UpdateBase, before: datetime, most: int) -> int:
+    # The read takes no lock if there is nothing to delete.
+    found = db.execute(find, {"before": before, "most": most}).scalars().all()
+    if found:
+        db.execute(delete, {"found": found, "before": before})
+    return len(found)
+
+
+def _end(db: Db, statement: ReturningDelete[UUID], user_id: UUID, session_id: UUID | None = None) -> Sequence[UUID]:
+    ended = db.scalars(statement, {"of_user": user_id, "of_session": session_id}).all()
+    for one in ended:
+        db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
     return ended
 
 
-def _purge(db: Db) -> None:
-    """Delete some expired sessions, and their refresh tokens with them, but none that somebody else is deleting."""
-    expired = select(Session.id).where(Session.expires_at <= clock.now()).limit(_PURGED_AT_ONCE)
-    db.execute(delete(Session).where(Session.id.in_(expired.with_for_update(skip_locked=True))))
-
-
-def _is_live() -> ColumnElement[bool]:
-    return Session.expires_at > clock.now()
-
-
-_SHOWN = (
-    Session.id,
-    Session.created_at,
-    Session.last_used_at,
-    Session.expires_at,
-    Session.ip_address,
-    Session.user_agent,
-)
+def _profile(row: Any) -> Profile:
+    return Profile(row.user_id, row.username, row.email, row.user_created_at)

@@ -1,15 +1,16 @@
 """Signing keys: next, active, retired."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, bindparam, delete, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from api import clock, logs
-from api.database import Db, after_commit, take_turn
+from api.database import Db, table_of, take_turn
 from api.errors import NotFound
 from api.keys import SealBroken, SigningKey, Vault, generate
 from api.models import SealedKey
@@ -45,22 +46,30 @@ class Keyring:
 
     def verifying(self, db: Db) -> dict[str, SigningKey]:
         """All keys that may verify a token, by their ids; the next one is among them, before it signs anything."""
-        rows = db.scalars(select(SealedKey).where(_verifies_at(clock.now())))
+        rows = db.execute(_VERIFYING, {"until": clock.now()})
         return {key.id: key for key in map(self.open, rows) if key is not None}
 
     def signing(self, db: Db) -> SigningKey:
-        """The key that signs now; if there is none, the first one is made, and one to come next."""
-        now = clock.now()
-        # It must outlive what it signs.
-        active = (SealedKey.activated_at <= now, _verifies_at(now + self.lifetime))
-        rows = db.scalars(select(SealedKey).where(*active).order_by(SealedKey.activated_at.desc()))
-        for key in map(self.open, rows):
-            if key is not None:
-                return key
+        """Return the key that signs now. If there is none, make it, and the next one as well."""
+        found = self.active(self.verifying(db))
+        if found is not None:
+            return found
         first = self.add(db)
         first.activated_at = first.created_at
         self.add(db)
+        db.flush()
         return self.signing(db)
+
+    def active(self, keys: Mapping[str, SigningKey]) -> SigningKey | None:
+        """Return the newest active key that outlives the tokens that it signs now, or None."""
+        now = clock.now()
+        ends = now + self.lifetime
+        begun = [
+            (key.activated_at, key.id)
+            for key in keys.values()
+            if key.activated_at is not None and key.activated_at <= now and (key.retires_at or ends) >= ends
+        ]
+        return keys[max(begun)[1]] if begun else None
 
     def add(self, db: Db) -> SealedKey:
         """Make a key, which is next."""
@@ -71,10 +80,10 @@ class Keyring:
         db.add(row)
         return row
 
-    def open(self, row: SealedKey) -> SigningKey | None:
+    def open(self, row: SealedKey | Row[Any]) -> SigningKey | None:
         """The key, or None when another secret sealed it."""
         try:
-            return self._opened(row.id, row.algorithm, row.sealed, row.retires_at)
+            return self._opened(row.id, row.algorithm, row.sealed, row.retires_at, row.activated_at)
         except SealBroken:
             return None
 
@@ -119,7 +128,7 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
     following = _next(db, keyring)
     if signs:
         _activate(db, keyring, following, clock.now())
-    after_commit(db, partial(logs.event, "signing_key_retired", key_id=key_id))
+    db.after_commit(partial(logs.event, "signing_key_retired", key_id=key_id))
 
 
 def _take_turn(db: Db) -> None:
@@ -136,7 +145,7 @@ def _activate(db: Db, keyring: Keyring, row: SealedKey, at: datetime) -> None:
     db.flush()
     db.execute(delete(SealedKey).where(_is_next()))
     keyring.add(db)
-    after_commit(db, partial(logs.event, "signing_key_rotated", key_id=row.id))
+    db.after_commit(partial(logs.event, "signing_key_rotated", key_id=row.id))
 
 
 def _next(db: Db, keyring: Keyring) -> SealedKey:
@@ -145,13 +154,13 @@ def _next(db: Db, keyring: Keyring) -> SealedKey:
     return next((row for row in rows if keyring.open(row) is not None), None) or keyring.add(db)
 
 
-def _verifies_at(moment: datetime) -> ColumnElement[bool]:
-    return _has_no_end() | (SealedKey.retires_at > moment)
-
-
 def _has_no_end() -> ColumnElement[bool]:
     return SealedKey.retires_at.is_(None)
 
 
 def _is_next() -> ColumnElement[bool]:
     return SealedKey.activated_at.is_(None) & _has_no_end()
+
+
+_keys = table_of(SealedKey)
+_VERIFYING = select(_keys).where(or_(_keys.c.retires_at.is_(None), _keys.c.retires_at > bindparam("until")))

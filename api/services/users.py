@@ -3,11 +3,11 @@
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
-from api.database import Db, after_commit
+from api.database import Db
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
 from api.hashing import Hasher
 from api.models import User
@@ -33,7 +33,7 @@ def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> 
         # Both databases name what stood in the way; PostgreSQL quotes the value below, which may be such a name too.
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
-    after_commit(db, partial(logs.event, "user_created", user_id=user.id))
+    db.after_commit(partial(logs.event, "user_created", user_id=user.id))
     return user
 
 
@@ -46,9 +46,8 @@ def find(db: Db, user_id: UUID) -> User:
 
 
 def find_by_name(db: Db, name: str) -> User | None:
-    """The user with this username or email, or nobody."""
-    key = names.log_in_key(name)
-    return db.scalar(select(User).where(or_(User.username_key == key, User.email_key == key)))
+    """Return the user with this username or email, or None."""
+    return db.scalar(_BY_NAME, {"key": names.log_in_key(name)})
 
 
 def disable(db: Db, name: str) -> User:
@@ -58,7 +57,7 @@ def disable(db: Db, name: str) -> User:
     # First the user, then the sessions: who is logging in meanwhile comes too late, or loses the session again.
     db.flush()
     sessions.revoke_all(db, user.id)
-    after_commit(db, partial(logs.event, "user_disabled", user_id=user.id))
+    db.after_commit(partial(logs.event, "user_disabled", user_id=user.id))
     return user
 
 
@@ -66,7 +65,7 @@ def enable(db: Db, name: str) -> User:
     """Let the user with this username or email log in again; raises NotFound."""
     user = _named(db, name)
     user.disabled_at = None
-    after_commit(db, partial(logs.event, "user_enabled", user_id=user.id))
+    db.after_commit(partial(logs.event, "user_enabled", user_id=user.id))
     return user
 
 
@@ -75,3 +74,6 @@ def _named(db: Db, name: str) -> User:
     if user is None:
         raise NotFound()
     return user
+
+
+_BY_NAME = select(User).where(or_(User.username_key == bindparam("key"), User.email_key == bindparam("key")))

@@ -1,0 +1,70 @@
+"""A background thread of a worker process, which runs tasks in small steps."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from random import uniform
+from time import monotonic
+
+from api.errors import ApiError
+
+Task = Callable[[], bool]
+"""Does one small step of work, and returns True if more work is waiting."""
+
+# A task with more work waits this many times as long as its last step took, so that requests come first.
+_PAUSE_RATIO = 9
+_MIN_PAUSE = 0.05
+_IDLE_SECONDS = 2.0
+_RETRY_SECONDS = 10.0
+_STOP_SECONDS = 1.0
+
+_log = logging.getLogger("charter.background")
+
+
+class BackgroundWorker:
+    """Runs each task about every 2 seconds, and more often while the task has more work.
+
+    A task that fails is logged and tried again after 10 seconds. The other tasks go on.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the step in progress. Wait for it for at most a second."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        # Workers that started together take their steps at different times.
+        due = dict.fromkeys(self._tasks, monotonic() + uniform(0, _IDLE_SECONDS))  # noqa: S311 - chance is enough
+        while due and not self._stopping.wait(max(0.0, min(due.values()) - monotonic())):
+            task = min(due, key=due.__getitem__)
+            began = monotonic()
+            due[task] = _seconds_to_next(_step(task), monotonic() - began) + monotonic()
+
+
+def _step(task: Task) -> bool | None:
+    """Run one step of a task. Return whether more work is waiting, or None if the step failed."""
+    try:
+        return task()
+    except ApiError as error:
+        _log.warning("background_task_failed", extra={"facts": {"code": error.code}})
+    except Exception:
+        _log.exception("background_task_failed")
+    return None
+
+
+def _seconds_to_next(more: bool | None, took: float) -> float:
+    if more is None:
+        return _RETRY_SECONDS
+    return max(_MIN_PAUSE, _PAUSE_RATIO * took) if more else _IDLE_SECONDS * uniform(0.8, 1.2)  # noqa: S311

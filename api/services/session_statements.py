@@ -1,0 +1,99 @@
+"""The SQL statements of sessions, built once at import: building one takes longer than running it."""
+
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+
+from api.database import table_of
+from api.models import RefreshToken, Session, User
+
+_session, _token, _user = table_of(Session), table_of(RefreshToken), table_of(User)
+
+_of_session = _session.c.id == bindparam("of_session")
+_of_user = _session.c.user_id == bindparam("of_user")
+_is_live = _session.c.expires_at > bindparam("now")
+_is_enabled = _user.c.disabled_at.is_(None)
+_profile = (_user.c.id.label("user_id"), _user.c.username, _user.c.email, _user.c.created_at.label("user_created_at"))
+
+READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
+"""The columns of a user that START compares, each with the parameter `read_<column>`."""
+
+_given = [column for column in _session.c if column.name != "user_id"]
+START = (
+    insert(_session)
+    .from_select(
+        ["user_id", *(column.name for column in _given)],
+        select(_user.c.id, *(bindparam(column.name, type_=column.type) for column in _given))
+        .where(_is_enabled, *(column == bindparam(f"read_{column.name}") for column in READ))
+        # PostgreSQL keeps the user as it is until the transaction ends. On SQLite, the insert holds the write lock.
+        .with_for_update(read=True),
+    )
+    .execution_options(preserve_rowcount=True)
+)
+"""Insert a session if its user is enabled and is still as it was read."""
+
+ADD_TOKEN = insert(_token)
+
+OF_FAMILY = (
+    select(_session.c.id, _session.c.created_at, *_profile)
+    .join(_user, _user.c.id == _session.c.user_id)
+    .where(_session.c.family == bindparam("family"))
+)
+# A user who was disabled or deleted by hand may still have sessions.
+_has_user = exists().where(_user.c.id == _session.c.user_id, _is_enabled)
+TOUCH = (
+    update(_session)
+    .where(_of_session, _is_live, _has_user)
+    .values(
+        last_used_at=bindparam("now"),
+        expires_at=bindparam("until"),
+        ip_address=bindparam("address"),
+        user_agent=bindparam("agent"),
+    )
+)
+
+_of_digest = _token.c.digest == bindparam("of_digest")
+_of_same_session = _token.c.session_id == bindparam("of_session")
+_is_unused = _token.c.used_at.is_(None)
+MARK_USED = update(_token).where(_of_digest, _is_unused).values(used_at=bindparam("now"))
+WAS_USED_LATELY = select(_token.c.digest).where(_of_digest, _token.c.used_at > bindparam("after"))
+UNUSED = select(_token.c.digest).where(_of_same_session, _is_unused)
+
+OWNER = select(*_profile).join(_session, _session.c.user_id == _user.c.id).where(_of_session, _is_live, _is_enabled)
+PAGE = (
+    select(
+        _session.c.id,
+        _session.c.created_at,
+        _session.c.last_used_at,
+        _session.c.expires_at,
+        _session.c.ip_address,
+        _session.c.user_agent,
+        (_session.c.id == bindparam("current")).label("current"),
+    )
+    .where(_of_user, _session.c.id < bindparam("before"), _is_live)
+    .order_by(_session.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+END = delete(_session).where(_of_user, _of_session).returning(_session.c.id)
+END_OTHERS = delete(_session).where(_of_user, _session.c.id != bindparam("of_session")).returning(_session.c.id)
+END_ALL = delete(_session).where(_of_user).returning(_session.c.id)
+
+_was_used_before = _token.c.used_at < bindparam("before")
+USED = (
+    select(_token.c.digest)
+    .where(_was_used_before)
+    .order_by(_token.c.used_at)
+    .limit(bindparam("most"))
+    # On PostgreSQL, workers that purge at the same time take different rows.
+    .with_for_update(skip_locked=True)
+)
+DELETE_USED = delete(_token).where(_token.c.digest.in_(bindparam("found", expanding=True)), _was_used_before)
+
+_has_expired = _session.c.expires_at <= bindparam("before")
+EXPIRED = (
+    select(_session.c.id)
+    .where(_has_expired)
+    .order_by(_session.c.expires_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+DELETE_EXPIRED = delete(_session).where(_session.c.id.in_(bindparam("found", expanding=True)), _has_expired)
