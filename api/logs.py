@@ -31,7 +31,11 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 def event(name: str, **facts: Any) -> None:
     """Write one authentication event, with the request it belongs to. Facts are ids and reasons, never secrets."""
-    _events.info(name, extra={"facts": facts})
+    if (lines := _lines()) is not None:
+        # `logging` takes three times as long for a line (27 us).
+        lines.write(clock.now(), "info", "charter.events", name, (request_facts.get() or {}) | facts)
+    else:
+        _events.info(name, extra={"facts": facts})
 
 
 def note(**facts: Any) -> None:
@@ -43,12 +47,16 @@ def note(**facts: Any) -> None:
 
 def request(**facts: Any) -> None:
     """Write the line of the request that was served, as an event of `charter.requests`."""
-    handlers = logging.root.handlers
-    if len(handlers) == 1 and isinstance(handlers[0], _Lines):
-        # Each request has a line, and `logging` takes three times as long for one (27 us).
-        handlers[0].write_soon(clock.now(), "info", "charter.requests", "request", (request_facts.get() or {}) | facts)
+    if (lines := _lines()) is not None:
+        lines.write_soon(clock.now(), "info", "charter.requests", "request", (request_facts.get() or {}) | facts)
     else:
         _requests.info("request", extra={"facts": facts})
+
+
+def _lines() -> "_Lines | None":
+    """Return our own handler if it is the only one, as in a server."""
+    handlers = logging.root.handlers
+    return handlers[0] if len(handlers) == 1 and isinstance(handlers[0], _Lines) else None
 
 
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
@@ -84,6 +92,11 @@ class _Lines(logging.Handler):
             self._waiting.append(self._form(moment, record.levelname.lower(), record.name, record.getMessage(), facts))
         except Exception:
             self.handleError(record)
+        self.flush()
+
+    def write(self, *said: Any) -> None:
+        """Write a line of its moment, level, logger, event and facts."""
+        self._waiting.append(self._form(*said))
         self.flush()
 
     def write_soon(self, *said: Any) -> None:

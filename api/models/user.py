@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, String, Text
@@ -19,6 +20,21 @@ class Profile:
     username: str
     email: str
     created_at: datetime
+
+
+class UserRow(NamedTuple):
+    """What a log-in reads of a user."""
+
+    id: UUID
+    username: str
+    email: str
+    created_at: datetime
+    password_hash: str
+    disabled_at: datetime | None
+
+    @property
+    def profile(self) -> Profile:
+        return Profile(self.id, self.username, self.email, self.created_at)
 
 
 class User(Base):
@@ -42,7 +58,3 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - asks the clock of that moment
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    @property
-    def profile(self) -> Profile:
-        return Profile(self.id, self.username, self.email, self.created_at)

@@ -6,10 +6,11 @@ from uuid import UUID
 from sqlalchemy import bindparam, update
 
 from api import logs
-from api.database import Db, changed_rows, release, table_of
+from api.database import Db, release, table_of
 from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
 from api.hashing import Hasher
 from api.models import User
+from api.models.user import UserRow
 from api.services import passwords, sessions, users
 from api.services.token_pairs import Mint, TokenPair
 
@@ -23,8 +24,8 @@ def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address
     if user is None or not is_right or user.disabled_at is not None:
         logs.event("log_in_failed", user_id=user.id if user else None)
         raise InvalidCredentials()
-    if hasher.is_stale(user.password_hash) and _replace_hash(db, user, hasher.hash(password)):
-        db.refresh(user)
+    if hasher.is_stale(user.password_hash):
+        user = _renew_hash(db, hasher, user, password)
     pair = sessions.start(db, mint, user, address, user_agent)
     if pair is not None:
         return pair
@@ -56,13 +57,18 @@ def change_password(
     db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
 
 
-def _replace_hash(db: Db, user: User, password_hash: str) -> bool:
+def _renew_hash(db: Db, hasher: Hasher, user: UserRow, password: str) -> UserRow:
+    renewed = hasher.hash(password)
+    return user._replace(password_hash=renewed) if _replace_hash(db, user, renewed) else user
+
+
+def _replace_hash(db: Db, user: User | UserRow, password_hash: str) -> bool:
     """Write a new hash if the user still has the one that was checked and is not disabled, and return True if so.
 
     The user's row stays locked until the transaction ends.
     """
     read = {"of_user": user.id, "checked": user.password_hash}
-    return changed_rows(db, _REPLACE_HASH, {**read, "renewed": password_hash}) == 1
+    return db.run(_REPLACE_HASH, {**read, "renewed": password_hash}).rowcount == 1
 
 
 _users = table_of(User)

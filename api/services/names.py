@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
+from functools import cache, lru_cache
 
 from email_validator import EmailNotValidError, validate_email
-from python_usernames import is_safe_username
+from python_usernames.reserved_words import get_reserved_words
+from python_usernames.validators import username_regex
 
 # Case folding and NFKC can make an address longer than the column of its canonical form.
 _MAX_LENGTH = 254
@@ -13,6 +15,10 @@ _MAX_LENGTH = 254
 def canonical(name: str) -> str:
     """The form that no two users share: NFKC, case folded, without surrounding space."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+# The library's own function reads its file of words for each name (0.3 ms).
+_reserved_words = cache(get_reserved_words)
 
 
 # What nobody sees makes no difference (Unicode's Default_Ignorable_Code_Point, as far as addresses can hold it).
@@ -24,7 +30,7 @@ _INVISIBLE = re.compile(
 
 def is_username(name: str) -> bool:
     """Whether a stranger may call themselves so: no odd marks, no reserved word."""
-    return bool(is_safe_username(name))
+    return username_regex.match(name) is not None and name.lower() not in _reserved_words()
 
 
 def is_email(address: str) -> bool:
@@ -41,8 +47,10 @@ def is_email(address: str) -> bool:
         return False
 
 
+@lru_cache(1024)
 def normalize_email(address: str) -> str:
     """The address as it is kept and shown: NFC, its domain in lower case."""
+    # A sign-up asks three times for one address (0.1 ms each).
     # The domain .test is for tests (RFC 2606, section 2): people and fuzzers who try an API use it.
     return validate_email(address, check_deliverability=False, test_environment=True).normalized
 

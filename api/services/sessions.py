@@ -6,15 +6,13 @@ from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import Executable, UpdateBase
-from sqlalchemy.sql.dml import ReturningDelete
+from sqlalchemy import Executable
 
 from api import clock, logs
 from api.cursors import Cursors
-from api.database import Db, changed_rows, new_id
+from api.database import Db, new_id
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
-from api.models import User
-from api.models.user import Profile
+from api.models.user import Profile, UserRow
 from api.refresh_tokens import digest
 from api.services import session_statements as sql
 from api.services.token_pairs import LiveSession, Mint, TokenPair
@@ -29,7 +27,7 @@ _NEWEST = UUID(int=2**128 - 1)
 _PURGED_AFTER = timedelta(hours=1)
 
 
-def start(db: Db, mint: Mint, user: User, address: str, user_agent: str) -> TokenPair | None:
+def start(db: Db, mint: Mint, user: UserRow, address: str, user_agent: str) -> TokenPair | None:
     """Start a session for a user, or return None if the user was changed or disabled after `user` was read.
 
     Until the transaction ends, the user cannot change. A change of the password ends the new session as well.
@@ -49,9 +47,9 @@ def start(db: Db, mint: Mint, user: User, address: str, user_agent: str) -> Toke
         "user_agent": user_agent,
     }
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
-    if not changed_rows(db, sql.START, values | read):
+    if not db.run(sql.START, values | read).rowcount:
         return None
-    db.execute(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
+    db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
     return mint.pair(db, session, refresh_token, keep)
 
@@ -65,10 +63,10 @@ def refresh(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> To
     keep = mint.memory.offer()
     session = _use(db, mint, token, address, user_agent)
     now, used = clock.now(), digest(token)
-    if changed_rows(db, sql.MARK_USED, {"of_digest": used, "now": now}):
+    if db.run(sql.MARK_USED, {"of_digest": used, "now": now}).rowcount:
         refresh_token = mint.refresh_tokens.next(token)
-        db.execute(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
-    elif db.execute(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - GRACE}).first():
+        db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
+    elif db.run(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - GRACE}).first():
         refresh_token = _current_token(db, mint, session.id, token)
     else:
         _end_for_reuse(db, session)
@@ -79,12 +77,12 @@ def refresh(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> To
 def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> LiveSession:
     """Return the token's session and lock it: other requests with a token of this session wait for this transaction."""
     # A made-up token takes no lock: SQLite has a single one.
-    row = db.execute(sql.OF_FAMILY, {"family": mint.refresh_tokens.family(token)}).first()
+    row = db.run(sql.OF_FAMILY, {"family": mint.refresh_tokens.family(token)}).first()
     if row is None:
         raise InvalidRefreshToken()
     expires_at = mint.expiry(row.created_at)
     used = {"now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
-    if not changed_rows(db, sql.TOUCH, {"of_session": row.id, **used}):
+    if not db.run(sql.TOUCH, {"of_session": row.id, **used}).rowcount:
         raise InvalidRefreshToken()
     return LiveSession(row.id, expires_at, _profile(row))
 
@@ -92,21 +90,21 @@ def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> LiveS
 def _current_token(db: Db, mint: Mint, session_id: UUID, token: str) -> str:
     """Return the unused token of a session, which follows the used `token`."""
     # The tokens in between may be deleted already: the clock of another host decides when each was used.
-    current = db.execute(sql.UNUSED, {"of_session": session_id}).scalar_one()
+    current = db.run(sql.UNUSED, {"of_session": session_id}).scalar_one()
     while digest(token) != current:
         token = mint.refresh_tokens.next(token)
     return token
 
 
 def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
-    db.execute(sql.END, {"of_user": session.user.id, "of_session": session.id})
+    db.run(sql.END, {"of_user": session.user.id, "of_session": session.id})
     db.after_commit(partial(logs.event, "refresh_token_reused", user_id=session.user.id, session_id=session.id))
     raise RefreshTokenReused()
 
 
 def find_owner(db: Db, session_id: UUID) -> Profile | None:
     """Return the user of a live session, or None."""
-    row = db.execute(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
+    row = db.run(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
     return None if row is None else _profile(row)
 
 
@@ -115,7 +113,7 @@ def page(db: Db, cursors: Cursors, user_id: UUID, current: UUID, *, limit: int, 
     before = _NEWEST if cursor is None else cursors.read(_LISTING, user_id, cursor)
     # One row more shows whether there is a next page.
     wanted = {"of_user": user_id, "current": current, "before": before, "now": clock.now(), "most": limit + 1}
-    rows = db.execute(sql.PAGE, wanted).all()
+    rows = db.run(sql.PAGE, wanted).all()
     items = rows[:limit]
     more = len(rows) > limit
     return {"items": items, "next_cursor": cursors.make(_LISTING, user_id, items[-1].id) if more else None}
@@ -158,16 +156,16 @@ def delete_used_tokens(db: Db, most: int) -> int:
     return _purge(db, sql.USED, sql.DELETE_USED, clock.now() - GRACE, most)
 
 
-def _purge(db: Db, find: Executable, delete: UpdateBase, before: datetime, most: int) -> int:
+def _purge(db: Db, find: Executable, delete: Executable, before: datetime, most: int) -> int:
     # The read takes no lock if there is nothing to delete.
-    found = db.execute(find, {"before": before, "most": most}).scalars().all()
+    found = db.run(find, {"before": before, "most": most}).scalars().all()
     if found:
-        db.execute(delete, {"found": found, "before": before})
+        db.run(delete, {"found": found, "before": before})
     return len(found)
 
 
-def _end(db: Db, statement: ReturningDelete[UUID], user_id: UUID, session_id: UUID | None = None) -> Sequence[UUID]:
-    ended = db.scalars(statement, {"of_user": user_id, "of_session": session_id}).all()
+def _end(db: Db, statement: Executable, user_id: UUID, session_id: UUID | None = None) -> Sequence[UUID]:
+    ended = db.run(statement, {"of_user": user_id, "of_session": session_id}).scalars().all()
     for one in ended:
         db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
     return ended

@@ -46,7 +46,7 @@ class Keyring:
 
     def verifying(self, db: Db) -> dict[str, SigningKey]:
         """All keys that may verify a token, by their ids; the next one is among them, before it signs anything."""
-        rows = db.execute(_VERIFYING, {"until": clock.now()})
+        rows = db.run(_VERIFYING, {"until": clock.now()})
         return {key.id: key for key in map(self.open, rows) if key is not None}
 
     def signing(self, db: Db) -> SigningKey:

@@ -3,34 +3,36 @@
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
-from api.database import Db
+from api.database import Db, new_id, table_of
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
 from api.hashing import Hasher
 from api.models import User
+from api.models.user import Profile, UserRow
 from api.services import names, passwords, sessions
 
 
-def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> User:
-    """Create a user; no two share a username or an email."""
+def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> Profile:
+    """Create a user. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
     if passwords.holds_own_name(password, username, email):
         raise PasswordTooGuessable("password")
-    email = names.normalize_email(email)
-    user = User(
-        username=username,
-        username_key=names.canonical(username),
-        email=email,
-        email_key=names.canonical(email),
-        password_hash=hasher.hash(password),
-    )
-    db.add(user)
+    user = Profile(new_id(), username, names.normalize_email(email), clock.now())
+    values = {
+        "id": user.id,
+        "username": username,
+        "username_key": names.canonical(username),
+        "email": user.email,
+        "email_key": names.canonical(user.email),
+        "password_hash": hasher.hash(password),
+        "created_at": user.created_at,
+    }
     try:
-        db.flush()
+        db.run(_CREATE, values)
     except IntegrityError as error:
-        # Both databases name what stood in the way; PostgreSQL quotes the value below, which may be such a name too.
+        # Both databases name the constraint. PostgreSQL quotes the value on the next line, and it may hold that name.
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
     db.after_commit(partial(logs.event, "user_created", user_id=user.id))
@@ -45,9 +47,10 @@ def find(db: Db, user_id: UUID) -> User:
     return user
 
 
-def find_by_name(db: Db, name: str) -> User | None:
+def find_by_name(db: Db, name: str) -> UserRow | None:
     """Return the user with this username or email, or None."""
-    return db.scalar(_BY_NAME, {"key": names.log_in_key(name)})
+    row = db.run(_BY_NAME, {"key": names.log_in_key(name)}).first()
+    return None if row is None else UserRow._make(row)
 
 
 def disable(db: Db, name: str) -> User:
@@ -70,10 +73,14 @@ def enable(db: Db, name: str) -> User:
 
 
 def _named(db: Db, name: str) -> User:
-    user = find_by_name(db, name)
-    if user is None:
+    row = find_by_name(db, name)
+    if row is None:
         raise NotFound()
-    return user
+    return db.get_one(User, row.id)
 
 
-_BY_NAME = select(User).where(or_(User.username_key == bindparam("key"), User.email_key == bindparam("key")))
+_users = table_of(User)
+_CREATE = insert(_users)
+_BY_NAME = select(*(_users.c[name] for name in UserRow._fields)).where(
+    or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key"))
+)
