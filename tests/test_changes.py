@@ -12,8 +12,8 @@ from sqlalchemy import URL, Engine, text
 from api.changes import Change, ChangesMissed, Following, follow
 from api.config import Config
 from api.database import Database
-from benchmarks.revocation.proxy import proxied
 from tests.conftest import on_sqlite
+from tests.proxy import proxied
 from tests.workers import INSERT_KEY, by_hand
 
 

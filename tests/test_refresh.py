@@ -16,8 +16,8 @@ from api.config import Config
 from api.database import Base, Database, Db
 from api.models import RefreshToken, Session
 from api.services import sessions
-from benchmarks import refresh as benchmark
 from tests.conftest import Events, Person, Travel, at_once, newcomer
+from tests.soak import refresh as benchmark
 from tests.test_sessions import session_of
 from tests.workers import statements, worker
 

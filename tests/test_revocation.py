@@ -10,9 +10,9 @@ from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from api.config import Config
-from benchmarks.revocation.place import settled
-from benchmarks.revocation.trial import trial
 from tests.conftest import PASSWORD, Person, newcomer
+from tests.soak.revocation.place import settled
+from tests.soak.revocation.trial import trial
 from tests.workers import at, by_hand, counting, disable, statements, worker
 
 BOUND_SECONDS = 0.1

@@ -24,10 +24,10 @@ from api.keys import ALGORITHMS, SigningKey, Vault, generate
 from api.models import SealedKey
 from api.services import signing_keys
 from api.services.signing_keys import Keyring, State
-from benchmarks import rotation
 from tests.charter import Charter, beside
 from tests.conftest import Person, Travel, at_once, newcomer
 from tests.forging import decode
+from tests.soak import rotation
 from tests.workers import at, kept, worker
 
 LIFETIME = 900

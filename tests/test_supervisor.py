@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.chaos.restarts import STUCK
 from tests.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
 from tests.places import CHECKOUT
+from tests.soak.chaos.restarts import STUCK
 
 # One after the other: each is several processes.
 pytestmark = pytest.mark.xdist_group("supervisor")

@@ -24,8 +24,8 @@ from api.config import Config
 from api.database import Database
 from api.parsers import database_url
 from api.watch import Watch
-from benchmarks.revocation.proxy import Proxy, proxied
 from tests.conftest import Person, newcomer
+from tests.proxy import Proxy, proxied
 from tests.workers import INSERT_KEY, by_hand, counting, statements, worker
 
 CHANGED = [Change("signing_keys", "")]

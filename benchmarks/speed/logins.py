@@ -8,7 +8,6 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-from benchmarks.databases import sqlite
 from benchmarks.speed import charter
 from benchmarks.speed.charter import Place
 from benchmarks.speed.crowd import Crowd
@@ -17,6 +16,7 @@ from benchmarks.speed.measure import Length, once
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE, Service
+from tests.databases import sqlite
 from tests.places import CHECKOUT
 
 # About as many as a core hashes in a second.

@@ -7,7 +7,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.databases import DATABASES, sqlite
 from benchmarks.speed import charter, twins
 from benchmarks.speed.charter import Place
 from benchmarks.speed.load import Request
@@ -15,6 +14,7 @@ from benchmarks.speed.measure import Batches, Length, again, taking_turns
 from benchmarks.speed.report import rates
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
+from tests.databases import DATABASES, sqlite
 
 _ORDER: dict[str, object] = {
     "customer": "Alice Example",

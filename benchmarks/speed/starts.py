@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from benchmarks.databases import DATABASES
 from benchmarks.speed import charter
 from benchmarks.speed.charter import serving
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE
+from tests.databases import DATABASES
 
 _TIMES = 5
 

@@ -1,0 +1,28 @@
+"""Run all of it; the exit code tells whether every bar holds."""
+
+import os
+import secrets
+import sys
+
+from tests.soak.abuse.report import text
+from tests.soak.abuse.server import shipped
+from tests.soak.abuse.trial import Trial
+
+_WARM_UP = 5_000
+
+
+def main() -> None:
+    """Print the figures, in words and as a table."""
+    seed = os.environ.get("SEED") or secrets.token_hex(4)
+    requests = int(os.environ.get("REQUESTS") or 100_000)
+    print(f"SEED={seed} REQUESTS={requests}", flush=True)
+    with shipped() as server:
+        trial = Trial(server, seed)
+        rows = trial.stalled(500, ping_ms=100) + trial.crowded(12, 2_000) + trial.hostile(requests, _WARM_UP)
+    print("\n".join(trial.details), text(rows), sep="\n\n")
+    if not all(row.holds for row in rows):
+        sys.exit("Not every bar holds.")
+
+
+if __name__ == "__main__":
+    main()

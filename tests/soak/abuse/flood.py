@@ -1,0 +1,120 @@
+"""Send attacks on many connections at once, and judge what comes back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from tests.soak.abuse.attacks import Attack, Attacks
+from tests.soak.abuse.connection import Answer, Connection, NotHttp
+from tests.soak.abuse.framing import Request
+from tests.soak.abuse.judge import Exchange, complaints
+
+_CONNECTIONS = 32
+_SECONDS = 15
+_PAUSE = 0.02
+_PATIENCE = 0.3
+
+
+@dataclass
+class Outcome:
+    """What was counted: answers by kind and status, faults with an example each, the slowest answer."""
+
+    requests: int = 0
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    slowest: float = 0
+    seconds: float = 0
+
+    def add(self, attack: Attack, requests: int, exchange: Exchange, found: list[str]) -> None:
+        self.requests += max(requests, 1)
+        self.statuses.update((attack.kind, answer.status) for answer in exchange.answers)
+        if not exchange.answers:
+            self.statuses[attack.kind, 0] += 1
+        for fault in found:
+            self.faults[fault] += 1
+            statuses = [answer.status for answer in exchange.answers]
+            self.examples.setdefault(fault, f"{attack.kind} {statuses} {exchange.ending} {attack.pieces!r:.400}")
+
+
+async def flood(port: int, attacks: Attacks, count: int) -> Outcome:
+    """Send the first `count` attacks."""
+    outcome, stream, started = Outcome(), attacks.stream(count), perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_CONNECTIONS):
+            group.create_task(_Stranger(port, attacks, outcome).send_all(stream))
+    outcome.seconds = perf_counter() - started
+    return outcome
+
+
+class _Stranger:
+    """Somebody who keeps a connection as long as the server does."""
+
+    def __init__(self, port: int, attacks: Attacks, outcome: Outcome) -> None:
+        self._port = port
+        self._marks = attacks.marks
+        self._outcome = outcome
+        self._connection: Connection | None = None
+
+    async def send_all(self, stream: Iterator[Attack]) -> None:
+        for attack in stream:
+            requests, rest = attack.read()
+            exchange = await self._exchange(attack, requests, rest)
+            found = complaints(attack, requests, rest, exchange, self._marks)
+            self._outcome.add(attack, len(requests) + bool(rest), exchange, found)
+        await self._hang_up()
+
+    async def _exchange(self, attack: Attack, requests: list[Request], rest: bytes) -> Exchange:
+        self._connection = self._connection or await Connection.open(self._port)
+        answers: list[Answer] = []
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(_SECONDS):
+                ending = await self._talk(self._connection, attack, requests, rest, answers)
+        except TimeoutError:
+            ending = "hung"
+        except NotHttp:
+            ending = "garbled"
+        self._outcome.slowest = max(self._outcome.slowest, perf_counter() - started)
+        if ending != "open":
+            await self._hang_up()
+        return Exchange(answers, ending)
+
+    async def _talk(
+        self, connection: Connection, attack: Attack, requests: list[Request], rest: bytes, answers: list[Answer]
+    ) -> str:
+        for piece in attack.pieces[:-1]:
+            await connection.send(piece)
+            await asyncio.sleep(_PAUSE)
+        await connection.send(attack.pieces[-1])
+        if attack.ending == "RST":
+            connection.break_off()
+            return "closed"
+        if attack.ending == "FIN":
+            connection.say_no_more()
+        elif rest:
+            # What the server sees to be wrong it refuses by itself; what it takes for unfinished would take its time.
+            asyncio.get_running_loop().call_later(_PATIENCE, connection.say_no_more)
+        for request in requests:
+            answer = await connection.answer(has_body=request.method != b"HEAD")
+            if answer is None:
+                return "closed"
+            answers.append(answer)
+            if answer.ends_connection or request.is_last:
+                break
+        else:
+            if not rest and not attack.ending:
+                return "open"
+        return await self._until_the_end(connection, answers)
+
+    async def _until_the_end(self, connection: Connection, answers: list[Answer]) -> str:
+        while (answer := await connection.answer()) is not None:
+            answers.append(answer)
+        return "closed"
+
+    async def _hang_up(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None

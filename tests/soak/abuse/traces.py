@@ -1,0 +1,42 @@
+"""What the server left behind: its log and its database."""
+
+import json
+from collections import Counter
+
+from tests.soak.abuse.marks import Marks
+from tests.soak.abuse.server import Server
+
+_EVENTS = {"contract_violation", "unforeseen"}
+
+
+def faults(server: Server, marks: Marks, tokens: list[str]) -> tuple[Counter[str], dict[str, str]]:
+    """What must not be there, and an example of each."""
+    found, examples = Counter[str](), dict[str, str]()
+    for line in server.log.splitlines():
+        for fault in _of_line(line, marks):
+            found[fault] += 1
+            examples.setdefault(fault, line[:600].decode(errors="replace"))
+    database = server.database
+    for mark in marks.in_database(database):
+        found["the database holds a mark"] += 1
+        examples.setdefault("the database holds a mark", mark)
+    # Of an access token, the signature is what nobody else could know.
+    secrets = [*server.secrets, *(token.rpartition(".")[2].encode() for token in tokens)]
+    for name, data in (("the log", server.log), ("the database", database)):
+        found[f"{name} holds a secret of the server"] += sum(secret in data for secret in secrets)
+    return +found, examples
+
+
+def _of_line(line: bytes, marks: Marks) -> list[str]:
+    found = ["the log holds a mark"] if marks.in_log(line) else []
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return [*found, "a line is not JSON"]
+    if facts.get("event") in _EVENTS:
+        found.append(str(facts["event"]))
+    if "exception" in facts or b"Traceback" in line:
+        found.append("a traceback")
+    if facts.get("level") != "info":
+        found.append(f"a line of level {facts.get('level')}")
+    return found

@@ -1,0 +1,63 @@
+"""The clock of a service is an hour off, before or behind."""
+
+import signal
+import sys
+from collections import Counter
+from dataclasses import replace
+from time import sleep
+
+import httpx
+
+from tests.conftest import newcomer
+from tests.soak.chaos.place import Place
+from tests.soak.chaos.report import Row
+
+# What the service takes the time from, moved while it runs: SIGUSR1 sets it on by an hour, SIGUSR2 sets it back by one.
+_MOVED = f"""#!{sys.executable}
+import signal
+from datetime import timedelta
+from api import clock
+now, off = clock.now, timedelta()
+def move(hours):
+    def moved(*_):
+        global off
+        off += timedelta(hours=hours)
+    return moved
+signal.signal(signal.SIGUSR1, move(1))
+signal.signal(signal.SIGUSR2, move(-1))
+clock.now = lambda: now() + off
+from api.cli import main
+main()
+"""
+_STEPS = (
+    # What was issued at noon is over at one, and what was issued at one is not yet good at noon.
+    (signal.SIGUSR1, "an hour on"),
+    (signal.SIGUSR2, "back again"),
+    (signal.SIGUSR2, "an hour back"),
+    (signal.SIGUSR1, "right again"),
+)
+
+
+def clocks(place: Place) -> list[Row]:
+    """At each step the old token is refused, a refresh and a log-in give one that is good, and nothing is a fault."""
+    statuses: Counter[int] = Counter()
+    misjudged = 0
+    command = place.charter.folder / "moved"
+    command.write_text(_MOVED)
+    command.chmod(0o700)
+    with replace(place.charter, command=command).serving() as server:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            alice = newcomer(client, "moved")
+            for number, _ in _STEPS:
+                server.process.send_signal(number)
+                sleep(0.3)
+                answers = [alice.get("/protected"), alice.refresh(), alice.get("/protected"), alice.get("/api/v1/me")]
+                answers += [alice.log_in(), alice.get("/protected"), client.get("/ready")]
+                statuses.update(answer.status_code for answer in answers)
+                misjudged += [answer.status_code for answer in answers] != [401, 200, 200, 200, 200, 200, 200]
+        server.stop()
+    faults = sum(count for status, count in statuses.items() if status >= 500)
+    return [
+        Row(f"faults, of {statuses.total()} answers", 0, faults),
+        Row(f"of {len(_STEPS)} moves, those after which a token was misjudged", 0, misjudged),
+    ]

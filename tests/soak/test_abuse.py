@@ -1,0 +1,121 @@
+"""What strangers can do to the shipped server, in short: `make abuse` does the same at length."""
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.soak.abuse.attacks import Attack
+from tests.soak.abuse.connection import Answer
+from tests.soak.abuse.framing import split
+from tests.soak.abuse.judge import Exchange, complaints
+from tests.soak.abuse.marks import Marks
+from tests.soak.abuse.report import Row, text
+from tests.soak.abuse.server import Server, shipped
+from tests.soak.abuse.trial import Trial
+
+# Of one server, all of them.
+pytestmark = pytest.mark.xdist_group("abuse")
+
+PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def charter() -> Iterator[Server]:
+    """`charter serve`, as people run it."""
+    with shipped() as server:
+        yield server
+
+
+def judge(trial: Trial, rows: list[Row]) -> None:
+    assert all(row.holds for row in rows), "\n".join([f"SEED={trial.seed}", *trial.details, text(rows)])
+
+
+@pytest.mark.parametrize("seed", ["the same", "another"])
+def test_hostile_requests_get_what_http_and_the_contract_say(charter: Server, seed: str) -> None:
+    trial = Trial(charter, secrets.token_hex(4) if seed == "another" else "0")
+    judge(trial, trial.hostile(1_000, warm_up=100))
+
+
+def test_nobody_gets_the_answer_of_another(charter: Server) -> None:
+    trial = Trial(charter, secrets.token_hex(4))
+    judge(trial, trial.crowded(12, 30))
+
+
+def test_stalled_clients_hold_nobody_up_and_are_cut(charter: Server) -> None:
+    trial = Trial(charter, secrets.token_hex(4))
+    # Other tests run meanwhile; a server that waits for a client would take longer than that, too.
+    judge(trial, trial.stalled(100, ping_ms=1_000))
+
+
+@pytest.mark.parametrize(
+    ("data", "requests", "rest"),
+    [
+        (PING * 3, 3, b""),
+        (PING + b"\r\n" + PING, 2, b""),
+        (b"GET http://a/ping HTTP/1.1\r\nHost: a\r\n\r\n", 1, b""),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcd", 1, b"d"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n", 1, b""),
+        *(
+            (data, 0, data)
+            for data in (
+                b"GET /ping HTTP/1.1\r\n\r\n",
+                b"GET /ping HTTP/1.1 \r\nHost: a\r\n\r\n",
+                b"GET /ping HTTP/1.1\nHost: a\n\n",
+                b"GET /ping HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+                b"GET /ping HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab",
+                b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+            )
+        ),
+    ],
+)
+def test_the_judge_knows_what_is_http(data: bytes, requests: int, rest: bytes) -> None:
+    found, left = split(data)
+    assert (len(found), left) == (requests, rest)
+
+
+def answer(status: int = 200, body: object = None, **headers: str) -> Answer:
+    """An answer as it should be, but for what is given."""
+    body = {"status": "running"} if body is None else body
+    media_type = "application/problem+json" if status >= 400 else "application/json"
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = json.dumps(body).encode()
+    return Answer(status, {"x-request-id": "1", "content-type": media_type, **given}, data, data)
+
+
+def problem(status: int, code: str) -> dict[str, object]:
+    return {"type": "about:blank", "title": "", "status": status, "detail": "", "code": code}
+
+
+MARKS = Marks("00")
+
+
+@pytest.mark.parametrize(
+    ("data", "answers", "ending", "expected"),
+    [
+        (PING, [answer()], "open", []),
+        (PING, [answer(400, problem(400, "MALFORMED_REQUEST"), connection="close")], "closed", []),
+        (PING + b"\0", [answer(connection="close")], "closed", []),
+        (b"\0", [], "closed", []),
+        (PING, [answer(500, problem(500, "INTERNAL_ERROR"))], "open", ["5xx"]),
+        (PING, [answer(404, problem(404, "ODD"))], "open", ["an error in another shape"]),
+        (PING, [answer(404, "Not Found")], "open", ["an error in another shape"]),
+        (PING, [answer(x_request_id="")], "open", ["no X-Request-ID"]),
+        (PING, [answer(body="hush00ab")], "open", ["an answer holds a mark"]),
+        (PING, [], "hung", ["hung"]),
+        (PING, [], "garbled", ["garbled"]),
+        (PING, [], "closed", ["dropped without an answer", "dropped after an answer"]),
+        (PING, [answer()], "closed", ["dropped after an answer"]),
+        (PING, [answer(connection="close")], "closed", ["closed for no reason"]),
+        (PING, [answer(404, problem(404, "NOT_FOUND"), connection="close")], "closed", ["closed for no reason"]),
+        (b"\0", [answer()], "closed", ["an answer to what is not HTTP"]),
+        (PING + b"\0", [answer()] * 3, "closed", ["more answers than requests"]),
+    ],
+)
+def test_the_judge_finds_what_is_wrong(data: bytes, answers: list[Answer], ending: str, expected: list[str]) -> None:
+    requests, rest = split(data)
+    assert complaints(Attack("raw", [data]), requests, rest, Exchange(answers, ending), MARKS) == expected

