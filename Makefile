@@ -13,12 +13,24 @@ run: .venv/.run ## Run Charter on http://127.0.0.1:8000, with everything it need
 	@$(BIN)/charter migrate
 	@exec $(BIN)/charter serve
 
-.PHONY: test
-test: .venv/.test .venv/.node ## Run every check and test
+.PHONY: check
+check: .venv/.test ## Check format, style and types, and run the quick tests on SQLite: within a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 4 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --quick --ignore=tests/soak
+
+.PHONY: test
+test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases: within 5 minutes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 4 --dist loadgroup --ignore=tests/soak
+
+.PHONY: soak
+soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long: within 15 minutes
+	$(BIN)/pytest -v tests/soak
+	$(BIN)/pytest -v --seeds=random,random --examples=200 tests/test_contract.py
 
 SEED ?= random
 EXAMPLES ?= 1000
@@ -28,12 +40,12 @@ fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 
 	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/test_contract.py
 
 .PHONY: abuse
-abuse: .venv/.test ## Abuse the shipped server: 100,000 hostile requests (REQUESTS=, SEED=), a crowd, stalled clients
-	$(BIN)/python -m benchmarks.abuse
+abuse: .venv/.test ## Run the long form of the abuse soak: 100,000 hostile requests (REQUESTS=, SEED=), stalled clients
+	$(BIN)/python -m tests.soak.abuse
 
 .PHONY: chaos
-chaos: .venv/.test ## Kill workers, the service and its database under load, and count what is lost: 8 minutes
-	$(BIN)/python -m benchmarks.chaos
+chaos: .venv/.test ## Run the long form of the chaos soak: kill workers, the service and its database under load: 8 minutes
+	$(BIN)/python -m tests.soak.chaos
 
 ONLY ?=
 ROUNDS ?= 5

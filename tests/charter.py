@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from api.config import Config
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN
 
 COMMAND = BIN / "charter"
@@ -34,9 +35,9 @@ class Server:
     log: Path
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Tell it to stop; the exit code, after at most 30 seconds."""
+        """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 def workers(server: Server) -> list[int]:
@@ -88,7 +89,7 @@ class Charter:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
 
     @contextmanager
@@ -135,7 +136,7 @@ def is_ready(url: str) -> bool:
     return False
 
 
-def until(found: Callable[[], Any], seconds: float = 30) -> float:
+def until(found: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> float:
     """The seconds until it is so."""
     began = monotonic()
     while not found():

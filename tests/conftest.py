@@ -35,10 +35,13 @@ from api.parsers import database_url
 from api.server import uvicorn_config
 from tests.charter import Charter, beside
 from tests.plans import Collector, check_postgresql, check_sqlite, filled
+from tests.patience import PATIENCE_SECONDS, patience
 from tests.speedups import speedups
 from tests.wild import Wild
 
 PASSWORD = "correct horse battery staple"
+
+pytest_plugins = ["tests.stages"]
 
 Found = TypeVar("Found")
 COLLECTOR = Collector()
@@ -112,6 +115,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def shared_work() -> Iterator[None]:
     """Do work that is the same in every test once in each worker process."""
     with speedups():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def generous_bounds() -> Iterator[None]:
+    """Let no test fail because the machine is slow."""
+    with patience():
         yield
 
 
@@ -217,6 +227,7 @@ def settings(database_url: URL, data_dir: Path) -> Config:
         database_url=database_url,
         secret=bytes(range(32)),
         pepper=bytes(range(32, 64)),
+        body_seconds=int(PATIENCE_SECONDS),
         bcrypt_cost=4,
         # Some look around from within a hash, and log others in.
         hashes=4,
@@ -400,7 +411,7 @@ def at_once(*calls: Callable[[], Found]) -> list[Found]:
     start = threading.Barrier(len(calls))
 
     def begin(call: Callable[[], Found]) -> Found:
-        start.wait(timeout=30)
+        start.wait(timeout=PATIENCE_SECONDS)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:

@@ -8,6 +8,8 @@ import httpx
 import jwt
 from schemathesis import Case, Response
 
+from tests.patience import PATIENCE_SECONDS
+
 TAKEN: set[str] = set()
 """The usernames and emails of those who signed up."""
 
@@ -82,7 +84,7 @@ def tokens_of(session_id: str) -> list[str]:
 
 def try_token(base_url: str, token: str) -> httpx.Response:
     """The answer to whoever comes with a token."""
-    with httpx.Client(base_url=base_url, timeout=10) as client:
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         if token.startswith("Bearer "):
             return client.get("/protected", headers={"Authorization": token})
         return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
@@ -99,7 +101,7 @@ def somebodys_header(base_url: str, *, is_new: bool, is_last: bool) -> str:
 
 
 def _log_in(base_url: str) -> str:
-    with httpx.Client(base_url=base_url, timeout=10) as client:
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         if not SOMEBODY:
             SOMEBODY.update(new_user())
             client.post("/api/v1/auth/signup", json=SOMEBODY).raise_for_status()

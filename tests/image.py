@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 
 
@@ -59,7 +60,7 @@ class Image:
         for _, name, text in instructions():
             if name == "RUN":
                 command = ["/bin/sh", "-ec", self.within(text)]
-                subprocess.run(command, check=True, cwd=self.workplace, env=self.environment, timeout=120)
+                subprocess.run(command, check=True, cwd=self.workplace, env=self.environment, timeout=PATIENCE_SECONDS)
                 self._lend()
             elif name == "COPY" and "--from" not in text:
                 self._copy(*text.split())

@@ -1,24 +1,48 @@
-"""What every stage of the tests has in common: a skipped test fails, and `--quick` leaves out what is slow.
+"""What the stages have in common: `--quick` selects the tests of `make check`, and a skipped test fails.
 
-A skipped test would count as passed, although a component is missing that it needs.
+A skip would count as success although the component that the test needs is missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
-SLOW_FIXTURES = {"postgres", "installed", "image"}
-"""Fixtures that start a database server or processes of their own."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="run the quick tests only, on SQLite")
+    parser.addoption("--quick", action="store_true", help="run only the quick tests, on SQLite")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests that are marked as slow, and those that run on PostgreSQL."""
+    """With `--quick`, deselect the tests that are marked as slow and those that run on PostgreSQL."""
     if config.getoption("quick"):
         slow = [item for item in items if _is_slow(item)]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    uses_postgresql = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in item.keywords
+    return uses_postgresql or item.get_closest_marker("slow") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a skipped test as failed; an expected failure stays one."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", _explain(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Report a skipped module as failed."""
+    report = yield
+    if report.skipped:
+        report.outcome, report.longrepr = "failed", _explain(report)
+    return report
+
+
+def _explain(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return f"A skipped test fails, because what it needs is missing: {report.longreprtext}"

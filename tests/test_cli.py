@@ -27,6 +27,7 @@ from api.keys import generate
 from api.tokens import Tokens
 from tests.charter import GREETING, PEPPER, SECRET, Charter
 from tests.conftest import Person, newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.places import CHECKOUT
 
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
@@ -135,7 +136,7 @@ def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
         env=charter.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     return set(result.stdout.split())
 
@@ -326,7 +327,7 @@ def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Chart
 def test_who_is_connected_when_the_server_stops_and_asks_then_is_answered(migrated: Charter, before: int) -> None:
     with migrated.serving() as server:
         address = httpx.URL(server.url)
-        with socket.create_connection((address.host, address.port), timeout=10) as client:
+        with socket.create_connection((address.host, address.port), timeout=PATIENCE_SECONDS) as client:
             client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n" * before)
             # One that came later is served, so this one has been let in.
             assert httpx.get(f"{server.url}/ping").status_code == 200

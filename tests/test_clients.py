@@ -21,6 +21,7 @@ from api import contract
 from api.config import folder
 from api.contract.document import Json, resolve
 from tests.conftest import newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 from tests.readme import blocks
 
@@ -36,7 +37,7 @@ def run(where: Path, *command: str | Path) -> str:
     """What a command prints that succeeds in a folder and warns of nothing."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
-        command, check=False, cwd=where, env={"PATH": path}, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=where, env={"PATH": path}, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
     return result.stdout

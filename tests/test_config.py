@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.config import ConfigError, load
+from tests.patience import PATIENCE_SECONDS
 from tests.places import CHECKOUT
 
 SECRET, PEPPER = bytes(range(32)), bytes(range(32, 64))
@@ -264,7 +265,7 @@ for start in range(20):
         assert process.stdout.readline() == "ready\n"
     os.close(starts)
     os.close(shot)
-    outputs = {process.communicate(timeout=60)[0] for process in processes}
+    outputs = {process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes}
     assert len(outputs) == 1
     assert len(set(outputs.pop().split())) == 2 * 20
     assert {file.name for file in tmp_path.glob("data/*/*")} == {"pepper", "secret"}

@@ -26,6 +26,7 @@ from api.stopping import STOP_SECONDS
 from tests.charter import Charter, beside, free_port, is_ready, until
 from tests.conftest import newcomer, on_postgresql
 from tests.image import Image, image_environment, said
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 from tests.readme import blocks
 
@@ -41,10 +42,14 @@ OURS = [service for service in COMPOSE["services"].values() if service["image"].
 
 def test_a_linter_of_dockerfiles_finds_nothing(tmp_path: Path) -> None:
     lint: list[str | Path] = [BIN / "hadolint", "--no-color"]
-    told = subprocess.run([*lint, CHECKOUT / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(
+        [*lint, CHECKOUT / "Dockerfile"], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert (told.returncode, told.stdout + told.stderr) == (0, "")
     (tmp_path / "Dockerfile").write_text("FROM python\nCMD charter serve\n")
-    told = subprocess.run([*lint, tmp_path / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(
+        [*lint, tmp_path / "Dockerfile"], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert {"DL3006", "DL3025"} <= set(re.findall("DL[0-9]+", told.stdout))
 
 
@@ -59,7 +64,7 @@ def test_kubernetes_takes_its_resources(tmp_path: Path) -> None:
     wrong.write_text((CHECKOUT / "deploy/kubernetes.yaml").read_text().replace("readinessProbe", "readyProbe"))
     check: list[str | Path] = [BIN / "kubernetes-validate", "--strict", "--quiet"]
     told = [
-        subprocess.run([*check, file], check=False, capture_output=True, text=True, timeout=60)
+        subprocess.run([*check, file], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         for file in (CHECKOUT / "deploy/kubernetes.yaml", wrong)
     ]
     assert [result.returncode for result in told] == [0, 1]
@@ -69,7 +74,9 @@ def test_kubernetes_takes_its_resources(tmp_path: Path) -> None:
 def test_the_proxy_takes_its_file() -> None:
     file = CHECKOUT / "deploy/Caddyfile"
     for command in (["fmt", "--diff"], ["validate", "--adapter", "caddyfile", "--config"]):
-        told = subprocess.run([BIN / "caddy", *command, file], check=True, capture_output=True, text=True, timeout=60)
+        told = subprocess.run(
+            [BIN / "caddy", *command, file], check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
         assert "warn" not in told.stderr
 
 
@@ -169,7 +176,7 @@ def test_the_readme_makes_secrets_that_are_taken(tmp_path: Path) -> None:
     compose, kubernetes = blocks("In containers")
     make, _, start = compose.text.rstrip().rpartition("\n")
     assert start == "docker compose up --build"
-    subprocess.run(["/bin/sh", "-ec", make], check=True, cwd=tmp_path, timeout=60)
+    subprocess.run(["/bin/sh", "-ec", make], check=True, cwd=tmp_path, timeout=PATIENCE_SECONDS)
     file = tmp_path / ".env"
     made = dict(line.split("=", 1) for line in file.read_text().splitlines())
     assert made.keys() == {"POSTGRES_PASSWORD", "CHARTER_SECRET", "CHARTER_PEPPER"}
@@ -203,7 +210,7 @@ def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config)
     health = [word.replace(":8000/", f":{port}/") for word in json.loads(said("HEALTHCHECK").partition("CMD ")[2])]
 
     def is_healthy() -> bool:
-        told = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=30)
+        told = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=PATIENCE_SECONDS)
         return told.returncode == 0
 
     assert not is_healthy()
@@ -247,7 +254,7 @@ def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Conf
         servers = [stack.enter_context(replica.serving()) for replica in replicas]
         url = stack.enter_context(proxied(tmp_path, ports))
         until(lambda: is_ready(url))
-        alice = newcomer(stack.enter_context(httpx.Client(base_url=url, timeout=30)), "alice")
+        alice = newcomer(stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)), "alice")
         over, statuses = Event(), list[int]()
 
         def ask() -> None:

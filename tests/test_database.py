@@ -28,6 +28,7 @@ from api.models import SealedKey, User
 from api.refresh_tokens import RefreshTokens
 from tests.charter import beside
 from tests.conftest import Person, newcomer, on_sqlite
+from tests.patience import PATIENCE_SECONDS
 
 UNAVAILABLE = {
     "type": "about:blank",
@@ -151,7 +152,7 @@ def test_readers_do_not_wait_for_a_writer(client: TestClient, alice: Person, con
 
 @on_sqlite
 def test_many_who_wait_to_write_keep_nobody_from_reading(server: str, config: Config) -> None:
-    with httpx.Client(base_url=server, timeout=20) as client, ThreadPoolExecutor(50) as crowd:
+    with httpx.Client(base_url=server, timeout=PATIENCE_SECONDS) as client, ThreadPoolExecutor(50) as crowd:
         alice = newcomer(client, "alice")
         sessions = [alice.token] + [alice.log_in().json()["access_token"] for _ in range(50)]
         leaving = [replace(alice, token=token) for token in sessions[:-1]]
@@ -286,7 +287,7 @@ def test_20_log_outs_at_once_end_one_session_once(server: str, database: Databas
 
     def log_out(_: int) -> int:
         with httpx.Client(base_url=server) as client:
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE_SECONDS)
             return client.post("/api/v1/auth/logout", headers=alice.headers).status_code
 
     with ThreadPoolExecutor(20) as pool:

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from starlette.testclient import TestClient
 
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 
 NODE = BIN / "node"
@@ -14,7 +15,9 @@ SCRIPT = CHECKOUT / "tests/node/docs.mjs"
 
 
 def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:
-    visit = subprocess.run([NODE, SCRIPT, server, "alice"], capture_output=True, text=True, check=False, timeout=120)
+    visit = subprocess.run(
+        [NODE, SCRIPT, server, "alice"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert visit.returncode == 0, visit.stdout + visit.stderr
     seen = json.loads(visit.stdout)
     user, grant = seen["signUp"]["body"], seen["logIn"]["body"]

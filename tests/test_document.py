@@ -23,6 +23,7 @@ from api.contract.framing import HEADER_BYTES
 from api.errors import Fault
 from api.refresh_tokens import RefreshTokens
 from tests.conftest import Person, newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 from tests.test_errors import SIGN_UP, catalogue
 from tests.test_laws import schemas
@@ -41,7 +42,7 @@ def lint(document: Json, tmp_path: Path) -> set[tuple[str, str]]:
     file.write_text(json.dumps(document))
     command: list[str | Path] = [BIN / "node", NODE / "node_modules/.bin/spectral", "lint", file]
     command += ["--ruleset", NODE / "spectral.yaml", "--format=json", "--quiet"]
-    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (told.returncode in {0, 1}, told.stderr) == (True, "")
     return {(found["code"], " ".join(map(str, found["path"]))) for found in json.loads(told.stdout)}
 
@@ -58,7 +59,7 @@ main(["openapi"])
 
 def test_where_yaml_comes_without_libyaml_the_contract_is_the_same() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML]
-    told = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=60)
+    told = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)
     assert json.loads(told.stdout) == CONTRACT.document
 
 

@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.config import Config
 from tests.conftest import PASSWORD, Person, newcomer, serving
+from tests.patience import PATIENCE_SECONDS
 
 SIGN_UP = "/api/v1/auth/signup"
 FORM = json.dumps({"username": "alice", "email": "alice@example.com", "password": PASSWORD}).encode()
@@ -42,7 +43,7 @@ class Wire:
 
     def __init__(self, server: str) -> None:
         address = urlsplit(server)
-        self._socket = socket.create_connection((address.hostname, address.port), timeout=15)
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=PATIENCE_SECONDS)
         self._file = self._socket.makefile("rb")
 
     def send(self, data: bytes) -> None:

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from api import contract
 from api.contract import ContractError
 from tests.conftest import serving
+from tests.patience import PATIENCE_SECONDS
 
 SHARED = """
 openapi: 3.0.3
@@ -437,12 +438,12 @@ def test_who_reads_does_not_wait_for_those_who_write(engine: Engine) -> None:
 
     def write() -> None:
         began.release()
-        assert written.wait(timeout=30)
+        assert written.wait(timeout=PATIENCE_SECONDS)
 
     engine.handlers.add_thing = write  # type: ignore[attr-defined]
     with TestClient(engine.start()) as client, ThreadPoolExecutor(40) as crowd:
         writing = [crowd.submit(client.post, "/things") for _ in range(40)]
-        assert all(began.acquire(timeout=30) for _ in range(16))
+        assert all(began.acquire(timeout=PATIENCE_SECONDS) for _ in range(16))
         assert client.get("/things").status_code == 200
         written.set()
         assert {answer.result().status_code for answer in writing} == {201}

@@ -31,6 +31,7 @@ from api.errors import TooBusy
 from api.lane import Lane
 from tests.charter import Charter
 from tests.conftest import PASSWORD, Bcrypt, Person, at_once, newcomer, serving
+from tests.patience import PATIENCE_SECONDS
 from tests.workers import statements
 
 WRONG = "not the right password"
@@ -53,12 +54,12 @@ class Gate:
 
     def _pass(self) -> None:
         self._came.release()
-        assert self._open.wait(timeout=60)
+        assert self._open.wait(timeout=PATIENCE_SECONDS)
 
     def wait_for(self, hashes: int) -> None:
         """Return when so many more hashes have begun."""
         for _ in range(hashes):
-            assert self._came.acquire(timeout=30)
+            assert self._came.acquire(timeout=PATIENCE_SECONDS)
 
     def open(self) -> None:
         self._open.set()
@@ -77,7 +78,7 @@ def closed(hashing: Bcrypt) -> Iterator[Gate]:
 @contextmanager
 def crowd(url: str, most: int) -> Iterator[Callable[..., Future[httpx.Response]]]:
     """Log-ins of alice that run at once, each on a connection of its own."""
-    with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(most) as pool:
+    with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client, ThreadPoolExecutor(most) as pool:
         yield lambda password=PASSWORD: pool.submit(Person(client, "alice").log_in, password=password)
 
 
@@ -134,7 +135,7 @@ def test_a_crowd_is_let_in_as_far_as_the_cost_of_a_hash_allows_and_the_rest_is_t
     expensive = create_app(replace(config, hashes=1, bcrypt_cost=12))
     with serving(expensive) as url, crowd(url, 20) as log_in, closed(hashing) as gate:
         answers = [log_in(WRONG) for _ in range(20)]
-        refused = [answer.result() for answer in islice(as_completed(answers, timeout=60), 12)]
+        refused = [answer.result() for answer in islice(as_completed(answers, timeout=PATIENCE_SECONDS), 12)]
         assert {answer.status_code for answer in refused} == {503}
         assert len({answer.headers["retry-after"] for answer in refused}) > 1
         gate.open()
@@ -281,7 +282,7 @@ def test_who_logs_in_when_the_server_is_told_to_stop_is_let_in(tmp_path: Path) -
     charter = Charter(tmp_path, {"CHARTER_BCRYPT_COST": "12", "CHARTER_HASHES": "1"})
     assert charter.run("migrate").returncode == 0
     with charter.serving() as server:
-        with httpx.Client(base_url=server.url, timeout=60) as client:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
             newcomer(client, "alice")
         with crowd(server.url, 2) as log_in:
             answers = [log_in(), log_in()]

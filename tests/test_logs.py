@@ -25,6 +25,7 @@ from api.hashing import Hasher
 from api.models import User
 from api.services import credentials
 from tests.conftest import PASSWORD, Person, on_sqlite
+from tests.patience import PATIENCE_SECONDS
 
 Configure = Callable[[str], io.StringIO]
 CANARY = "canary-5b1e7f"
@@ -270,7 +271,9 @@ def test_a_log_that_cannot_be_written_keeps_nobody_from_an_answer(client: TestCl
 def test_a_line_that_waits_is_written_soon_or_when_the_process_ends(then: str) -> None:
     serve = f"async def serve():\n logs.request(path='/last')\n {then}\n"
     program = f"import asyncio, os\nfrom api import logs\nlogs.configure('json')\n{serve}asyncio.run(serve())"
-    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert json.loads(result.stderr)["path"] == "/last"
 
 

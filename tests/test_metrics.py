@@ -19,6 +19,7 @@ from api import contract
 from api.config import folder
 from tests.charter import Charter, Server, free_port, until
 from tests.conftest import Person, at_once, newcomer, on_sqlite
+from tests.patience import PATIENCE_SECONDS
 from tests.readme import README
 
 CONTRACT = contract.load(folder("openapi"))
@@ -116,7 +117,7 @@ def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> 
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
     with measured(installed, **settings) as (server, figures):
         limits = httpx.Limits(max_connections=20)
-        with httpx.Client(base_url=server.url, limits=limits, timeout=60) as client:
+        with httpx.Client(base_url=server.url, limits=limits, timeout=PATIENCE_SECONDS) as client:
             answers = at_once(*[Person(client, "nobody").log_in] * 12)
         refused = sum(answer.status_code == 503 for answer in answers)
         assert 0 < refused < 12
@@ -187,7 +188,7 @@ def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() ->
                 assert "in_flight" not in httpx.get(figures.url).text
                 assert "start_time" not in httpx.get(figures.url).text
         parent.stdin.close()
-        assert parent.wait(timeout=30) == 0
+        assert parent.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 @on_sqlite

@@ -17,6 +17,7 @@ from api import revisions
 from api.config import folder
 from api.database import Base, Database
 from api.errors import DatabaseUnavailable
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
         subprocess.Popen(migrate, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    told = [process.communicate(timeout=60) for process in processes]
+    told = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
     assert told == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
 
 

@@ -18,6 +18,7 @@ from api.database import Database
 from api.models import User
 from api.services.names import canonical
 from tests.conftest import PASSWORD, Person, serving
+from tests.patience import PATIENCE_SECONDS
 
 ROUNDS = 50
 PARALLEL = 20
@@ -138,5 +139,5 @@ def test_of_parallel_sign_ups_with_one_name_exactly_one_succeeds(config: Config,
 
 
 def _sign_up_at(client: httpx.Client, start: threading.Barrier, number: int) -> tuple[int, str | None]:
-    start.wait(timeout=30)
+    start.wait(timeout=PATIENCE_SECONDS)
     return sign_up(client, f"user{number}", f"user{number}@example.com")

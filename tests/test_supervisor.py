@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
+from tests.patience import PATIENCE_SECONDS
 from tests.places import CHECKOUT
 from tests.soak.chaos.restarts import STUCK
 
@@ -153,7 +154,7 @@ def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers:
         assert (ready.headers["retry-after"], ready.headers["connection"]) == ("5", "close")
         ping = client.get("/ping")
         assert (ping.status_code, ping.headers["connection"]) == (200, "close")
-        assert server.process.wait(timeout=20) == 0
+        assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
         assert monotonic() - began > 3
 
 

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from tests.charter import Charter
 from tests.conftest import newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 from tests.readme import block
 
@@ -31,7 +32,7 @@ def elsewhere(tmp_path: Path) -> Path:
         (source / stale).touch()
     # The environment of these tests is there; `-o` keeps make from bringing it up to date, with this copy in it.
     make = ["make", "-o", ".venv/.run", "wheel", f"BIN={BIN}"]
-    subprocess.run(make, check=True, cwd=source, capture_output=True, timeout=120)
+    subprocess.run(make, check=True, cwd=source, capture_output=True, timeout=PATIENCE_SECONDS)
     (wheel,) = (source / "dist").iterdir()
     with ZipFile(wheel) as packed:
         assert "api/cli.py" in packed.namelist()
@@ -70,7 +71,7 @@ def test_the_wheel_is_installed_and_serves_as_the_readme_says(
     # What the lock asks for is there, so nothing is downloaded.
     pip = {"PIP_NO_INDEX": "1", "PIP_PYTHON": str(environment / "bin/python")}
     path = {"PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}"}
-    subprocess.run(commands, check=True, cwd=elsewhere, env=path | pip, timeout=120)
+    subprocess.run(commands, check=True, cwd=elsewhere, env=path | pip, timeout=PATIENCE_SECONDS)
 
     charter = Charter(elsewhere, {"CHARTER_DATA_DIR": str(data)}, environment / "bin/charter")
     program = "import api; print(api.__file__)"
