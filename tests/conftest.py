@@ -237,6 +237,12 @@ def settings(database_url: URL, data_dir: Path) -> Config:
     )
 
 
+@pytest.fixture
+def sqlite_config(sqlite_url: URL, tmp_path: Path) -> Config:
+    """The settings of an application on SQLite, for a module to which the database makes no difference."""
+    return settings(sqlite_url, tmp_path)
+
+
 on_sqlite = pytest.mark.parametrize("config", ["sqlite"], indirect=True)
 """For what is about SQLite itself, or about nothing that a database has a part in."""
 on_postgresql = pytest.mark.parametrize("config", ["postgresql"], indirect=True)
@@ -419,12 +425,16 @@ def at_once(*calls: Callable[[], Found]) -> list[Found]:
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Serves an application the way Charter is served, until the block is left."""
+def serving(app: ASGIApp, loop: str = "auto") -> Iterator[str]:
+    """Serve an application the way Charter is served, on this kind of event loop, until the block ends."""
+    config = uvicorn_config(app)
+    config.loop = loop
+    # A test may come back to its connection late.
+    config.timeout_keep_alive = int(PATIENCE_SECONDS)
     listener = socket.create_server(("127.0.0.1", 0))
     # The kernel takes little for who does not read.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    server = uvicorn.Server(uvicorn_config(app))
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
