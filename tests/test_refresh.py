@@ -17,7 +17,6 @@ from api.database import Base, Database, Db
 from api.models import RefreshToken, Session
 from api.services import sessions
 from tests.conftest import Events, Person, Travel, at_once, newcomer
-from tests.soak import refresh as benchmark
 from tests.test_sessions import session_of
 from tests.workers import statements, worker
 
@@ -270,11 +269,6 @@ def test_used_tokens_are_purged_after_their_grace_period(alice: Person, database
     assert count(database, RefreshToken) == 2
     assert count(database, Session) == 1
     assert refused(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
-
-
-def test_20_refreshes_at_once_with_one_token_leave_one_way_on(config: Config) -> None:
-    outcome = benchmark.trial(config, 5)
-    assert outcome.holds, str(outcome)
 
 
 def test_no_refresh_brings_a_session_back_that_is_revoked_meanwhile(server: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 from sqlalchemy import URL
@@ -11,9 +11,7 @@ from starlette.testclient import TestClient
 
 from api.config import Config
 from tests.conftest import PASSWORD, Person, newcomer
-from tests.soak.revocation.place import settled
-from tests.soak.revocation.trial import trial
-from tests.workers import at, by_hand, counting, disable, statements, worker
+from tests.workers import at, by_hand, disable, statements, worker
 
 BOUND_SECONDS = 0.1
 
@@ -111,28 +109,6 @@ def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config:
         assert [person.get("/protected").status_code for person in (alice, bobby)] == [401, 401]
 
 
-def test_1000_requests_run_no_statement_but_a_look_for_changes_each_40_ms(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feeds = counting(monkeypatch)
-    with worker(config) as client:
-        alice = newcomer(client, "alice")
-        assert alice.get("/protected").status_code == 200
-        (feed,) = feeds
-        # Where the machine itself stalls for 50 ms, the watch rightly knows nothing for a moment: then once more.
-        for _ in range(5):
-            reads, began = feed.reads, monotonic()
-            with statements() as sent:
-                assert {alice.get("/protected").status_code for _ in range(1_000)} == {200}
-            assert 1 < feed.reads - reads <= (monotonic() - began) / 0.04 + 1
-            if not sent:
-                break
-        assert sent == []
-        with statements() as sent:
-            assert alice.get("/api/v1/sessions").status_code == 200
-        assert len(sent) == 1
-
-
 def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -> None:
     alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
     assert alice.get("/protected").status_code == 200
@@ -141,9 +117,3 @@ def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -
         with statements() as sent:
             assert [person.get("/protected").status_code for person in (alice, bobby)] == [200, 200]
         assert sent == []
-
-
-@pytest.mark.parametrize("cut", [False, True])
-def test_two_processes_refuse_what_was_logged_out(config: Config, cut: bool) -> None:
-    with settled(config, 30) as place:
-        assert trial(place, cut=cut).refused == 30

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from time import perf_counter, sleep
+from time import sleep
 from typing import Any
 
 import pytest
@@ -27,7 +27,6 @@ from api.services.signing_keys import Keyring, State
 from tests.charter import Charter, beside
 from tests.conftest import Person, Travel, at_once, newcomer
 from tests.forging import decode
-from tests.soak import rotation
 from tests.workers import at, kept, worker
 
 LIFETIME = 900
@@ -293,15 +292,6 @@ def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config
     assert {keyring.open(SealedKey(**(row | change))) for change in changes} == {None}
 
 
-def test_keys_are_opened_at_once(config: Config) -> None:
-    vault, key = Vault(config.secret), generate("RS256")
-    sealed = vault.seal(key)
-    began = perf_counter()
-    for _ in range(100):
-        vault.open(key.id, key.algorithm, sealed, None)
-    assert perf_counter() - began < 1
-
-
 def without_end(database: Database) -> list[SealedKey]:
     """The keys that sign, or are about to, until somebody rotates them."""
     with database.transaction() as db:
@@ -359,9 +349,3 @@ def test_tokens_verify_with_another_library_from_what_is_published_alone(config:
     assert (token.header["typ"], token.header["alg"]) == ("at+jwt", algorithm)
     members = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]
     assert [key.keys() for key in answer.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2
-
-
-def test_rotation_under_load_refuses_no_valid_token(config: Config) -> None:
-    outcome = rotation.trial(config, rotations=5, rate=40)
-    assert (outcome.requests, outcome.refreshes, outcome.refused) == (200, 20, {})
-    assert len(outcome.keys) >= 4

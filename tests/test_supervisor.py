@@ -1,27 +1,13 @@
-"""Several workers on one socket: who dies is replaced, and who stops leaves nobody without an answer."""
+"""Several workers on one socket: how they start, and how they share the cores. The rest is in tests/soak."""
 
-import json
 import os
 import shutil
-import signal
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Event, Thread
-from time import monotonic, sleep
-from typing import Any
 
-import httpx
 import pytest
 
-from tests.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
-from tests.patience import PATIENCE_SECONDS
+from tests.charter import PEPPER, SECRET, Charter
 from tests.places import CHECKOUT
-from tests.soak.chaos.restarts import STUCK
-
-# One after the other: each is several processes.
-pytestmark = pytest.mark.xdist_group("supervisor")
 
 
 @pytest.fixture
@@ -30,90 +16,6 @@ def charter(tmp_path: Path, migrated_file: Path) -> Charter:
     shutil.copy(migrated_file, tmp_path / "charter.db")
     secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
     return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
-
-
-def events(server: Server, name: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
-    return [line for line in lines if line["event"] == name]
-
-
-@contextmanager
-def two(charter: Charter) -> Iterator[Server]:
-    """Two workers, ready."""
-    with charter.serving("--workers", "2") as server:
-        until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
-        yield server
-
-
-@contextmanager
-def asked(url: str) -> Iterator[list[int]]:
-    """A client that comes again and again, each time anew; the statuses of its answers, 0 for none."""
-    statuses: list[int] = []
-    done = Event()
-
-    def ask() -> None:
-        while not done.is_set():
-            try:
-                statuses.append(httpx.get(f"{url}/ping").status_code)
-            except httpx.TransportError:
-                statuses.append(0)
-
-    client = Thread(target=ask)
-    client.start()
-    try:
-        yield statuses
-    finally:
-        done.set()
-        client.join()
-
-
-def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(charter: Charter) -> None:
-    with two(charter) as server:
-        first, second = workers(server)
-        os.kill(first, signal.SIGKILL)
-        until(lambda: events(server, "worker_died"), 5)
-        (line,) = events(server, "worker_died")
-        assert (line["level"], line["died"], line["exit_code"]) == ("error", first, -9)
-        assert workers(server) == [second, line["replaced_by"]]
-        with asked(server.url) as statuses:
-            until(lambda: len(statuses) >= 20)
-        assert set(statuses) == {200}
-        assert server.stop() == 0
-
-
-def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
-    with two(charter) as server:
-        first, second = workers(server)
-        os.kill(first, signal.SIGSTOP)
-        until(lambda: events(server, "worker_died"))
-        (line,) = events(server, "worker_died")
-        assert workers(server) == [second, line["replaced_by"]]
-
-
-def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_once(charter: Charter) -> None:
-    with two(charter) as server:
-        first, _ = workers(server)
-        os.kill(first, signal.SIGSTOP)
-        # Its supervisor asks twice a second.
-        sleep(1)
-        os.kill(first, signal.SIGKILL)
-        until(lambda: events(server, "worker_died"), 3)
-
-
-def test_workers_go_with_their_supervisor_and_leave_the_port_to_the_next(charter: Charter) -> None:
-    with two(charter) as server:
-        server.process.kill()
-        server.process.wait()
-        port = int(server.url.rpartition(":")[2])
-        until(lambda: is_free(port), 5)
-
-
-def is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charter: Charter) -> None:
@@ -125,48 +27,6 @@ def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charte
     *log, last = result.stderr.splitlines()
     assert (result.returncode, last) == (1, "Error: a worker cannot start; the log says why")
     assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers: str) -> None:
-    with charter.serving("--workers", workers) as server, ExitStack() as clients:
-        until(lambda: is_ready(server.url))
-        for number in range(50):
-            address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-            client = clients.enter_context(socket.create_connection(address))
-            client.sendall(STUCK[number % len(STUCK)])
-        began = monotonic()
-        assert server.stop() == 0
-        assert monotonic() - began < 10
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
-    charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
-    with charter.serving("--workers", workers) as server, httpx.Client(base_url=server.url) as client:
-        until(lambda: is_ready(server.url))
-        assert "connection" not in client.get("/ping").headers
-        began = monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        until(lambda: not is_ready(server.url), 2)
-        ready = client.get("/ready")
-        assert (ready.status_code, ready.json()["code"]) == (503, "SERVICE_STOPPING")
-        assert (ready.headers["retry-after"], ready.headers["connection"]) == ("5", "close")
-        ping = client.get("/ping")
-        assert (ping.status_code, ping.headers["connection"]) == (200, "close")
-        assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
-        assert monotonic() - began > 3
-
-
-def test_sighup_replaces_all_workers_and_no_request_is_lost(charter: Charter) -> None:
-    charter.settings |= {"CHARTER_DRAIN_SECONDS": "1"}
-    with two(charter) as server:
-        before = workers(server)
-        with asked(server.url) as statuses:
-            server.process.send_signal(signal.SIGHUP)
-            until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before))
-        assert set(statuses) == {200}
-        assert server.stop() == 0
 
 
 def test_all_workers_together_hash_on_as_many_cores_as_there_are(charter: Charter) -> None:

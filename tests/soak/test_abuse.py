@@ -15,9 +15,6 @@ from tests.soak.abuse.report import Row, text
 from tests.soak.abuse.server import Server, shipped
 from tests.soak.abuse.trial import Trial
 
-# Of one server, all of them.
-pytestmark = pytest.mark.xdist_group("abuse")
-
 PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

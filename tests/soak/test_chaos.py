@@ -17,9 +17,6 @@ from tests.soak.chaos.clocks import clocks
 from tests.soak.chaos.place import Place, settled
 from tests.soak.chaos.report import Row, told
 
-# One after the other: each waits for most of the time, and what it measures is its own.
-pytestmark = pytest.mark.xdist_group("chaos")
-
 SESSIONS, RATE = 120, 50
 
 
