@@ -393,15 +393,22 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
 
 
 @pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock of the application, for tests that a slow request must not change."""
+    moment = datetime.now(UTC)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+@pytest.fixture
 def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
-    """Move the clock of the application: `travel(timedelta(hours=1))`."""
-    offset = timedelta()
+    """Stop the clock of the application, and move it: `travel(timedelta(hours=1))`."""
+    moment = datetime.now(UTC)
 
     def move(by: timedelta) -> None:
-        nonlocal offset
-        offset += by
-        monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + offset)
+        nonlocal moment
+        moment += by
 
+    monkeypatch.setattr(clock, "now", lambda: moment)
     return move
 
 

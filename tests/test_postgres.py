@@ -2,20 +2,18 @@
 
 import os
 import pty
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter, sleep
 from typing import Any
 
 import httpx
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, inspect, text
+from sqlalchemy import URL, Engine, create_engine, inspect, text
 from starlette.testclient import TestClient
 
 from api import revisions
@@ -23,7 +21,7 @@ from api.app import create_app
 from api.config import Config
 from api.database import Base, Database, Db
 from api.services import readiness
-from tests.charter import PEPPER, SECRET, Charter
+from tests.charter import PEPPER, SECRET, Charter, until
 from tests.conftest import Person, at_once, created, newcomer, on_postgresql
 from tests.workers import by_hand
 
@@ -92,19 +90,17 @@ def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_ot
     assert settings(tcp_user_timeout="60000") == patient | {"tcp_user_timeout": "60000"}
 
 
-def test_a_lock_that_nobody_gives_back_is_503_after_5_seconds(config: Config, postgres_url: URL) -> None:
-    stopped = Database(postgres_url)
-    with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
+@on_postgresql
+def test_a_lock_that_nobody_gives_back_is_503(config: Config, database: Database) -> None:
+    impatient = config.database_url.update_query_dict({"options": "-c lock_timeout=100ms"})
+    with TestClient(create_app(replace(config, database_url=impatient))) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
-        with stopped.transaction() as db:
+        with database.transaction() as db:
             db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
-            began = perf_counter()
             answer = alice.log_in()
-            assert 4.5 < perf_counter() - began < 8
             assert bobby.log_in().status_code == 200
         assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
         assert alice.log_in().status_code == 200
-    stopped.dispose()
 
 
 def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(postgres_url: URL) -> None:
@@ -157,7 +153,16 @@ def test_a_transaction_that_was_in_anothers_way_is_tried_again(
 
 def idle(db: Db) -> None:
     db.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
-    sleep(0.5)
+    mine = db.scalar(text("SELECT pg_backend_pid()"))
+    other = create_engine(db.get_bind().engine.url)
+
+    def is_ended() -> bool:
+        with other.connect() as connection:
+            found = connection.execute(text("SELECT FROM pg_stat_activity WHERE pid = :pid"), {"pid": mine})
+            return not found.all()
+
+    until(is_ended)
+    other.dispose()
     db.execute(text("SELECT"))
 
 
@@ -198,24 +203,6 @@ def test_whoever_set_an_end_keeps_it_and_who_set_none_gets_ours(config: Config) 
         names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
         assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["5s", "1min", "15s"]
     database.dispose()
-
-
-def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: Path) -> None:
-    # A listener whose queue is full says nothing, like a host that is gone.
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
-        port = silent.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
-        url = URL.create("postgresql+psycopg", "charter", host="127.0.0.1", port=port, database="charter")
-        with TestClient(create_app(replace(config, database_url=url))) as client:
-            began = perf_counter()
-            answer = Person(client, "alice").log_in()
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert perf_counter() - began < 5
-        for one in waiting:
-            one.close()
 
 
 @on_postgresql

@@ -10,8 +10,9 @@ from sqlalchemy import URL
 from starlette.testclient import TestClient
 
 from api.config import Config
+from tests.charter import until
 from tests.conftest import PASSWORD, Person, newcomer
-from tests.workers import at, by_hand, disable, statements, worker
+from tests.workers import Counted, WatchClock, at, by_hand, counting, disable, statements, worker
 
 BOUND_SECONDS = 0.1
 
@@ -109,7 +110,39 @@ def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config:
         assert [person.get("/protected").status_code for person in (alice, bobby)] == [401, 401]
 
 
-def test_what_is_written_meanwhile_costs_others_no_statement(here: TestClient) -> None:
+@pytest.fixture
+def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
+    return WatchClock(monkeypatch)
+
+
+def has_read(feed: Counted, times: int) -> bool:
+    return feed.reads == times
+
+
+def test_requests_run_no_statement_but_a_look_for_changes_when_the_last_is_old(
+    config: Config, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
+) -> None:
+    feeds = counting(monkeypatch)
+    with worker(config) as client:
+        alice = newcomer(client, "alice")
+        assert alice.get("/protected").status_code == 200
+        (feed,) = feeds
+        for reads in range(feed.reads, feed.reads + 3):
+            assert feed.reads == reads
+            with statements() as sent:
+                assert {alice.get("/protected").status_code for _ in range(100)} == {200}
+                assert feed.reads == reads
+                watch_clock.move(WatchClock.EARLY)
+                assert alice.get("/protected").status_code == 200
+                # The look is made beside the request, which does not wait for it.
+                until(partial(has_read, feed, reads + 1))
+            assert (sent, feed.reads) == ([], reads + 1)
+        with statements() as sent:
+            assert alice.get("/api/v1/sessions").status_code == 200
+        assert len(sent) == 1
+
+
+def test_what_is_written_meanwhile_costs_others_no_statement(watch_clock: WatchClock, here: TestClient) -> None:
     alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
     assert alice.get("/protected").status_code == 200
     for _ in range(20):

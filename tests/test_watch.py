@@ -22,7 +22,7 @@ from api.database import Database
 from api.parsers import database_url
 from api.watch import Watch
 from tests.charter import until
-from tests.conftest import Person, newcomer
+from tests.conftest import Person, newcomer, on_sqlite
 from tests.patience import PATIENCE_SECONDS
 from tests.proxy import Proxy, proxied
 from tests.workers import INSERT_KEY, by_hand, counting, statements, worker
@@ -165,6 +165,7 @@ def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_spe
     watched.close()
 
 
+@on_sqlite
 def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_believes_nobody(
     config: Config, proxy: Proxy
 ) -> None:
@@ -182,6 +183,7 @@ def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_beli
         assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "DATABASE_UNAVAILABLE")}
 
 
+@on_sqlite
 def test_postgresql_may_restart(config: Config) -> None:
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         url = database_url(server.get_uri())

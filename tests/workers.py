@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from api.config import Config
 from api.database import Base, Database
 from api.services import users
 from tests.conftest import Person
+from tests.patience import PATIENCE_SECONDS
 
 INSERT_KEY = "INSERT INTO signing_keys (id, algorithm, sealed, created_at) VALUES ('a', 'ES256', '', '2026-01-01')"
 
@@ -87,6 +89,24 @@ class Counted:
     def read(self) -> list[Change]:
         self.reads += 1
         return self.following.feed.read()
+
+
+class WatchClock:
+    """The clock by which a worker judges how old its knowledge is; it stands still until a test moves it."""
+
+    FRESH, EARLY = PATIENCE_SECONDS, 0.8 * PATIENCE_SECONDS
+    """How old knowledge may be, and when a worker looks again: as long as a busy machine may need for a look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._moved = 0.0
+        # Each time differs from the one before, because a look counts only if it began after a doubt.
+        self._ticks = count()
+        monkeypatch.setattr(watch, "monotonic", lambda: self._moved + next(self._ticks) * 1e-9)
+        monkeypatch.setattr(watch, "_FRESH_SECONDS", self.FRESH)
+        monkeypatch.setattr(watch, "_EARLY_SECONDS", self.EARLY)
+
+    def move(self, seconds: float) -> None:
+        self._moved += seconds
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:

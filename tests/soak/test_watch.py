@@ -18,7 +18,7 @@ from api.config import Config
 from api.database import Database
 from api.parsers import database_url
 from tests.charter import until
-from tests.conftest import newcomer
+from tests.conftest import newcomer, on_sqlite
 from tests.proxy import Proxy, proxied
 from tests.test_watch import Watched, listener, remembered
 from tests.workers import statements, worker
@@ -94,6 +94,7 @@ def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_spe
     watched.close()
 
 
+@on_sqlite
 def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_believes_nobody(
     config: Config, proxy: Proxy
 ) -> None:
@@ -113,6 +114,7 @@ def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_beli
         assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "DATABASE_UNAVAILABLE")}
 
 
+@on_sqlite
 def test_postgresql_may_restart(config: Config) -> None:
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         url = database_url(server.get_uri())

@@ -1,0 +1,171 @@
+"""How long something takes, on a machine that does nothing else."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic, perf_counter, sleep
+
+import httpx
+import pytest
+from sqlalchemy import URL, Engine, event, text
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.database import Database
+from api.keys import Vault, generate
+from tests.charter import Charter
+from tests.conftest import Bcrypt, Person, newcomer, on_sqlite, serving
+from tests.test_lane import TOO_BUSY, WRONG, closed, connections, crowd
+from tests.test_traces import Collector, collector
+from tests.workers import counting, statements, worker
+
+__all__ = ["collector"]
+
+
+def test_keys_are_opened_at_once(config: Config) -> None:
+    vault, key = Vault(config.secret), generate("RS256")
+    sealed = vault.seal(key)
+    began = perf_counter()
+    for _ in range(100):
+        vault.open(key.id, key.algorithm, sealed, None)
+    assert perf_counter() - began < 1
+
+
+def test_1000_requests_run_no_statement_but_a_look_for_changes_each_40_ms(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = counting(monkeypatch)
+    with worker(config) as client:
+        alice = newcomer(client, "alice")
+        assert alice.get("/protected").status_code == 200
+        (feed,) = feeds
+        # Where the machine itself stalls for 50 ms, the watch rightly knows nothing for a moment: then once more.
+        for _ in range(5):
+            reads, began = feed.reads, monotonic()
+            with statements() as sent:
+                assert {alice.get("/protected").status_code for _ in range(1_000)} == {200}
+            assert 1 < feed.reads - reads <= (monotonic() - began) / 0.04 + 1
+            if not sent:
+                break
+        assert sent == []
+        with statements() as sent:
+            assert alice.get("/api/v1/sessions").status_code == 200
+        assert len(sent) == 1
+
+
+def test_a_slow_database_does_not_keep_liveness_waiting(server: str, client: TestClient, alice: Person) -> None:
+    alice.client = httpx.Client(base_url=server)
+    event.listen(Engine, "before_cursor_execute", _dawdle)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            waiting = [pool.submit(alice.get, "/protected") for _ in range(5)]
+            sleep(0.2)
+            pings = [httpx.get(f"{server}/ping").elapsed.total_seconds() for _ in range(5)]
+            assert [task.done() for task in waiting] == [False] * 5
+        assert [task.result().status_code for task in waiting] == [200] * 5
+    finally:
+        event.remove(Engine, "before_cursor_execute", _dawdle)
+        alice.client.close()
+    assert max(pings) < 0.5
+
+
+def _dawdle(*_: object) -> None:
+    sleep(2)
+
+
+def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
+    config: Config, alice: Person, hashing: Bcrypt
+) -> None:
+    one = create_app(replace(config, hashes=1))
+    with serving(one) as url, crowd(url, 9) as log_in, closed(hashing) as gate, statements() as sent:
+        first = log_in()
+        gate.wait_for(1)
+        second = log_in()
+        # The hash under way has taken longer than those before: so long will the second one take, too.
+        sleep(2.1)
+        hashed = len(hashing.checked)
+        sent.clear()
+        with httpx.Client(base_url=url) as client:
+            refused = [Person(client, "alice").log_in() for _ in range(5)]
+        assert [answer.json() for answer in refused] == [TOO_BUSY] * 5
+        assert all(1 <= int(answer.headers["retry-after"]) <= 15 for answer in refused)
+        # Other tests may run meanwhile, but hardly during all of them.
+        assert min(answer.elapsed for answer in refused) < timedelta(milliseconds=100)
+        assert len(hashing.checked) == hashed
+        assert [statement for statement in sent if "users" in statement] == []
+        assert [first.done(), second.done()] == [False, False]
+        gate.open()
+        assert [first.result().status_code, second.result().status_code] == [200, 200]
+        assert log_in().result().status_code == 200
+        assert log_in(WRONG).result().status_code == 401
+
+
+def test_other_operations_do_not_wait_for_64_log_ins(config: Config, alice: Person, hashing: Bcrypt) -> None:
+    # All of them in the lane, so that none of them is refused.
+    many = create_app(replace(config, hashes=64))
+    with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:
+        with connections() as held:
+            waiting = [log_in() for _ in range(64)]
+            gate.wait_for(64)
+            with httpx.Client(base_url=url) as client:
+                assert not any(answer.done() for answer in waiting)
+                alice.client = client
+                began = perf_counter()
+                paths = ("/ping", "/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
+                assert [alice.get(path).status_code for path in paths] == [200] * 6
+                assert [alice.refresh().status_code, alice.log_out().status_code] == [200, 204]
+                assert perf_counter() - began < 3
+            assert held() == 0
+        gate.open()
+        assert {answer.result().status_code for answer in waiting} == {200}
+
+
+@on_sqlite
+def test_a_lock_that_nobody_gives_back_is_503_after_5_seconds(config: Config, postgres_url: URL) -> None:
+    stopped = Database(postgres_url)
+    with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        with stopped.transaction() as db:
+            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            began = perf_counter()
+            answer = alice.log_in()
+            assert 4.5 < perf_counter() - began < 8
+            assert bobby.log_in().status_code == 200
+        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        assert alice.log_in().status_code == 200
+    stopped.dispose()
+
+
+@on_sqlite
+def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: Path) -> None:
+    # A listener whose queue is full says nothing, like a host that is gone.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        port = silent.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        url = URL.create("postgresql+psycopg", "charter", host="127.0.0.1", port=port, database="charter")
+        with TestClient(create_app(replace(config, database_url=url))) as client:
+            began = perf_counter()
+            answer = Person(client, "alice").log_in()
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert perf_counter() - began < 5
+        for one in waiting:
+            one.close()
+
+
+@on_sqlite
+def test_a_collector_that_is_gone_holds_up_nobody(installed: Charter, collector: Collector) -> None:
+    collector.server.server_close()
+    installed.settings |= {"CHARTER_TRACES_URL": collector.url}
+    with installed.serving() as server, httpx.Client(base_url=server.url) as client:
+        for _ in range(1000):
+            assert client.get("/ping").status_code == 200
+        began = monotonic()
+        assert server.stop() == 0
+        assert monotonic() - began < 10
+    assert "Traceback" not in server.log.read_text()
