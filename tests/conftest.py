@@ -52,7 +52,7 @@ Travel = Callable[[timedelta], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", default="1,2,3,random", help="the seeds to fuzz with, such as 1,2,random")
+    parser.addoption("--seeds", default="1,2", help="the seeds to fuzz with, such as 1,2,random")
     parser.addoption("--examples", type=int, default=40, help="how often to fuzz each operation, for each seed")
 
 
@@ -392,24 +392,34 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
     return read
 
 
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop the clock of the application, for tests that a slow request must not change."""
-    moment = datetime.now(UTC)
-    monkeypatch.setattr(clock, "now", lambda: moment)
+class StillClock:
+    """A clock that moves only when a test moves it, but for a microsecond at each look, which keeps an order."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        with self._lock:
+            self._now += timedelta(microseconds=1)
+            return self._now
+
+    def move(self, by: timedelta) -> None:
+        with self._lock:
+            self._now += by
 
 
 @pytest.fixture
 def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
     """Stop the clock of the application, and move it: `travel(timedelta(hours=1))`."""
-    moment = datetime.now(UTC)
+    still = StillClock()
+    monkeypatch.setattr(clock, "now", still.now)
+    return still.move
 
-    def move(by: timedelta) -> None:
-        nonlocal moment
-        moment += by
 
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    return move
+@pytest.fixture
+def still(travel: Travel) -> None:
+    """Stop the clock of the application, for tests that a slow request must not change."""
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_an_email_is_used_once(client: TestClient, alice: Person, email: str) ->
     assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("name", ["alice", "Alice", "alice@example.com", " ALICE@example.com "])
 def test_logging_in_takes_the_username_or_the_email(alice: Person, name: str) -> None:
     answer = alice.log_in(username=name)

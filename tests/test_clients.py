@@ -18,7 +18,7 @@ import pytest
 from inflection import underscore
 
 from api import contract
-from api.config import folder
+from api.config import Config, folder
 from api.contract.document import Json, resolve
 from tests.conftest import newcomer
 from tests.patience import PATIENCE_SECONDS
@@ -31,6 +31,11 @@ pytestmark = pytest.mark.xdist_group("clients")
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
 CONTRACT = contract.load(folder("openapi"))
 OPERATIONS = {operation["operationId"]: operation for _, _, operation in CONTRACT.operations()}
+
+
+@pytest.fixture
+def config(sqlite_config: Config) -> Config:
+    return sqlite_config
 
 
 def run(where: Path, *command: str | Path) -> str:
@@ -85,6 +90,7 @@ def typescript(clients: Path, program: str, server: str) -> str:
 Use = Callable[[Path, str, str], str]
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(("use", "file"), [(python, "journey.py"), (typescript, "node/journey.ts")])
 def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: Use, file: str) -> None:
     journey = (CHECKOUT / "tests" / file).read_text()

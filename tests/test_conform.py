@@ -23,6 +23,11 @@ RUNNING = {"status": "running"}
 FIXED = {"Cache-Control": "no-store", "X-Request-ID": "019b2c9e-6d5c-7c3a-9d4e-0f6f3a1b2c3d"}
 
 
+@pytest.fixture
+def config(sqlite_config: Config) -> Config:
+    return sqlite_config
+
+
 @pytest.mark.parametrize(
     ("ping", "status", "violation"),
     [

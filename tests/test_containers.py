@@ -4,15 +4,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
-from threading import Event, Thread
-from time import sleep
 
 import httpx
 import pytest
@@ -23,7 +17,7 @@ from api import cli, contract
 from api.config import Config, folder, variable
 from api.secret import parse_secret
 from api.stopping import STOP_SECONDS
-from tests.charter import Charter, beside, free_port, is_ready, until
+from tests.charter import Charter, beside, free_port
 from tests.conftest import newcomer, on_postgresql
 from tests.image import Image, image_environment, said
 from tests.patience import PATIENCE_SECONDS
@@ -220,57 +214,3 @@ def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config)
         assert newcomer(client, "alice").get("/protected").status_code == 200
         assert server.stop() == 0
     assert list(working.iterdir()) == []
-
-
-@contextmanager
-def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
-    """The proxy, before replicas on these ports."""
-    port = free_port()
-    text = (CHECKOUT / "deploy/Caddyfile").read_text().replace(":8000 {", f"http://127.0.0.1:{port} {{", 1)
-    for number, replica in enumerate(ports, 1):
-        text = text.replace(f"charter-{number}:8000", f"127.0.0.1:{replica}")
-    file = tmp_path / "Caddyfile"
-    file.write_text(text)
-    command: list[str | Path] = [BIN / "caddy", "run", "--adapter", "caddyfile", "--config", file]
-    environment = {"HOME": str(tmp_path), "PATH": os.defpath}
-    with (tmp_path / "proxy.log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as proxy:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            proxy.terminate()
-
-
-@on_postgresql
-def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Config, tmp_path: Path) -> None:
-    ports = [free_port(), free_port()]
-    installed = beside(config)
-    drain = {"CHARTER_DRAIN_SECONDS": COMPOSE["services"]["charter-1"]["environment"]["CHARTER_DRAIN_SECONDS"]}
-    replicas = [
-        Charter(tmp_path / str(port), installed.settings | {"CHARTER_PORT": str(port)} | drain) for port in ports
-    ]
-    for replica in replicas:
-        replica.folder.mkdir()
-    with ExitStack() as stack:
-        servers = [stack.enter_context(replica.serving()) for replica in replicas]
-        url = stack.enter_context(proxied(tmp_path, ports))
-        until(lambda: is_ready(url))
-        alice = newcomer(stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)), "alice")
-        over, statuses = Event(), list[int]()
-
-        def ask() -> None:
-            while not over.is_set():
-                statuses.append(alice.get("/api/v1/me").status_code)
-                statuses.append(alice.refresh().status_code)
-
-        asking = Thread(target=ask)
-        asking.start()
-        for number, replica in enumerate(replicas):
-            assert servers[number].stop(signal.SIGTERM) == 0
-            stack.enter_context(replica.serving())
-            until(partial(is_ready, f"http://127.0.0.1:{ports[number]}"))
-            # The proxy looks each second.
-            sleep(2)
-        over.set()
-        asking.join()
-    assert len(statuses) > 20
-    assert set(statuses) == {200}

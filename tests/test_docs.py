@@ -5,13 +5,20 @@ import re
 import subprocess
 from urllib.parse import urljoin, urlsplit
 
+import pytest
 from starlette.testclient import TestClient
 
+from api.config import Config
 from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
 
 NODE = BIN / "node"
 SCRIPT = CHECKOUT / "tests/node/docs.mjs"
+
+
+@pytest.fixture
+def config(sqlite_config: Config) -> Config:
+    return sqlite_config
 
 
 def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:

@@ -165,6 +165,7 @@ def sent(name: str) -> Json:
     return dict(content["example"])
 
 
+@pytest.mark.usefixtures("still")
 # What has something in its path needs that to be there first.
 @pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
 def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, name: str) -> None:

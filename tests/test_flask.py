@@ -22,6 +22,11 @@ RUNNING = {"status": "running"}
 
 
 @pytest.fixture
+def config(sqlite_config: Config) -> Config:
+    return sqlite_config
+
+
+@pytest.fixture
 def asked(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx.Response]:
     """Serve `ping` by another handler; a thread runs it, or the event loop."""
 

@@ -78,6 +78,7 @@ def test_every_block_is_held_to_its_word() -> None:
     assert unaccounted(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
 def test_the_tour_is_what_happens(server: str, tmp_path: Path, curl: str) -> None:
     path = os.environ["PATH"]

@@ -13,6 +13,8 @@ import { inflate } from "@sparticuz/chromium";
 import { chromium } from "playwright-core";
 
 const [baseUrl, username, screenshot] = process.argv.slice(2);
+// In milliseconds: longer than any machine needs, however busy it is.
+const PATIENCE = 300_000;
 const seen = { consoleErrors: [], pageErrors: [], failedRequests: [], strayRequests: [], violations: [] };
 
 // Two runs at once must not find each other's half-unpacked browser.
@@ -30,6 +32,7 @@ async function launch() {
   const installed = process.env.CHROMIUM ? { executablePath: process.env.CHROMIUM } : await unpack();
   return chromium.launch({
     ...installed,
+    timeout: PATIENCE,
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -53,6 +56,7 @@ async function unpack() {
 }
 
 async function visit(page) {
+  page.setDefaultTimeout(PATIENCE);
   await watch(page);
   await page.goto(`${baseUrl}/docs`);
   seen.title = await page.title();
