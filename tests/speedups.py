@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from connexion.json_schema import resolve_refs
 from connexion.spec import Specification
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from api import contract
-from api.contract import responses
 from api.contract.document import Contract
 
 
@@ -28,7 +28,7 @@ def speedups() -> Iterator[None]:
     contracts: dict[object, tuple[Contract, str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract, "load", _load_once(contract.load, contracts))
-        patch.setattr(responses, "resolve_refs", _once_per_document(responses.resolve_refs))
+        patch.setattr("api.contract.responses.resolve_refs", _once_per_document(resolve_refs))
         patch.setattr(Specification, "from_dict", _once_per_document(Specification.from_dict))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client, and no test uses TLS.

@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+# They start a database server, processes of their own or a browser.
+_SLOW_FIXTURES = {"charter", "clients", "image", "installed", "migrated", "postgres"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run only the quick tests, on SQLite")
@@ -22,8 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_slow(item: pytest.Item) -> bool:
-    uses_postgresql = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in item.keywords
-    return uses_postgresql or item.get_closest_marker("slow") is not None
+    starts_much = not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    return starts_much or "postgresql" in item.keywords or item.get_closest_marker("slow") is not None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -219,6 +219,7 @@ def test_every_entry_of_an_index_fits_a_page_of_postgresql() -> None:
 CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 
 
+@pytest.mark.slow
 def test_a_username_has_only_characters_that_do_not_grow() -> None:
     pattern = SCHEMAS["NewUser"]["properties"]["username"]["pattern"]
     let_in = [character for character in CHARACTERS if re.search(pattern, f"a{character}a")]
@@ -228,6 +229,7 @@ def test_a_username_has_only_characters_that_do_not_grow() -> None:
     assert taken(columns["username"]).most <= taken(columns["username_key"]).most
 
 
+@pytest.mark.slow
 def test_an_email_that_grows_out_of_its_columns_is_refused() -> None:
     tried = [address for character in CHARACTERS if len(canonical(character)) > 1 for address in addresses(character)]
     kept = [normalize_email(address) for address in tried if is_email(address)]

@@ -238,6 +238,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert refusal({"CHARTER_DATA_DIR": str(data)}) == wrong
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
     program = """
 import sys

@@ -32,6 +32,7 @@ def config(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Config:
     return settings(request.getfixturevalue(DATABASES[kind]), tmp_path)
 
 
+@pytest.mark.slow
 def test_every_answer_is_what_the_contract_says(
     server: str,
     violations: Violations,

@@ -123,6 +123,7 @@ def test_the_database_itself_refuses_what_breaks_its_rules(
     assert count(database, User) == 1
 
 
+@pytest.mark.slow
 def test_reading_first_and_writing_then_never_meets_a_locked_database(config: Config) -> None:
     writers, rounds = 8, 50
     # SQLite does not queue, so a writer may wait for all others. A deadlock would still be told at once.
@@ -196,6 +197,7 @@ def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, databa
         assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_full_disk_refuses_what_is_written_and_nothing_else(config: Config) -> None:
     with beside(config).serving() as server, httpx.Client(base_url=server.url) as client:

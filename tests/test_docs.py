@@ -21,6 +21,7 @@ def config(sqlite_config: Config) -> Config:
     return sqlite_config
 
 
+@pytest.mark.slow
 def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:
     visit = subprocess.run(
         [NODE, SCRIPT, server, "alice"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS

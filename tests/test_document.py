@@ -63,10 +63,12 @@ def test_where_yaml_comes_without_libyaml_the_contract_is_the_same() -> None:
     assert json.loads(told.stdout) == CONTRACT.document
 
 
+@pytest.mark.slow
 def test_spectral_finds_nothing(tmp_path: Path) -> None:
     assert lint(CONTRACT.document, tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_spectral_would_find_what_its_two_rulesets_are_about(tmp_path: Path) -> None:
     document: Any = deepcopy(CONTRACT.document)
     del document["components"]["schemas"]["NewUser"]["properties"]["username"]["maxLength"]

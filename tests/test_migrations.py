@@ -181,6 +181,7 @@ def test_two_migrations_do_not_run_at_once(engine: Engine, url: URL) -> None:
     assert tables(engine) == TABLES
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
     environment = os.environ | {"CHARTER_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
     migrate = [sys.executable, "-c", "from api.cli import main; main()", "migrate"]

@@ -78,6 +78,7 @@ def test_every_block_is_held_to_its_word() -> None:
     assert unaccounted(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
 def test_the_tour_is_what_happens(server: str, tmp_path: Path, curl: str) -> None:
@@ -120,6 +121,7 @@ def test_every_make_target_it_names_exists() -> None:
     assert {"run", "test", "help"} <= named <= targets
 
 
+@pytest.mark.slow
 def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path) -> None:
     assert "make run        # serves http://127.0.0.1:8000\n" in block("make run").text
     environment = {"PATH": os.environ["PATH"], "CHARTER_PORT": "0"}
@@ -180,6 +182,7 @@ def commands(group: click.Group) -> Iterator[str]:
         yield from [f"{name} {one}" for one in inner] or [name]
 
 
+@pytest.mark.slow
 def test_another_service_can_verify_tokens_as_it_shows(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
@@ -190,6 +193,7 @@ def test_another_service_can_verify_tokens_as_it_shows(server: str) -> None:
     assert "jwt.exceptions.InvalidSignatureError" in seen.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
     line, path = block("python3 -c").text, f"{BIN}{os.pathsep}{os.environ['PATH']}"
     made = [
@@ -225,6 +229,7 @@ def test_the_house_is_the_tree() -> None:
     assert {file for file in modules if not rooms & {file, *file.parents}} == set()
 
 
+@pytest.mark.slow
 def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) -> None:
     # What mypy found out of all that stays as it is, it need not find out again.
     left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")

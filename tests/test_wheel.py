@@ -61,6 +61,7 @@ def environment(tmp_path: Path) -> Path:
     return environment
 
 
+@pytest.mark.slow
 def test_the_wheel_is_installed_and_serves_as_the_readme_says(
     elsewhere: Path, environment: Path, tmp_path: Path, client: TestClient
 ) -> None:
