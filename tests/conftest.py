@@ -34,8 +34,8 @@ from api.database import Database
 from api.parsers import database_url
 from api.server import uvicorn_config
 from tests.charter import Charter, beside
-from tests.plans import Collector, check_postgresql, check_sqlite, filled
 from tests.patience import PATIENCE_SECONDS, patience
+from tests.plans import Collector, check_postgresql, check_sqlite, filled
 from tests.speedups import speedups
 from tests.wild import Wild
 
