@@ -17,6 +17,7 @@ from api.errors import DatabaseUnavailable
 from api.models import RefreshToken, Session
 from tests.charter import until
 from tests.conftest import Travel, newcomer
+from tests.patience import PATIENCE_SECONDS
 from tests.workers import worker
 
 
@@ -60,7 +61,7 @@ class Steps:
 def test_all_tasks_run_again_and_again(started: list[BackgroundWorker]) -> None:
     tasks = Steps(True, True), Steps()
     run(started, *tasks)
-    until(lambda: all(task.count > 3 for task in tasks), seconds=300)
+    until(lambda: all(task.count > 3 for task in tasks), seconds=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), LookupError("unforeseen")])
@@ -70,7 +71,7 @@ def test_a_task_that_fails_is_logged_and_tried_again(
     failing, other = Steps(error), Steps()
     with caplog.at_level(logging.WARNING, "charter.background"):
         run(started, failing, other)
-        until(lambda: failing.count > 1 and other.count > 1, seconds=300)
+        until(lambda: failing.count > 1 and other.count > 1, seconds=PATIENCE_SECONDS)
     assert [record.message for record in caplog.records] == ["background_task_failed"]
 
 
@@ -108,6 +109,6 @@ def test_a_process_purges_expired_sessions_and_used_tokens(config: Config, datab
     travel(timedelta(days=30, hours=2))
     with worker(replace(config, background="on")) as client:
         newcomer(client, "bobby").refresh()
-        until(lambda: rows() == [1, 2], seconds=300)
+        until(lambda: rows() == [1, 2], seconds=PATIENCE_SECONDS)
         travel(timedelta(seconds=11))
-        until(lambda: rows() == [1, 1], seconds=300)
+        until(lambda: rows() == [1, 1], seconds=PATIENCE_SECONDS)
