@@ -60,7 +60,8 @@ case " $FAILS " in *" $1 "*) exit 2 ;; esac
 def outcome_of(folder: Path, program: str, *options: str) -> tuple[int, str]:
     """The exit code and the closing line of pytest for the tests in a program, with the plugin of the stages."""
     (folder / "test_program.py").write_text(program)
-    command: list[str | Path] = [sys.executable, "-m", "pytest", "-q", "-p", "tests.stages", "-p", "no:schemathesis", *options, folder]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "tests.stages", "-p", "no:schemathesis"]
+    command: list[str | Path] = [*pytest, *options, folder]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT)}
     result = subprocess.run(
         [*command, "-o", "markers=slow"], check=False, cwd=folder, env=environment, capture_output=True, text=True
