@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.speed import load, rates
+from benchmarks.speed.accounts import CASES, accounts
 from benchmarks.speed.chart import chart
 from benchmarks.speed.document import circumstances, document
 from benchmarks.speed.logins import logins
@@ -19,6 +20,7 @@ from benchmarks.speed.starts import starts
 MEASUREMENTS: dict[str, Callable[[Length, Path], Iterator[Section]]] = {
     **{name: partial(rates.beside_all, name) for name in rates.CASES},
     "me": rates.me,
+    **{name: partial(accounts, name, None) for name in CASES},
     "logins": logins,
     "starts": starts,
 }

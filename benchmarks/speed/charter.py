@@ -1,10 +1,11 @@
 """The Charter that is measured: a copy of the checkout with an operation more, a database, a user and her tokens."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,7 +25,8 @@ from benchmarks.speed.service import CORE, Service, free_port, started
 from tests.charter import Charter, beside
 from tests.places import CHECKOUT
 
-HERE = Path(__file__).parent
+INSTANT = Path(__file__).parent / "instant"
+"""The folder with the module that makes password hashes cost nothing."""
 CREDENTIALS = {"username": "alice", "password": "correct horse battery staple"}
 _LIFETIME = 3600
 
@@ -53,13 +55,14 @@ class Place:
         return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]
 
 
-def installed(config: Config) -> Charter:
-    """The copy beside this database, migrated; its log goes to a file."""
+def installed(config: Config, checkout: Path = CHECKOUT) -> Charter:
+    """Return an installation of a copy of the checkout beside this database, migrated. Its log goes to a file."""
     copy = config.data_dir / "checkout"
     for name in ("api", "migrations", "openapi"):
-        shutil.copytree(CHECKOUT / name, copy / name)
-    shutil.copy(HERE / "orders.yaml", copy / "openapi")
-    shutil.copy(HERE / "orders.py", copy / "api/handlers")
+        shutil.copytree(checkout / name, copy / name)
+    own = checkout / "benchmarks/speed"
+    shutil.copy(own / "orders.yaml", copy / "openapi")
+    shutil.copy(own / "orders.py", copy / "api/handlers")
     charter = beside(config)
     charter.settings |= {
         "CHARTER_ACCESS_TOKEN_SECONDS": str(_LIFETIME),
@@ -67,11 +70,20 @@ def installed(config: Config) -> Charter:
         "CHARTER_CHECK_ANSWERS": "report",
         "CHARTER_LOG_FORMAT": "json",
         "CHARTER_PORT": str(free_port()),
-        # What stands here comes before what is installed.
+        # Python imports the copy, not the package that is installed.
         "PYTHONPATH": str(copy),
     }
+    if checkout != CHECKOUT:
+        charter.command = checkout / ".venv/bin/charter"
     charter.run("migrate", "--yes").check_returncode()
     return charter
+
+
+def without_hashes(charter: Charter) -> Charter:
+    """Return the installation with password hashes that cost nothing."""
+    path = os.pathsep.join((charter.settings["PYTHONPATH"], str(INSTANT)))
+    # A cheap cost: the service refuses log-ins that would wait long for hashes of the configured cost.
+    return replace(charter, settings=charter.settings | {"CHARTER_BCRYPT_COST": "10", "PYTHONPATH": path})
 
 
 def serving(charter: Charter, cores: frozenset[int]) -> AbstractContextManager[Service]:

@@ -4,11 +4,12 @@ import json
 import subprocess
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 CONNECTIONS = 16
 CORE = 1
 _SCRIPT = Path(__file__).parent / "wrk.lua"
+Order = Literal["again", "once", "count", "chain"]
 
 
 class Request(NamedTuple):
@@ -49,10 +50,10 @@ class Run(NamedTuple):
     """Microseconds of the service's core for each answer; what else the machine does, changes it little."""
 
 
-def run(port: int, requests: Path, seconds: float) -> Run:
-    """Send what the file holds for so long; every answer must be a success."""
+def run(port: int, requests: Path, seconds: float, order: Order = "again") -> Run:
+    """Send the requests of the file, in this order of wrk.lua. Raises AssertionError if a response is an error."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=30s", f"-s{_SCRIPT}"]
-    said = subprocess.check_output([*command, f"http://127.0.0.1:{port}", str(requests)], text=True)
+    said = subprocess.check_output([*command, f"http://127.0.0.1:{port}", str(requests), order], text=True)
     return parse(said)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchmarks.speed.charter import Place
+from benchmarks.speed.charter import INSTANT, Place
 from benchmarks.speed.load import CONNECTIONS
 from benchmarks.speed.service import Service, free_port, started
 from tests.places import BIN
@@ -20,6 +20,12 @@ def template(place: Place, folder: Path, database: str) -> AbstractContextManage
     """FastAPI with a user of its own, whom it looks up in this database at each request."""
     user = json.dumps(place.user)
     return _under_uvicorn("template", "service", folder, PUBLIC_KEY=place.public_key, DATABASE=database, USER=user)
+
+
+def accounts(folder: Path, database: str) -> AbstractContextManager[Service]:
+    """Return FastAPI with SQLModel, which has accounts and sessions in this database. A hash costs nothing."""
+    path = os.pathsep.join(map(str, (_HERE / "accounts", INSTANT)))
+    return _under_uvicorn("accounts", "service", folder, DATABASE=database, PYTHONPATH=path)
 
 
 def _fastapi(module: str) -> Twin:
