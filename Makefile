@@ -50,12 +50,13 @@ chaos: .venv/.test ## Run the long form of the chaos soak: kill workers, the ser
 ONLY ?=
 ROUNDS ?= 5
 SECONDS ?= 4
+BASE ?=
 TWINS := $(patsubst benchmarks/speed/twins/%/requirements.in,%,$(wildcard benchmarks/speed/twins/*/requirements.in))
 
 .PHONY: bench
 bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure how fast it is beside others; ONLY=ping,protected ROUNDS=1 SECONDS=2 is short
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
-	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS)
+	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE)
 
 .PHONY: format
 format: .venv/.test ## Format the code, and mend what can be mended

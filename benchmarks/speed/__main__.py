@@ -2,7 +2,7 @@
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +17,19 @@ from benchmarks.speed.report import bars
 from benchmarks.speed.results import Section
 from benchmarks.speed.starts import starts
 
-MEASUREMENTS: dict[str, Callable[[Length, Path], Iterator[Section]]] = {
-    **{name: partial(rates.beside_all, name) for name in rates.CASES},
-    "me": rates.me,
-    **{name: partial(accounts, name, None) for name in CASES},
-    "logins": logins,
-    "starts": starts,
-}
+Measurement = Callable[[Length, Path], Iterator[Section]]
+
+
+def measurements(base: Path | None) -> dict[str, Measurement]:
+    """Return all measurements by name. `refresh` also measures the Charter of the checkout `base`."""
+    return {
+        **{name: partial(rates.beside_all, name) for name in rates.CASES},
+        "me": rates.me,
+        **{name: partial(accounts, name, base if name == "refresh" else None) for name in CASES},
+        "logins": logins,
+        "starts": starts,
+    }
+
 
 _BENCHMARKS = Path(__file__).parent.parent
 
@@ -31,7 +37,8 @@ _BENCHMARKS = Path(__file__).parent.parent
 def main() -> None:
     """Print the figures, and write down those of all."""
     parser = ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--only", type=_names, help=", ".join(MEASUREMENTS))
+    parser.add_argument("--only", type=_names, help=", ".join(measurements(None)))
+    parser.add_argument("--base", type=_checkout, help="an older checkout, with a .venv, to measure a refresh beside")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     given = parser.parse_args()
@@ -39,8 +46,10 @@ def main() -> None:
     facts = circumstances(length)
     # The other core is for the services alone.
     os.sched_setaffinity(0, {load.CORE})
-    sections = list(_measure(given.only or MEASUREMENTS, length))
+    chosen = measurements(given.base)
+    sections = list(_measure({name: chosen[name] for name in given.only or chosen}, length))
     print(*bars({name: figure for section in sections for name, figure in section.figures.items()}), sep="\n")
+    given.base = None
     if given == parser.parse_args([]):
         (_BENCHMARKS / "RESULTS.md").write_text(document(sections, facts))
         (_BENCHMARKS / "speed.svg").write_text(
@@ -50,15 +59,22 @@ def main() -> None:
 
 def _names(text: str) -> list[str] | None:
     names = text.split(",") if text else None
-    if names and (unknown := set(names) - MEASUREMENTS.keys()):
-        raise ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(MEASUREMENTS)}")
+    if names and (unknown := set(names) - measurements(None).keys()):
+        raise ArgumentTypeError(f"{', '.join(unknown)}: must be some of {', '.join(measurements(None))}")
     return names
 
 
-def _measure(names: Iterable[str], length: Length) -> Iterator[Section]:
-    for name in names:
+def _checkout(text: str) -> Path | None:
+    checkout = Path(text).absolute()
+    if text and not (checkout / ".venv/bin/charter").exists():
+        raise ArgumentTypeError(f"{text}: must be a checkout with .venv/bin/charter")
+    return checkout if text else None
+
+
+def _measure(chosen: dict[str, Measurement], length: Length) -> Iterator[Section]:
+    for measurement in chosen.values():
         with TemporaryDirectory() as folder:
-            for section in MEASUREMENTS[name](length, Path(folder)):
+            for section in measurement(length, Path(folder)):
                 print(section.title, "", *section.table, "", sep="\n", flush=True)
                 yield section
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.databases import DATABASES
-from benchmarks.speed import charter, client, twins
-from benchmarks.speed.charter import installed, serving, without_hashes
+from benchmarks.speed import client, twins
+from benchmarks.speed.charter import elsewhere, installed, serving, without_hashes
 from benchmarks.speed.client import Client, connected
 from benchmarks.speed.load import Order, Request, Run
 from benchmarks.speed.measure import Length, Trial, in_turns, once
 from benchmarks.speed.report import rates
 from benchmarks.speed.results import Section
-from benchmarks.speed.service import Service
-from tests.places import CHECKOUT
+from benchmarks.speed.service import CORE, Service
 
 _TWIN, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
 # More users than connections, so that no two requests at once use the same refresh token.
@@ -71,27 +70,40 @@ def accounts(name: str, base: Path | None, length: Length, folder: Path) -> Iter
                 service: stack.enter_context(start)
                 for service, start in _services(stack, database, folder, base).items()
             }
+            for service in services.values():
+                _add_users(service)
+            _check_reuse_detection(services[_TWIN])
             yield _compare(name, database, services, length, folder)
 
 
 def _services(
     stack: ExitStack, database: str, folder: Path, base: Path | None
 ) -> dict[str, AbstractContextManager[Service]]:
-    checkouts = {"Charter": CHECKOUT} | ({_BASE: base} if base else {})
-    configs = {name: stack.enter_context(DATABASES[database]()) for name in checkouts}
-    ours = {
-        name: serving(without_hashes(installed(configs[name], checkout)), frozenset({charter.CORE}))
-        for name, checkout in checkouts.items()
-    }
-    url = stack.enter_context(DATABASES[database]()).database_url.render_as_string(hide_password=False)
-    return ours | {_TWIN: twins.accounts(folder, url)}
+    new = DATABASES[database]
+    ours = {"Charter": installed(stack.enter_context(new()))}
+    if base:
+        ours[_BASE] = elsewhere(stack.enter_context(new()), base)
+    url = stack.enter_context(new()).database_url.render_as_string(hide_password=False)
+    starting = {name: serving(without_hashes(charter), frozenset({CORE})) for name, charter in ours.items()}
+    return starting | {_TWIN: twins.accounts(folder, url)}
+
+
+def _add_users(service: Service) -> None:
+    with service.awake(), connected(service.port) as client_:
+        for username in _USERS:
+            client_.succeed(client.sign_up(username))
+
+
+def _check_reuse_detection(twin: Service) -> None:
+    """Check that a used refresh token ends its session, and the token after it no longer works."""
+    with twin.awake(), connected(twin.port) as client_:
+        used = client_.succeed(client.log_in(_USERS[0]))["refresh_token"]
+        following = client_.succeed(client.refresh(used))["refresh_token"]
+        responses = [client_.send(client.refresh(token)) for token in (used, following)]
+    assert [response.status for response in responses] == [401, 401], responses
 
 
 def _compare(name: str, database: str, services: Mapping[str, Service], length: Length, folder: Path) -> Section:
-    for service in services.values():
-        with service.awake(), connected(service.port) as client_:
-            for username in _USERS:
-                client_.succeed(client.sign_up(username))
     trials = {each: _trial(CASES[name], service, folder) for each, service in services.items()}
     shown = dict(services) | {_PROTECTED: services["Charter"]}
     runs = in_turns(trials | {_PROTECTED: _trial(_BESIDE, services["Charter"], folder)}, length)

@@ -22,7 +22,7 @@ from api.keys import SigningKey, Vault
 from api.services.signing_keys import Keyring
 from api.tokens import Tokens
 from benchmarks.speed.service import CORE, Service, free_port, started
-from tests.charter import Charter, beside
+from tests.charter import COMMAND, Charter, beside
 from tests.places import CHECKOUT
 
 INSTANT = Path(__file__).parent / "instant"
@@ -55,35 +55,50 @@ class Place:
         return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]
 
 
-def installed(config: Config, checkout: Path = CHECKOUT) -> Charter:
-    """Return an installation of a copy of the checkout beside this database, migrated. Its log goes to a file."""
+def installed(config: Config, **settings: str) -> Charter:
+    """Return an installation of a copy of this checkout beside a database, migrated. The log goes to a file."""
     copy = config.data_dir / "checkout"
     for name in ("api", "migrations", "openapi"):
-        shutil.copytree(checkout / name, copy / name)
-    own = checkout / "benchmarks/speed"
+        shutil.copytree(CHECKOUT / name, copy / name)
+    own = Path(__file__).parent
     shutil.copy(own / "orders.yaml", copy / "openapi")
     shutil.copy(own / "orders.py", copy / "api/handlers")
-    charter = beside(config)
-    charter.settings |= {
+    # Python imports the copy, not the package that is installed.
+    return _migrated(_configured(config) | {"PYTHONPATH": str(copy)} | settings, config, COMMAND)
+
+
+def elsewhere(config: Config, checkout: Path) -> Charter:
+    """Return an installation of another checkout, which its own environment runs, beside a database, migrated.
+
+    The settings that the checkout does not have are left out.
+    """
+    known = "".join(path.read_text() for path in checkout.glob("[!.]*/**/config.py"))
+    settings = {name: value for name, value in _configured(config).items() if name in known}
+    return _migrated(settings, config, checkout / ".venv/bin/charter")
+
+
+def _configured(config: Config) -> dict[str, str]:
+    return beside(config).settings | {
         "CHARTER_ACCESS_TOKEN_SECONDS": str(_LIFETIME),
         "CHARTER_BCRYPT_COST": "12",
         "CHARTER_CHECK_ANSWERS": "report",
         "CHARTER_LOG_FORMAT": "json",
         "CHARTER_PORT": str(free_port()),
-        # Python imports the copy, not the package that is installed.
-        "PYTHONPATH": str(copy),
     }
-    if checkout != CHECKOUT:
-        charter.command = checkout / ".venv/bin/charter"
+
+
+def _migrated(settings: dict[str, str], config: Config, command: Path) -> Charter:
+    charter = Charter(config.data_dir, settings, command)
     charter.run("migrate", "--yes").check_returncode()
     return charter
 
 
 def without_hashes(charter: Charter) -> Charter:
     """Return the installation with password hashes that cost nothing."""
-    path = os.pathsep.join((charter.settings["PYTHONPATH"], str(INSTANT)))
+    path = [charter.settings["PYTHONPATH"]] if "PYTHONPATH" in charter.settings else []
     # A cheap cost: the service refuses log-ins that would wait long for hashes of the configured cost.
-    return replace(charter, settings=charter.settings | {"CHARTER_BCRYPT_COST": "10", "PYTHONPATH": path})
+    cheap = {"CHARTER_BCRYPT_COST": "10", "PYTHONPATH": os.pathsep.join([*path, str(INSTANT)])}
+    return replace(charter, settings=charter.settings | cheap)
 
 
 def serving(charter: Charter, cores: frozenset[int]) -> AbstractContextManager[Service]:

@@ -43,6 +43,16 @@ def _beside_logins(clients: int) -> dict[str, Bar]:
     }
 
 
+def _accounts(database: str) -> dict[str, Bar]:
+    refresh, beside = f"Refresh on {database}: CPU, of that of", "without the hash: CPU, beside that of GET /protected"
+    return {
+        f"refresh/{database}/twin": Bar(f"{refresh} FastAPI with SQLModel", "at most", 40, "%"),
+        f"refresh/{database}/base": Bar(f"{refresh} the older checkout", "at most", 25, "%"),
+        f"login/{database}/protected": Bar(f"Log-in on {database}, {beside}", "at most", 11, "times"),
+        f"signup/{database}/protected": Bar(f"Sign-up on {database}, {beside}", "at most", 11, "times"),
+    }
+
+
 BARS = {
     "protected/FastAPI async def": _times("GET /protected, a token seen before", "FastAPI async def", 1.6),
     "protected/FastAPI def": _times("GET /protected, a token seen before", "FastAPI def", 2.3),
@@ -51,6 +61,8 @@ BARS = {
     "ping/FastAPI async def": _times("GET /ping", "FastAPI async def", 1.1),
     "me/SQLite": _times("GET /api/v1/me on SQLite", "FastAPI with the template's look-up", 5),
     "me/PostgreSQL": _times("GET /api/v1/me on PostgreSQL", "FastAPI with the template's look-up", 5),
+    **_accounts("SQLite"),
+    **_accounts("PostgreSQL"),
     "logins/1": Bar("Log-ins on one core, of its raw bcrypt rate", "at least", 95, "%"),
     "logins/2": Bar("Log-ins on two cores, of their raw bcrypt rate", "at least", 92, "%"),
     **_beside_logins(8),

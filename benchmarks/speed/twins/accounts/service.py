@@ -1,6 +1,7 @@
 """Accounts as a careful FastAPI developer writes them: SQLModel, `def` functions, one `Session` for each request.
 
-Sign-up, log-in, refresh with rotation and reuse detection, and the list of sessions. The names and bodies are Charter's.
+Sign-up, log-in, refresh with rotation and reuse detection, and the list of sessions. Names and bodies are those of
+Charter.
 """
 
 import hashlib
@@ -100,7 +101,7 @@ class TokenPair(BaseModel):
     refresh_token: str
     refresh_expires_in: int
     scope: str = SCOPE
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
 class SessionPublic(BaseModel):
