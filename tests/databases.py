@@ -14,21 +14,22 @@ from api.parsers import database_url
 
 
 @contextmanager
-def sqlite() -> Iterator[Config]:
-    """In a folder that goes at the end; it is empty, without any table."""
-    with TemporaryDirectory() as folder:
+def sqlite(parent: Path | None = None) -> Iterator[Config]:
+    """Yield an empty database in a new folder of `parent`, which is deleted at the end."""
+    with TemporaryDirectory(dir=parent) as folder:
         yield config_beside(folder, URL.create("sqlite", database=f"{folder}/charter.db"))
 
 
 @contextmanager
-def postgresql() -> Iterator[Config]:
-    """In a server that goes at the end; it is empty, without any table."""
-    # Not in `folder`: started by root, it opens all folders on the way to its own to everybody.
-    with TemporaryDirectory() as folder, get_server(mkdtemp(), cleanup_mode="delete") as server:
+def postgresql(parent: Path | None = None) -> Iterator[Config]:
+    """Yield an empty database in a new server, whose folder of `parent` is deleted at the end."""
+    # Not in `folder`: root's server makes every folder above its own readable to all users.
+    data = mkdtemp(dir=parent)
+    with TemporaryDirectory(dir=parent) as folder, get_server(data, cleanup_mode="delete") as server:
         yield config_beside(folder, database_url(server.get_uri()))
 
 
-DATABASES: dict[str, Callable[[], AbstractContextManager[Config]]] = {"SQLite": sqlite, "PostgreSQL": postgresql}
+DATABASES: dict[str, Callable[..., AbstractContextManager[Config]]] = {"SQLite": sqlite, "PostgreSQL": postgresql}
 
 
 def config_beside(folder: str, url: URL) -> Config:

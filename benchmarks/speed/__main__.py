@@ -15,6 +15,7 @@ from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import bars
 from benchmarks.speed.results import Section
+from benchmarks.speed.scale import scale
 from benchmarks.speed.starts import starts
 
 Measurement = Callable[[Length, Path], Iterator[Section]]
@@ -28,6 +29,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
         **{name: partial(accounts, name, base if name == "refresh" else None) for name in CASES},
         "logins": logins,
         "starts": starts,
+        "scale": scale,
     }
 
 

@@ -72,8 +72,7 @@ def elsewhere(config: Config, checkout: Path) -> Charter:
 
     The settings that the checkout does not have are left out.
     """
-    known = "".join(path.read_text() for path in checkout.glob("[!.]*/**/config.py"))
-    settings = {name: value for name, value in _configured(config).items() if name in known}
+    settings = {name: value for name, value in _configured(config).items() if _is_setting(name, checkout)}
     return _migrated(settings, config, checkout / ".venv/bin/charter")
 
 
@@ -91,6 +90,17 @@ def _migrated(settings: dict[str, str], config: Config, command: Path) -> Charte
     charter = Charter(config.data_dir, settings, command)
     charter.run("migrate", "--yes").check_returncode()
     return charter
+
+
+def _is_setting(name: str, checkout: Path) -> bool:
+    return any(name in path.read_text() for path in checkout.glob("[!.]*/**/config.py"))
+
+
+def background(charter: Charter, value: str) -> Charter:
+    """Return the installation with its background tasks "on" or "off", or as it is if it has none."""
+    name = "CHARTER_BACKGROUND"
+    is_setting = _is_setting(name, Path(charter.settings["PYTHONPATH"].partition(os.pathsep)[0]))
+    return replace(charter, settings=charter.settings | ({name: value} if is_setting else {}))
 
 
 def without_hashes(charter: Charter) -> Charter:

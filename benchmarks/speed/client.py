@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from math import inf
+from time import monotonic
 from typing import Any, NamedTuple
 
 from benchmarks.speed.load import Request
@@ -21,14 +23,23 @@ class Response(NamedTuple):
     body: Any
 
 
-@dataclass(frozen=True)
+# Services close a connection that is idle for longer.
+_IDLE_SECONDS = 1
+
+
+@dataclass
 class Client:
     """One connection to a service. The service must be awake."""
 
     connection: HTTPConnection
+    _used_at: float = -inf
 
     def send(self, request: Request) -> Response:
         """Return the response to a request."""
+        if monotonic() > self._used_at + _IDLE_SECONDS:
+            # The next request opens another connection.
+            self.connection.close()
+        self._used_at = monotonic()
         self.connection.request(request.method, request.path, request.body or None, request.headers)
         response = self.connection.getresponse()
         text = response.read()

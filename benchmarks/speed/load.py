@@ -18,10 +18,12 @@ class Request(NamedTuple):
     path: str
     token: str = ""
     body: str = ""
+    verb: str = ""
+    """The method, unless it is POST for a request with a body and GET for one without."""
 
     @property
     def method(self) -> str:
-        return "POST" if self.body else "GET"
+        return self.verb or ("POST" if self.body else "GET")
 
     @property
     def headers(self) -> dict[str, str]:

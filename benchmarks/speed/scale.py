@@ -1,0 +1,225 @@
+"""Each operation on 1,000,000 users beside 1,000 users: how long it takes, and its statements with their plans."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from benchmarks.databases import DATABASES
+from benchmarks.speed import client
+from benchmarks.speed.charter import background, installed, serving, without_hashes
+from benchmarks.speed.client import PASSWORD, SESSIONS, Client, connected
+from benchmarks.speed.filling import SESSIONS_OF_A_USER, fill, roomy, username
+from benchmarks.speed.load import Request
+from benchmarks.speed.measure import Length
+from benchmarks.speed.report import table
+from benchmarks.speed.results import Section
+from benchmarks.speed.service import CORE, free_port
+from tests.charter import Charter
+
+SMALL, BIG = 1_000, 1_000_000
+# Of each operation, for each second that a run of the other measurements lasts.
+_A_SECOND = 25
+_TRACED = 3
+Seconds = dict[str, dict[int, list[float]]]
+"""The seconds of each request of an operation, by the number of users."""
+Statements = list[tuple[str, list[str]]]
+"""The statements of a request, each with its plan."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user who is logged in, with another live session."""
+
+    username: str
+    access_token: str
+    refresh_token: str
+    other_session: str
+    new_username: str
+    """A name that is not in use yet."""
+
+
+Operation = Callable[[Account], Request]
+
+
+def _with_token(path: str, verb: str = "") -> Operation:
+    return lambda account: Request(path, account.access_token, verb=verb)
+
+
+def _revoke_session(account: Account) -> Request:
+    return Request(f"{SESSIONS}/{account.other_session}", account.access_token, verb="DELETE")
+
+
+def _change_password(account: Account) -> Request:
+    body = json.dumps({"current_password": PASSWORD, "new_password": "a better battery for this horse"})
+    return Request("/api/v1/me/password", account.access_token, body, "PUT")
+
+
+# In this order, one account can be the subject of all of them.
+OPERATIONS: dict[str, Operation] = {
+    "Profile, not cached": _with_token("/api/v1/me"),
+    "List sessions": _with_token(SESSIONS),
+    "Refresh": lambda account: client.refresh(account.refresh_token),
+    "Revoke a session": _revoke_session,
+    "Revoke other sessions": _with_token(SESSIONS, "DELETE"),
+    "Log in": lambda account: client.log_in(account.username),
+    "Change password": _change_password,
+    "Log out": _with_token("/api/v1/auth/logout", "POST"),
+    "Sign up": lambda account: client.sign_up(account.new_username),
+    "Signing keys": lambda _: Request("/.well-known/jwks.json"),
+    "Ready": lambda _: Request("/ready"),
+}
+
+
+class Stage(NamedTuple):
+    """Two services on one database: `other` prepares what is sent to `measured`, so `measured` has nothing cached."""
+
+    users: int
+    measured: Client
+    other: Client
+
+    def accounts(self, numbers: Sequence[int], total: int) -> list[Account]:
+        """Return the accounts of these numbers below `total`, for which all users are evenly divided."""
+        return [self.account(number * self.users // total) for number in numbers]
+
+    def account(self, number: int) -> Account:
+        """Log a user in, and return the account."""
+        name = username(number)
+        pair = self.other.succeed(client.log_in(name))
+        sessions = self.other.succeed(Request(SESSIONS, pair["access_token"]))["items"]
+        assert len(sessions) == SESSIONS_OF_A_USER, sessions
+        oldest = sessions[-1]["id"]
+        return Account(name, pair["access_token"], pair["refresh_token"], oldest, f"new{number:08}")
+
+
+def scale(length: Length, _: Path, small: int = SMALL, big: int = BIG) -> Iterator[Section]:
+    """Compare the operations and the start on a small and a big database of each kind."""
+    for database, new in DATABASES.items():
+        with ExitStack() as stack:
+            charters = {users: stack.enter_context(_filled(new, users)) for users in (small, big)}
+            seconds = _operations(charters, length) | {"Start": _starts(charters, length.rounds)}
+            statements = {users: _statements(charter, users) for users, charter in charters.items()}
+        yield _section(database, seconds, statements)
+
+
+@contextmanager
+def _filled(new: Callable[..., Any], users: int) -> Iterator[Charter]:
+    with new(roomy(users)) as config:
+        charter = background(without_hashes(installed(config)), "off")
+        fill(config, users)
+        yield charter
+
+
+def _operations(charters: Mapping[int, Charter], length: Length) -> Seconds:
+    """Return the median of the seconds that each operation took, one for each round."""
+    count = min(_A_SECOND * length.seconds, min(charters) // (length.rounds + 2))
+    # The last users are left for the statements.
+    total = count * (length.rounds + 2)
+    found: Seconds = {name: {users: [] for users in charters} for name in OPERATIONS}
+    with ExitStack() as stack:
+        stages = [stack.enter_context(_staged(charter, users)) for users, charter in charters.items()]
+        for number in range(length.rounds + 1):
+            numbers = range(number * count, (number + 1) * count)
+            accounts = {stage.users: stage.accounts(numbers, total) for stage in stages}
+            for name, operation in OPERATIONS.items():
+                taken = _alternating(stages, {users: [*map(operation, each)] for users, each in accounts.items()})
+                for users in taken if number else ():
+                    found[name][users].append(median(taken[users]))
+    return found
+
+
+@contextmanager
+def _staged(charter: Charter, users: int, **settings: str) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(_serving(charter, **each)) for each in (settings, {})]
+        yield Stage(users, *clients)
+
+
+@contextmanager
+def _serving(charter: Charter, **settings: str) -> Iterator[Client]:
+    """Yield a client of a new service."""
+    settings = charter.settings | {"CHARTER_PORT": str(free_port())} | settings
+    charter = replace(charter, settings=settings)
+    with serving(charter, frozenset({CORE})) as service, service.awake(), connected(service.port) as client_:
+        yield client_
+
+
+def _alternating(stages: Sequence[Stage], requests: Mapping[int, Sequence[Request]]) -> dict[int, list[float]]:
+    """Return how long each request took. The services take turns, each of them first as often as the other."""
+    taken: dict[int, list[float]] = {stage.users: [] for stage in stages}
+    for turn in range(len(next(iter(requests.values())))):
+        for stage in stages if turn % 2 else reversed(stages):
+            began = perf_counter()
+            stage.measured.succeed(requests[stage.users][turn])
+            taken[stage.users].append(perf_counter() - began)
+    return taken
+
+
+def _starts(charters: Mapping[int, Charter], rounds: int) -> dict[int, list[float]]:
+    """Return how long each start took. They take turns, after one start that warms the caches up."""
+    taken: dict[int, list[float]] = {users: [] for users in charters}
+    for number in range(rounds + 1):
+        for users, charter in charters.items():
+            with serving(charter, frozenset({CORE})) as service:
+                taken[users] += [service.seconds] if number else []
+    return taken
+
+
+def _statements(charter: Charter, users: int) -> dict[str, Statements]:
+    """Return the statements of each operation, when it is called for the third time."""
+    path = charter.folder / "statements"
+    with _staged(charter, users, STATEMENTS=str(path)) as stage:
+        # The last users: the operations that were measured leave them out.
+        accounts = [stage.account(users - 1 - turn) for turn in range(_TRACED)]
+        return {name: _last(stage.measured, path, map(operation, accounts)) for name, operation in OPERATIONS.items()}
+
+
+def _last(client_: Client, path: Path, requests: Iterable[Request]) -> Statements:
+    """Return the statements of the last of the requests."""
+    for request in requests:
+        path.write_text("")
+        client_.succeed(request)
+    return [(statement, plan) for statement, plan in map(json.loads, path.read_text().splitlines())]
+
+
+def _section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[str, Statements]]) -> Section:
+    small, big = (statements[users] for users in sorted(statements))
+    medians = {name: [median(each[users]) for users in sorted(each)] for name, each in seconds.items()}
+    differ = [name for name in OPERATIONS if small[name] != big[name]]
+    columns = (
+        "operation",
+        *(f"ms with {users:,} users" for users in sorted(statements)),
+        "ratio",
+        "statements",
+        "plans",
+    )
+    rows = [
+        (name, *(f"{1000 * each:.2f}" for each in pair), f"{pair[1] / pair[0]:.2f}", *_counts(name, big, differ))
+        for name, pair in medians.items()
+    ]
+    figures = {
+        f"scale/{database}": max(big_ / small_ for small_, big_ in medians.values()),
+        f"scale/{database}/plans": len(differ),
+    }
+    differences = [line for name in differ for line in _difference(name, small[name], big[name])]
+    title = f"{max(statements):,} users beside {min(statements):,}, on {database}"
+    return Section(title, [*table(columns, rows), *differences], figures, {})
+
+
+def _counts(name: str, statements: Mapping[str, Statements], differ: Sequence[str]) -> tuple[str, str]:
+    """Return the columns of the statements. A start has none."""
+    if name not in statements:
+        return "", ""
+    return str(len(statements[name])), "differ" if name in differ else "equal"
+
+
+def _difference(name: str, small: Statements, big: Statements) -> Iterator[str]:
+    """Yield each statement of one operation that differs, with its two plans."""
+    for of_small, of_big in zip_longest(small, big, fillvalue=("", [])):
+        if of_small != of_big:
+            yield from ("", f"{name}: `{of_small[0]}` had the plan {of_small[1]}, and `{of_big[0]}` had {of_big[1]}.")
