@@ -56,7 +56,10 @@ _DIALECTS = {
 
 
 def fill(config: Config, users: int) -> None:
-    """Add this many users to a migrated database, and three sessions with a refresh token for each of them."""
+    """Add this many users to a database, and three sessions with a refresh token for each of them.
+
+    Their password is that of the only user who is there.
+    """
     engine = create_engine(config.database_url, isolation_level="AUTOCOMMIT")
     dialect = _DIALECTS[engine.dialect.name]
     with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
@@ -102,7 +105,7 @@ def _inserts(dialect: _Dialect, users: int, now: int) -> list[str]:
         f"""
         INSERT INTO users (id, username, username_key, email, email_key, password_hash, created_at)
         SELECT {user_id}, {name}, {name}, {name} || '@example.com', {name} || '@example.com',
-            '$2b$10$' || '{"." * 53}', {dialect.moment.format(signed_up)}
+            (SELECT password_hash FROM users), {dialect.moment.format(signed_up)}
         FROM {dialect.numbers.format(users)}
         """,  # noqa: S608 - only numbers and fixed text
         f"""

@@ -1,6 +1,7 @@
 """Each operation on 1,000,000 users beside 1,000 users: how long it takes, and its statements with their plans."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from api.config import Config
 from benchmarks.databases import DATABASES
 from benchmarks.speed import client
 from benchmarks.speed.charter import background, installed, serving, without_hashes
@@ -26,6 +28,8 @@ SMALL, BIG = 1_000, 1_000_000
 # Of each operation, for each second that a run of the other measurements lasts.
 _A_SECOND = 25
 _TRACED = 3
+# PostgreSQL shows the values in a plan.
+_LITERAL = re.compile(r"'[^']*'::[a-z ]+")
 Seconds = dict[str, dict[int, list[float]]]
 """The seconds of each request of an operation, by the number of users."""
 Statements = list[tuple[str, list[str]]]
@@ -107,12 +111,19 @@ def scale(length: Length, _: Path, small: int = SMALL, big: int = BIG) -> Iterat
         yield _section(database, seconds, statements)
 
 
+def filled(config: Config, users: int) -> Charter:
+    """Return an installation with this many users, without background tasks."""
+    charter = background(without_hashes(installed(config)), "off")
+    with _serving(charter) as client_:
+        client_.succeed(client.sign_up("pattern"))
+    fill(config, users)
+    return charter
+
+
 @contextmanager
 def _filled(new: Callable[..., Any], users: int) -> Iterator[Charter]:
     with new(roomy(users)) as config:
-        charter = background(without_hashes(installed(config)), "off")
-        fill(config, users)
-        yield charter
+        yield filled(config, users)
 
 
 def _operations(charters: Mapping[int, Charter], length: Length) -> Seconds:
@@ -184,7 +195,8 @@ def _last(client_: Client, path: Path, requests: Iterable[Request]) -> Statement
     for request in requests:
         path.write_text("")
         client_.succeed(request)
-    return [(statement, plan) for statement, plan in map(json.loads, path.read_text().splitlines())]
+    written = map(json.loads, path.read_text().splitlines())
+    return [(statement, [_LITERAL.sub("?", line) for line in plan]) for statement, plan in written]
 
 
 def _section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[str, Statements]]) -> Section:
