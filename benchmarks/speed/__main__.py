@@ -13,10 +13,12 @@ from benchmarks.speed.chart import chart
 from benchmarks.speed.document import circumstances, document
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
+from benchmarks.speed.purge import purge
 from benchmarks.speed.report import bars
 from benchmarks.speed.results import Section
 from benchmarks.speed.scale import scale
 from benchmarks.speed.starts import starts
+from benchmarks.speed.workers import workers
 
 Measurement = Callable[[Length, Path], Iterator[Section]]
 
@@ -29,7 +31,9 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
         **{name: partial(accounts, name, base if name == "refresh" else None) for name in CASES},
         "logins": logins,
         "starts": starts,
+        "workers": workers,
         "scale": scale,
+        "purge": purge,
     }
 
 

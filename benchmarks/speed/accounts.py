@@ -30,8 +30,7 @@ class Case(NamedTuple):
 
 
 def _refreshes(client_: Client, _: int) -> list[Request]:
-    tokens = [client_.succeed(client.log_in(name))["refresh_token"] for name in _USERS]
-    return [client.refresh(token) for token in tokens]
+    return [client.refresh(token) for token in client.refresh_tokens(client_, _USERS)]
 
 
 def _log_ins(_: Client, __: int) -> list[Request]:

@@ -1,7 +1,7 @@
 """A client that prepares what a measurement needs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -76,6 +76,11 @@ def log_in(username: str) -> Request:
 def refresh(token: str) -> Request:
     """Return the request that exchanges a refresh token."""
     return _post(REFRESH, refresh_token=token)
+
+
+def refresh_tokens(client: Client, usernames: Iterable[str]) -> list[str]:
+    """Log each user in, and return the refresh tokens."""
+    return [client.succeed(log_in(username))["refresh_token"] for username in usernames]
 
 
 def _post(path: str, **body: str) -> Request:

@@ -9,6 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import create_engine
 
 from api.config import Config
+from benchmarks.speed import client
+from benchmarks.speed.charter import background, beginning, installed, without_hashes
+from benchmarks.speed.client import connected
+from tests.charter import Charter
 
 SESSIONS_OF_A_USER = 3
 _FAST = Path("/dev/shm")  # noqa: S108 - a file system in memory
@@ -53,6 +57,15 @@ _DIALECTS = {
         after=("VACUUM ANALYZE", "CHECKPOINT"),
     ),
 }
+
+
+def filled(config: Config, users: int) -> Charter:
+    """Return an installation with this many users, without background tasks. Password hashes cost nothing."""
+    charter = background(without_hashes(installed(config)), "off")
+    with beginning(charter) as service, connected(service.port) as client_:
+        client_.succeed(client.sign_up("pattern"))
+    fill(config, users)
+    return charter
 
 
 def fill(config: Config, users: int) -> None:

@@ -43,6 +43,21 @@ def _beside_logins(clients: int) -> dict[str, Bar]:
     }
 
 
+def _with_two_workers(what: str) -> Bar:
+    return Bar(f"{what} on PostgreSQL with two workers: CPU beside one at the same rate", "at most", 1.15, "times")
+
+
+def _sized(database: str) -> dict[str, Bar]:
+    big = f"1,000,000 users beside 1,000, on {database}"
+    while_purging = f"While 1,000,000 expired sessions are deleted on {database}: refreshes"
+    return {
+        f"scale/{database}": Bar(f"{big}: time of the operation that grows most", "at most", 1.25, "times"),
+        f"scale/{database}/plans": Bar(f"{big}: operations with other statements or plans", "at most", 0, "operations"),
+        f"purge/{database}": Bar(f"{while_purging}, p99 beside that of a quiet database", "at most", 2, "times"),
+        f"purge/{database}/refused": Bar(f"{while_purging} that are refused", "at most", 0, "refreshes"),
+    }
+
+
 def _accounts(database: str) -> dict[str, Bar]:
     refresh, beside = f"Refresh on {database}: CPU, of that of", "without the hash: CPU, beside that of GET /protected"
     return {
@@ -63,6 +78,10 @@ BARS = {
     "me/PostgreSQL": _times("GET /api/v1/me on PostgreSQL", "FastAPI with the template's look-up", 5),
     **_accounts("SQLite"),
     **_accounts("PostgreSQL"),
+    **_sized("SQLite"),
+    **_sized("PostgreSQL"),
+    "workers/me": _with_two_workers("GET /api/v1/me"),
+    "workers/refresh": _with_two_workers("Refresh"),
     "logins/1": Bar("Log-ins on one core, of its raw bcrypt rate", "at least", 95, "%"),
     "logins/2": Bar("Log-ins on two cores, of their raw bcrypt rate", "at least", 92, "%"),
     **_beside_logins(8),

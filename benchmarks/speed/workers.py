@@ -1,0 +1,123 @@
+"""Two workers beside one, on PostgreSQL, at a rate that is half of what one can serve: CPU for each request."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.databases import postgresql
+from benchmarks.speed import client
+from benchmarks.speed.charter import beginning, installed, without_hashes
+from benchmarks.speed.client import connected
+from benchmarks.speed.load import Order, Request
+from benchmarks.speed.measure import Length, once
+from benchmarks.speed.paced import Again, Chain, Source, paced
+from benchmarks.speed.report import table
+from benchmarks.speed.results import Section
+from benchmarks.speed.service import Service
+
+_COUNTS = (1, 2)
+_CORES = frozenset({0, 1})
+# More than connections, so that no two requests at once use the same refresh token.
+_USERS = [f"user{number:08}" for number in range(64)]
+
+
+Pair = dict[str, str]
+
+
+class _Operation(NamedTuple):
+    """How to ask for an operation with the token pairs of some users, as often as possible or at a constant rate."""
+
+    title: str
+    order: Order
+    request: Callable[[Pair], Request]
+    source: Callable[[Sequence[Pair]], Source]
+
+
+def _profile(pair: Pair) -> Request:
+    return Request("/api/v1/me", pair["access_token"])
+
+
+_OPERATIONS = {
+    "me": _Operation("GET /api/v1/me", "again", _profile, lambda pairs: Again(_profile(pairs[0]))),
+    "refresh": _Operation(
+        "POST /api/v1/auth/refresh",
+        "chain",
+        lambda pair: client.refresh(pair["refresh_token"]),
+        lambda pairs: Chain(pair["refresh_token"] for pair in pairs),
+    ),
+}
+
+
+class _Run(NamedTuple):
+    """The microseconds of CPU for each request, and the milliseconds of the slowest hundredth."""
+
+    cost: float
+    p99: float
+
+
+class _Found(NamedTuple):
+    """The median run of each count of workers, at this rate."""
+
+    rate: float
+    runs: Mapping[int, _Run]
+
+
+def workers(length: Length, folder: Path) -> Iterator[Section]:
+    """Compare two workers with one."""
+    with ExitStack() as stack:
+        charter = without_hashes(installed(stack.enter_context(postgresql())))
+        services = {
+            count: stack.enter_context(beginning(charter, _CORES, CHARTER_WORKERS=str(count))) for count in _COUNTS
+        }
+        with connected(services[1].port) as client_:
+            for username in _USERS:
+                client_.succeed(client.sign_up(username))
+        found = {name: _compare(operation, services, length, folder) for name, operation in _OPERATIONS.items()}
+    yield _section(found)
+
+
+def _compare(operation: _Operation, services: Mapping[int, Service], length: Length, folder: Path) -> _Found:
+    rate = _most(operation, services[1], length, folder) / 2
+    runs: dict[int, list[_Run]] = {count: [] for count in services}
+    # The first round is for warming up.
+    for number in range(length.rounds + 1):
+        for count, service in services.items():
+            run = _run(operation, service, rate, length.seconds)
+            runs[count] += [run] if number else []
+    return _Found(rate, {count: _Run(*map(median, zip(*each, strict=True))) for count, each in runs.items()})
+
+
+def _most(operation: _Operation, service: Service, length: Length, folder: Path) -> float:
+    """Return how many requests a service answers in a second."""
+    file = folder / "requests"
+    file.write_text("\0".join(operation.request(pair).raw for pair in _log_in(service)))
+    return once(service, file, length.seconds, operation.order).rate
+
+
+def _run(operation: _Operation, service: Service, rate: float, seconds: float) -> _Run:
+    source = operation.source(_log_in(service))
+    before = service.spent
+    result = paced(service.port, source, rate, seconds)
+    assert set(result.statuses) == {200}, result
+    return _Run((service.spent - before) / result.responses * 1e6, result.p99)
+
+
+def _log_in(service: Service) -> list[Pair]:
+    with connected(service.port) as client_:
+        return [client_.succeed(client.log_in(username)) for username in _USERS]
+
+
+def _section(found: Mapping[str, _Found]) -> Section:
+    columns = ("operation", "requests/s", "CPU µs with 1 worker", "with 2", "ratio", "p99 ms with 1 worker", "with 2")
+    ratios = {name: runs[2].cost / runs[1].cost for name, (_, runs) in found.items()}
+    rows = (_row(_OPERATIONS[name].title, each, ratios[name]) for name, each in found.items())
+    figures = {f"workers/{name}": ratio for name, ratio in ratios.items()}
+    return Section("Two workers on PostgreSQL, at half of what one can serve", table(columns, rows), figures, {})
+
+
+def _row(title: str, found: _Found, ratio: float) -> Iterator[str]:
+    one, two = (found.runs[count] for count in _COUNTS)
+    yield from (title, f"{found.rate:,.0f}", f"{one.cost:.0f}", f"{two.cost:.0f}", f"{ratio:.2f}")
+    yield from (f"{one.p99:.1f}", f"{two.p99:.1f}")
