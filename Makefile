@@ -51,12 +51,13 @@ ONLY ?=
 ROUNDS ?= 5
 SECONDS ?= 4
 BASE ?=
+RESUME ?= 0
 TWINS := $(patsubst benchmarks/speed/twins/%/requirements.in,%,$(wildcard benchmarks/speed/twins/*/requirements.in))
 
 .PHONY: bench
-bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure how fast it is beside others; ONLY=ping,protected ROUNDS=1 SECONDS=2 is short
+bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure speed beside others, about an hour; ONLY=ping,scale measures a part, RESUME=1 goes on
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
-	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE)
+	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE) --resume=$(RESUME)
 
 .PHONY: format
 format: .venv/.test ## Format the code, and mend what can be mended

@@ -11,6 +11,7 @@ from benchmarks.speed import load, rates
 from benchmarks.speed.accounts import CASES, accounts
 from benchmarks.speed.chart import chart
 from benchmarks.speed.document import circumstances, document
+from benchmarks.speed.kept import Kept, subject
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
 from benchmarks.speed.purge import purge
@@ -38,6 +39,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
 
 
 _BENCHMARKS = Path(__file__).parent.parent
+_KEPT = _BENCHMARKS.parent / "build/bench"
 
 
 def main() -> None:
@@ -47,16 +49,17 @@ def main() -> None:
     parser.add_argument("--base", type=_checkout, help="an older checkout, with a .venv, to measure a refresh beside")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--resume", type=int, default=0, help="1: reuse what an earlier run of this commit measured")
     given = parser.parse_args()
     length = Length(given.rounds, given.seconds)
     facts = circumstances(length)
     # The other core is for the services alone.
     os.sched_setaffinity(0, {load.CORE})
     chosen = measurements(given.base)
-    sections = list(_measure({name: chosen[name] for name in given.only or chosen}, length))
+    kept = Kept(_KEPT, subject(given.base, length))
+    sections = list(_measure({name: chosen[name] for name in given.only or chosen}, length, kept, given.resume))
     print(*bars({name: figure for section in sections for name, figure in section.figures.items()}), sep="\n")
-    given.base = None
-    if given == parser.parse_args([]):
+    if (given.only, length) == (None, Length(parser.get_default("rounds"), parser.get_default("seconds"))):
         (_BENCHMARKS / "RESULTS.md").write_text(document(sections, facts))
         (_BENCHMARKS / "speed.svg").write_text(
             chart({section.title: section.drawn for section in sections if section.drawn})
@@ -77,10 +80,12 @@ def _checkout(text: str) -> Path | None:
     return checkout if text else None
 
 
-def _measure(chosen: dict[str, Measurement], length: Length) -> Iterator[Section]:
-    for measurement in chosen.values():
+def _measure(chosen: dict[str, Measurement], length: Length, kept: Kept, resume: bool) -> Iterator[Section]:
+    for name, measurement in chosen.items():
         with TemporaryDirectory() as folder:
-            for section in measurement(length, Path(folder)):
+            earlier = kept.read(name) if resume else None
+            sections = kept.write(name, measurement(length, Path(folder))) if earlier is None else earlier
+            for section in sections:
                 print(section.title, "", *section.table, "", sep="\n", flush=True)
                 yield section
 

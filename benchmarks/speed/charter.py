@@ -118,7 +118,7 @@ def serving(charter: Charter, cores: frozenset[int]) -> AbstractContextManager[S
 
 
 @contextmanager
-def beginning(charter: Charter, cores: frozenset[int] = frozenset({CORE}), **settings: str) -> Iterator[Service]:
+def beginning(charter: Charter, cores: frozenset[int] = frozenset({CORE}), /, **settings: str) -> Iterator[Service]:
     """Yield a service of an installation that may have several: on another port, with these settings, not stopped."""
     settings = charter.settings | {"CHARTER_PORT": str(free_port())} | settings
     with serving(replace(charter, settings=settings), cores) as service, service.awake():

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.speed.measure import Length
-from benchmarks.speed.report import bars
+from benchmarks.speed.report import all_bars
 from benchmarks.speed.results import Section
 
 _ABOUT = (Path(__file__).parent / "about.md").read_text()
@@ -18,7 +18,7 @@ _PARTS = ("charter", "connexion", "flask", "uvicorn", "bcrypt")
 def document(sections: Sequence[Section], circumstances: str) -> str:
     """The whole text."""
     figures = {name: figure for section in sections for name, figure in section.figures.items()}
-    promises = Section("What is promised, and what was found", bars(figures), {}, {})
+    promises = Section("What is promised, and what was found", all_bars(figures), {}, {})
     tables = ("\n".join([f"## {section.title}", "", *section.table]) for section in (promises, *sections))
     head = ("# How fast Charter is", circumstances, "![Answers a second](speed.svg)")
     return "\n\n".join([*head, *tables, _ABOUT])

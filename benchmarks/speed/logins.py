@@ -35,6 +35,13 @@ class _Pace(NamedTuple):
     cost: float
 
 
+class _Rates(NamedTuple):
+    """How many hashes, and how many log-ins, one core computes in a second if nothing else runs."""
+
+    hashes: float
+    logins: float
+
+
 class _Pressed(NamedTuple):
     """GET /protected under log-ins: what came of it, log-ins served a second, milliseconds of the slowest refusal."""
 
@@ -46,16 +53,16 @@ class _Pressed(NamedTuple):
 def logins(length: Length, folder: Path) -> Iterator[Section]:
     """On one core: their rate, and GET /protected beside them; then their rate on two."""
     with sqlite() as config, charter.served(config) as place:
-        section, rate = _rate(place, length, frozenset({CORE}))
+        section, alone = _rate(place, length, frozenset({CORE}))
         yield section
-        yield _beside(place, length, folder, rate)
+        yield _beside(place, length, folder, alone)
     cores = frozenset({0, 1})
     with sqlite() as config, charter.served(config, cores) as place:
         section, _ = _rate(place, length, cores)
         yield section
 
 
-def _rate(place: Place, length: Length, cores: frozenset[int]) -> tuple[Section, float]:
+def _rate(place: Place, length: Length, cores: frozenset[int]) -> tuple[Section, _Rates]:
     times = length.seconds * _A_SECOND * len(cores)
     # They take turns; two that stand beside each other had the machine in the same state.
     pairs = [(_hashed(times, cores), _logged_in(place.service, times, len(cores))) for _ in range(length.rounds)]
@@ -64,7 +71,7 @@ def _rate(place: Place, length: Length, cores: frozenset[int]) -> tuple[Section,
     raw, ours = (_Pace(*map(median, zip(*paces, strict=True))) for paces in zip(*pairs, strict=True))
     rows = ((name, f"{pace.rate:.2f}", f"{pace.cost:.0f}") for name, pace in (("bcrypt alone", raw), ("Log-ins", ours)))
     lines = table(("what", "a second", "CPU ms each"), rows)
-    return Section(title, lines, {f"logins/{len(cores)}": share}, {}), ours.rate
+    return Section(title, lines, {f"logins/{len(cores)}": share}, {}), _Rates(raw.rate, ours.rate)
 
 
 def _hashed(times: int, cores: frozenset[int]) -> _Pace:
@@ -81,7 +88,7 @@ def _logged_in(service: Service, times: int, cores: int) -> _Pace:
         return _Pace(times / seconds, (service.spent - before) / times * 1000)
 
 
-def _beside(place: Place, length: Length, folder: Path, rate: float) -> Section:
+def _beside(place: Place, length: Length, folder: Path, alone: _Rates) -> Section:
     file = folder / "requests"
     file.write_text(Request("/protected", place.token).raw)
     _pressed(place, file, Length(1, 1), 0)
@@ -90,8 +97,8 @@ def _beside(place: Place, length: Length, folder: Path, rate: float) -> Section:
     found = dict(zip(_CROWDS, map(_middle, zip(*rounds, strict=True)), strict=True))
     after = place.service.resident
     lines = [*_lines(found), "", f"The service held {before:.1f} MB before, and {after:.1f} MB after."]
-    memory = {"resident/SQLite": after, "grown": 100 * (after / before - 1)}
-    return Section("GET /protected while clients log in", lines, _figures(found, rate) | memory, _drawn(found))
+    grown = {"grown": 100 * (after / before - 1)}
+    return Section("GET /protected while clients log in", lines, _figures(found, alone) | grown, _drawn(found))
 
 
 def _pressed(place: Place, file: Path, length: Length, clients: int) -> _Pressed:
@@ -125,14 +132,15 @@ def _line(clients: int, pressed: _Pressed) -> Iterator[str]:
     yield from (f"{pressed.served:.2f}", f"{pressed.refused:.1f}" if pressed.refused else "")
 
 
-def _figures(found: dict[int, _Pressed], rate: float) -> dict[str, float]:
+def _figures(found: dict[int, _Pressed], alone: _Rates) -> dict[str, float]:
     figures = {}
     for clients in _CROWDS[1:]:
         pressed = found[clients]
-        figures[f"p99/{clients}"] = pressed.run.p99
+        figures[f"p99/{clients}"] = pressed.run.p99 / found[0].run.p99
         figures[f"kept/{clients}"] = 100 * pressed.run.rate / found[0].run.rate
-        figures[f"refused/{clients}"] = pressed.refused
-        figures[f"served/{clients}"] = 100 * pressed.served / rate
+        # A hash takes this part of a second if nothing else runs.
+        figures[f"refused/{clients}"] = 100 * pressed.refused / 1000 * alone.hashes
+        figures[f"served/{clients}"] = 100 * pressed.served / alone.logins
     return figures
 
 

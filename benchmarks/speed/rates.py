@@ -101,7 +101,7 @@ def me(length: Length, folder: Path) -> Iterator[Section]:
             services = {"Charter": place.service, "FastAPI, template": twin}
             section = _compare(case, place, services, length, folder)
             figures = {f"me/{database}": section.figures["FastAPI, template"]}
-            memory = {f"resident/{database}": place.service.resident}
+            memory = {f"resident/{database}": 100 * place.service.resident / twin.resident}
             yield section._replace(figures=figures | memory)
 
 

@@ -38,11 +38,19 @@ def _rate(name: str, service: Service, runs: Mapping[str, Run]) -> Iterator[str]
 
 
 def bars(figures: Mapping[str, float]) -> list[str]:
-    """A line for each bar that was measured."""
-    return table(
-        ("what", "asked for", "found", ""), (_bar(BARS[name], figures[name]) for name in BARS if name in figures)
-    )
+    """Return a line for each bar that was measured."""
+    return _bars(_bar(BARS[name], figures[name]) for name in BARS if name in figures)
 
 
-def _bar(bar: Bar, figure: float) -> Iterator[str]:
-    yield from (bar.what, f"{bar.sign} {bar.bound:g} {bar.unit}", f"{figure:.3g} {bar.unit}", bar.verdict(figure))
+def all_bars(figures: Mapping[str, float]) -> list[str]:
+    """Return a line for each bar, measured or not."""
+    return _bars(_bar(bar, figures.get(name)) for name, bar in BARS.items())
+
+
+def _bars(rows: Iterable[Iterable[str]]) -> list[str]:
+    return table(("what", "asked for", "found", ""), rows)
+
+
+def _bar(bar: Bar, figure: float | None) -> Iterator[str]:
+    yield from (bar.what, f"{bar.sign} {bar.bound:g} {bar.unit}")
+    yield from ("", "not measured") if figure is None else (f"{figure:.3g} {bar.unit}", bar.verdict(figure))

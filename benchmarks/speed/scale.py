@@ -218,6 +218,7 @@ def _counts(name: str, statements: Mapping[str, Statements], differ: Sequence[st
 
 def _difference(name: str, small: Statements, big: Statements) -> Iterator[str]:
     """Yield each statement of one operation that differs, with its two plans."""
-    for of_small, of_big in zip_longest(small, big, fillvalue=("", [])):
+    nothing: tuple[str, list[str]] = ("", [])
+    for of_small, of_big in zip_longest(small, big, fillvalue=nothing):
         if of_small != of_big:
             yield from ("", f"{name}: `{of_small[0]}` had the plan {of_small[1]}, and `{of_big[0]}` had {of_big[1]}.")

@@ -1,10 +1,11 @@
-"""How long `charter serve` takes to its first answer, on a database that is migrated."""
+"""How long Charter and a twin take from their start to the first response, on a migrated database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks.speed import charter
+from benchmarks.speed import charter, twins
 from benchmarks.speed.charter import serving
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
@@ -13,20 +14,34 @@ from benchmarks.speed.service import CORE
 from tests.databases import DATABASES
 
 _TIMES = 5
+_OURS, _TWIN = "Charter", "FastAPI, template"
 
 
-def starts(length: Length, folder: Path) -> Iterator[Section]:
-    """On each kind of database."""
-    found = {name: sorted(_starts(name)) for name in DATABASES}
-    columns = ("database", "median s", "fastest s", "slowest s")
-    rows = [(name, *(f"{figure:.2f}" for figure in (median(all_), all_[0], all_[-1]))) for name, all_ in found.items()]
-    figures = {f"start/{name}": median(all_) for name, all_ in found.items()}
+def starts(_: Length, folder: Path) -> Iterator[Section]:
+    """Compare the starts of both on each database."""
+    found = {database: _starts(database, folder) for database in DATABASES}
+    columns = ("service", "median s", "fastest s", "slowest s")
+    rows = (
+        (f"{service} on {database}", f"{median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
+        for database, each in found.items()
+        for service, seconds in each.items()
+    )
+    figures = {f"start/{database}": median(each[_OURS]) / median(each[_TWIN]) for database, each in found.items()}
     yield Section(f"Start to first answer, {_TIMES} times", table(columns, rows), figures, {})
 
 
-def _starts(name: str) -> Iterator[float]:
-    with DATABASES[name]() as config:
-        installed = charter.installed(config)
+def _starts(database: str, folder: Path) -> Mapping[str, Sequence[float]]:
+    """Return the seconds of each start. Both services take turns."""
+    taken: dict[str, list[float]] = {_OURS: [], _TWIN: []}
+    with ExitStack() as stack:
+        configs = [stack.enter_context(DATABASES[database]()) for _ in range(3)]
+        # The twin verifies tokens of this service, and has the same user.
+        place = stack.enter_context(charter.served(configs[0]))
+        installed = charter.installed(configs[1])
+        url = configs[2].database_url.render_as_string(hide_password=False)
         for _ in range(_TIMES):
             with serving(installed, frozenset({CORE})) as service:
-                yield service.seconds
+                taken[_OURS].append(service.seconds)
+            with twins.template(place, folder, url) as service:
+                taken[_TWIN].append(service.seconds)
+    return taken

@@ -23,6 +23,6 @@ bcrypt.hashpw = _hash
 bcrypt.checkpw = _check
 
 if "STATEMENTS" in os.environ:
-    import statements
+    import statements  # type: ignore[import-not-found]  # the folder is not a package
 
     statements.write_to(Path(os.environ["STATEMENTS"]))
