@@ -9,7 +9,7 @@ import pytest
 from benchmarks.speed.chart import chart
 from benchmarks.speed.document import document
 from benchmarks.speed.load import Request, Run, parse
-from benchmarks.speed.report import bars, rates
+from benchmarks.speed.report import all_bars, bars, rates
 from benchmarks.speed.results import BARS, Bar, Section
 from benchmarks.speed.service import Service
 from tests.places import CHECKOUT
@@ -74,6 +74,16 @@ def test_only_what_was_measured_has_a_line() -> None:
     *_, line = bars({"ping/FastAPI async def": 1.25})
     assert line == "| GET /ping, rate beside FastAPI async def | at least 1.1 times | 1.25 times | holds |"
     assert len(bars({})) == 2
+
+
+def test_all_bars_shows_bars_that_were_not_measured() -> None:
+    lines = all_bars({"ping/FastAPI async def": 1.25})
+    assert len(lines) == 2 + len(BARS)
+    assert "| Growth of the memory under log-ins | at most 5 % |  | not measured |" in lines
+
+
+def test_no_bar_has_a_unit_that_depends_on_the_machine() -> None:
+    assert {bar.unit for bar in BARS.values()} == {"times", "%", "operations", "refreshes"}
 
 
 def test_the_document_has_all_tables() -> None:

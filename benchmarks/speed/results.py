@@ -60,7 +60,7 @@ def _sized(database: str) -> dict[str, Bar]:
     while_purging = f"While 1,000,000 expired sessions are deleted on {database}: refreshes"
     return {
         f"scale/{database}": Bar(f"{big}: time of the operation that grows most", "at most", 1.25, "times"),
-        f"scale/{database}/plans": Bar(f"{big}: operations with other statements or plans", "at most", 0, "operations"),
+        f"scale/{database}/plans": Bar(f"{big}: other statements or indexes", "at most", 0, "operations"),
         f"purge/{database}": Bar(f"{while_purging}, p99 beside that of a quiet database", "at most", 2, "times"),
         f"purge/{database}/refused": Bar(f"{while_purging} that are refused", "at most", 0, "refreshes"),
     }

@@ -27,8 +27,10 @@ SMALL, BIG = 1_000, 1_000_000
 # Of each operation, for each second that a run of the other measurements lasts.
 _A_SECOND = 25
 _TRACED = 3
+_DIFFER = "differ"
 # PostgreSQL shows the values in a plan.
 _LITERAL = re.compile(r"'[^']*'::[a-z ]+")
+_INDEX_SCAN = re.compile(r"(?:Bitmap )?Index Scan (?:Backward )?(?:using|on) (\S+)(?: on \S+(?: \S+)?)?")
 Seconds = dict[str, dict[int, list[float]]]
 """The seconds of each request of an operation, by the number of users."""
 Statements = list[tuple[str, list[str]]]
@@ -108,7 +110,7 @@ def scale(length: Length, _: Path, small: int = SMALL, big: int = BIG) -> Iterat
             charters = {users: filled(config, users) for users, config in configs.items()}
             seconds = _operations(charters, length) | {"Start": _starts(charters, length.rounds)}
             statements = {users: _statements(charter, users) for users, charter in charters.items()}
-        yield _section(database, seconds, statements)
+        yield section(database, seconds, statements)
 
 
 def _operations(charters: Mapping[int, Charter], length: Length) -> Seconds:
@@ -185,10 +187,28 @@ def _written(client_: Client, path: Path, request: Request) -> Statements:
     return [(statement, [_LITERAL.sub("?", line) for line in plan]) for statement, plan in written]
 
 
-def _section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[str, Statements]]) -> Section:
+def is_same_access(small: Statements, big: Statements) -> bool:
+    """Return True if both send the same statements, which read the same tables by the same indexes and conditions."""
+    return [(statement, _access(plan)) for statement, plan in small] == [
+        (statement, _access(plan)) for statement, plan in big
+    ]
+
+
+def _access(plan: Iterable[str]) -> list[str]:
+    """Return a plan without what PostgreSQL chooses by the size of a table: a bitmap, and a sort in place of an order.
+
+    A bitmap is somewhat cheaper than a plain scan of an index if a table has few pages.
+    """
+    lines = (_INDEX_SCAN.sub(r"Index \1", line.strip(" ->")) for line in plan)
+    return sorted(line for line in lines if not line.startswith(("Bitmap Heap Scan", "Recheck Cond", "Sort")))
+
+
+def section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[str, Statements]]) -> Section:
+    """Return the ratio of each operation, and the statements and plans that differ."""
     small, big = (statements[users] for users in sorted(statements))
     medians = {name: [median(each[users]) for users in sorted(each)] for name, each in seconds.items()}
-    differ = [name for name in OPERATIONS if small[name] != big[name]]
+    plans = {name: _verdict(small[name], big[name]) for name in OPERATIONS}
+    differ = [name for name in OPERATIONS if plans[name] == _DIFFER]
     columns = (
         "operation",
         *(f"ms with {users:,} users" for users in sorted(statements)),
@@ -197,7 +217,7 @@ def _section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[s
         "plans",
     )
     rows = [
-        (name, *(f"{1000 * each:.2f}" for each in pair), f"{pair[1] / pair[0]:.2f}", *_counts(name, big, differ))
+        (name, *(f"{1000 * each:.2f}" for each in pair), f"{pair[1] / pair[0]:.2f}", *_counts(name, big, plans))
         for name, pair in medians.items()
     ]
     figures = {
@@ -209,16 +229,20 @@ def _section(database: str, seconds: Seconds, statements: Mapping[int, Mapping[s
     return Section(title, [*table(columns, rows), *differences], figures, {})
 
 
-def _counts(name: str, statements: Mapping[str, Statements], differ: Sequence[str]) -> tuple[str, str]:
+def _verdict(small: Statements, big: Statements) -> str:
+    if small == big:
+        return "equal"
+    return "same indexes" if is_same_access(small, big) else _DIFFER
+
+
+def _counts(name: str, statements: Mapping[str, Statements], plans: Mapping[str, str]) -> tuple[str, str]:
     """Return the columns of the statements. A start has none."""
-    if name not in statements:
-        return "", ""
-    return str(len(statements[name])), "differ" if name in differ else "equal"
+    return (str(len(statements[name])), plans[name]) if name in statements else ("", "")
 
 
 def _difference(name: str, small: Statements, big: Statements) -> Iterator[str]:
     """Yield each statement of one operation that differs, with its two plans."""
     nothing: tuple[str, list[str]] = ("", [])
     for of_small, of_big in zip_longest(small, big, fillvalue=nothing):
-        if of_small != of_big:
+        if not is_same_access([of_small], [of_big]):
             yield from ("", f"{name}: `{of_small[0]}` had the plan {of_small[1]}, and `{of_big[0]}` had {of_big[1]}.")
