@@ -55,6 +55,7 @@ def test_fill_adds_a_token_to_each_session(filled: Config, database: Database) -
     assert expired(filled) == USERS
 
 
+@pytest.mark.slow
 def test_statements_are_written_with_their_plans(tmp_path: Path) -> None:
     path = tmp_path / "statements"
     program = """

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.databases import DATABASES
 from benchmarks.speed import client, twins
 from benchmarks.speed.charter import elsewhere, installed, serving, without_hashes
 from benchmarks.speed.client import Client, connected
@@ -14,6 +13,7 @@ from benchmarks.speed.measure import Length, Trial, in_turns, once
 from benchmarks.speed.report import rates
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE, Service
+from tests.databases import DATABASES
 
 _TWIN, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
 # More users than connections, so that no two requests at once use the same refresh token.

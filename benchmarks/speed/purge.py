@@ -7,7 +7,6 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from api.config import Config
-from benchmarks.databases import DATABASES
 from benchmarks.speed import client
 from benchmarks.speed.charter import background, beginning
 from benchmarks.speed.client import connected
@@ -18,6 +17,7 @@ from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
 from tests.charter import Charter
+from tests.databases import DATABASES
 
 EXPIRED = 1_000_000
 # More than connections, so that no two requests at once use the same refresh token.

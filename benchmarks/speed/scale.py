@@ -11,7 +11,6 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-from benchmarks.databases import DATABASES
 from benchmarks.speed import client
 from benchmarks.speed.charter import beginning, serving
 from benchmarks.speed.client import PASSWORD, SESSIONS, Client, connected
@@ -22,6 +21,7 @@ from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE
 from tests.charter import Charter
+from tests.databases import DATABASES
 
 SMALL, BIG = 1_000, 1_000_000
 # Of each operation, for each second that a run of the other measurements lasts.

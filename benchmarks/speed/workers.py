@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.databases import postgresql
 from benchmarks.speed import client
 from benchmarks.speed.charter import beginning, installed, without_hashes
 from benchmarks.speed.client import connected
@@ -16,6 +15,7 @@ from benchmarks.speed.paced import Again, Chain, Source, paced
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
+from tests.databases import postgresql
 
 _COUNTS = (1, 2)
 _CORES = frozenset({0, 1})
