@@ -41,7 +41,8 @@ engine = create_engine(os.environ["DATABASE"])
 oauth2 = OAuth2PasswordBearer(tokenUrl="/login")
 SQLModel.metadata.create_all(engine)
 with Session(engine) as first:
-    first.add(User(**UserPublic.model_validate_json(os.environ["USER"]).model_dump(), hashed_password=""))
+    # A second start finds the user there.
+    first.merge(User(**UserPublic.model_validate_json(os.environ["USER"]).model_dump(), hashed_password=""))
     first.commit()
 
 
