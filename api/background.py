@@ -13,7 +13,7 @@ Task = Callable[[], bool]
 
 # A task with more work waits this many times as long as its last step took, so that requests come first.
 _PAUSE_RATIO = 9
-_MIN_PAUSE = 0.05
+_MIN_PAUSE = 0.02
 _IDLE_SECONDS = 2.0
 _RETRY_SECONDS = 10.0
 _STOP_SECONDS = 1.0

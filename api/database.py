@@ -1,20 +1,33 @@
 """The database: Base, one transaction per request, and what becomes of one that fails."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import URL, CursorResult, DateTime, Dialect, Executable, MetaData, Select, Table, event, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    DateTime,
+    Dialect,
+    Executable,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    event,
+    text,
+)
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from api.engine import connecting
+from api.engine import connecting, reading
 from api.errors import ApiError, DatabaseUnavailable, TransactionsClash
 
 _log = logging.getLogger("charter.database")
@@ -25,15 +38,18 @@ class Db(Session):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._connection: Connection | None = None
         self._after_commit: list[Callable[[], None]] = []
 
     def commit(self) -> None:
+        self._connection = None
         super().commit()
         calls, self._after_commit = self._after_commit, []
         for call in calls:
             call()
 
     def rollback(self) -> None:
+        self._connection = None
         self._after_commit.clear()
         super().rollback()
 
@@ -42,9 +58,20 @@ class Db(Session):
 
         It costs half as much as `execute`, which prepares each statement and its rows for the ORM.
         """
+        if self._connection is None:
+            self._connection = self.connection()
         if not isinstance(statement, Select):
             self.info["wrote"] = True
-        return self.connection().execute(statement, parameters)
+        return self._connection.execute(statement, parameters)
+
+    def read(self, statement: Select[Any], parameters: dict[str, Any]) -> Sequence[Row[Any]]:
+        """Return the rows of a query outside of the transaction, and hold no connection afterwards.
+
+        Call it before the transaction has begun, because it uses a connection of its own.
+        """
+        with self.info["reader"].connect() as connection:
+            rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
+        return rows
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call a function once the transaction is committed, and never if it is rolled back."""
@@ -99,7 +126,9 @@ class Database:
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.most_connections = connections
         self.engine = connecting(url, connections)
-        self._session = sessionmaker(self.engine, class_=Db, expire_on_commit=False)
+        self._session = sessionmaker(
+            self.engine, class_=Db, expire_on_commit=False, info={"reader": reading(self.engine)}
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:

@@ -31,6 +31,14 @@ def connecting(url: URL, connections: int) -> Engine:
     return engine
 
 
+def reading(engine: Engine) -> Engine:
+    """Return an engine on the same connections for single queries, which need no transaction.
+
+    On PostgreSQL that saves two of three round trips. On SQLite, a query begins no transaction anyway.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+
+
 # In the words of the URL.
 _PATIENCE = {
     # Nobody queues for the one lock: who has waited for a stranger for 4 seconds has to be lucky among all who come

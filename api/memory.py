@@ -58,7 +58,7 @@ class Memory:
         return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
     def find(self, topic: str, subject: str) -> Any | None:
-        """Return the cached value, if all changes are known that other processes committed 50 ms ago, or None.
+        """Return the cached value, if all changes are known that other processes committed 100 ms ago, or None.
 
         Unlike `get`, it may miss a change that this process has just committed.
         """

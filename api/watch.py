@@ -49,11 +49,11 @@ class Watch:
         return fresh
 
     def knows_others(self) -> bool:
-        """Return whether all changes that other processes committed 50 ms ago are known. Poll in time to stay so."""
+        """Return whether all changes that other processes committed 100 ms ago are known. Poll in time to stay so."""
         age = monotonic() - self._known_at
         if age > _EARLY_SECONDS:
             self._begin_look()
-        return age <= _FRESH_SECONDS
+        return age <= 2 * _FRESH_SECONDS
 
     async def is_up_to_date(self) -> bool:
         """Whether all was told that was committed 50 milliseconds ago, and by this process before the question."""

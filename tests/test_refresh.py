@@ -124,7 +124,7 @@ def test_a_retry_costs_the_same_however_many_refreshes_it_missed(watch_clock: Wa
         alice.refresh()
         with statements() as found:
             assert refresh(alice.client, used).json()["refresh_token"] == alice.refresh_token
-        # The signing keys are read again when the cache is 50 ms old.
+        # The signing keys are read again when the cache is 100 ms old.
         sent.append(len([statement for statement in found if "signing_keys" not in statement]))
     assert set(sent) == {sent[0]}
 

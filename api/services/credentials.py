@@ -18,7 +18,6 @@ from api.services.token_pairs import Mint, TokenPair
 def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address: str, user_agent: str) -> TokenPair:
     """Start a session for the user with this name or email. Raises InvalidCredentials."""
     user = users.find_by_name(db, name)
-    release(db)
     # An unknown user costs a hash as well, so that the time reveals nothing.
     is_right = hasher.check(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:

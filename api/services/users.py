@@ -49,8 +49,8 @@ def find(db: Db, user_id: UUID) -> User:
 
 def find_by_name(db: Db, name: str) -> UserRow | None:
     """Return the user with this username or email, or None."""
-    row = db.run(_BY_NAME, {"key": names.log_in_key(name)}).first()
-    return None if row is None else UserRow._make(row)
+    rows = db.read(_BY_NAME, {"key": names.log_in_key(name)})
+    return UserRow._make(rows[0]) if rows else None
 
 
 def disable(db: Db, name: str) -> User:
