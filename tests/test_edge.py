@@ -320,7 +320,7 @@ def test_json_has_one_meaning_or_is_refused(client: TestClient, body: bytes, cod
 
 def test_no_body_at_all_is_told_so(client: TestClient) -> None:
     answer = client.post(SIGN_UP)
-    assert answer.json()["errors"] == [{"pointer": "/body", "code": "REQUIRED", "detail": "It is missing."}]
+    assert answer.json()["errors"] == [{"pointer": "/body", "code": "REQUIRED", "detail": "A body is required."}]
 
 
 def test_a_chunked_body_arrives_whole(dial: Callable[[], Wire]) -> None:

@@ -273,16 +273,16 @@ def test_what_an_operation_takes_is_said(engine: Engine) -> None:
     def detail(path: str) -> str:
         return str(engine.ask(path).json()["errors"][0]["detail"])
 
-    assert detail("/query?a=1") == "Only these are taken: flag, number, word."
-    assert detail("/things?%FF") == "No query parameters are taken."
-    assert detail("/query?number=x") == "It must be an integer."
-    assert detail("/query?word=1") == "It does not have the form the contract asks for."
+    assert detail("/query?a=1") == "Unknown parameter. Allowed: flag, number, word."
+    assert detail("/things?%FF") == "This operation has no query parameters."
+    assert detail("/query?number=x") == "Must be an integer."
+    assert detail("/query?word=1") == "Must have the format that the contract requires."
 
 
 def test_a_parameter_that_is_required_is_asked_for(engine: Engine) -> None:
     assert engine.ask("/must?word=a").json() == {"word": "a"}
     assert engine.ask("/must").json()["errors"] == [
-        {"pointer": "/query/word", "code": "REQUIRED", "detail": "It is missing."}
+        {"pointer": "/query/word", "code": "REQUIRED", "detail": "This parameter is required."}
     ]
 
 

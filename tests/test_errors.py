@@ -66,7 +66,7 @@ def test_every_error_code_is_in_the_contract_and_every_code_of_the_contract_is_a
 
 
 def test_a_request_with_a_thousand_faults_is_told_the_first_hundred() -> None:
-    faults = [Fault(f"/body/{number:03}", "WRONG_TYPE", "It must be a string.") for number in range(1000)]
+    faults = [Fault(f"/body/{number:03}", "WRONG_TYPE", "Must be a string.") for number in range(1000)]
     answer = errors.InvalidInput(faults).problem()
     assert answer["errors"] == [fault._asdict() for fault in faults[:100]]
     assert answer["detail"] == "The request breaks 1000 rules of the contract."
@@ -130,10 +130,10 @@ def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: obj
 @pytest.mark.parametrize(
     ("keyword", "value", "one", "two"),
     [
-        ("minLength", "", "At least 1 character is needed.", "At least 2 characters are needed."),
-        ("minItems", [], "At least 1 item is needed.", "At least 2 items are needed."),
-        ("maxLength", "abc", "At most 1 character is taken.", "At most 2 characters are taken."),
-        ("maxItems", [1, 2, 3], "At most 1 item is taken.", "At most 2 items are taken."),
+        ("minLength", "", "Must be at least 1 character.", "Must be at least 2 characters."),
+        ("minItems", [], "Must have at least 1 item.", "Must have at least 2 items."),
+        ("maxLength", "abc", "Must be at most 1 character.", "Must be at most 2 characters."),
+        ("maxItems", [1, 2, 3], "Must have at most 1 item.", "Must have at most 2 items."),
     ],
 )
 def test_one_is_no_plural(keyword: str, value: object, one: str, two: str) -> None:
@@ -369,7 +369,7 @@ OURS: dict[Raise, tuple[int, dict[str, str]]] = {
     ),
     thrown(errors.InternalError()): (500, {}),
     thrown(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
-    thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "It is missing.")])): (400, {}),
+    thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "A body is required.")])): (400, {}),
     thrown(errors.InvalidRefreshToken()): (401, {"www-authenticate": "Bearer"}),
     thrown(errors.InvalidToken()): (401, {"www-authenticate": 'Bearer error="invalid_token"'}),
     thrown(errors.MalformedRequest()): (400, {}),

@@ -10,10 +10,10 @@ from api.contract.strict_json import MAX_DEPTH, parse
 from api.errors import InvalidInput
 from tests.wild import Wild
 
-BIG, NAN = "It holds an integer of more than 64 bits.", "NaN and Infinity are not JSON."
-DEEP, UTF8 = "It is nested deeper than 32 levels.", "It is not UTF-8."
-HUGE, ODD = "It holds a number too large for a double.", "It holds a NUL or a lone surrogate."
-SYNTAX, TWICE = "It stops being JSON at line", "An object has the same name twice."
+BIG, NAN = "Integers must fit in 64 bits.", "NaN and Infinity are not valid JSON."
+DEEP, UTF8 = "Must not be nested deeper than 32 levels.", "Must be valid UTF-8."
+HUGE, ODD = "Numbers must fit in a double.", "Strings must not contain NUL or lone surrogates."
+SYNTAX, TWICE = "Not valid JSON at line", "Names must be unique within an object."
 FAULTS: list[tuple[str, str]] = [
     *(
         (text, SYNTAX)

@@ -1,4 +1,4 @@
-"""From a broken JSON Schema keyword to a fault that names the place and the rule, never the value."""
+"""Convert schema violations to faults that name the location and the rule, never the value."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -14,26 +14,26 @@ from api.errors import Fault
 
 
 class Rule(NamedTuple):
-    """How a keyword is reported; `{0}` in the detail is what the contract says of it."""
+    """The code and the detail of a keyword's faults. `{0}` in the detail is replaced by the limit in the contract."""
 
     code: str
     detail: str
 
 
 _RULES = {
-    "additionalProperties": Rule("UNKNOWN", "Only these are taken: {0}."),
-    "enum": Rule("NOT_ALLOWED", "Only these are taken: {0}."),
+    "additionalProperties": Rule("UNKNOWN", "Unknown property. Allowed: {0}."),
+    "enum": Rule("NOT_ALLOWED", "Must be one of: {0}."),
     "format": Rule("WRONG_FORMAT", "{0}"),
-    "maxItems": Rule("TOO_MANY", "At most {0} items are taken."),
-    "maxLength": Rule("TOO_LONG", "At most {0} characters are taken."),
-    "maximum": Rule("TOO_LARGE", "At most {0} is taken."),
-    "minItems": Rule("TOO_FEW", "At least {0} items are needed."),
-    "minLength": Rule("TOO_SHORT", "At least {0} characters are needed."),
-    "minimum": Rule("TOO_SMALL", "At least {0} is needed."),
+    "maxItems": Rule("TOO_MANY", "Must have at most {0} items."),
+    "maxLength": Rule("TOO_LONG", "Must be at most {0} characters."),
+    "maximum": Rule("TOO_LARGE", "Must be at most {0}."),
+    "minItems": Rule("TOO_FEW", "Must have at least {0} items."),
+    "minLength": Rule("TOO_SHORT", "Must be at least {0} characters."),
+    "minimum": Rule("TOO_SMALL", "Must be at least {0}."),
     "pattern": Rule("WRONG_FORMAT", "{0}"),
-    "required": Rule("REQUIRED", "It is missing."),
-    "type": Rule("WRONG_TYPE", "It must be {0}."),
-    "uniqueItems": Rule("DUPLICATE_ITEM", "No item may stand here twice."),
+    "required": Rule("REQUIRED", "This field is required."),
+    "type": Rule("WRONG_TYPE", "Must be {0}."),
+    "uniqueItems": Rule("DUPLICATE_ITEM", "Items must be unique."),
 }
 _TYPES = {
     "array": "a list",
@@ -43,11 +43,11 @@ _TYPES = {
     "object": "an object",
     "string": "a string",
 }
-_OTHER = Rule("NOT_ALLOWED", "It does not fit the contract.")
+_OTHER = Rule("NOT_ALLOWED", "Must match the contract.")
 
 
 def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    # What is too long is reported as that; a closer look at 64 kB of accents takes a second.
+    # A text that is too long gets that fault only: checking the format of 64 kB of accents takes a second.
     if not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value)):
         yield from Draft4RequestValidator.VALIDATORS["format"](validator, name, value, schema)
 
@@ -56,14 +56,14 @@ _Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-
 
 
 class SchemaCheck:
-    """A schema of the contract, made ready once to find every fault of a value."""
+    """A compiled schema of the contract that finds every fault of a value."""
 
     def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
         self._exact = _Exact(schema, format_checker=format_checker(formats))
         self._fits = quick_test(self._exact)
 
     def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
-        """Every fault of `value`, which stands at `pointer` in the request; none twice."""
+        """Return every fault of `value` once. `pointer` is the location of the value in the request."""
         if self._fits(value):
             return iter(())
         found = (fault for error in self._exact.iter_errors(value) for fault in _describe(error, pointer))
@@ -83,19 +83,19 @@ def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
 
 
 def _one(detail: str) -> str:
-    return detail.replace("characters are", "character is").replace("items are", "item is")
+    return detail.replace("characters", "character").replace("items", "item")
 
 
 def _rule(keyword: str, schema: Any) -> Rule:
     rule = _RULES.get(keyword, _OTHER)
-    # What a format is about can be said more exactly by the contract than by the keyword.
+    # The contract may give a format a more specific code.
     return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword == "format" else rule
 
 
 def _limit(keyword: str, error: ValidationError) -> object:
     schema: Any = error.schema
     if keyword in {"format", "pattern"}:
-        return schema.get("description", "It does not have the form the contract asks for.")
+        return schema.get("description", "Must have the format that the contract requires.")
     if keyword == "type":
         return _TYPES[schema["type"]]
     if keyword == "additionalProperties":

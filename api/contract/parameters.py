@@ -1,4 +1,4 @@
-"""Read path and query parameters exactly as the contract writes their types: each once, and no other."""
+"""Parse path and query parameters strictly: the exact notation of their types, each once, and no unknown names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -30,13 +30,15 @@ class Parameter:
         self._check = SchemaCheck(schema, formats)
 
     def read(self, texts: list[str]) -> tuple[Any, list[Fault]]:
-        """The value that was sent, exactly as its type is written, and what is wrong with it."""
+        """Return the value and its faults. Only the exact notation of the type is accepted."""
+        if not texts and self.required:
+            return self.default, [Fault(self.pointer, "REQUIRED", "This parameter is required.")]
         if not texts:
-            return self.default, [Fault(self.pointer, "REQUIRED", "It is missing.")] if self.required else []
+            return self.default, []
         if len(texts) > 1:
-            return None, [Fault(self.pointer, "REPEATED", "It is given more than once.")]
+            return None, [Fault(self.pointer, "REPEATED", "Must be given only once.")]
         if "\x00" in texts[0]:
-            return None, [Fault(self.pointer, "WRONG_FORMAT", "It holds a NUL.")]
+            return None, [Fault(self.pointer, "WRONG_FORMAT", "Must not contain a NUL character.")]
         value = self._typed(texts[0])
         return value, list(self._check.faults(value, self.pointer))
 
@@ -49,14 +51,14 @@ class Parameter:
 
 
 class Parameters:
-    """All path and query parameters of an operation, and no other."""
+    """All path and query parameters of an operation. Other query parameters are rejected."""
 
     def __init__(self, definitions: list[dict[str, Any]], formats: Mapping[str, Format]) -> None:
         self._parameters = [Parameter(definition, formats) for definition in definitions]
         self._names = {parameter.name for parameter in self._parameters if parameter.place == "query"}
 
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
-        """The values by name; what is wrong with them goes into `faults`."""
+        """Return the values by name, and append their faults to `faults`."""
         query = self._query(scope["query_string"], faults)
         values = {}
         for parameter in self._parameters:
@@ -68,14 +70,13 @@ class Parameters:
 
     def _query(self, text: bytes, faults: list[Fault]) -> dict[str, list[str]]:
         if not self._names:
-            # What is not taken is not worth reading.
-            faults += [Fault("/query", "UNKNOWN", "No query parameters are taken.")] if text else []
+            faults += [Fault("/query", "UNKNOWN", "This operation has no query parameters.")] if text else []
             return {}
         query: dict[str, list[str]] = {}
         for name, value in _pairs(text):
             query.setdefault(name, []).append(value)
         if not query.keys() <= self._names:
-            faults.append(Fault("/query", "UNKNOWN", f"Only these are taken: {', '.join(sorted(self._names))}."))
+            faults.append(Fault("/query", "UNKNOWN", f"Unknown parameter. Allowed: {', '.join(sorted(self._names))}."))
         return query
 
 
@@ -85,4 +86,4 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
         try:
             yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
         except UnicodeDecodeError:
-            raise InvalidInput([Fault("/query", "WRONG_FORMAT", "It is not UTF-8.")]) from None
+            raise InvalidInput([Fault("/query", "WRONG_FORMAT", "Must be valid UTF-8.")]) from None

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 and I-JSON (RFC 7493) have it: one meaning for every reader, or a refusal."""
+"""Strict JSON (RFC 8259 and I-JSON, RFC 7493). Texts that readers could interpret differently are rejected."""
 
 import json
 import re
@@ -16,12 +16,12 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def parse(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+    """Return the value of a JSON text in UTF-8.
 
-    Raises InvalidInput for what is not JSON, and for what JSON leaves to the reader: NaN, Infinity, a name given
-    twice, integers over 64 bits, NUL, lone surrogates, more than 32 levels.
+    Raises InvalidInput if the text is not JSON, or has NaN, Infinity, repeated names, NUL or lone surrogates. Integers
+    must fit in 64 bits, other numbers in a double, and the nesting in 32 levels.
     """
-    # Most bodies hold nothing that two readers could read differently, and take half the time.
+    # Most bodies are unambiguous, and orjson parses them in half the time.
     if b"\\" in body or _may_be_deep(body):
         return _parse_closely(body)
     try:
@@ -36,10 +36,13 @@ def _may_be_deep(body: bytes) -> bool:
 
 
 def _is_plain(value: Any, colons: int) -> bool:
-    """Whether no name was given twice, which would leave more colons than names, and no number can have been cut."""
+    """Return True if no name is repeated and no number can have been rounded.
+
+    A repeated name would leave more colons in the text than names in the value.
+    """
     names = 0
     nodes = [value]
-    # It grows as it is read, down to the last leaf.
+    # The loop extends the list until every value has been visited.
     for node in nodes:
         kind = type(node)
         if kind is str:
@@ -58,12 +61,12 @@ def _parse_closely(body: bytes) -> Any:
     try:
         value = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
-        raise _malformed("It is not UTF-8.") from None
+        raise _malformed("Must be valid UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise _malformed(f"It stops being JSON at line {error.lineno}, column {error.colno}.") from None
+        raise _malformed(f"Not valid JSON at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise _too_deep() from None
-    # A NUL or a lone surrogate comes as an escape, and each level has a bracket: few bodies need a closer look.
+    # Few bodies need the check: NUL and lone surrogates only occur as escapes, and each level has a bracket.
     if b"\\u" in body or (_may_be_deep(body) and _is_deep(value)):
         _check(value, MAX_DEPTH)
     return value
@@ -74,33 +77,33 @@ def _malformed(detail: str) -> InvalidInput:
 
 
 def _too_deep() -> InvalidInput:
-    return _malformed(f"It is nested deeper than {MAX_DEPTH} levels.")
+    return _malformed(f"Must not be nested deeper than {MAX_DEPTH} levels.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise InvalidInput([Fault("/body", "REPEATED", "An object has the same name twice.")])
+        raise InvalidInput([Fault("/body", "REPEATED", "Names must be unique within an object.")])
     return members
 
 
 def _constant(_: str) -> NoReturn:
-    raise _malformed("NaN and Infinity are not JSON.")
+    raise _malformed("NaN and Infinity are not valid JSON.")
 
 
 def _integer(digits: str) -> int:
     if len(digits) < 19:
         return int(digits)
-    # Python reads no number of more than 4,300 digits, and takes long for those.
+    # Python cannot parse more than 4,300 digits, and is slow for long numbers below that.
     if len(digits) > 20 or int(digits) not in INTEGERS:
-        raise _malformed("It holds an integer of more than 64 bits.")
+        raise _malformed("Integers must fit in 64 bits.")
     return int(digits)
 
 
 def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise _malformed("It holds a number too large for a double.")
+        raise _malformed("Numbers must fit in a double.")
     return number
 
 
@@ -119,7 +122,7 @@ def _is_deep(value: Any) -> bool:
 
 def _check(value: Any, levels: int) -> None:
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise _malformed("It holds a NUL or a lone surrogate.")
+        raise _malformed("Strings must not contain NUL or lone surrogates.")
     if isinstance(value, dict | list) and levels == 0:
         raise _too_deep()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Hold parameters and body against the contract; hand on what was read, so that nobody reads it again."""
+"""Check parameters and body against the contract, and store the parsed values for the later layers."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -21,19 +21,22 @@ from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
 
 class JsonBody:
-    """The body of an operation that takes `application/json`."""
+    """The body of an operation that accepts `application/json`."""
 
     def __init__(self, operation: AbstractOperation, formats: Mapping[str, Format]) -> None:
         if operation.consumes != ["application/json"]:
-            raise ContractError("only application/json bodies are served")
+            raise ContractError("only application/json bodies are supported")
         self._required = operation.request_body.get("required", False)
         self._check = SchemaCheck(operation.body_schema("application/json"), formats)
 
     def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
-        """The parsed body; what is wrong with it goes into `faults`. Raises UnsupportedMediaType."""
+        """Return the parsed body, and append its faults to `faults`.
+
+        Raises UnsupportedMediaType if the body is not JSON in UTF-8, and InvalidInput if it cannot be parsed.
+        """
         if not body and not fields.get(b"content-type"):
             if self._required:
-                faults.append(Fault("/body", "REQUIRED", "It is missing."))
+                faults.append(Fault("/body", "REQUIRED", "A body is required."))
             return None
         if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
             raise UnsupportedMediaType()
@@ -44,14 +47,17 @@ class JsonBody:
 
 @lru_cache(64)
 def _is_json(content_type: bytes, coding: bytes) -> bool:
-    """Whether it is JSON in UTF-8: in another charset, a body would mean one thing here and another to the next."""
+    """Return True if the body is declared as JSON in UTF-8, without a content coding.
+
+    In another charset, two readers could interpret the same body differently.
+    """
     media_type, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
     utf8 = all(parameter in {"charset=utf-8", 'charset="utf-8"', ""} for parameter in parameters)
     return media_type == "application/json" and utf8 and coding == b"identity"
 
 
 class ValidatedOperation:
-    """An operation behind everything the contract says of its input."""
+    """An operation behind the validation of its parameters and body."""
 
     def __init__(self, operation: AbstractOperation, next_app: ASGIApp, formats: Mapping[str, Format]) -> None:
         self._next_app = next_app
@@ -70,7 +76,7 @@ class ValidatedOperation:
 
 
 class ValidationApi(RoutedAPI[ValidatedOperation]):
-    """The operations of one document, each made ready once."""
+    """The operations of one document, each compiled once."""
 
     def __init__(self, *args: Any, formats: Mapping[str, Format], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -85,11 +91,11 @@ class ValidationApi(RoutedAPI[ValidatedOperation]):
 
 
 class Validate(RequestValidationMiddleware):
-    """Connexion's validation step, exact: it makes each validator once, reports all faults, and quotes no value."""
+    """Connexion's validation step, made strict. It compiles validators once, reports all faults and quotes no value."""
 
     api_cls = ValidationApi
 
     @property
     def operations(self) -> dict[str, ValidatedOperation]:
-        """The operations by the ids that Connexion gives them."""
+        """The operations by their ids in Connexion."""
         return self.apis[""][0].operations  # type: ignore[no-any-return]
