@@ -1,4 +1,4 @@
-"""One OpenAPI document, and why one cannot be served."""
+"""The OpenAPI document, and the error for documents that cannot be served."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -11,12 +11,12 @@ Json = dict[str, Any]
 
 
 class ContractError(Exception):
-    """The document cannot be served as it stands; the process refuses to start."""
+    """The document cannot be served, so the process does not start."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One OpenAPI document, whole: `document` is what `getContract` publishes."""
+    """One complete OpenAPI document. The operation `getContract` publishes `document`."""
 
     document: Json
 
@@ -26,20 +26,20 @@ class Contract:
         return str(self.document["info"]["title"])
 
     def operations(self) -> Iterator[tuple[str, str, Json]]:
-        """Each operation as (path, method in lower case, operation object), in the order of the document."""
+        """Yield each operation as (path, method in lower case, operation object), in the order of the document."""
         for path, item in self.document["paths"].items():
             for method, operation in item.items():
                 yield path, method, operation
 
     def scopes_of(self, role: str) -> frozenset[str]:
-        """What a role may do, by `x-roles`; nothing that is not said there."""
+        """Return the scopes of a role in `x-roles`. An unknown role has no scopes."""
         return frozenset(self.document.get("x-roles", {}).get(role, ()))
 
     def executable(self, handlers: str) -> "Contract":
-        """A copy that says in Connexion's words what ours says in others.
+        """Return a copy in the form that Connexion expects.
 
-        Of each operation it names the module that serves it, its tag's in the package `handlers`, and it has the scopes
-        in the security, where OpenAPI 3.0.3 allows a scheme of the type http none.
+        Each operation names the module of its tag in the package `handlers`. Its `x-scopes` are copied into `security`,
+        where OpenAPI 3.0.3 does not allow scopes for a scheme of the type http.
         """
         copy = Contract(deepcopy(self.document))
         for _, _, operation in copy.operations():
@@ -52,7 +52,7 @@ class Contract:
 
 
 def mapping(node: Json, name: str, address: str) -> Json:
-    """The member `name`, which must be a mapping."""
+    """Return the member `name` of a node. Raises ContractError if it is not a mapping."""
     value = node.get(name)
     if not isinstance(value, dict):
         raise ContractError(f"{address}: {name} must be a mapping")
@@ -60,18 +60,21 @@ def mapping(node: Json, name: str, address: str) -> Json:
 
 
 def security_of(operation: Json, document: Json) -> Any:
-    """What an operation requires of who calls it: its own word, or else the document's."""
+    """Return the security requirements of an operation, or else those of the document."""
     return operation.get("security", document.get("security", []))
 
 
 def success(operation: Json) -> str:
-    """The one 2xx status that the operation declares."""
+    """Return the one 2xx status that the operation declares."""
     (status,) = (status for status in operation["responses"] if status.startswith("2"))
     return str(status)
 
 
 def resolve(node: Json, document: Json) -> Json:
-    """What stands behind the node's `$ref`, or the node itself; raises KeyError when there is nothing."""
+    """Return the target of the node's `$ref`, or the node itself if it has none.
+
+    The target of a circular reference still has a `$ref`. Raises KeyError if the target is not found.
+    """
     seen: list[str] = []
     while "$ref" in node and node["$ref"] not in seen:
         seen.append(node["$ref"])

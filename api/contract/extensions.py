@@ -1,4 +1,4 @@
-"""What an operation can say beyond OpenAPI: `x-scopes` and `x-body-bytes`; and the document: `x-roles`."""
+"""The extensions of the contract: `x-scopes` and `x-body-bytes` of an operation, `x-roles` of the document."""
 
 import re
 from difflib import get_close_matches
@@ -7,15 +7,18 @@ from api.contract.document import Contract, ContractError, Json, mapping, securi
 
 _KNOWN = ("x-body-bytes", "x-scopes")
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
-# No request is larger: what it is made of stands in memory while it arrives.
+# At most 16 MiB, because a body is buffered while it arrives.
 _BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
 
 
 def check_extensions(address: str, operation: Json, document: Json) -> None:
-    """Raise ContractError for an extension of ours that says nothing, or is misspelt and would say nothing."""
+    """Check the extensions of an operation.
+
+    Raises ContractError if an extension is invalid, or misspelled and would therefore be ignored.
+    """
     for name in operation.keys() - _KNOWN:
         if name.startswith("x-") and (meant := get_close_matches(name, _KNOWN, 1)):
-            raise ContractError(f"{address}: {name} is no extension; {meant[0]} is one")
+            raise ContractError(f"{address}: unknown extension {name}; did you mean {meant[0]}?")
     _check_scopes(address, operation, document)
     _check_body_bytes(address, operation)
 
@@ -27,11 +30,11 @@ def _check_scopes(address: str, operation: Json, document: Json) -> None:
     if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
         raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
     if not security_of(operation, document):
-        raise ContractError(f"{address}: x-scopes asks for a token, but security does not")
+        raise ContractError(f"{address}: x-scopes requires a token, but security does not")
 
 
 def check_roles(document: Json) -> None:
-    """Raise ContractError for a role with a scope that no operation requires."""
+    """Check the roles of a document. Raises ContractError if a role has a scope that no operation requires."""
     required = {scope for _, _, operation in Contract(document).operations() for scope in operation.get("x-scopes", ())}
     roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
     for name, scopes in roles.items():
@@ -44,4 +47,6 @@ def _check_body_bytes(address: str, operation: Json) -> None:
         return
     size = operation["x-body-bytes"]
     if "requestBody" not in operation or type(size) is not int or size not in _BODY_BYTES:
-        raise ContractError(f"{address}: x-body-bytes must be the size, in bytes, of the largest requestBody")
+        raise ContractError(
+            f"{address}: x-body-bytes must be an integer from 1 to {_BODY_BYTES[-1]} and needs a requestBody"
+        )

@@ -9,22 +9,22 @@ from api.contract.check import check
 from api.contract.document import METHODS, Contract, ContractError, Json, mapping, resolve, security_of
 
 try:
-    # libyaml, with which the wheels of PyYAML are built, takes an eighth of the time.
+    # libyaml needs an eighth of the time. The wheels of PyYAML include it.
     from yaml import CSafeLoader as SafeLoader
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
 
 def load(folder: Path) -> Contract:
-    """Merge `openapi.yaml` and the one file per tag beside it.
+    """Merge `openapi.yaml` with the files beside it, one for each tag.
 
-    Raises ContractError when something is defined twice, stands in another file than its tag's, or cannot be served.
+    Raises ContractError if something is defined twice, is in the file of another tag, or cannot be served.
     """
     document = _read(folder / "openapi.yaml") | {"tags": []}
     for name in ("info", "paths", "components"):
         mapping(document, name, "openapi.yaml")
     if document["paths"]:
-        raise ContractError("openapi.yaml: paths must be {}, for each tag has a file of its own")
+        raise ContractError("openapi.yaml: paths must be {}, because each tag has its own file")
     for file in sorted(folder.glob("*.yaml")):
         if file.name != "openapi.yaml":
             _merge(document, _read(file), file.stem)
@@ -38,9 +38,9 @@ def load(folder: Path) -> Contract:
 
 
 class _StrictLoader(SafeLoader):
-    """YAML without the surprises: a key is a text and stands once, nothing is empty, and a time is a string."""
+    """A strict YAML loader: keys must be unique strings, values must not be empty, and times stay strings."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -49,11 +49,11 @@ class _StrictLoader(SafeLoader):
         seen = {"<<"}
         for key, value in node.value:
             if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
-                raise ContractError(f"{_place(key)}: {key.value!r} must stand in quotes to be a name")
+                raise ContractError(f"{_place(key)}: the key {key.value!r} must be quoted")
             if key.value in seen - {"<<"}:
-                raise ContractError(f"{_place(key)}: {key.value!r} stands here twice")
+                raise ContractError(f"{_place(key)}: duplicate key {key.value!r}")
             if value.tag == "tag:yaml.org,2002:null" and not value.value:
-                raise ContractError(f"{_place(key)}: {key.value!r} is empty")
+                raise ContractError(f"{_place(key)}: {key.value!r} must not be empty")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -67,7 +67,7 @@ def _read(file: Path) -> Json:
         with file.open(encoding="utf-8") as stream:
             value = yaml.load(stream, _StrictLoader)  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ContractError(f"{file.name} is not YAML: {error}") from None
+        raise ContractError(f"{file.name} is not valid YAML: {error}") from None
     except OSError as error:
         raise ContractError(f"{file} cannot be read: {error.strerror}") from None
     if not isinstance(value, dict):
@@ -77,10 +77,10 @@ def _read(file: Path) -> Json:
 
 def _merge(document: Json, part: Json, tag: str) -> None:
     if not {"tags", "paths"} <= part.keys() <= {"tags", "paths", "components"}:
-        raise ContractError(f"{tag}.yaml must have tags and paths, may have components, and nothing else")
+        raise ContractError(f"{tag}.yaml must have tags and paths, optionally components, and nothing else")
     tags = part["tags"]
     if not isinstance(tags, list) or len(tags) != 1 or not isinstance(tags[0], dict) or tags[0].get("name") != tag:
-        raise ContractError(f"{tag}.yaml must describe the one tag {tag!r}")
+        raise ContractError(f"{tag}.yaml must describe exactly one tag, {tag!r}")
     document["tags"] += tags
     paths = mapping(part, "paths", f"{tag}.yaml")
     for path in paths:
@@ -95,10 +95,10 @@ def _merge_path(document: Json, path: str, item: Json, tag: str) -> None:
     for method in item:
         address = f"{tag}.yaml: {method.upper()} {path}"
         if method not in METHODS:
-            raise ContractError(f"{tag}.yaml: {path}: {method!r} is no method; what operations share, each says itself")
+            raise ContractError(f"{tag}.yaml: {path}: unknown method {method!r} (path-level fields are not supported)")
         operation = mapping(item, method, f"{tag}.yaml: {path}")
         if operation.get("tags") != [tag]:
-            raise ContractError(f"{address} must have the one tag {tag!r}")
+            raise ContractError(f"{address} must have exactly one tag, {tag!r}")
         _add(document["paths"].setdefault(path, {}), method, operation, f"{method.upper()} {path}")
 
 
@@ -109,7 +109,7 @@ def _add(target: Json, name: str, value: object, address: str) -> None:
 
 
 def _share(shared: Json, operation: Json, document: Json) -> None:
-    """Write what all operations have in common into one of them; what it says itself comes first."""
+    """Add the shared responses and headers to an operation. Its own definitions take precedence."""
     groups = shared.get("responses", {})
     applying = dict(groups.get("always", {}))
     if security_of(operation, document):

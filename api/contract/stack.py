@@ -1,4 +1,4 @@
-"""Put the layers together; Connexion's own middlewares stand where they do the job."""
+"""Assemble the layers. Middlewares of Connexion are used where they do the job."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -39,9 +39,9 @@ def assemble(
     check_answers: bool,
     observers: Sequence[Observer] = (),
 ) -> ConnexionMiddleware:
-    """The ASGI application that serves `contract`; every operation is resolved now, not at the first request.
+    """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
-    Raises ContractError for what cannot be served.
+    Raises ContractError if the contract cannot be served.
     """
     executable = contract.executable(handlers)
     routes = Routes(executable)
@@ -66,7 +66,7 @@ def assemble(
             formats=formats,
             serving=serving,
         )
-        # Connexion would build this at the first request, and tell of a missing handler only then.
+        # Connexion would build this on the first request, and report a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
     except InvalidSpecification as error:
         cause = _cause(error)
@@ -74,19 +74,25 @@ def assemble(
     except ResolverError as error:
         raise ContractError(str(error)) from None
     except RecursionError:
-        raise ContractError("a schema holds itself, and nothing here would come to its end") from None
+        raise ContractError("recursive schemas are not supported") from None
     return app
 
 
 def _cause(error: ValidationError) -> ValidationError:
-    """What is wrong deepest inside; a name that is unknown there tells more than a reference that is not."""
+    """Return the most deeply nested cause of an error.
+
+    At equal depth, an unknown property explains more than a missing reference.
+    """
     while error.context:
         error = max(error.context, key=lambda part: (len(part.absolute_path), part.validator == "additionalProperties"))
     return error
 
 
 def _function(address: str) -> Callable[..., Any]:
-    """`api.handlers.auth.signUp` is `sign_up` in `api/handlers/auth.py`."""
+    """Return the handler at an address: `api.handlers.auth.signUp` is `sign_up` in `api/handlers/auth.py`.
+
+    Raises ContractError if the module or the function is not found.
+    """
     module, _, operation_id = address.rpartition(".")
     name, file = underscore(operation_id), f"{module.replace('.', '/')}.py"
     try:
@@ -94,7 +100,7 @@ def _function(address: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise ContractError(f"{operation_id}: there is no {file}") from None
+        raise ContractError(f"{operation_id}: {file} not found") from None
     if not callable(function):
         raise ContractError(f"{operation_id}: {file} has no function {name}")
     return function  # type: ignore[no-any-return]

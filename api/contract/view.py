@@ -1,4 +1,4 @@
-"""From an operation to a function: give the handler what it asks for, and cut what it returns to the contract."""
+"""Call the handler of an operation with the arguments that it declares, and serialize its result by the contract."""
 
 import inspect
 from collections.abc import Callable, Mapping, Set
@@ -24,21 +24,21 @@ from api.errors import ApiError
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Found = TypeVar("Found")
 Transaction = Callable[[], AbstractContextManager[Any]]
-"""Opens what a handler gets as `db`: leaving it commits, raising rolls back."""
+"""Opens the `db` argument of a handler. Leaving the context commits, raising rolls back."""
 
 
 class Lane(Protocol):
-    """Runs calls where they hold up nobody else."""
+    """Runs calls where they do not block other requests."""
 
     async def run(self, call: Callable[[], Found]) -> Found:
-        """What `call` returns or raises; an ApiError instead if its turn would not come soon."""
+        """Return the result of `call`. Raises an ApiError instead if the wait would be too long."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What handlers can ask for by name, beside what the request brings.
+    """The resources that handlers may declare as parameters, in addition to those of the request.
 
-    Who asks for a resource that has a lane runs in that lane.
+    `lanes` maps a resource to the bulkhead for the handlers that declare it.
     """
 
     transaction: Transaction
@@ -46,30 +46,30 @@ class Serving:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
 
 
-# Seconds before a handler that may be repeated is called once more.
+# The longest pause in seconds before each retry of a handler.
 _PAUSES = (0.02, 0.1)
-# What a handler gets whatever its operation says.
+# Parameters that a handler may declare for any operation.
 _GIVEN = {"client", "db"}
 _EMPTY = (b"content-length", b"0")
-# orjson would write all members of a dataclass, and times in another form; what nobody has shaped is not written.
+# Serialize only shaped values: on its own, orjson would dump every field of a dataclass, and format times differently.
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def nonblocking(handler: Handler) -> Handler:
-    """Mark a handler that never waits, for a database, a file or another service: it runs on the event loop itself.
+    """Mark a handler that never waits for a database, a file or another service. It runs on the event loop.
 
-    If it waits all the same, everybody waits for it.
+    A marked handler that waits blocks all requests of its process.
     """
     handler.nonblocking = True  # type: ignore[attr-defined]
     return handler
 
 
 class View:
-    """One operation's handler, made ready once.
+    """The handler of one operation, prepared once.
 
-    The handler names what it needs: `body`, a parameter, `identity`, `client`, `db`, or a resource. It returns the body
-    of the operation's one 2xx answer, or (body, headers); the status and the members are the contract's. With `db`, it
-    may be called up to three times, when other transactions were in its way.
+    A handler may declare `body`, any parameter of the operation, `identity`, `client`, `db` and resources. It returns
+    the body of the operation's one 2xx response, or (body, headers). The contract determines the status and the
+    members. A handler with `db` is called up to three times if its transaction conflicts with others.
     """
 
     def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
@@ -91,16 +91,16 @@ class View:
         self.lane = next((lane for name, lane in serving.lanes.items() if name in asks_for), None)
         _check_names(operation, self._from_request, serving.resources.keys())
         if inspect.iscoroutinefunction(self._function):
-            raise ContractError(f"{_name(operation)} has an async handler; handlers are def, and may be nonblocking")
+            raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
         if self.nonblocking and (waits_for := asks_for & {"db", *serving.lanes}):
             raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
 
     def __call__(self, **_: object) -> flask.Response:
-        """The same, as Flask calls it."""
+        """Return the response to Flask's current request."""
         return as_response(self.reply(flask.request.environ["asgi.scope"]))
 
     def reply(self, scope: Scope) -> Reply:
-        """What the handler has to say; `scope` has what the layers before left in its context."""
+        """Call the handler with arguments from the context in `scope`, and return its response."""
         context = scope["extensions"][CONTEXT]
         arguments = {name: context[name] for name in self._from_request}
         if self._wants_client:
@@ -113,8 +113,8 @@ class View:
             except ApiError as error:
                 if not error.repeatable:
                     raise
-            # Those who were in each other's way do not meet again.
-            sleep(uniform(pause / 2, pause))  # noqa: S311 - chance is enough
+            # The random pause keeps conflicting transactions from colliding again.
+            sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
         return self._transact(arguments)
 
     def _transact(self, arguments: dict[str, Any]) -> Reply:
@@ -125,9 +125,9 @@ class View:
         body, more = result if isinstance(result, tuple) else (result, ())
         headers = raw_headers(more.items() if isinstance(more, Mapping) else more)
         if self._shape is None:
-            # Only an answer that says it has no content (RFC 9110, section 8.6) has no length either.
+            # A 204 must not have a Content-Length (RFC 9110, section 8.6). Other empty responses get one.
             return Reply(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
-        # json takes 12 us more, in a server that serves.
+        # The json module takes 12 us more in a busy server.
         text = orjson.dumps(self._shape(body), option=_ONLY_JSON)
         length = (b"content-length", b"%d" % len(text))
         return Reply(self._status, [self._content_type, length, *headers], text)
@@ -137,9 +137,9 @@ def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: S
     offered = _offered(operation)
     if unknown := asked_for - offered:
         names = ", ".join(sorted(unknown))
-        raise ContractError(f"{_name(operation)} does not offer what its handler asks for: {names}")
+        raise ContractError(f"{_name(operation)}: unknown parameters of the handler: {names}")
     if clash := resources & (offered | _GIVEN):
-        raise ContractError(f"{_name(operation)} gives another meaning to the resource {', '.join(sorted(clash))}")
+        raise ContractError(f"{_name(operation)}: name already in use by a resource: {', '.join(sorted(clash))}")
 
 
 def _name(operation: AbstractOperation) -> str:
