@@ -1,4 +1,4 @@
-"""The outermost layer: what must hold for every request, whatever it is and whichever server carries it."""
+"""The edge: framing checks, ids, headers, errors and log lines of all requests, the same on every server."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,9 +21,10 @@ _log = logging.getLogger("charter.requests")
 
 
 class Outcome(NamedTuple):
-    """What came of a request; without an operation when it was for none, without a status when nobody waited.
+    """The outcome of a request.
 
-    The method is what the client wrote; all else is the contract's.
+    A request that matched no operation has no `operation_id`. A request whose response never started has no `status`.
+    `method` is as the client sent it. All other values come from the contract.
     """
 
     operation_id: str | None
@@ -34,11 +35,11 @@ class Outcome(NamedTuple):
 
 
 Observer = Callable[[Parent | None], Callable[[Outcome], None]]
-"""Told when a request begins, and in whose trace; what it returns is told what came of it."""
+"""Called when a request begins, with its parent span. The function that it returns is called with the outcome."""
 
 
 class Edge:
-    """Gives each request an id and a scope of its own, each error its shape, each answer its headers and log line."""
+    """Gives each request an id, its own scope and a log line, each error its format, and each response its headers."""
 
     def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
         self.app = app
@@ -66,7 +67,7 @@ class Edge:
                 end(exchange.outcome(private))
 
 
-# An answer may say otherwise.
+# A response may override these.
 _BY_DEFAULT = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -74,20 +75,20 @@ _BY_DEFAULT = (
 
 
 def fixed_headers(request_id: str, answer: Headers) -> Headers:
-    """What every answer carries beside its own headers, whatever it is about."""
+    """Return the headers that every response carries in addition to its own."""
     named = {name for name, _ in answer}
     fixed = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
     return fixed + [header for header in _BY_DEFAULT if header[0] not in named]
 
 
 class ClientGone(Exception):
-    """Nobody is there to take the answer."""
+    """The client disconnected before the end of the response."""
 
 
 def _private(scope: Scope, fields: framing.Fields) -> Scope:
-    """A scope that no other request and no later byte changes.
+    """Return a copy of the scope that no other request and no later byte can change.
 
-    granian gives one dict of extensions to all requests of a worker, and Connexion keeps the caller in it.
+    granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
     """
     extensions = {
         name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
@@ -97,7 +98,7 @@ def _private(scope: Scope, fields: framing.Fields) -> Scope:
 
 
 class _Exchange:
-    """One request and its answer, as the edge sees them."""
+    """One request and its response, as the edge sees them."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, fields: framing.Fields) -> None:
         self.scope = scope
@@ -131,16 +132,16 @@ class _Exchange:
     def _complete(self, headers: Headers) -> Headers:
         headers = headers + fixed_headers(self.facts["request_id"], headers)
         if self._body_pending:
-            # Nobody will read the rest of this body; a next request behind it could not be found.
+            # The rest of the body stays unread, so the next request on this connection could not be found.
             headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
         return headers
 
     async def fail(self, error: Exception) -> None:
-        """Answer with the error, unless an answer is already on its way: then the connection must break."""
+        """Send the error as the response. Raises the error if a response has begun, to break the connection."""
         known = as_api_error(error)
         logs.note(code=known.code)
         if known.status == InternalError.status:
-            _log.error("unforeseen", exc_info=error)
+            _log.error("unhandled_error", exc_info=error)
         if self.status is not None:
             raise error
         status, headers, body = answer(known)

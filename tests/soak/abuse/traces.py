@@ -6,7 +6,7 @@ from collections import Counter
 from tests.soak.abuse.marks import Marks
 from tests.soak.abuse.server import Server
 
-_EVENTS = {"contract_violation", "unforeseen"}
+_EVENTS = {"contract_violation", "unhandled_error"}
 
 
 def faults(server: Server, marks: Marks, tokens: list[str]) -> tuple[Counter[str], dict[str, str]]:
