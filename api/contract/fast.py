@@ -1,10 +1,11 @@
-"""Say quickly that a value fits its schema: 4 microseconds for an order of three items, where jsonschema takes 500.
+"""A compiler from JSON Schema to Python functions, for validation in 4 microseconds where jsonschema takes 500.
 
-A test that says yes is right. After a no jsonschema has the last word; for keywords that are not known here, the only
-one. Patterns, lengths and formats are Python's own in both, so nothing is translated.
+The two times are for an order of three items. A compiled test accepts valid values only. If a test rejects a value,
+jsonschema decides. A schema with a keyword that the compiler does not support is left to jsonschema. Both validators
+use the patterns, lengths and formats of Python, so nothing is translated.
 
-A test is one function, written for its schema: a call for each value would cost more than what it asks. What it holds
-of the contract, names and texts and numbers, are constants; no word of the contract becomes code.
+Each schema becomes a single function, because a call for each value would cost more than its check. Names and values
+from the contract are passed as constants, never interpolated into the generated code.
 """
 
 import re
@@ -17,15 +18,15 @@ from api.contract.document import Json
 from api.contract.formats import Of
 
 Test = Callable[[Any], bool]
-"""Whether a value fits a schema."""
+"""Returns True if a value fits a schema."""
 Lines = list[str]
 
-# Python nests no more than 20 loops.
+# Python rejects more than 20 nested blocks.
 _DEEPEST = 8
 
 
 def quick_test(exact: Any) -> Test:
-    """A test that takes nothing that `exact`, a validator of jsonschema, refuses; of the rest it takes nearly all."""
+    """Return a test that accepts only values that `exact`, a jsonschema validator, accepts, and nearly all of those."""
     if _kind(exact) is None:
         return exact.is_valid  # type: ignore[no-any-return]
     names: dict[str, Any] = {}
@@ -48,7 +49,7 @@ def _unless(*conditions: str) -> Lines:
 
 
 class _Part:
-    """A schema, and the Python that refuses what does not fit: `v0` is the value, `v1` stands in it, and so on."""
+    """A schema and the Python code that checks it. In the code, `v0` is the value, `v1` is inside it, and so on."""
 
     def __init__(self, exact: Any, depth: int, names: dict[str, Any]) -> None:
         self.exact, self.schema = exact, exact.schema
@@ -60,7 +61,7 @@ class _Part:
         if kind is None or self._depth == _DEEPEST:
             return _unless(f"{self.constant(quick_test(self.exact))}({self.value})")
         lines = kind.write(self)
-        # What `nullable` does to other keywords is asked once.
+        # jsonschema decides only once, when compiling, if `nullable` lets null pass the other keywords.
         return [f"if {self.value} is not None:", *_indented(lines)] if lines and self.exact.is_valid(None) else lines
 
     def inside(self, schema: Any) -> Lines:
@@ -76,7 +77,7 @@ class _Part:
         return [f"{floor}{what}{ceiling}"] if floor or ceiling else []
 
     def accepts(self, kind: type) -> Any:
-        """What its format asks of a value of this type, if there is one."""
+        """Return the check of the schema's format for a value of this type, or None without a format."""
         check = self.exact.format_checker.checkers.get(self.schema.get("format"), [None])[0]
         return check.accepts if isinstance(check, Of) and check.kind is kind else check
 
@@ -90,7 +91,7 @@ def _any(_: _Part) -> Lines:
 
 
 def _one_of(part: _Part, kind: type, values: Iterable[Any]) -> Lines:
-    # What can be counted is held against all keywords now.
+    # A finite set of values can be checked against all keywords when compiling.
     taken = frozenset(value for value in values if type(value) is kind and part.exact.is_valid(value))
     return _unless(f"type({part.value}) is {kind.__name__}", f"{part.value} in {part.constant(taken)}")
 
@@ -101,14 +102,14 @@ def _string(part: _Part) -> Lines:
     sized = part.between(part.schema.get("minLength"), f"len({part.value})", part.schema.get("maxLength"))
     pattern = part.schema.get("pattern")
     matches = [] if pattern is None else [f"{part.constant(re.compile(pattern).search)}({part.value})"]
-    # A format is asked last: a closer look at what is too long may take a second.
+    # The format comes last: checking it on a text that is too long may take a second.
     return _unless(f"type({part.value}) is str", *sized, *matches, *part.formatted(str))
 
 
 def _integer(part: _Part) -> Lines:
     if "enum" in part.schema:
         return _one_of(part, int, part.schema["enum"])
-    # What is between two numbers of int32 is another.
+    # The format is implied: an integer between two int32 bounds is an int32.
     form = [] if _is_narrower(part.schema, part.accepts(int)) else part.formatted(int)
     return _unless(f"type({part.value}) is int", *_bounds(part), *form)
 
@@ -117,7 +118,7 @@ def _is_narrower(schema: Json, accepts: Any) -> bool:
     held = getattr(accepts, "__self__", None)
     if not isinstance(held, range) or held.step != 1 or accepts != held.__contains__:
         return False
-    # A range is searched for a float number by number.
+    # Only for int bounds: Python searches a range number by number for a float.
     return all(type(bound) is int and bound in held for bound in (schema.get("minimum"), schema.get("maximum")))
 
 
@@ -163,7 +164,7 @@ def _others(part: _Part, known: str) -> Lines:
 
 
 class _Kind(NamedTuple):
-    """What writes the test of a `type`, and the keywords that it knows."""
+    """The function that writes the test of a `type`, and the keywords that the function supports."""
 
     write: Callable[[_Part], Lines]
     keywords: set[str]

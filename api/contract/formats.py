@@ -1,4 +1,4 @@
-"""What a `format` of the contract means: a check, by name. The standard ones stand here; a service adds its own."""
+"""The checks of the standard `format` values in the contract. A service adds checks for its own formats."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,14 +9,14 @@ from typing import Any
 from jsonschema import FormatChecker
 
 Format = Callable[[Any], object]
-"""Whether a string, or an integer, is what its `format` in the contract says."""
+"""Returns a true value if a string or an integer has the `format`."""
 
 _DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-5][0-9])")
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_date_time(text: str) -> bool:
-    """Whether this is a time with its zone (RFC 3339, section 5.6); a leap second is refused."""
+    """Return True if the text is a time with a zone (RFC 3339, section 5.6). Leap seconds are rejected."""
     try:
         return bool(_DATE_TIME.fullmatch(text) and datetime.fromisoformat(text))
     except ValueError:
@@ -34,7 +34,10 @@ _OF_INTEGERS = {"int32", "int64"}
 
 @dataclass(frozen=True)
 class Of:
-    """A format as jsonschema asks for it, of any value: one of another type has a fault of its own."""
+    """A format check as jsonschema calls it, for a value of any type.
+
+    A value of another type passes here, because the keyword `type` reports it.
+    """
 
     kind: type
     accepts: Format
@@ -44,7 +47,7 @@ class Of:
 
 
 def format_checker(formats: Mapping[str, Format]) -> FormatChecker:
-    """What jsonschema asks whether a value has one of these formats."""
+    """Return a jsonschema checker for these formats."""
     checker = FormatChecker(formats=())
     for name, accepts in formats.items():
         checker.checks(name)(Of(int if name in _OF_INTEGERS else str, accepts))

@@ -1,4 +1,4 @@
-"""What the contract says of answers, made ready to tell what is wrong with one: some 10 microseconds each."""
+"""The declared responses, compiled to find the violations of a response in about 10 microseconds."""
 
 import json
 import re
@@ -12,17 +12,17 @@ from api.contract.document import Contract, Json
 from api.contract.fast import quick_test
 
 ELSEWHERE = "x-elsewhere"
-"""Where the contract says what is answered to a request that is for no operation."""
+"""The member of the contract with the responses to requests that match no operation."""
 
-# What HTTP and the edge put on answers whatever they are about; the rest is the contract's.
+# HTTP and the edge add these headers to any response. All others must be declared.
 _ON_ANY_ANSWER = {b"connection", b"content-length", b"content-security-policy", b"date", b"x-content-type-options"}
 _INTEGER = re.compile("-?[0-9]{1,18}")
-# An integer over 64 bits is read by orjson as a float, which may fit where the integer does not.
+# orjson reads an integer over 64 bits as a float, which may be valid where the integer is not.
 _LONG, _DIGITS = b"0" * 19, bytes.maketrans(b"123456789", b"000000000")
 
 
 class Responses:
-    """What the contract says of answers, each made ready when it is first met."""
+    """The declared responses of all operations, each compiled on first use."""
 
     def __init__(self, contract: Contract, formats: FormatChecker) -> None:
         self._formats = formats
@@ -33,14 +33,14 @@ class Responses:
         self._ready: dict[tuple[str, int], Response] = {}
 
     def find(self, name: str, status: int) -> "Response | None":
-        """The answer of an operation with this status, if one is declared."""
+        """Return the declared response of an operation with this status, or None."""
         if (name, status) not in self._ready and str(status) in self._declared[name]:
             self._ready[name, status] = Response(self._declared[name][str(status)], self._formats)
         return self._ready.get((name, status))
 
 
 class Response:
-    """What an answer of one status has to be."""
+    """The declared response with one status."""
 
     def __init__(self, declared: Json, formats: FormatChecker) -> None:
         content = declared.get("content", {})
@@ -52,7 +52,7 @@ class Response:
         self._bodies = {name.encode(): _Body(media.get("schema", {}), formats) for name, media in content.items()}
 
     def violations(self, headers: list[tuple[bytes, bytes]], body: bytes, *, has_body: bool) -> list[str]:
-        """What is wrong with an answer."""
+        """Return the violations of a response."""
         given = dict(headers)
         found = []
         if not self._required <= given.keys():
@@ -64,13 +64,13 @@ class Response:
             elif name not in _ON_ANY_ANSWER:
                 found.append(f"the header {name.decode('latin-1')} is not declared")
         if not self._bodies or not has_body:
-            return [*found, "there is a body where none is declared"] if body else found
+            return [*found, "the response has a body, but none is declared"] if body else found
         media = self._bodies.get(given.get(b"content-type", b""))
         return found if media is None or body == media.right else found + media.violations(body)
 
 
 class _Header:
-    """What a header has to be; one that is the same as the last right one is right."""
+    """A declared header. A value that equals the last valid value is not checked again."""
 
     def __init__(self, name: str, schema: Json, formats: FormatChecker) -> None:
         self._check = _Check(f"the header {name}", schema, formats)
@@ -86,7 +86,7 @@ class _Header:
 
 
 class _Body:
-    """What a body has to be; one that is the same as the last right one is right."""
+    """A declared body. A body that equals the last valid body is not checked again."""
 
     def __init__(self, schema: Json, formats: FormatChecker) -> None:
         self._check = _Check("the body", schema, formats)
@@ -98,7 +98,7 @@ class _Body:
                 self.right = body
                 return []
         except (ValueError, RecursionError):
-            # What is wrong is said of what json reads.
+            # The violations are those of the value that json reads.
             pass
         return self._closely(body)
 
@@ -112,7 +112,7 @@ class _Body:
 
 
 class _Check:
-    """A schema, made ready once to tell how a value breaks it."""
+    """A compiled schema that describes the violations of a value."""
 
     def __init__(self, what: str, schema: Json, formats: FormatChecker) -> None:
         self._what = what

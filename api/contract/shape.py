@@ -1,4 +1,4 @@
-"""Cut a result to a response schema: what the contract does not name never leaves the server."""
+"""Serialize a result by its response schema. Members that the contract does not name never leave the server."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -13,9 +13,10 @@ _JSON = frozenset({bool, dict, float, int, list, str, type(None)})
 
 
 def shaper(schema: dict[str, Any]) -> Shape:
-    """A function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
+    """Return a function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
 
-    Members come from the schema's `properties`, by name; one that is absent raises, unless it is not required.
+    The function reads the members in the schema's `properties` by name. It raises KeyError or AttributeError if a
+    required member is missing.
     """
     if schema.get("type") == "array":
         item = shaper(schema["items"])
@@ -35,7 +36,7 @@ def _object_shape(members: dict[str, Shape], required: frozenset[str]) -> Shape:
         for name, part, is_plain, is_required in parts:
             if is_required or (name in value if is_mapping else getattr(value, name, None) is not None):
                 member = value[name] if is_mapping else getattr(value, name)
-                # A call would take longer than to look.
+                # The type check is faster than a call.
                 shaped[name] = member if is_plain and type(member) in _JSON else part(member)
         return shaped
 
