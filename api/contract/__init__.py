@@ -1,18 +1,18 @@
-"""What makes the OpenAPI document executable on Connexion: load, route, validate, secure, serve.
+"""The engine that turns an OpenAPI document into an ASGI application, on Connexion.
 
-A request passes, from the outside in:
+A request passes these layers, from the outside in:
 
-    conform    where it is switched on, holds the answer against the contract
-    edge       refuses what is ambiguous (framing); gives it an id and a private scope; turns every error into the one
-               shape; writes the log line
-    docs       answers for the documentation page
-    route      finds the operation, or answers 404 or 405
-    body       reads the whole body, bounded in bytes and seconds
-    secure     asks who is calling                                (Connexion's SecurityMiddleware)
-    validate   holds parameters and body against the contract, all faults at once
-    serve      calls the handler on Flask, in a thread if it may wait; its view cuts the result to the contract
+    conform    If enabled, checks each response against the contract.
+    edge       Rejects ambiguous framing. Gives each request an id and its own scope, each error the one format,
+               and each request a log line.
+    docs       Serves the documentation page.
+    route      Finds the operation, or raises a 404 or 405.
+    body       Reads the whole body, within limits on bytes and seconds.
+    secure     Authenticates the caller, on Connexion's SecurityMiddleware.
+    validate   Checks parameters and body against the contract and reports all faults at once.
+    serve      Calls the handler on Flask, in a thread pool if it may block, and serializes the result by the contract.
 
-Nothing in here knows a feature: what the operations are comes from the document alone.
+This package contains no feature. All operations come from the document.
 """
 
 from api.contract.client import Client

@@ -1,4 +1,4 @@
-"""Read the whole body at the edge, bounded in bytes and seconds, so that nothing behind waits for a client."""
+"""Read the whole request body, within limits on bytes and seconds, so that no later layer waits for the client."""
 
 import asyncio
 import types
@@ -12,13 +12,13 @@ from api.contract.route import OPERATION
 from api.errors import BodyTooLarge, MalformedRequest, RequestTooSlow
 
 BODY = "contract_body"
-"""Where the layers behind find the body, in bytes, among the extensions of the scope."""
+"""The key in `scope["extensions"]` under which later layers find the body, as bytes."""
 
 
 class Body:
-    """Reads a body whole, a chunked one, whose length nobody announced, included.
+    """Reads the whole body, including a chunked body of unknown length.
 
-    `limit` is in bytes, for an operation that has no `x-body-bytes` of its own.
+    `limit` is the maximum size in bytes for operations without `x-body-bytes`. `seconds` is the time limit.
     """
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
@@ -28,7 +28,6 @@ class Body:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # What has no body has nothing to wait for.
             fields = scope["extensions"][FIELDS]
             scope["extensions"][BODY] = await self._read(scope, receive, fields) if announces_body(fields) else b""
         await self.app(scope, receive, send)
@@ -36,14 +35,14 @@ class Body:
     async def _read(self, scope: Scope, receive: Receive, fields: Fields) -> bytes:
         limit = scope["extensions"][OPERATION].get("x-body-bytes", self.limit)
         announced = fields.get(b"content-length", b"0")
-        # Python reads no number of more than 4,300 digits, and a size has at most 19.
+        # Python cannot parse more than 4,300 digits, and a 64-bit size has at most 19.
         if not announced.isdigit() or len(announced) > 19:
             raise MalformedRequest()
         if int(announced) > limit:
             raise BodyTooLarge(limit)
         receiving = _receive_all(receive, limit)
         try:
-            # Most bodies are here by now, and need no clock (8 us).
+            # Most bodies have already arrived and need no timeout, which costs 8 us.
             waits_for = receiving.send(None)
         except StopIteration as received:
             return cast(bytes, received.value)
@@ -56,7 +55,7 @@ class Body:
 
 @types.coroutine
 def _go_on(begun: Coroutine[Any, None, bytes], waits_for: Any) -> Generator[Any, None, bytes]:
-    """The rest of a coroutine that was begun and waits for this."""
+    """Resume a coroutine that has started and awaits `waits_for`."""
     try:
         yield waits_for
         return (yield from begun.__await__())

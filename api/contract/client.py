@@ -1,4 +1,4 @@
-"""Who is at the other end of the connection."""
+"""The client at the other end of the connection."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ from starlette.types import Scope
 
 
 class Client(NamedTuple):
-    """What sent a request: its address, and what it calls itself (`User-Agent`), cut to what is fit to be kept."""
+    """The client of a request: its address, and the first 255 printable characters of its `User-Agent`."""
 
     address: str
     user_agent: str
 
 
 def client_of(scope: Scope) -> Client:
-    """The client behind an ASGI scope."""
+    """Return the client of a request."""
     address, _ = scope.get("client") or ("", 0)
     agent = Headers(scope=scope).get("user-agent", "")
-    # The zone of a link-local address means something to this host alone (RFC 6874).
+    # The zone of a link-local address is dropped: it is valid on this host only (RFC 6874).
     return Client(address.partition("%")[0], "".join(filter(str.isprintable, agent))[:255])

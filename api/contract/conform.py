@@ -1,4 +1,4 @@
-"""Hold every answer against the contract, errors of whichever layer included, and report what breaks it."""
+"""Check every response against the contract, including the errors of all layers, and log each violation."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,17 +14,17 @@ from api.contract.route import Routes
 from api.errors import MethodNotAllowed, NotFound
 
 _log = logging.getLogger("charter.contract")
-# To remember these would take longer than to ask again.
+# Not cached: these checks are faster than a cache lookup.
 _FAST = {"int32", "int64", "uuid"}
 
 
 class Conform:
-    """The outermost layer: it sees what the client sees, changes nothing, and logs each violation as an error."""
+    """The outermost layer. It logs each violation as an error and never changes the response."""
 
     def __init__(self, app: ASGIApp, contract: Contract, routes: Routes, formats: Mapping[str, Format]) -> None:
         self.app = app
         self._routes = routes
-        # An email, which takes a tenth of a millisecond, is in many answers to the same user.
+        # Cached: many responses to one user contain the same email, and its check takes 0.1 ms.
         remembered: dict[str, Format] = dict(formats)
         for name in formats.keys() - _FAST:
             remembered[name] = lru_cache(1024)(formats[name])
@@ -54,7 +54,7 @@ class Conform:
 
 
 class _Answer:
-    """An answer on its way to the client, put together from its messages."""
+    """Collects a response from its ASGI messages and passes the messages on to the client."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

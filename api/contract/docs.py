@@ -1,4 +1,4 @@
-"""The documentation page: Swagger UI, from the package's own files, under a strict Content-Security-Policy."""
+"""The documentation page: Swagger UI, served from an installed package with a strict Content-Security-Policy."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -57,12 +57,12 @@ _VENDORED = ("favicon-32x32.png", "index.css", "swagger-ui-bundle.js", "swagger-
 
 
 def is_docs(path: str) -> bool:
-    """Whether the documentation page, not the contract, is asked for."""
+    """Return True if the path belongs to the documentation page, not to the contract."""
     return path == PATH or path.startswith(f"{PATH}/")
 
 
 class Docs:
-    """Answers `GET /docs` and the files the page needs; passes everything else on."""
+    """Serves `GET /docs` and the files that the page needs. All other requests go to the next layer."""
 
     def __init__(self, app: ASGIApp, title: str) -> None:
         self.app = app
@@ -89,5 +89,8 @@ class Docs:
 
 @cache
 def _read(name: str) -> bytes:
-    """A file of Swagger UI; only who is asked for the page holds all 1.8 MB of them."""
+    """Return a file of Swagger UI.
+
+    Files are read on first use: only processes that have served the page hold all 1.8 MB in memory.
+    """
     return (files("flask_swagger_ui") / "dist" / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Refuse what two readers of the same request could read differently, and what is larger than any request of ours."""
+"""Reject requests that two readers could interpret differently, and header sections that are too large."""
 
 import re
 from collections import Counter
@@ -12,16 +12,19 @@ Fields = Mapping[bytes, bytes]
 
 HEADER_BYTES = 16 * 1024
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"transfer-encoding"})
-# RFC 3986, section 3.2.2: a name or an IPv4 address, or an IPv6 address in brackets; and a port.
+# RFC 3986, section 3.2.2: a name, an IPv4 address or an IPv6 address in brackets, and an optional port.
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 
 
 FIELDS = "contract_fields"
-"""Where the layers behind find the headers by name, as they came, among the extensions of the scope."""
+"""The key in `scope["extensions"]` under which later layers find the unchanged headers by name."""
 
 
 def check(scope: Scope, fields: Fields) -> None:
-    """Raise HeadersTooLarge, or MalformedRequest for what RFC 9112 has a server refuse."""
+    """Check the framing and the header section of a request.
+
+    Raises HeadersTooLarge for over 16 KiB, and MalformedRequest for requests that RFC 9112 requires servers to reject.
+    """
     headers = scope["headers"]
     line = len(scope["raw_path"]) + len(scope["query_string"])
     if line + sum([len(name) + len(value) + 4 for name, value in headers]) > HEADER_BYTES:
@@ -34,7 +37,7 @@ def check(scope: Scope, fields: Fields) -> None:
 
 
 def _repeats(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a header is given twice that may be given but once."""
+    """Return True if a header is repeated that must occur at most once."""
     counts = Counter(name for name, _ in headers)
     return any(counts[name] > 1 for name in _SINGLE)
 
@@ -50,5 +53,5 @@ def _check_version(version: str, headers: Fields) -> None:
 
 
 def announces_body(fields: Fields) -> bool:
-    """Whether a body follows these headers."""
+    """Return True if a body follows these headers."""
     return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"

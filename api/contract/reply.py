@@ -1,4 +1,4 @@
-"""An answer as ASGI carries it."""
+"""A complete response, in the form of ASGI."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from starlette.types import Send
 
 Headers = list[tuple[bytes, bytes]]
 
-# RFC 9110, section 5.5: what would end a header, or the connection.
+# RFC 9110, section 5.5: control characters that could end a header or the connection.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Reply(NamedTuple):
-    """A whole answer; the names of its headers are in lower case."""
+    """A complete response. The names of its headers are in lower case."""
 
     status: int
     headers: Headers
@@ -21,14 +21,14 @@ class Reply(NamedTuple):
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> Headers:
-    """Headers as ASGI carries them; raises ValueError for a control character in one."""
+    """Return the headers in the form of ASGI. Raises ValueError if one contains a control character."""
     headers = list(headers)
     if any(_CONTROL.search(part) for header in headers for part in header):
-        raise ValueError("a control character in a header")
+        raise ValueError("a header must not contain control characters")
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def respond(send: Send, reply: Reply) -> None:
-    """Send a whole answer."""
+    """Send a complete response."""
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     await send({"type": "http.response.body", "body": reply.body})

@@ -1,4 +1,4 @@
-"""Who is calling: the bearer scheme of the contract, asked through Connexion's SecurityMiddleware."""
+"""Authentication of the caller: the bearer scheme of the contract, on Connexion's SecurityMiddleware."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,25 +14,25 @@ from api.errors import InsufficientScope, MissingToken
 
 
 class Caller(Protocol):
-    """Who is calling, as far as the contract asks: the scopes of the token."""
+    """The caller, as far as the contract needs it: the scopes of the token."""
 
     @property
     def scopes(self) -> frozenset[str]: ...
 
 
 Identify = Callable[[str], Awaitable[Caller]]
-"""From a bearer token to whoever holds it; raises an ApiError when nobody does."""
+"""Returns the caller for a bearer token. Raises an ApiError if the token is invalid."""
 
 
 class Request(NamedTuple):
-    """What Connexion's security functions are given: a ConnexionRequest without the 10 us that it takes to make one."""
+    """The argument of Connexion's security functions. It replaces a ConnexionRequest, which takes 10 us to build."""
 
     scope: Scope
     context: dict[str, Any]
 
 
 class Bearer(AbstractSecurityHandler):
-    """Reads the token from the header `Authorization` alone (RFC 6750, section 2.1) and asks `identify`."""
+    """Reads the token from the `Authorization` header only (RFC 6750, section 2.1) and calls `identify`."""
 
     def __init__(self, identify: Identify) -> None:
         self._identify = identify
@@ -49,12 +49,12 @@ class Bearer(AbstractSecurityHandler):
         if not caller.scopes.issuperset(required_scopes):
             raise InsufficientScope(required_scopes)
         request.context["identity"] = caller
-        # Connexion wants a mapping of its own; nobody here reads it.
+        # Connexion requires a mapping, which is never read.
         return {}
 
 
 class SecuredOperation(SecurityOperation):
-    """An operation behind the security that the contract asks for."""
+    """An operation behind the security that the contract requires."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.security:

@@ -1,4 +1,4 @@
-"""Call the handlers on Flask: from ASGI into a request context of Flask's and back, in one hop."""
+"""Call the handlers on Flask: from ASGI into a Flask request context and back, in one step."""
 
 from functools import partial
 from typing import Any
@@ -16,12 +16,12 @@ from api.contract.reply import Reply, respond
 from api.contract.view import Lane, Serving, View
 from api.threads import Threads
 
-# Who only reads never waits behind those who wait for SQLite's one lock.
+# Two pools: reads never queue behind writes that wait for the one write lock of SQLite.
 _READING, _WRITING = 16, 16
 
 
 class HandlerApi(FlaskApi):
-    """Connexion's Flask routes, with a view made once where Connexion decorates the function at each request."""
+    """Connexion's Flask routes, with views built once. Connexion would decorate the function for each request."""
 
     def __init__(self, *args: Any, serving: Serving, **kwargs: Any) -> None:
         self._serving = serving
@@ -32,7 +32,7 @@ class HandlerApi(FlaskApi):
 
 
 class Served:
-    """An operation, called where it holds up nobody."""
+    """An operation that runs where it does not block other requests."""
 
     def __init__(self, app: Application, view: View, rule: Rule, lane: Lane) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class Served:
 
 
 class Lifetime(LifespanMiddleware):
-    """Opens and closes what the service needs, innermost: what is asked of an operation goes past it."""
+    """The innermost layer, which opens and closes the resources of the service. Requests bypass it."""
 
     @property
     def operations(self) -> dict[str, Served]:
@@ -61,7 +61,7 @@ class Lifetime(LifespanMiddleware):
 
 
 class Handlers(SpecMiddleware):
-    """The Flask application at the heart of the stack."""
+    """The Flask application, inside all layers."""
 
     def __init__(self, import_name: str) -> None:
         self.flask = Application(import_name)
@@ -79,4 +79,4 @@ class Handlers(SpecMiddleware):
         return api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Requests go to the operations; there is nothing to do for the rest."""
+        """Do nothing. Requests go directly to the operations."""

@@ -1,4 +1,4 @@
-"""Whose trace a request continues, as W3C Trace Context, level 1, has it told."""
+"""The trace that a request continues, from its `traceparent` header (W3C Trace Context, level 1)."""
 
 import re
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _SAMPLED = 0x01
 
 
 class Parent(NamedTuple):
-    """The span that the request was sent from, and whether that is recorded."""
+    """The caller's span, and whether the caller records it (the flag `sampled`)."""
 
     trace_id: str
     span_id: str
@@ -20,7 +20,7 @@ class Parent(NamedTuple):
 
 
 def parent_of(scope: Scope, fields: Fields) -> Parent | None:
-    """What `traceparent` says; whatever is not right about it, it says nothing (section 3.2)."""
+    """Return the caller's span, or None if the header is missing, repeated or invalid (section 3.2)."""
     value = fields.get(b"traceparent")
     if value is None or sum([name == b"traceparent" for name, _ in scope["headers"]]) > 1:
         return None
@@ -28,7 +28,7 @@ def parent_of(scope: Scope, fields: Fields) -> Parent | None:
     if match is None:
         return None
     version, trace_id, span_id, flags, more = match.groups()
-    # A later version may say more behind it (section 3.2.1); the last one is none, and no id is all zeros.
+    # A later version may append fields (section 3.2.1). Version ff is invalid, and so are ids of zeros only.
     if version == b"ff" or (version == b"00" and more) or not int(trace_id, 16) or not int(span_id, 16):
         return None
     return Parent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED))
