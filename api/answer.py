@@ -1,4 +1,7 @@
-"""An answer that is whole goes out in one write; uvicorn writes head and body apart, and looks at each header."""
+"""A response writer that sends a complete response in one write.
+
+uvicorn writes head and body separately and checks each header.
+"""
 
 import re
 from collections.abc import MutableMapping
@@ -9,14 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
 _FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
-# What uvicorn refuses in a header, too.
+# uvicorn rejects the same characters in a header.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class OneWrite:
-    """What the application sends of one answer; what is not whole, or not plain, goes through uvicorn.
+    """Sends one response: a complete and plain one in one write, and any other through uvicorn.
 
-    It takes 25 us less of the 60 that uvicorn takes to send.
+    The single write saves 25 us of the 60 us that uvicorn takes.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -24,7 +27,7 @@ class OneWrite:
         self._start: MutableMapping[str, Any] | None = None
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, _: Send) -> None:
-        """Let the application answer."""
+        """Call the application and send its response."""
         try:
             await app(scope, receive, self.send)
         finally:
@@ -43,7 +46,7 @@ class OneWrite:
             await self._cycle.send(message)
 
     def _write(self, start: Message, message: Message) -> bool:
-        """Write the whole answer, if that is all it takes."""
+        """Write the response and return True, or return False if uvicorn must send it."""
         cycle, body = self._cycle, message.get("body", b"")
         if not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused or cycle.response_started:
             return False
@@ -58,7 +61,7 @@ class OneWrite:
                 return False
             lines.append(b"%s: %s\r\n" % (name, value))
         head = b"".join(lines)
-        # Each line has one break, which is ours.
+        # Each line must contain exactly one line break: the one appended above.
         if length != b"%d" % len(body) or not head.count(b"\r") == head.count(b"\n") == len(lines):
             return False
         if _CONTROL.search(head):
@@ -73,5 +76,5 @@ class OneWrite:
 
 @lru_cache(256)
 def _is_plain(name: bytes) -> bool:
-    """Whether it is the name of a header, and of none that says how the answer ends."""
+    """Return True if the header name is valid and the header does not frame the response."""
     return not HEADER_RE.search(name) and name.lower() not in _FRAMING

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, bounded where it is not, and with our one shape of errors."""
+"""uvicorn's HTTP/1.1 protocol, with limits on unfinished requests and with Charter's error format (RFC 9457)."""
 
 import asyncio
 import logging
@@ -20,20 +20,23 @@ from api.transport import LingeringTransport
 
 HEADER_SECONDS = 10
 KEPT_SECONDS = 5
-"""A connection that is older ends with its next answer: its client comes back to whichever process has time."""
+"""The age in seconds from which a connection closes after its next response.
+
+The client then reconnects to a worker that is free.
+"""
 
 _ASKING_SECONDS = 0.5
 _PIPELINED = 16
-# A chunk of one byte takes six.
+# A chunk with one byte of data takes six bytes.
 _CHUNK_BYTES = 6
 
 _log = logging.getLogger("charter.requests")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a limit, in bytes and seconds, to everything a client can leave unfinished.
+    """uvicorn's HTTP/1.1 protocol with a limit, in bytes and seconds, on everything that a client can leave unfinished.
 
-    What arrives whole is judged by the layers of the contract; here only what does not is counted and timed.
+    The layers of the contract check complete requests. The protocol only counts and times incomplete ones.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,19 +62,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self.resume_writing()
         self.transport.forget()  # type: ignore[attr-defined]
         if self._running is not None:
-            # uvicorn tells only the last of the pipelined requests.
+            # uvicorn notifies only the last of the pipelined requests.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            # Who has come, or stayed, may be asking in this moment, and is answered, too.
+            # A request may already be on the wire, so keep the connection open half a second longer.
             self._is_last = True
             self.loop.call_later(_ASKING_SECONDS, super().shutdown)
         else:
             super().shutdown()
-        # Who is stuck is let go before uvicorn would cancel the request, and log that as a failure.
+        # Abort a stuck connection before uvicorn cancels its request and logs that as a failure.
         self.loop.call_later(STOP_SECONDS - 1, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -83,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, partial(OneWrite(cycle).run, app))  # type: ignore[arg-type]
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that says no more may still be waiting for its answer, but for nothing after it."""
+        """Finish the pending response if the client has closed its sending side, and reject anything after it."""
         if self._is_answering():
             self._refuse(MalformedRequest())
             return True
@@ -98,47 +101,48 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = False
         super().data_received(data)
         if self._begun and self._awaiting_headers:
-            # Most arrive in one piece, and need no clock (3 us).
+            # Most headers arrive in one read and need no deadline, which costs 3 us.
             self._start_deadline()
         if self._awaiting_headers and self._received > HEADER_BYTES:
             self._refuse(HeadersTooLarge(HEADER_BYTES))
         elif self._awaiting_body and self._received > self._received_of_body * _CHUNK_BYTES + HEADER_BYTES:
-            # The body itself has a limit elsewhere; this is what surrounds it, and nobody needs so much of that.
+            # The body has its own limit elsewhere. The limit here is for the chunk framing around the body.
             self._refuse(MalformedRequest())
         elif self._deadline is None and not self._awaiting_body and not self._is_answering():
-            # Not even a line break between two requests buys time; a body has a time of its own.
+            # Any data stops uvicorn's keep-alive timer, even a line break between two requests, so this deadline
+            # replaces that timer. A body has its own time limit.
             self._start_deadline()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._awaiting_headers = True
-        # How much of this read belongs to the message is not known; what follows is counted in full.
+        # The share of this read that belongs to the message is unknown. Later reads are counted in full.
         self._received = 1
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers are not headers (RFC 9110, section 6.5.1): the edge has judged those already.
+        # Trailers are not headers (RFC 9110, section 6.5.1). The edge has already checked the headers.
         if self._awaiting_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _PIPELINED:
-            raise ValueError("too many requests wait on this connection")
+            raise ValueError("too many pipelined requests")
         if b"#" in self.url or self._is_long_url():
-            raise ValueError("a target with more in it than a path and a query")
+            raise ValueError("the target must be a path and a query")
         if self.parser.should_upgrade() and announces_body(dict(self.headers)):
-            # The parser takes what follows for another protocol: the body would be read as the next request.
-            raise ValueError("an offer to upgrade with a body")
+            # The parser treats the rest as another protocol, so the body would be parsed as the next request.
+            raise ValueError("an upgrade request must not have a body")
         self._awaiting_headers = False
         self._awaiting_body = True
         self._received = 1
         self._received_of_body = 0
         self._stop_deadline()
-        # HTTP/1.0 knows no answer before the answer (RFC 9110, section 10.1.1).
+        # Servers must ignore Expect: 100-continue in HTTP/1.0 requests (RFC 9110, section 10.1.1).
         self.expect_100_continue = self.expect_100_continue and self.parser.get_http_version() != "1.0"
         super().on_headers_complete()
-        # A parser that was offered another protocol loses what comes in the same packet, too; a client that is hung up
-        # on knows to send it again.
+        # After an upgrade request, the parser drops the rest of the packet. The closed connection makes the client
+        # resend that rest.
         if self._is_last or self.parser.should_upgrade() or monotonic() > self._kept_until:
             self.cycle.keep_alive = False
 
@@ -149,7 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._awaiting_body = False
         if not self.parser.should_keep_alive():
-            # A trailer may say so, too; the parser reads nothing more then.
+            # A trailer can also ask to close the connection. The parser reads nothing after that trailer.
             self.cycle.keep_alive = False
         super().on_message_complete()
 
@@ -165,7 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(MalformedRequest())
 
     def _is_long_url(self) -> bool:
-        # The edge counts a path and a query; what stands before the path of a whole URL, it does not see.
+        # The edge limits the path and the query, but does not see the scheme and the host of an absolute URL.
         return not self.url.startswith(b"/") and len(self.url) > HEADER_BYTES
 
     def _start_deadline(self) -> None:
@@ -181,17 +185,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _is_answering(self) -> bool:
-        """Whether a request that arrived whole, or had an answer before it did, is still to be answered."""
+        """Return True if a response is pending: to a complete request, or one that has already started."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer a request that never reached the application, and hang up."""
+        """Reject a request that never reached the application, and close the connection."""
         if self.transport.is_closing():
             return
         if self._is_answering():
-            # An answer now would be taken for the one that is being made; the last request may yet be to be refused.
+            # An error sent now would be read as the response to the request in flight. If the last pipelined request is
+            # incomplete, `_start_asgi_task` sends the error as the response to that one.
             self._waiting_refusal = error
             self.cycle.keep_alive = False
             return
@@ -199,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answer(error)
         self.transport.close()
         if self.cycle is not None:
-            # What the application says of a request that is refused now, nobody is to hear.
+            # Discard everything that the application still sends for this rejected request.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
@@ -210,7 +215,7 @@ class BoundedProtocol(HttpToolsProtocol):
         headers = raw_headers(own.items())
         headers += fixed_headers(request_id, headers)
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        # Before the target, the method that the parser knows is that of the request before.
+        # Until the target arrives, the parser still has the method of the previous request.
         body = b"" if self.url and self.parser.get_method() == b"HEAD" else reply.body
         self.transport.write(STATUS_LINE[reply.status] + lines + b"\r\n" + body)
         facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}

@@ -1,4 +1,4 @@
-"""The HTTP server that ships: uvicorn, set up for strangers."""
+"""The HTTP server: uvicorn, configured for untrusted clients."""
 
 import gc
 import sys
@@ -13,41 +13,47 @@ from api.stopping import STOP_SECONDS, Stopping
 
 
 def application(config: Config) -> ASGIApp:
-    """What a process serves that does nothing else; raises ContractError for a contract that cannot be served."""
+    """Set up this process as a server and return its application.
+
+    Raises ContractError if the contract cannot be served.
+    """
     logs.configure(config.log_format)
-    # Who only watches the workers does without it.
+    # Imported here because a supervisor does not need the application.
     from api.app import create_app  # noqa: PLC0415
 
     stopping = Stopping(config.drain_seconds)
     app = stopping.announced(create_app(config, stopping))
-    # What was made is not looked through from now on: each time would be a pause of 0.05 s for all requests.
+    # Objects made so far are excluded from garbage collection: each scan of them would pause all requests for 0.05 s.
     gc.freeze()
     gc.enable()
-    # A thread that looks for changes waits for a busy event loop no longer than this, a few times in each look.
+    # The thread that polls for changes waits this long for a busy event loop, a few times in each poll.
     sys.setswitchinterval(0.001)
     return app
 
 
 def uvicorn_config(app: ASGIApp | Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
-    """How uvicorn serves `app`, or what each of several workers makes; the sockets come from whoever runs it."""
+    """Return the configuration of uvicorn for the sockets that the caller opens.
+
+    With several workers, `app` is a factory that each worker calls.
+    """
     return uvicorn.Config(
         app,
         factory=workers > 1,
         interface="asgi3",
         workers=workers,
-        # By name: who only watches the workers does without this, too.
+        # By name, because a supervisor does not need the protocol either.
         http="api.protocol:BoundedProtocol",
-        # Our own logs have one line per request, and no banner tells strangers what serves them.
+        # Charter logs one line per request itself, and responses do not reveal the server's name.
         log_config=None,
         access_log=False,
         server_header=False,
-        # X-Forwarded-For is anybody's claim.
+        # Any client can forge X-Forwarded-For.
         proxy_headers=False,
         ws="none",
-        # A request on a kept-alive connection would otherwise start with what the one before it left behind.
+        # A request would otherwise inherit the context variables of the previous one on its connection.
         reset_contextvars=True,
-        # One client that stalls must not keep the process from stopping.
+        # A stalled client must not keep the process from stopping.
         timeout_graceful_shutdown=STOP_SECONDS,
-        # A worker that does not say for so long that it is alive is not.
+        # A worker that fails to respond for this number of seconds is replaced.
         timeout_worker_healthcheck=10,
     )

@@ -1,4 +1,4 @@
-"""Being told to stop: first nobody new is to come, then what is under way ends, then the process."""
+"""Graceful shutdown: drain, finish requests in flight, exit."""
 
 import asyncio
 import signal
@@ -12,25 +12,31 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import ServiceStopping
 
 STOP_SECONDS = 7
-"""How long requests may still run when no more are taken; a stuck client is let go a second before."""
+"""The seconds that requests in flight may take after the drain period.
+
+Stuck connections are dropped one second earlier.
+"""
 
 
 class Stopping:
-    """Whether this process was told to stop. So many seconds it still serves everybody, and says that it will not."""
+    """The shutdown state of this process.
+
+    During the drain period of `seconds`, the process serves all requests, but reports that it is not ready.
+    """
 
     def __init__(self, seconds: float = 0) -> None:
         self.begun = False
         self._seconds = seconds
 
     def expect_signal(self) -> None:
-        """From now on SIGTERM comes to the server when the seconds are over, or when it is sent once more."""
-        # Without any there is nothing to be put off; and Python hears signals in its main thread alone.
+        """Delay SIGTERM until the drain period is over. A second SIGTERM takes effect at once."""
+        # Without a drain period there is nothing to delay. Python delivers signals to the main thread only.
         if self._seconds and threading.current_thread() is threading.main_thread():
             self._loop = asyncio.get_running_loop()
             self._stop: Any = signal.signal(signal.SIGTERM, self._begin)
 
     def check(self) -> None:
-        """Raise ServiceStopping once this has begun."""
+        """Raise ServiceStopping once the drain period has begun."""
         if self.begun:
             raise ServiceStopping()
 
@@ -42,7 +48,7 @@ class Stopping:
         self._loop.call_soon_threadsafe(self._loop.call_later, self._seconds, self._stop, number, None)
 
     def announced(self, app: ASGIApp) -> ASGIApp:
-        """The same, and once this has begun each answer is the last one of its connection."""
+        """Wrap an application so that each response closes its connection once the drain period has begun."""
 
         def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             return app(scope, receive, _closing(send) if self.begun else send)

@@ -1,4 +1,4 @@
-"""Several processes that serve on one socket, and the one that sees to it that there are as many as there should be."""
+"""A supervisor that keeps a fixed number of worker processes serving on one socket."""
 
 import logging
 import multiprocessing
@@ -19,27 +19,30 @@ from api.config import Config
 from api.server import application, uvicorn_config
 from api.stopping import STOP_SECONDS
 
-# After what it was told, a worker ends its threads, which may be in the middle of a hash.
+# After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
 _LAST_SECONDS = STOP_SECONDS + 2
 
 _log = logging.getLogger("charter.workers")
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's: replaces who dies or hangs, on SIGHUP one after the other, and ends all of them on SIGTERM."""
+    """uvicorn's supervisor, with Charter's timeouts and log lines.
+
+    Workers that die or hang are replaced. On SIGHUP, all workers are replaced one by one. On SIGTERM, all are stopped.
+    """
 
     def __init__(self, config: Config, listener: socket) -> None:
         super().__init__(uvicorn_config(partial(_worker, config), config.workers), [listener])
         self._patience = config.drain_seconds + _LAST_SECONDS
 
     def has_failed(self) -> bool:
-        """Whether a worker could not start: then no other could."""
+        """Return True if a worker failed to start, because then no other worker can start either."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def keep_subprocess_alive(self) -> None:
         before = list(self.processes)
         for process in before:
-            # Who holds the worker's end of the pipe, too, does not hear that it died before it answered.
+            # Close our copy of the worker's pipe end, or we never see EOF when the worker dies during a health check.
             process.child_conn.close()
         super().keep_subprocess_alive()
         for old, new in zip(before, self.processes, strict=True):
@@ -48,7 +51,7 @@ class Supervisor(Multiprocess):
                 _log.error("worker_died", extra={"facts": facts})
 
     def join_all(self) -> None:
-        """Wait for the end of all; who does not come to it is ended."""
+        """Wait until all workers have exited, and kill those that exceed the deadline."""
         deadline = monotonic() + self._patience
         for process in self.processes:
             process.process.join(max(0, deadline - monotonic()))
@@ -59,7 +62,7 @@ class Supervisor(Multiprocess):
 
 
 def _worker(config: Config) -> ASGIApp:
-    """What a worker serves, for as long as its supervisor lives."""
+    """Return the application of a worker. The worker exits when its supervisor does."""
     Thread(target=_go_with_supervisor, daemon=True).start()
     lean.import_connexion()
     try:
@@ -70,7 +73,7 @@ def _worker(config: Config) -> ASGIApp:
 
 
 def _go_with_supervisor() -> None:
-    # Whoever started it is there as long as it holds its end of a pipe; a new supervisor will want the port.
+    # `join` returns when the supervisor's end of a pipe closes. A new supervisor will need the port.
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         supervisor.join()

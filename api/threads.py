@@ -1,4 +1,4 @@
-"""Where what may wait runs: threads, apart for each kind of work, so that one kind never waits for another."""
+"""A thread pool for blocking calls. Each kind of work has its own pool, so that no kind waits for another."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,12 +10,12 @@ Found = TypeVar("Found")
 
 
 class Threads:
-    """At most so many threads; who comes when all are busy waits for one."""
+    """A pool of at most `most` threads. A call waits when all of them are busy."""
 
     def __init__(self, name: str, most: int) -> None:
         self._executor = ThreadPoolExecutor(most, name)
 
     async def run(self, call: Callable[[], Found]) -> Found:
-        """What `call` returns, or raises."""
-        # The log of what happens in the thread is that of the request.
+        """Run `call` on a thread and return its result, or raise its exception."""
+        # The context is copied so that log lines from the thread have the facts of the request.
         return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)

@@ -1,4 +1,4 @@
-"""A client is given time to take its answer, and not more."""
+"""A transport that limits how long a client may take to read a response."""
 
 import asyncio
 from typing import Any
@@ -9,9 +9,9 @@ _LINGER_SECONDS = 2
 
 
 class LingeringTransport:
-    """A transport whose `close` lets the last answer arrive (RFC 9112, section 9.6), but does not wait long for it.
+    """A transport whose `close` waits briefly until the last response has arrived (RFC 9112, section 9.6).
 
-    Closing at once, with bytes unread, could take the answer back.
+    An immediate close, with received bytes unread, could destroy the response.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -25,7 +25,10 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def write_soon(self, data: bytes) -> None:
-        """Write it behind the answers that are being made now: together they wake clients once, each alone 25 us."""
+        """Write the data at the end of this turn of the event loop.
+
+        Responses that are written together wake the clients once. Each separate write costs 25 us.
+        """
         self._waiting.append(data)
         if len(self._waiting) == 1:
             self._loop.call_soon(self.flush)
@@ -35,7 +38,7 @@ class LingeringTransport:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """Write what waits; who closes the connection, or says something else, comes after it."""
+        """Write the buffered data now, ahead of a close or of other data."""
         waiting, self._waiting = self._waiting, []
         if waiting and not self._transport.is_closing():
             self._transport.write(b"".join(waiting))
@@ -56,7 +59,7 @@ class LingeringTransport:
             self.expect_reading()
 
     def expect_reading(self, turns: int = _SEND_TURNS) -> None:
-        """Break off when the client takes nothing of what waits for it in a turn, or not all of it in so many."""
+        """Abort if the client reads nothing for one interval, or has not drained the buffer after `turns` intervals."""
         waiting = self._transport.get_write_buffer_size()
         self._reading = self._loop.call_later(_SEND_SECONDS, self._judge_reading, waiting, turns - 1)
 
@@ -67,13 +70,13 @@ class LingeringTransport:
             self._transport.abort()
 
     def expect_no_more(self) -> None:
-        """Enough was taken, unless this is the end: then all of it must be."""
+        """Stop the write timeout, unless the connection is closing: then the buffer must drain fully."""
         if self._reading is not None and self._closing is None:
             self._reading.cancel()
             self._reading = None
 
     def forget(self) -> None:
-        """Nothing is left to be done: the connection is gone."""
+        """Cancel all timers. Call this when the connection is lost."""
         for timer in (self._closing, self._reading):
             if timer is not None:
                 timer.cancel()
