@@ -1,4 +1,4 @@
-"""What changes in the database, whoever changes it, as its triggers note it (api/models/change.py)."""
+"""The change feed: the rows that changed in the database, as recorded by its triggers (api/models/change.py)."""
 
 from collections.abc import Callable
 from selectors import EVENT_READ, DefaultSelector
@@ -12,33 +12,36 @@ _PATIENCE_SECONDS = 1.0
 
 
 class Change(NamedTuple):
-    """That the row `subject` of the table `topic` is not what it was; an empty subject is all of its rows."""
+    """A change of the row `subject` in the table `topic`. An empty subject means all rows of the table."""
 
     topic: str
     subject: str
 
 
 class Feed(Protocol):
-    """Tells what changes from now on; all that was committed before a `read` began is known when it returns."""
+    """A feed of the changes since the feed was opened. A `read` covers all changes committed before the call."""
 
     def read(self) -> list[Change]:
-        """What changed since the last time; whatever it raises, something may have been missed."""
+        """Return the changes since the last read. If the call raises, changes may have been missed."""
 
 
 class ChangesMissed(Exception):
-    """The feed cannot tell what changed."""
+    """The feed cannot determine what changed."""
 
 
 class Following(NamedTuple):
-    """A feed, and the connection that is its own."""
+    """A feed and its dedicated connection."""
 
     feed: Feed
     connection: Any
 
 
 def follow(database: Database) -> Following:
-    """A feed of the changes from now on; raises what the driver raises when there is none to be had."""
-    # No pool counts or lends it: where all connections are in use, it is needed most.
+    """Open a feed of the changes from now on.
+
+    Raises ChangesMissed if the database cannot provide a feed, or an exception of the driver.
+    """
+    # The connection bypasses the pool, because the feed matters most when all pooled connections are in use.
     dialect = database.engine.dialect
     arguments, options = dialect.create_connect_args(database.engine.url)
     connection = dialect.connect(*arguments, **options)
@@ -50,7 +53,7 @@ def follow(database: Database) -> Following:
 
 
 class _Notes:
-    """SQLite: a table, in the order of the commits. The database counts the notes ever made, so none is missed."""
+    """SQLite: a table in the order of the commits. SQLite counts all rows ever inserted, so that a gap is detected."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -60,9 +63,9 @@ class _Notes:
         rows = self._look(self._last)
         schema, last = rows[0][:2]
         notes = [Change(topic, subject) for *_, number, topic, subject in rows if number is not None]
-        # A backup that is put back counts as another schema.
+        # A restored backup has another schema version.
         if schema != self._schema or last - self._last != len(notes):
-            raise ChangesMissed("notes are gone that were not read yet, or the database is another")
+            raise ChangesMissed("unread changes were deleted, or the database was replaced")
         self._last = last
         return notes
 
@@ -79,15 +82,15 @@ _LOOK = """
 
 
 class _Channel:
-    """PostgreSQL: LISTEN. What was committed before a query is sent is delivered before its end is.
+    """PostgreSQL: LISTEN. Changes committed before a query is sent are delivered before the query ends.
 
-    It speaks to libpq itself, which can stop waiting: a connection may be dead without anybody saying so.
+    Queries go to libpq directly, which allows a timeout: a dead connection may never report an error.
     """
 
     def __init__(self, connection: Any) -> None:
         self._libpq = connection.pgconn
         if self._ask(b"SELECT pg_backend_pid()")[0].get_value(0, 0) != b"%d" % self._libpq.backend_pid:
-            raise ChangesMissed("a connection pooler stands before PostgreSQL, and LISTEN cannot pass it")
+            raise ChangesMissed("LISTEN does not work through the connection pooler in front of PostgreSQL")
         self._ask(b"LISTEN charter")
 
     def read(self) -> list[Change]:
@@ -109,7 +112,7 @@ class _Channel:
             selector.register(self._libpq.socket, EVENT_READ)
             while self._libpq.is_busy():
                 if not selector.select(max(0.0, deadline - monotonic())):
-                    raise ChangesMissed(f"PostgreSQL did not answer within {_PATIENCE_SECONDS:g} s")
+                    raise ChangesMissed(f"PostgreSQL did not respond within {_PATIENCE_SECONDS:g} s")
                 self._libpq.consume_input()
         return self._libpq.get_result()
 

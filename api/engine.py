@@ -1,4 +1,4 @@
-"""The connections to a database: which driver, how many, how long they wait, and how each is prepared."""
+"""The database engine: driver, connection pool, timeouts and the preparation of each connection."""
 
 from collections.abc import Callable
 from select import POLLIN, poll
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def connecting(url: URL, connections: int) -> Engine:
-    """An engine with at most so many connections; what the URL says of how long to wait comes first."""
+    """Return an engine with at most `connections` connections. Timeouts in the URL override the defaults."""
     backend = url.get_backend_name()
     kept = min(10, connections)
     engine = create_engine(
@@ -19,7 +19,7 @@ def connecting(url: URL, connections: int) -> Engine:
         pool_size=kept,
         max_overflow=connections - kept,
         pool_timeout=4,
-        # An error quotes its statement in the log, but not what the statement was about: names, hashes.
+        # A logged error quotes its statement, but not the values, such as names and hashes.
         hide_parameters=True,
         **_OPTIONS[backend],
     )
@@ -39,13 +39,11 @@ def reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
 
-# In the words of the URL.
+# Default parameters of the query of the URL.
 _PATIENCE = {
-    # Nobody queues for the one lock: who has waited for a stranger for 4 seconds has to be lucky among all who come
-    # then.
+    # SQLite does not queue for its write lock: when the lock is released, all waiters race. Wait up to 8 seconds.
     "sqlite": {"timeout": "8"},
-    # A host that is gone says so to nobody. To learn that a connection is dead, and to give up the next, takes 4.5
-    # seconds.
+    # A failed host sends no notice. Detecting a dead connection and giving up the next attempt takes 4.5 seconds.
     "postgresql": {
         "connect_timeout": "2",
         "keepalives_idle": "1",
@@ -56,21 +54,22 @@ _PATIENCE = {
 }
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # sqlite3 then begins at the first statement that writes, and takes the lock at once: a transaction that
-    # began by reading could not wait for it. Reads before that hold no lock, so a slow hash blocks nobody.
+    # sqlite3 then begins a transaction at the first statement that writes, and acquires the write lock at once. A
+    # transaction that began by reading could not wait for that lock. Earlier reads hold no lock, so a slow hash
+    # blocks no other request.
     "sqlite": {"connect_args": {"isolation_level": "IMMEDIATE"}},
     "postgresql": {"pool_pre_ping": True},
 }
 
 
 def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:
-    # Of its own, each connection keeps 256 kB of the database, not 2 MB: the system's cache is as quick, and shared.
+    # Each connection caches 256 kB of the database, not 2 MB: the system's cache is as fast, and shared.
     for pragma in ("journal_mode = WAL", "foreign_keys = ON", "cache_size = -256"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _prepare_postgresql(connection: Any, _: object) -> None:
-    # Who holds a lock may have stopped without being gone. Whoever set an end keeps it.
+    # A client that holds a lock may hang without disconnecting. Timeouts that are already set are kept.
     connection.execute("""
         SELECT set_config(name, value, false) FROM (VALUES
             ('lock_timeout', '5s'), ('statement_timeout', '15s'), ('idle_in_transaction_session_timeout', '15s')
@@ -93,7 +92,7 @@ _PREPARE: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite,
 
 
 def _without_values(context: ExceptionContext) -> None:
-    """PostgreSQL says what is wrong in a sentence, and below it quotes the row: a log is no place for hashes."""
+    """Remove the row that PostgreSQL quotes below an error's message, because a log must not contain hashes."""
     diagnosis = getattr(context.original_exception, "diag", None)
     if diagnosis is not None and diagnosis.message_detail is not None:
         context.original_exception.args = (diagnosis.message_primary,)

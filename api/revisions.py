@@ -1,6 +1,6 @@
-"""The database's schema: which revision this release needs, and the way there."""
+"""The database schema: the revision that this release needs, and the migrations to that revision."""
 
-# Only who has a way to go imports Alembic: that takes as long as SQLAlchemy itself, and 12 MB.
+# Alembic is imported only to migrate: the import takes as long as that of SQLAlchemy, and 12 MB.
 # ruff: noqa: PLC0415
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
 
 _ALONE = {
-    # Left to itself, sqlite3 begins at INSERT, UPDATE and DELETE: tables would stay when their migration fails.
+    # By default, sqlite3 begins only at INSERT, UPDATE and DELETE, so tables would remain after a failed migration.
     "sqlite": "BEGIN IMMEDIATE",
-    # The number means this lock and no other; whoever migrates may take longer than a request would wait.
+    # The number identifies the migration lock. A migration may wait and run longer than a request may.
     "postgresql": """
         SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7310579641)
     """,
@@ -26,23 +26,21 @@ _ALONE = {
 
 
 class RevisionUnknown(Exception):
-    """The database is at a revision that this release does not know."""
+    """The database is at a revision that is unknown to this release."""
 
     def __init__(self, revision: str) -> None:
-        super().__init__(
-            f"it is at revision {revision}, which this release does not know; use the release that made it"
-        )
+        super().__init__(f"unknown revision {revision}; use the release that migrated the database to it")
 
 
 def head() -> str:
-    """The revision that this release needs: the last one, for the name of each file begins with its revision."""
+    """Return the revision that this release needs: the last one, because each file name starts with its revision."""
     return max(file.name for file in (folder("migrations") / "versions").glob("*.py")).partition("_")[0]
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to `head`; one that is there already is left alone.
+    """Migrate the database to `head`, unless it is already there.
 
-    Raises RevisionUnknown for one that another release has brought further, and DatabaseUnavailable.
+    Raises RevisionUnknown if a later release has migrated the database further, and DatabaseUnavailable.
     """
     if current(engine) == head():
         return
@@ -60,7 +58,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def current(engine: Engine) -> str | None:
-    """The revision that the database is at, if it has any; raises DatabaseUnavailable."""
+    """Return the revision of the database, or None before the first migration. Raises DatabaseUnavailable."""
     with reaching(), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -70,7 +68,7 @@ def current(engine: Engine) -> str | None:
 
 @contextmanager
 def migrating(engine: Engine) -> Iterator["AlembicConfig"]:
-    """What Alembic's commands take: a transaction that happens whole or not at all, one at a time.
+    """Yield the configuration for Alembic's commands, in one transaction. Only one migration runs at a time.
 
     Raises DatabaseUnavailable.
     """

@@ -1,8 +1,8 @@
-"""Whether this process knows all that was changed in the database, up to a moment ago.
+"""Track whether this process has seen every recent change in the database.
 
-It looks at the feed when it is asked. A question within 40 milliseconds of the last look costs nothing; a later one has
-it look again, and waits for that look if the last is 50 milliseconds old. So a change is known everywhere 50
-milliseconds after its commit, and whoever cannot look knows that it does not know.
+The monitor polls the change feed on demand. A check within 40 ms of the last poll costs nothing. A later check starts a
+poll, and waits for it once the last poll is 50 ms old. A committed change is therefore visible to every process within
+50 ms, and a process that cannot poll treats its cache as stale.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from api.changes import Change, Following, follow
 from api.database import Database
 
 _FRESH_SECONDS = 0.05
-# A busy event loop lets a look have its turn within some milliseconds.
+# Polling starts early, because a busy event loop may need some milliseconds to run it.
 _EARLY_SECONDS = 0.04
 _RETRY_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
@@ -27,7 +27,7 @@ _log = logging.getLogger("charter.database")
 
 
 class Watch:
-    """Reads a feed of the changes when it is asked; times are of the monotonic clock."""
+    """Polls the change feed on demand. All times are seconds of the monotonic clock."""
 
     def __init__(self, database: Database, tell: Callable[[list[Change] | None], None]) -> None:
         self._database = database
@@ -42,7 +42,7 @@ class Watch:
         self._lost_at = -inf
 
     def is_fresh(self) -> bool:
-        """Whether it is up to date without waiting for a look; the next one begins in time to stay so."""
+        """Return True if the cache is fresh now. Start a poll if the cache is about to become stale."""
         fresh = self._knows(self._doubted)
         if fresh and self._known_at < monotonic() - _EARLY_SECONDS:
             self._begin_look()
@@ -56,26 +56,29 @@ class Watch:
         return age <= 2 * _FRESH_SECONDS
 
     async def is_up_to_date(self) -> bool:
-        """Whether all was told that was committed 50 milliseconds ago, and by this process before the question."""
+        """Wait for at most two polls and return True if the cache is fresh.
+
+        A fresh cache includes every change committed 50 ms ago, and this process's own changes up to this call.
+        """
         doubted = self._doubted
-        # The look under way may have begun before the doubt; the next one did not.
+        # The poll in progress may have started before this process wrote. The next one did not.
         for _ in range(2):
             if self._knows(doubted) or not await self._look_again():
                 break
         return self._knows(doubted)
 
     async def keep_looking(self) -> None:
-        """Look though nobody asks: what is not read piles up in the database, and what is lost is found again."""
+        """Poll even when idle, so that changes do not pile up and a lost connection is reopened."""
         while True:
             await self.is_up_to_date()
             await asyncio.sleep(_IDLE_SECONDS)
 
     def doubt(self) -> None:
-        """From now on only what is read from now on counts: this process has changed something itself."""
+        """Require a new poll. Call this after this process has written to the database."""
         self._doubted = monotonic()
 
     def close(self) -> None:
-        """Give the feed's connection back; who asks again gets another."""
+        """Close the feed's connection. A later check opens a new one."""
         thread, self._thread = self._thread, _thread()
         thread.submit(self._drop)
         thread.shutdown()
@@ -84,7 +87,7 @@ class Watch:
         return self._known_at > doubted and self._known_at >= monotonic() - _FRESH_SECONDS
 
     async def _look_again(self) -> bool:
-        """Wait for the look under way, or for a new one; False if that is not worth it."""
+        """Wait for the poll in progress or a new one. Return False if no poll can end in time."""
         look = self._begin_look()
         patience = self._look_began + _FRESH_SECONDS - monotonic()
         if look is None or patience <= 0:
@@ -93,7 +96,7 @@ class Watch:
         return True
 
     def _begin_look(self) -> "Future[None] | None":
-        """The look under way, or a new one; none just after the feed was lost."""
+        """Return the poll in progress, or start one. Return None just after the feed was lost."""
         with self._lock:
             now = monotonic()
             if self._look is None or self._look.done():
@@ -108,7 +111,7 @@ class Watch:
         try:
             if self._following is None:
                 self._following = follow(self._database)
-                # What happened before it began to tell, nobody knows.
+                # Changes before the subscription are unknown, so everything is invalidated.
                 self._tell(None)
             if changes := self._following.feed.read():
                 self._tell(changes)
@@ -119,13 +122,13 @@ class Watch:
 
     def _find(self, at: float) -> None:
         if self._lost_at != -inf:
-            _log.info("changes_found")
+            _log.info("change_feed_recovered")
         self._lost_at = -inf
         self._known_at = at
 
     def _lose(self, error: Exception, at: float) -> None:
         if self._lost_at == -inf:
-            _log.error("changes_lost", extra={"facts": {"cause": str(error).partition("\n")[0]}})
+            _log.error("change_feed_lost", extra={"facts": {"cause": str(error).partition("\n")[0]}})
         self._lost_at = at
         self._tell(None)
         self._drop()
@@ -138,5 +141,5 @@ class Watch:
 
 
 def _thread() -> ThreadPoolExecutor:
-    """One thread of its own: where others wait for the database, nobody should wait for them."""
+    """Return a dedicated thread, so that a poll never queues behind other work on the database."""
     return ThreadPoolExecutor(1, "watch")

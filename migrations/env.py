@@ -1,4 +1,4 @@
-"""Run by Alembic: the models and the connection it works with."""
+"""The environment in which Alembic runs migrations: the models and the caller's connection."""
 
 from alembic import context
 

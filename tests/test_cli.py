@@ -412,5 +412,5 @@ def test_a_database_of_a_later_release_is_not_touched(migrated: Charter) -> None
     connection.close()
     result = migrated.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
-    reason = "it is at revision 9999, which this release does not know; use the release that made it"
+    reason = "unknown revision 9999; use the release that migrated the database to it"
     assert result.stderr == f"Error: sqlite:///{file} cannot be migrated: {reason}\n"

@@ -175,5 +175,5 @@ def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Co
 def test_a_pooler_that_listen_cannot_pass_is_a_warning(config: Config) -> None:
     lie(config.database_url, "pg_backend_pid", "int", "1")
     code, told = examined(beside(config))
-    advice = "LISTEN cannot pass it; each request asks the database instead"
-    assert (code, told["revocation"]) == (0, f"warning: a connection pooler stands before PostgreSQL, and {advice}")
+    reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
+    assert (code, told["revocation"]) == (0, f"warning: {reason}; each request asks the database instead")

@@ -1,4 +1,4 @@
-"""Users, and the sessions that were revoked."""
+"""Users and revoked sessions."""
 
 import sqlalchemy as sa
 from alembic import op

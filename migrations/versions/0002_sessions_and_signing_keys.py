@@ -1,7 +1,6 @@
-"""Sessions with refresh tokens, signing keys, users who are disabled, and notes of what changes.
+"""Sessions with refresh tokens, signing keys, disabled users and the change feed.
 
-Nothing is carried over of the revocations: the tokens that they spoke of were signed with the secret itself, and are
-refused now.
+Revocations are dropped: their tokens were signed with the secret itself, and all of these tokens are now rejected.
 """
 
 import sqlalchemy as sa
@@ -87,7 +86,7 @@ def _noting(name: str, when: str, notes: str) -> str:
         CREATE TRIGGER {name} AFTER {when} BEGIN
             INSERT INTO changes (topic, subject) {notes};
             DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - 10000;
-        END"""  # noqa: S608 - nothing of it comes from outside
+        END"""  # noqa: S608 - all parts are constants
 
 
 def _sending(name: str, note: str) -> str:
@@ -127,7 +126,7 @@ _TRIGGERS = {
         "EXECUTE FUNCTION note_table()",
     ],
 }
-# The triggers of a table that goes go with it.
+# A dropped table takes its triggers with it.
 _DROPS = {
     "sqlite": ["DROP TRIGGER users_delete", "DROP TRIGGER users_update"],
     "postgresql": ["DROP FUNCTION note_session, note_user, note_table CASCADE"],

@@ -1,4 +1,4 @@
-"""Notes of what changes in a user's profile, which processes remember with the sessions."""
+"""Changes of a user's profile in the change feed, because processes cache the profile with the session."""
 
 from alembic import op
 
