@@ -1,4 +1,4 @@
-"""Cursors: where a page of a list ends, in a form that nobody else can make up."""
+"""Cursors: unforgeable marks of where a page of a list ends."""
 
 import base64
 import hmac
@@ -11,23 +11,26 @@ _ID_BYTES = 16
 
 
 class Cursors:
-    """Makes and reads cursors, each good for one list of one user."""
+    """Creates and reads cursors, each valid for one list of one user."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = derive(secret, "cursors")
 
     def make(self, listing: str, user_id: UUID, last: UUID) -> str:
-        """The cursor for what comes behind the item `last`."""
+        """Return the cursor for the items after `last`."""
         return base64.urlsafe_b64encode(last.bytes + self._tag(listing, user_id, last)).decode()
 
     def read(self, listing: str, user_id: UUID, cursor: str) -> UUID:
-        """The last item of the page before; raises InvalidCursor for what was not made for this list and user."""
+        """Return the last item of the previous page.
+
+        Raises InvalidCursor if the cursor was not made for this list and user.
+        """
         try:
             raw = base64.urlsafe_b64decode(cursor)
             last = UUID(bytes=raw[:_ID_BYTES])
         except ValueError:
             raise InvalidCursor() from None
-        # Compared as it was sent: one cursor has one spelling.
+        # Compared in the encoded form, so that only one spelling of a cursor is valid.
         if not hmac.compare_digest(self.make(listing, user_id, last), cursor):
             raise InvalidCursor()
         return last

@@ -1,4 +1,4 @@
-"""Hash and check passwords; bcrypt lives here only."""
+"""The password hasher. Only this module uses bcrypt."""
 
 import base64
 import hashlib
@@ -16,43 +16,46 @@ Result = TypeVar("Result")
 
 
 class Work(Protocol):
-    """Does what takes long where it holds up nobody, and waits for it."""
+    """Runs a slow call where it delays no other request, and waits for the result."""
 
     def __call__(self, call: Callable[[], Result]) -> Result: ...
 
 
 def seconds(cost: int) -> float:
-    """About how long a hash takes."""
+    """Return the approximate duration of a hash in seconds."""
     return 7e-5 * 2.0**cost
 
 
 class Hasher:
     """bcrypt over base64(HMAC-SHA-384(pepper, NFKC(password))).
 
-    The inner hash gives bcrypt 64 bytes whatever the password's length, so none of its characters is lost at
-    bcrypt's limit of 72; without the pepper, which is not in the database, a stolen hash cannot be guessed at.
+    The inner hash always gives bcrypt 64 bytes, so bcrypt's limit of 72 bytes truncates no password. The pepper is not
+    in the database, and a password cannot be guessed from a stolen hash without the pepper.
     """
 
     def __init__(self, pepper: bytes, cost: int, work: Work) -> None:
         self._pepper = pepper
         self._cost = cost
         self._work = work
-        # No password has this hash, but checking one against it takes as long as against a user's.
+        # No password has this hash, but a check against it takes as long as one against a user's hash.
         self._nobody = _SCHEME + bcrypt.gensalt(cost).decode() + "." * 31
 
     def hash(self, password: str) -> str:
-        """A new salted hash, marked with the scheme that made it."""
+        """Return a new salted hash, prefixed with its scheme."""
         salt = bcrypt.gensalt(self._cost)
         return _SCHEME + self._work(partial(bcrypt.hashpw, self._digest(password), salt)).decode()
 
     def check(self, password: str, hashed: str | None) -> bool:
-        """Whether `hashed` is of `password`; None, for an unknown user, takes as long and is always false."""
+        """Return True if `hashed` is a hash of `password`.
+
+        For an unknown user, pass None: the check takes as long and returns False.
+        """
         _, _, inner = (hashed or self._nobody).partition(":")
         is_right = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
         return is_right and hashed is not None
 
     def is_stale(self, hashed: str) -> bool:
-        """Whether `hashed` was made with another scheme or cost than today's."""
+        """Return True if `hashed` does not have the current scheme and cost."""
         return not hashed.startswith(f"{_SCHEME}$2b${self._cost:02}$")
 
     def _digest(self, password: str) -> bytes:

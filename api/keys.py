@@ -1,4 +1,4 @@
-"""Signing keys: how they are made, and how they are sealed for the database; cryptography lives here only."""
+"""Signing keys: generation, and encryption for the database. Only this module uses cryptography."""
 
 import os
 import secrets
@@ -27,7 +27,7 @@ _MAKE: dict[str, Callable[[], Any]] = {
     "HS256": lambda: secrets.token_bytes(32),
 }
 ALGORITHMS = tuple(_MAKE)
-"""What a key can sign with, by the names of RFC 7518, section 3.1, and RFC 8037; the first is the default."""
+"""The supported algorithms, by their names in RFC 7518, section 3.1, and RFC 8037. The first is the default."""
 
 _NONCE_BYTES = 12
 
@@ -44,32 +44,32 @@ class SigningKey:
 
     @cached_property
     def public(self) -> Any:
-        """What verifies; for HS256 that is the key itself, which must stay here."""
+        """Return the key that verifies. For HS256, that is the secret key itself, which must never be published."""
         return self.private if self.is_symmetric else self.private.public_key()
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether who can verify can also sign."""
+        """Return True if the key that verifies can also sign."""
         return self.algorithm == "HS256"
 
 
 def generate(algorithm: str) -> SigningKey:
-    """A new key with a new id."""
+    """Generate a key with a new id."""
     return SigningKey(secrets.token_hex(8), algorithm, _MAKE[algorithm]())
 
 
 class SealBroken(Exception):
-    """It was sealed under another secret, or altered since."""
+    """The key was encrypted under another secret, or has been altered since."""
 
 
 class Vault:
-    """Seals keys under a master secret: AES-256-GCM, each bound to its id and algorithm."""
+    """Encrypts keys under a master secret with AES-256-GCM. Each ciphertext is bound to the key's id and algorithm."""
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(derive(secret, "signing keys"))
 
     def seal(self, key: SigningKey) -> bytes:
-        """What may lie in a database; nobody without the secret can read it, or make one that opens."""
+        """Encrypt a key for the database. Without the secret, the result can be neither read nor forged."""
         plain = key.private if key.is_symmetric else _to_der(key.private)
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, _label(key.id, key.algorithm))
@@ -82,13 +82,13 @@ class Vault:
         retires_at: datetime | None = None,
         activated_at: datetime | None = None,
     ) -> SigningKey:
-        """Return the key that was sealed. Raises SealBroken."""
+        """Decrypt a key. Raises SealBroken if the ciphertext is not authentic under the secret."""
         nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             plain = self._cipher.decrypt(nonce, box, _label(key_id, algorithm))
         except (InvalidTag, ValueError):
             raise SealBroken(key_id) from None
-        # What the seal vouches for need not be proven to be a pair of primes.
+        # The ciphertext is authentic, so the slow check of the RSA primes is unnecessary.
         private = (
             plain if algorithm == "HS256" else load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)
         )

@@ -1,8 +1,8 @@
-"""Refresh tokens: opaque, and each leads to the next.
+"""Opaque refresh tokens, from each of which the next token is computed.
 
-A token is a family, which names the session, and a part of 256 bits that is new at each use. The next one of a token is
-computed from it under the master secret: who asks twice gets the same answer, and the database has to keep nothing but
-digests. An old token is recognized by its family for as long as the session lives.
+A token consists of a family, which identifies the session, and a part of 256 bits that changes at each use. The next
+token is computed from the current one under the master secret. Repeating a refresh therefore returns the same token,
+and the database stores only digests. An old token is recognized by its family for as long as the session lives.
 """
 
 import base64
@@ -18,21 +18,24 @@ _TEXT_LENGTH = (_FAMILY_BYTES + _PART_BYTES) * 4 // 3
 
 
 class RefreshTokens:
-    """Makes the first token of a session, and of each token the next; under another secret none of them is known."""
+    """Creates the first token of a session and the successor of each token.
+
+    Tokens that were created under another secret are not recognized.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._key = derive(secret, "refresh tokens")
 
     def new(self) -> str:
-        """The first token of a new family."""
+        """Return the first token of a new family."""
         return _encode(secrets.token_bytes(_FAMILY_BYTES + _PART_BYTES))
 
     def next(self, token: str) -> str:
-        """The token that follows; nobody can tell it without the secret."""
+        """Return the token that follows. Without the secret, the successor cannot be predicted."""
         return _encode(_decode(token)[:_FAMILY_BYTES] + self._digest(token.encode()))
 
     def family(self, token: str) -> bytes:
-        """What the database keeps of that which all tokens of a session share; of no token of ours, that of nothing."""
+        """Return the digest of the token's family, or of b"" if the token is malformed."""
         return self._digest(_decode(token)[:_FAMILY_BYTES] if len(token) == _TEXT_LENGTH else b"")
 
     def _digest(self, value: bytes) -> bytes:
@@ -40,7 +43,7 @@ class RefreshTokens:
 
 
 def digest(token: str) -> bytes:
-    """What the database keeps of a token: its SHA-256."""
+    """Return the SHA-256 of a token, which the database stores in place of the token."""
     return hashlib.sha256(token.encode()).digest()
 
 

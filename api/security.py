@@ -1,4 +1,4 @@
-"""From a credential to an Identity."""
+"""Authentication: from an access token to an Identity."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +16,13 @@ from api.services import sessions
 from api.services.signing_keys import Keyring
 from api.tokens import Claims, Tokens, check, key_id
 
-# A token takes about 600 bytes.
+# A cached token takes about 600 bytes.
 _MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is calling: the user, as the database knew them 50 milliseconds ago."""
+    """The caller. The user's data is at most 50 milliseconds older than the database."""
 
     user: Profile
     session_id: UUID
@@ -34,7 +34,10 @@ class Identity:
 
 
 def bearer(database: Database, tokens: Tokens, keyring: Keyring, memory: Memory) -> Identify:
-    """What the contract's scheme `bearer` asks: who holds this token? Raises InvalidToken if nobody does."""
+    """Return the authenticator for the contract's security scheme `bearer`.
+
+    The authenticator returns the Identity of a token, or raises InvalidToken.
+    """
 
     def read_keys() -> dict[str, SigningKey]:
         with database.transaction() as db:
@@ -47,10 +50,10 @@ def bearer(database: Database, tokens: Tokens, keyring: Keyring, memory: Memory)
     verified: Latest[bytes, Claims] = Latest(_MOST)
 
     async def identify(token: str) -> Identity:
-        # To verify a signature takes 150 us, to find what was verified before 2.
+        # Verified tokens are cached: a lookup costs 2 us, verifying a signature 150 us.
         digest = sha256(token.encode()).digest()
         known = verified.get(digest)
-        # What has not even the form of a token is refused before anything is asked.
+        # A malformed token is rejected here, before the keys are read.
         signer = known.key_id if known else key_id(token)
         key = (await memory.get("signing_keys", "", read_keys) or {}).get(signer)
         claims = check(known, key) if known else tokens.decode(token, key)

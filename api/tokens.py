@@ -1,4 +1,4 @@
-"""Encode and decode access tokens (RFC 9068), and publish what verifies them (RFC 7517); PyJWT lives here only."""
+"""Access tokens (RFC 9068), and the public keys that verify them (RFC 7517). Only this module uses PyJWT."""
 
 import re
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": in
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What an access token says, once it is verified."""
+    """The claims of a verified access token."""
 
     key_id: str
     user_id: UUID
     session_id: UUID
     scopes: frozenset[str]
     issued: int
-    """In seconds since 1970, as all times of a token."""
+    """Seconds since 1970, like all times in a token."""
     expires: int
 
 
@@ -42,10 +42,13 @@ class Tokens:
         self._issuer = issuer
         self._audience = audience
         self.lifetime = lifetime
-        """Seconds from issue to expiry, at most."""
+        """The maximum number of seconds from issue to expiry."""
 
     def encode(self, key: SigningKey, user_id: UUID, session_id: UUID, scope: str, ends_at: datetime) -> str:
-        """A token for a session that ends at `ends_at`; `scope` is a list with spaces (RFC 9068, section 2.2.3)."""
+        """Return a signed token for a session that ends at `ends_at`.
+
+        `scope` is a space-separated list (RFC 9068, section 2.2.3).
+        """
         issued = int(clock.now().timestamp())
         claims = {
             "iss": self._issuer,
@@ -60,18 +63,21 @@ class Tokens:
         return jwt.encode(claims, key.private, key.algorithm, {"typ": TYPE, "kid": key.id})
 
     def seconds_until(self, ends_at: datetime) -> int:
-        """How long a token lives that is issued now, for a session that ends at `ends_at`."""
+        """Return the lifetime in seconds of a token that is issued now for a session that ends at `ends_at`."""
         return max(1, min(self.lifetime, int((ends_at - clock.now()).total_seconds())))
 
     def decode(self, token: str, key: SigningKey | None) -> Claims:
-        """What the token says; raises InvalidToken unless `key` signed it, and it is ours, whole, and of now."""
+        """Verify a token and return its claims.
+
+        Raises InvalidToken unless `key` signed the token, and its form, issuer, audience and times are valid.
+        """
         key = _verifying(key)
-        # The algorithm is the key's, whatever the token says (RFC 8725, section 3.1).
+        # The key determines the algorithm, not the token (RFC 8725, section 3.1).
         if _header(token).algorithm != key.algorithm:
             raise InvalidToken()
         signed, _, signature = token.rpartition(".")
         try:
-            # PyJWT's own decode looks at each character of the token in Python: 60 us.
+            # PyJWT's own decode checks each character of the token in Python, which costs 60 us.
             algorithm = jwt.get_algorithm_by_name(key.algorithm)
             if not algorithm.verify(signed.encode(), algorithm.prepare_key(key.public), _unpack(signature)):
                 raise InvalidToken()
@@ -80,7 +86,7 @@ class Tokens:
             raise InvalidToken() from None
 
     def _claims(self, key_id: str, payload: Any) -> Claims:
-        # RFC 9068, section 2.2: none is missing, and none of another type.
+        # Every claim is required and has a fixed type (RFC 9068, section 2.2).
         if not isinstance(payload, dict) or any(type(payload.get(name)) is not kind for name, kind in _CLAIMS.items()):
             raise InvalidToken()
         if payload["iss"] != self._issuer or payload["aud"] != self._audience:
@@ -99,7 +105,10 @@ class Tokens:
 
 
 def check(claims: Claims, key: SigningKey | None) -> Claims:
-    """What was decoded before; raises InvalidToken if this is not its time, nor that of `key`, which signed it."""
+    """Check the times of claims that were decoded before, and return the claims.
+
+    Raises InvalidToken if the claims have expired, or if `key`, which signed the token, has retired.
+    """
     _verifying(key)
     _check_times(claims.issued, claims.expires)
     return claims
@@ -119,12 +128,12 @@ def _verifying(key: SigningKey | None) -> SigningKey:
 
 @lru_cache(1024)
 def _scopes(text: str) -> frozenset[str]:
-    """Many tokens have the same."""
+    """Split a list of scopes. Cached because many tokens have the same scopes."""
     return frozenset(text.split(" "))
 
 
 def _unpack(segment: str) -> bytes:
-    """What the segment means; raises ValueError for one that is not as RFC 7515, section 2, spells it."""
+    """Decode a base64url segment. Raises ValueError unless its spelling is canonical (RFC 7515, section 2)."""
     data = base64url_decode(segment)
     if base64url_encode(data).decode() != segment:
         raise ValueError(segment)
@@ -132,14 +141,14 @@ def _unpack(segment: str) -> bytes:
 
 
 class _Header(NamedTuple):
-    """What a token says of its signature."""
+    """The header parameters of a token that describe its signature."""
 
     key_id: str
     algorithm: str
 
 
 def key_id(token: str) -> str:
-    """Which key the token says signed it; raises InvalidToken for what has not the form of an access token."""
+    """Return the unverified key id of a token. Raises InvalidToken if the token is not a well-formed access token."""
     return _header(token).key_id
 
 
@@ -151,7 +160,7 @@ def _header(token: str) -> _Header:
 
 @lru_cache(256)
 def _read_header(segment: str) -> _Header:
-    """All that a key has signed begin alike."""
+    """Parse the header segment. Cached because all tokens of a key have the same header."""
     try:
         header = jwt.get_unverified_header(f"{segment}..")
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -163,7 +172,7 @@ def _read_header(segment: str) -> _Header:
 
 
 def public_jwk(key: SigningKey) -> dict[str, Any]:
-    """The key as others verify with it (RFC 7517, section 4), for a key that is not symmetric."""
+    """Return the public JWK of an asymmetric key (RFC 7517, section 4)."""
     numbers = jwt.get_algorithm_by_name(key.algorithm).to_jwk(key.public, as_dict=True)
     public = {name: value for name, value in numbers.items() if name != "key_ops"}
     return public | {"use": "sig", "alg": key.algorithm, "kid": key.id}
