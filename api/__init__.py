@@ -1,6 +1,6 @@
-"""Charter: accounts and tokens, spec-first."""
+"""Charter: a spec-first account and token API."""
 
 import warnings
 
-# Connexion imports Starlette's test client wherever it runs, and that one speaks of its own future.
+# Connexion always imports Starlette's test client, which emits a deprecation warning.
 warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient` is deprecated")

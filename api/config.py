@@ -1,4 +1,4 @@
-"""All settings, and the only reader of the environment."""
+"""All settings. Only this module reads the environment."""
 
 import errno
 import os
@@ -20,17 +20,17 @@ SECRETS = ("secret", "pepper")
 
 
 def folder(name: str) -> Path:
-    """The folder `name`: inside the package when it was installed as a wheel, beside it in a checkout."""
+    """Return the resource directory `name`: inside the package in a wheel, beside the package in a checkout."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
 class ConfigError(Exception):
-    """A setting the process must not start with; the message says what to do."""
+    """Settings with which the process must not start. The message lists the errors and their remedies."""
 
 
 def _cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -40,7 +40,7 @@ def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that can be set. `load` reads it from the environment; tests build their own."""
+    """All settings. `load` reads them from the environment, and tests build their own."""
 
     host: str = _setting("CHARTER_HOST", str, default="127.0.0.1")
     port: int = _setting("CHARTER_PORT", whole(0, 65535), default=8000)
@@ -75,12 +75,12 @@ class Config:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other hosts may use the same database."""
+        """Return True if other hosts may use the same database."""
         return self.database_url.get_backend_name() != "sqlite"
 
 
 def variable(setting: "Field[Any]") -> str:
-    """The environment variable that holds a setting."""
+    """Return the name of a setting's environment variable."""
     return str(setting.metadata["variable"])
 
 
@@ -88,14 +88,14 @@ _VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
 
 
 def hand_on(name: str, value: str) -> None:
-    """Tell a library, here and in processes started from now on, what it takes from the environment alone."""
+    """Set an environment variable for a library that has no other configuration. Later child processes inherit it."""
     os.environ[name] = value
 
 
 def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
-    """Read the settings; what an embedded database needs and nobody set is made in the data folder.
+    """Read the settings. For an embedded database, create missing secrets in the data directory.
 
-    The command's options come before the environment. Raises ConfigError that lists every wrong setting at once.
+    Options of the command line override the environment. Raises ConfigError that lists all invalid settings at once.
     """
     values = read({**environ, **options})
     data_dir = values["data_dir"]
@@ -109,9 +109,9 @@ def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
 
 
 def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The value of each setting, without the secrets that the first start has yet to make; nothing is made.
+    """Return the value of each setting, without secrets that the first start has yet to create. Create nothing.
 
-    Raises ConfigError that lists every wrong setting at once.
+    Raises ConfigError that lists all invalid settings at once.
     """
     given = {name: text.strip() for name, text in environ.items() if text.strip()}
     values, wrong = _parse(given)
@@ -127,14 +127,14 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         values, wrong = values | kept, wrong + faults
     elif "database_url" in values and missing:
         names = " and ".join(_VARIABLES[name] for name in missing)
-        wrong.append(f"{names} must be set with a database that several hosts share; {HOW_TO}")
+        wrong.append(f"{names} must be set, because several hosts can share the database; {HOW_TO}")
     if wrong:
         raise ConfigError("\n".join(wrong))
     return values
 
 
 def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """The values of what was given, the defaults of what was not, and what is wrong."""
+    """Return the values of the given settings, the defaults of the others, and the errors."""
     values: dict[str, Any] = {}
     wrong = []
     for setting in fields(Config):
@@ -152,10 +152,10 @@ def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _unknown(given: Mapping[str, str]) -> list[str]:
-    """What looks like a setting and is none: a slip of the pen would otherwise leave the default in place."""
+    """Return an error for each unknown setting, because a typing error would otherwise leave the default in place."""
     names = {name.removeprefix("CHARTER_"): name for name in _VARIABLES.values()}
     return [
-        f"{name} is no setting" + "".join(f"; the nearest is {names[near]}" for near in _nearest(name, names))
+        f"unknown setting {name}" + "".join(f"; did you mean {names[near]}?" for near in _nearest(name, names))
         for name in given
         if name.startswith("CHARTER_") and name not in names.values()
     ]
@@ -166,7 +166,7 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
 
 
 def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, bytes], list[str]]:
-    """Those of the missing secrets that the data folder holds, and what is wrong there."""
+    """Return the missing secrets that are stored in the data directory, and the errors found there."""
     data_dir = values["data_dir"]
     try:
         kept, wrong = _read_kept([data_dir / name for name in missing if (data_dir / name).exists()])
@@ -174,8 +174,8 @@ def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[di
             _must_be_writable(data_dir)
         pepper = data_dir / "pepper"
         if "pepper" in missing and not pepper.exists() and Path(values["database_url"].database).exists():
-            remedy = f"restore it, or set {_VARIABLES['pepper']}"
-            wrong.append(f"{pepper} is gone, and no password is right without it: {remedy}")
+            remedy = f"restore the file or set {_VARIABLES['pepper']}"
+            wrong.append(f"{pepper} is missing, and passwords cannot be verified without it; {remedy}")
     except OSError as error:
         return {}, [_unusable(data_dir, error)]
     return kept, wrong
@@ -188,12 +188,12 @@ def _read_kept(files: list[Path]) -> tuple[dict[str, bytes], list[str]]:
         try:
             kept[file.name] = read_secret(file)
         except ValueError as error:
-            wrong.append(f"{file} must hold {error}")
+            wrong.append(f"{file} must contain {error}")
     return kept, wrong
 
 
 def _needs_folder(values: Mapping[str, Any]) -> bool:
-    """Whether a start makes something in the data folder."""
+    """Return True if a start creates a file in the data directory."""
     makes_secret = any(name not in values for name in SECRETS)
     return makes_secret or Path(str(values["database_url"].database)).parent == values["data_dir"]
 
@@ -207,4 +207,4 @@ def _must_be_writable(data_dir: Path) -> None:
 
 
 def _unusable(data_dir: Path, error: OSError) -> str:
-    return f"{_VARIABLES['data_dir']} must be a folder to write in: {data_dir}: {error.strerror}"
+    return f"{_VARIABLES['data_dir']} must be a writable directory: {data_dir}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""One line per request and per authentication event: text on a terminal, JSON elsewhere."""
+"""The log: one line per request and per authentication event, as text on a terminal and as JSON elsewhere."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ import orjson
 from api import clock
 
 request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
-"""What is known of the request being served: request_id and address at first, then what its handling adds."""
+"""The facts of the current request: request_id and address at first, then the facts added by its handling."""
 
 _TOGETHER_SECONDS = 0.01
 
@@ -30,7 +30,7 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 
 def event(name: str, **facts: Any) -> None:
-    """Write one authentication event, with the request it belongs to. Facts are ids and reasons, never secrets."""
+    """Log an authentication event with the facts of its request. Facts are ids and reasons, never secrets."""
     if (lines := _lines()) is not None:
         # `logging` takes three times as long for a line (27 us).
         lines.write(clock.now(), "info", "charter.events", name, (request_facts.get() or {}) | facts)
@@ -39,14 +39,14 @@ def event(name: str, **facts: Any) -> None:
 
 
 def note(**facts: Any) -> None:
-    """Add facts to all lines of the request being served."""
+    """Add facts to all later log lines of the current request."""
     known = request_facts.get()
     if known is not None:
         known.update(facts)
 
 
 def request(**facts: Any) -> None:
-    """Write the line of the request that was served, as an event of `charter.requests`."""
+    """Log a request that has been served, as an event of `charter.requests`."""
     if (lines := _lines()) is not None:
         lines.write_soon(clock.now(), "info", "charter.requests", "request", (request_facts.get() or {}) | facts)
     else:
@@ -60,20 +60,20 @@ def _lines() -> "_Lines | None":
 
 
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream` as `text`, `json`, or what suits the stream (`auto`)."""
+    """Send all logs to `stream` as `text` or `json`. `auto` means text for a terminal and JSON for any other stream."""
     as_text = form == "text" or (form == "auto" and stream.isatty())
     lines = _Lines(stream, _as_text if as_text else _as_json)
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Why a contract cannot be served, the ContractError says that it raises next.
+    # Connexion logs why a contract cannot be served, but the ContractError that follows gives the reason, too.
     logging.getLogger("connexion.middleware.abstract").setLevel(logging.CRITICAL)
-    # What it warns of, strangers write: our own line has their address and the request's id.
+    # uvicorn warns of malformed requests, for which Charter's own line has the client's address and the request id.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 class _Lines(logging.Handler):
-    """Writes what all loggers say, each line whole, with what is known of the request being served."""
+    """Writes the records of all loggers as unbroken lines, with the facts of the current request."""
 
     def __init__(self, stream: TextIO, form: "_Form") -> None:
         super().__init__()
@@ -95,14 +95,14 @@ class _Lines(logging.Handler):
         self.flush()
 
     def write(self, *said: Any) -> None:
-        """Write a line of its moment, level, logger, event and facts."""
+        """Write a line (time, level, logger, event and facts) at once."""
         self._waiting.append(self._form(*said))
         self.flush()
 
     def write_soon(self, *said: Any) -> None:
-        """Write a line of its moment, level, logger, event and facts with those of the next 10 milliseconds.
+        """Write a line (time, level, logger, event and facts) together with the lines of the next 10 milliseconds.
 
-        To write each alone takes 45 us.
+        Writing each line on its own would cost 45 us.
         """
         self._waiting.append(self._form(*said))
         loop = asyncio.get_running_loop()
@@ -115,19 +115,19 @@ class _Lines(logging.Handler):
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits; `logging` sees to it at the end of the process."""
+        """Write the buffered lines. `logging` calls this method when the process exits."""
         try:
             with self._turn:
                 for text in _whole_lines([self._waiting.popleft() for _ in range(len(self._waiting))]):
                     self._stream.write(text)
                     self._stream.flush()
         except (OSError, ValueError):
-            # A log that cannot be written keeps nobody from an answer. (contextlib.suppress would take 0.5 us.)
+            # A failing log must not fail a request. (contextlib.suppress would cost 0.5 us.)
             pass
 
 
 def _whole_lines(lines: list[str]) -> Iterator[str]:
-    """The lines, as many together as nothing comes between that another worker writes to the same pipe."""
+    """Yield the lines in blocks that fit into one atomic write, so that workers on the same pipe do not mix lines."""
     text = ""
     for line in lines:
         if text and len(text) + len(line) > PIPE_BUF:
@@ -146,7 +146,10 @@ def _as_json(moment: datetime, level: str, logger: str, event: str, facts: dict[
 
 
 def _quick(line: dict[str, Any]) -> str | None:
-    """The line as orjson writes it, in a fifth of the time, unless what is in it may move the cursor of a terminal."""
+    """Encode the line with orjson, in a fifth of the time.
+
+    Return None if orjson cannot encode the line, or if a character in the line could move a terminal's cursor.
+    """
     with suppress(orjson.JSONEncodeError):
         text = orjson.dumps(line, default=str).decode()
         return text if text.isascii() and text.isprintable() else None
@@ -156,8 +159,8 @@ def _quick(line: dict[str, Any]) -> str | None:
 def _as_text(moment: datetime, level: str, _logger: str, event: str, facts: dict[str, Any]) -> str:
     time = moment.astimezone().strftime("%H:%M:%S")
     trace = facts.pop("exception", None)
-    # JSON keeps CR, LF and ESC, which a stranger may have sent, inside the line.
+    # JSON escapes CR, LF and ESC, which an untrusted client may have sent.
     pairs = " ".join(f"{name}={_encode(value)}" for name, value in facts.items())
     line = f"{time} {level:7} {_encode(event)[1:-1]} {pairs}".rstrip()
-    # Indented, no line of an exception's text, which may quote a stranger, passes for a line of this log.
+    # An exception may quote untrusted input. Indented, none of its lines can pass for a log line.
     return f"{line}\n" if trace is None else f"{line}\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}\n"

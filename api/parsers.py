@@ -1,4 +1,4 @@
-"""How the text of a setting is read: each parser takes it, or raises ValueError that says what is wanted."""
+"""Parsers for the text of a setting. Each returns the value, or raises ValueError with the expected form."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _DRIVERS = {
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A whole number from `low` to `high`, in ASCII digits."""
+    """Return a parser for a whole number from `low` to `high`, in ASCII digits."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
@@ -27,7 +27,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """One of a few words."""
+    """Return a parser for one of `words`."""
 
     def parse(text: str) -> str:
         if text not in words:
@@ -38,20 +38,20 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def name_or_url(text: str) -> str:
-    """A StringOrURI: what holds a colon is a URI (RFC 7519, section 2)."""
-    # Both stand in every token, which has a limit.
+    """Parse a StringOrURI: a text with a colon must be a URI (RFC 7519, section 2)."""
+    # The length is limited because every token contains the issuer and the audience.
     if len(text) > 255 or not re.fullmatch("[!-9;-~]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):
         raise ValueError("a URL, or a name without spaces and colons, of at most 255 ASCII characters")
     return text
 
 
 def traces_url(text: str) -> str:
-    """Where a collector takes spans by OTLP over HTTP, or `off`; it takes the libraries of the extra `otel`."""
-    # What a collector wants to know in secret, OTEL_EXPORTER_OTLP_HEADERS tells: this is shown.
+    """Parse the URL of a trace collector (OTLP over HTTP), or `off`. A URL requires the extra `otel`."""
+    # Settings are displayed, so the collector's credentials belong in OTEL_EXPORTER_OTLP_HEADERS.
     if text != "off" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[!-~]*)?", text):
         raise ValueError("off, or a URL such as http://127.0.0.1:4318/v1/traces, without a password")
     if text != "off" and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
-        raise ValueError("off, unless what it needs is installed: pip install 'charter[otel]'")
+        raise ValueError("off unless OpenTelemetry is installed; install it with: pip install 'charter[otel]'")
     return text
 
 
@@ -63,13 +63,13 @@ def _is_installed(module: str) -> bool:
 
 
 def database_url(text: str) -> URL:
-    """Where the database is, with the driver that is installed."""
+    """Parse the URL of the database, and select the installed driver."""
     try:
         url = make_url(text)
         driver = _DRIVERS[url.drivername]
     except (ArgumentError, KeyError, ValueError):
-        # What they say may quote the password.
+        # The original message may quote the password.
         raise ValueError("a URL such as postgresql://user:password@host/name or sqlite:////folder/file") from None
     if driver == "sqlite" and url.database in {None, "", ":memory:"}:
-        raise ValueError("a database that outlives the process: SQLite needs a file")
+        raise ValueError("a persistent database; for SQLite, add the path of a file")
     return url.set(drivername=driver)

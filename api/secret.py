@@ -1,4 +1,4 @@
-"""What must stay secret: how it is written, and how it is made."""
+"""Secrets: parsing, key derivation, and the files that store them."""
 
 import base64
 import hmac
@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-HOW_TO = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+HOW_TO = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 def parse_secret(text: str) -> bytes:
-    """At least 256 random bits, in base64url or hexadecimal.
+    """Parse a secret of at least 256 random bits, in base64url or hexadecimal.
 
-    Raises ValueError for less, and for what others know too; it tells what is wanted, and never quotes.
+    Raises ValueError for shorter and for well-known secrets. The message never quotes the secret.
     """
     try:
         key = _decode(text)
@@ -24,12 +24,12 @@ def parse_secret(text: str) -> bytes:
     if len(key) < 32 or len(set(key)) < 16:
         raise ValueError(f"at least 256 random bits; {HOW_TO}")
     if key in _WELL_KNOWN:
-        raise ValueError(f"a secret that nobody else knows: at least 256 random bits; {HOW_TO}")
+        raise ValueError(f"a secret that is not publicly known, of at least 256 random bits; {HOW_TO}")
     return key
 
 
 def _decode(text: str) -> bytes:
-    # A base64url of 256 random bits practically never lacks a letter after f.
+    # 256 random bits in base64url practically always contain a letter after f.
     if set(text) <= set(string.hexdigits):
         return bytes.fromhex(text)
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -44,22 +44,22 @@ _WELL_KNOWN = {
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
-    """A key of 256 bits for one purpose: whoever learns it learns neither the secret nor another such key."""
+    """Derive a 256-bit key for one purpose. The key reveals neither the secret nor a key for another purpose."""
     return hmac.digest(secret, purpose.encode(), "sha256")
 
 
 def read_secret(file: Path) -> bytes:
-    """The secret in `file`.
+    """Return the secret in `file`.
 
-    Raises OSError when it cannot be read, ValueError when it holds no secret.
+    Raises OSError if the file cannot be read, and ValueError if the content is not a valid secret.
     """
     return parse_secret(file.read_text(errors="replace").strip())
 
 
 def keep_secret(file: Path) -> bytes:
-    """The secret in `file`, which is made at the first start for its owner alone.
+    """Return the secret in `file`. The first call creates the file, readable only by its owner.
 
-    Raises OSError when it cannot be read or written, ValueError when it holds no secret.
+    Raises OSError if the file cannot be read or written, and ValueError if the content is not a valid secret.
     """
     if not file.exists():
         _create(file, secrets.token_urlsafe(32))
@@ -67,7 +67,7 @@ def keep_secret(file: Path) -> bytes:
 
 
 def _create(file: Path, text: str) -> None:
-    """Write a new file whole or not at all; of two processes that do it at once, the first wins."""
+    """Create a file completely or not at all. If two processes create the file at once, the first one wins."""
     with NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.") as draft:
         draft.write(text + "\n")
         draft.flush()

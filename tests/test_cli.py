@@ -29,7 +29,7 @@ from tests.conftest import Person, newcomer
 from tests.patience import PATIENCE_SECONDS
 from tests.places import CHECKOUT
 
-MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 @pytest.fixture
@@ -241,8 +241,8 @@ def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
         "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
         f"       CHARTER_SECRET must be at least 256 random bits; {MAKE_ONE}\n"
         "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
-        "       CHARTER_PROT is no setting; the nearest is CHARTER_PORT\n"
-        f"       CHARTER_PEPPER must be set with a database that several hosts share; {MAKE_ONE}\n"
+        "       unknown setting CHARTER_PROT; did you mean CHARTER_PORT?\n"
+        f"       CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}\n"
     )
 
 
@@ -250,7 +250,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(charter: Charter) -> None:
     charter.data.write_text("a file")
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a folder to write in: {charter.data}: Not a directory\n"
+    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a writable directory: {charter.data}: Not a directory\n"
 
 
 def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) -> None:

@@ -15,9 +15,9 @@ from tests.places import CHECKOUT
 SECRET, PEPPER = bytes(range(32)), bytes(range(32, 64))
 SECRETS = {"CHARTER_SECRET": SECRET.hex(), "CHARTER_PEPPER": PEPPER.hex()}
 SHARED = {"DATABASE_URL": "postgresql://db.example/charter", **SECRETS}
-MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 TOO_LITTLE = f"at least 256 random bits; {MAKE_ONE}"
-WELL_KNOWN = f"a secret that nobody else knows: {TOO_LITTLE}"
+WELL_KNOWN = f"a secret that is not publicly known, of {TOO_LITTLE}"
 
 
 def refusal(environ: dict[str, str]) -> str:
@@ -94,7 +94,7 @@ def test_a_url_that_names_no_database_we_know_is_refused_and_not_quoted(text: st
 
 @pytest.mark.parametrize("text", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_a_database_that_ends_with_the_process_is_refused(text: str) -> None:
-    wanted = "a database that outlives the process: SQLite needs a file"
+    wanted = "a persistent database; for SQLite, add the path of a file"
     assert refusal(SHARED | {"DATABASE_URL": text}) == f"DATABASE_URL must be {wanted}"
 
 
@@ -108,7 +108,7 @@ def test_a_database_that_ends_with_the_process_is_refused(text: str) -> None:
 )
 def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, given: list[str], missing: str) -> None:
     environ = {name: SHARED[name] for name in ("DATABASE_URL", *given)} | {"CHARTER_DATA_DIR": str(tmp_path / "data")}
-    assert refusal(environ) == f"{missing} must be set with a database that several hosts share; {MAKE_ONE}"
+    assert refusal(environ) == f"{missing} must be set, because several hosts can share the database; {MAKE_ONE}"
     assert not (tmp_path / "data").exists()
 
 
@@ -127,7 +127,7 @@ def test_a_url_that_names_no_collector_is_refused_and_not_quoted(text: str) -> N
 
 def test_a_collector_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
-    wanted = "off, unless what it needs is installed: pip install 'charter[otel]'"
+    wanted = "off unless OpenTelemetry is installed; install it with: pip install 'charter[otel]'"
     assert refusal(SHARED | {"CHARTER_TRACES_URL": "http://otel.example"}) == f"CHARTER_TRACES_URL must be {wanted}"
     assert load(SHARED).traces_url == "off"
 
@@ -165,9 +165,9 @@ def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:
     environ = SHARED | {"CHARTER_PROT": "8080", "CHARTER_BCRYPT_COSTS": "13", "CHARTER_EMPTY": "", "CHARTS": "1"}
     environ |= {"CHARTER_WEATHER": "fair"}
     assert refusal(environ).splitlines() == [
-        "CHARTER_PROT is no setting; the nearest is CHARTER_PORT",
-        "CHARTER_BCRYPT_COSTS is no setting; the nearest is CHARTER_BCRYPT_COST",
-        "CHARTER_WEATHER is no setting",
+        "unknown setting CHARTER_PROT; did you mean CHARTER_PORT?",
+        "unknown setting CHARTER_BCRYPT_COSTS; did you mean CHARTER_BCRYPT_COST?",
+        "unknown setting CHARTER_WEATHER",
     ]
 
 
@@ -176,8 +176,8 @@ def test_what_is_wrong_in_the_data_folder_is_told_with_the_rest(tmp_path: Path) 
         (tmp_path / name).write_bytes(b"\xff")
     assert refusal({"CHARTER_PORT": "http", "CHARTER_DATA_DIR": str(tmp_path)}).splitlines() == [
         "CHARTER_PORT must be a whole number from 0 to 65535",
-        f"{tmp_path}/secret must hold {TOO_LITTLE}",
-        f"{tmp_path}/pepper must hold {TOO_LITTLE}",
+        f"{tmp_path}/secret must contain {TOO_LITTLE}",
+        f"{tmp_path}/pepper must contain {TOO_LITTLE}",
     ]
 
 
@@ -200,7 +200,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "CHARTER_BODY_BYTES must be a whole number from 1024 to 16777216",
         "CHARTER_BODY_SECONDS must be a whole number from 1 to 60",
         "CHARTER_LOG_FORMAT must be one of auto, text, json",
-        f"CHARTER_PEPPER must be set with a database that several hosts share; {MAKE_ONE}",
+        f"CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}",
     ]
 
 
@@ -228,13 +228,13 @@ def test_with_secrets_set_the_data_folder_holds_the_database_alone(tmp_path: Pat
 
 def test_a_secret_in_the_data_folder_is_held_to_the_same_rules(tmp_path: Path) -> None:
     (tmp_path / "pepper").write_text("changeme\n")
-    assert refusal({"CHARTER_DATA_DIR": str(tmp_path)}) == f"{tmp_path}/pepper must hold {TOO_LITTLE}"
+    assert refusal({"CHARTER_DATA_DIR": str(tmp_path)}) == f"{tmp_path}/pepper must contain {TOO_LITTLE}"
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     data = tmp_path / "file" / "data"
-    wrong = f"CHARTER_DATA_DIR must be a folder to write in: {data}: Not a directory"
+    wrong = f"CHARTER_DATA_DIR must be a writable directory: {data}: Not a directory"
     assert refusal({"CHARTER_DATA_DIR": str(data)}) == wrong
 
 
@@ -286,6 +286,6 @@ def test_a_pepper_that_is_gone_is_not_replaced(tmp_path: Path) -> None:
     assert load(environ).pepper == load(environ).pepper
     (tmp_path / "charter.db").touch()
     (tmp_path / "pepper").unlink()
-    gone = f"{tmp_path}/pepper is gone, and no password is right without it: restore it, or set CHARTER_PEPPER"
-    assert refusal(environ) == gone
+    remedy = "restore the file or set CHARTER_PEPPER"
+    assert refusal(environ) == f"{tmp_path}/pepper is missing, and passwords cannot be verified without it; {remedy}"
     assert load(environ | {"CHARTER_PEPPER": PEPPER.hex()}).pepper == PEPPER

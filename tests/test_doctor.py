@@ -71,7 +71,7 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
         1,
         [
             "wrong    settings     CHARTER_PORT must be a whole number from 0 to 65535",
-            "wrong    settings     CHARTER_HOSTT is no setting; the nearest is CHARTER_HOST",
+            "wrong    settings     unknown setting CHARTER_HOSTT; did you mean CHARTER_HOST?",
         ],
     )
 
