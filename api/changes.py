@@ -53,7 +53,7 @@ def follow(database: Database) -> Following:
 
 
 class _Notes:
-    """SQLite: a table in the order of the commits. SQLite counts all rows ever inserted, so that a gap is detected."""
+    """SQLite: a table in the order of the commits. SQLite counts all rows ever inserted, so a gap is detected."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

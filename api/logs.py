@@ -60,7 +60,7 @@ def _lines() -> "_Lines | None":
 
 
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream` as `text` or `json`. `auto` means text for a terminal and JSON for any other stream."""
+    """Send all logs to `stream` as `text` or `json`. With `auto`, a terminal gets text and another stream JSON."""
     as_text = form == "text" or (form == "auto" and stream.isatty())
     lines = _Lines(stream, _as_text if as_text else _as_json)
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)

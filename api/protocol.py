@@ -185,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _is_answering(self) -> bool:
-        """Return True if a response is pending: to a complete request, or one that has already started."""
+        """Return True if a complete request awaits its response, or if a response has already started."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body

@@ -26,7 +26,7 @@ def application(config: Config) -> ASGIApp:
     # Objects made so far are excluded from garbage collection: each scan of them would pause all requests for 0.05 s.
     gc.freeze()
     gc.enable()
-    # The thread that polls for changes waits this long for a busy event loop, a few times in each poll.
+    # The thread that polls for changes waits at most this long for a busy event loop, a few times in each poll.
     sys.setswitchinterval(0.001)
     return app
 
