@@ -1,4 +1,4 @@
-"""Every error a caller can meet, and the one shape they all take (RFC 9457).
+"""The error catalogue: every error that a client can receive, in one shape (RFC 9457).
 
 ApiError
 ├── BadRequest             400
@@ -31,7 +31,7 @@ ApiError
 │   ├── MigrationsBehind
 │   ├── ServiceStopping
 │   └── TooBusy
-└── LibraryError           what Flask, Werkzeug, Starlette or Connexion raised
+└── LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
 """
 
 import json
@@ -45,7 +45,7 @@ from werkzeug.exceptions import HTTPException
 
 
 class Fault(NamedTuple):
-    """One thing wrong with a request; `pointer` is a JSON Pointer (RFC 6901) to it, never its value."""
+    """A broken rule of a request. `pointer` is a JSON Pointer (RFC 6901) to the invalid part, without its value."""
 
     pointer: str
     code: str
@@ -56,20 +56,20 @@ _RFC_9110 = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unpro
 
 
 def _phrase(status: HTTPStatus) -> str:
-    """The status in the words of RFC 9110, section 15, which older Pythons do not have yet."""
+    """Return the reason phrase of RFC 9110, section 15. Older Python versions still have the previous phrases."""
     return _RFC_9110.get(status, status.phrase)
 
 
 class ApiError(Exception):
-    """A fact with a code; what the class says is what the caller reads."""
+    """An error response: the class attributes are its status, its stable code and its detail."""
 
     status: HTTPStatus
     code: str
     message: str
     remembered = False
-    """Whether what was written before it was raised is kept, as evidence."""
+    """True if raising this error commits the transaction, because its writes are evidence."""
     repeatable = False
-    """Whether nothing was kept, and the same may succeed at once."""
+    """True if the transaction was rolled back and a retry may succeed at once."""
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.code)
@@ -77,7 +77,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def problem(self) -> dict[str, Any]:
-        """The members of the answer's body."""
+        """Return the members of the response body."""
         return {
             "type": "about:blank",
             "title": _phrase(self.status),
@@ -87,7 +87,7 @@ class ApiError(Exception):
         }
 
 
-# A small request can break a rule in each of thousands of items; the contract bounds the answer.
+# A small request can break a rule in thousands of items, and the contract limits the size of the response.
 _MOST_FAULTS = 100
 
 
@@ -96,7 +96,7 @@ class BadRequest(ApiError):
 
 
 class InvalidInput(BadRequest):
-    """The request breaks rules of the contract; `faults` holds every one of them, the answer the first 100."""
+    """The request breaks rules of the contract. `faults` has all of them, and the response has the first 100."""
 
     code = "INVALID_INPUT"
 
@@ -110,27 +110,27 @@ class InvalidInput(BadRequest):
 
 
 class InvalidCursor(InvalidInput):
-    """The cursor is not one that this list ended a page with, for this user."""
+    """The cursor was not issued for this list and this user."""
 
     def __init__(self) -> None:
-        super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "It is no next_cursor of this list.")])
+        super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "Not a valid cursor for this list.")])
 
 
 class PasswordTooGuessable(InvalidInput):
-    """The password holds what a stranger would try first; `name` is its property of the body."""
+    """The password contains the username or part of the email. `name` is the password's property in the body."""
 
     def __init__(self, name: str) -> None:
-        detail = "It holds the username or the part of the email before the @."
+        detail = "Must not contain the username or the part of the email before the @."
         super().__init__([Fault(f"/body/{name}", "TOO_GUESSABLE", detail)])
 
 
 class MalformedRequest(BadRequest):
     code = "MALFORMED_REQUEST"
-    message = "This is not an HTTP request the server understands."
+    message = "Not a valid HTTP request."
 
 
 class Unauthorized(ApiError):
-    """Carries the challenge that RFC 9110, section 11.6.1, asks of every 401."""
+    """A 401 response, with the challenge that RFC 9110, section 11.6.1, requires."""
 
     status = HTTPStatus.UNAUTHORIZED
     challenge: str = "Bearer"
@@ -146,7 +146,7 @@ class InvalidCredentials(Unauthorized):
 
 class InvalidRefreshToken(Unauthorized):
     code = "INVALID_REFRESH_TOKEN"
-    message = "The refresh token is unknown or expired, or its session is over."
+    message = "The refresh token is unknown or expired, or its session has ended."
 
 
 class InvalidToken(Unauthorized):
@@ -157,14 +157,14 @@ class InvalidToken(Unauthorized):
 
 class MissingToken(Unauthorized):
     code = "MISSING_TOKEN"
-    message = "This operation needs an access token: Authorization: Bearer <access_token>."
+    message = "This operation requires an access token. Send Authorization: Bearer <access_token>."
 
 
 class RefreshTokenReused(Unauthorized):
-    """Somebody else may hold the token: that its session ended is kept (RFC 9700, section 4.14.2)."""
+    """The token may be stolen, so the end of its session is committed (RFC 9700, section 4.14.2)."""
 
     code = "REFRESH_TOKEN_REUSED"
-    message = "The refresh token was used before. Its session is over, for somebody may have stolen it."
+    message = "The refresh token was already used and may be stolen, so its session has ended. Log in again."
     remembered = True
 
 
@@ -173,7 +173,7 @@ class Forbidden(ApiError):
 
 
 class InsufficientScope(Forbidden):
-    """The token is good, but not for this operation (RFC 6750, section 3.1)."""
+    """The token is valid but lacks a scope of this operation (RFC 6750, section 3.1)."""
 
     code = "INSUFFICIENT_SCOPE"
     message = "The access token lacks a scope that this operation requires."
@@ -185,13 +185,13 @@ class InsufficientScope(Forbidden):
 
 class WrongPassword(Forbidden):
     code = "WRONG_PASSWORD"
-    message = "The current password is another."
+    message = "The current password is wrong."
 
 
 class NotFound(ApiError):
     status = HTTPStatus.NOT_FOUND
     code = "NOT_FOUND"
-    message = "There is nothing here."
+    message = "The resource does not exist."
 
 
 class MethodNotAllowed(ApiError):
@@ -200,7 +200,7 @@ class MethodNotAllowed(ApiError):
 
     def __init__(self, allowed: Iterable[str]) -> None:
         allow = ", ".join(sorted(allowed))
-        super().__init__(f"This path takes {allow}.", headers={"Allow": allow})
+        super().__init__(f"Allowed methods: {allow}.", headers={"Allow": allow})
 
 
 class RequestTooSlow(ApiError):
@@ -218,12 +218,12 @@ class Conflict(ApiError):
 
 class EmailTaken(Conflict):
     code = "EMAIL_TAKEN"
-    message = "That email is already used."
+    message = "That email is already in use."
 
 
 class UsernameTaken(Conflict):
     code = "USERNAME_TAKEN"
-    message = "That username is already used."
+    message = "That username is already in use."
 
 
 class BodyTooLarge(ApiError):
@@ -251,11 +251,11 @@ class HeadersTooLarge(ApiError):
 class InternalError(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code = "INTERNAL_ERROR"
-    message = "The server failed. The log tells why, under this answer's X-Request-ID."
+    message = "An internal error occurred. The server's log has the cause under this response's X-Request-ID."
 
 
 class Unavailable(ApiError):
-    """Carries the seconds to wait before the next try."""
+    """A 503 response. `retry_after` is the number of seconds to wait before the next attempt."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -269,31 +269,32 @@ class DatabaseUnavailable(Unavailable):
 
 
 class TransactionsClash(DatabaseUnavailable):
-    """Another transaction was first, and nothing of this one was kept: the same may succeed at once."""
+    """A concurrent transaction caused a rollback of this one, so a retry may succeed at once."""
 
     repeatable = True
-    message = "Too many others write the same. Ask again."
+    message = "The request conflicted with others. Try again."
 
 
 class MigrationsBehind(Unavailable):
     code = "MIGRATIONS_BEHIND"
-    message = "The database's schema is not the one this release needs; run charter migrate."
+    message = "The database schema does not match this release. Run charter migrate."
 
 
 class ServiceStopping(Unavailable):
     code = "SERVICE_STOPPING"
-    message = "This process is about to stop; another one will go on."
+    message = "The server is shutting down. Try again."
 
 
 class TooBusy(Unavailable):
     code = "TOO_BUSY"
-    message = "Too many others are waiting for this. Ask again in as many seconds as Retry-After says."
+    message = "The server is busy. Try again after the number of seconds in Retry-After."
 
 
 class LibraryError(ApiError):
-    """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised: its status and headers stay, its words do not.
+    """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised.
 
-    The code is the status in words, such as FORBIDDEN; an operation that lets one out adds it to the contract.
+    The response keeps the status and headers of the original error, but not its text. The code is the reason phrase in
+    upper case, such as FORBIDDEN. An operation that can raise one must declare the code in the contract.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
@@ -306,7 +307,7 @@ class LibraryError(ApiError):
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, ready to send."""
+    """An HTTP response, ready to send."""
 
     status: int
     headers: dict[str, str]
@@ -314,13 +315,13 @@ class Answer(NamedTuple):
 
 
 def answer(error: ApiError) -> Answer:
-    """The one shape of every error."""
+    """Return the response for an error, as application/problem+json."""
     headers = {"Content-Type": "application/problem+json", **error.headers}
     return Answer(error.status, headers, json.dumps(error.problem(), separators=(",", ":")).encode())
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """A library's HTTP error in our terms; anything unforeseen is a fault of the server."""
+    """Convert an exception: HTTP errors of the libraries become LibraryError, unexpected ones InternalError."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, HTTPException):

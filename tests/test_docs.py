@@ -80,7 +80,7 @@ def test_the_page_can_only_be_read(client: TestClient) -> None:
             "type": "about:blank",
             "title": "Method Not Allowed",
             "status": 405,
-            "detail": "This path takes GET, HEAD.",
+            "detail": "Allowed methods: GET, HEAD.",
             "code": "METHOD_NOT_ALLOWED",
         },
     )

@@ -245,7 +245,7 @@ def test_another_method_is_405_with_the_methods_of_the_contract(client: TestClie
                 "type": "about:blank",
                 "title": "Method Not Allowed",
                 "status": 405,
-                "detail": f"This path takes {answer.headers['allow']}.",
+                "detail": f"Allowed methods: {answer.headers['allow']}.",
                 "code": "METHOD_NOT_ALLOWED",
             }
 
@@ -351,7 +351,7 @@ def test_what_nobody_foresaw_is_500_and_says_no_more(
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "The server failed. The log tells why, under this answer's X-Request-ID.",
+        "detail": "An internal error occurred. The server's log has the cause under this response's X-Request-ID.",
         "code": "INTERNAL_ERROR",
     }
     assert "secret" not in str(answer.headers) + answer.text

@@ -37,7 +37,7 @@ TOO_BUSY = {
     "type": "about:blank",
     "title": "Service Unavailable",
     "status": 503,
-    "detail": "Too many others are waiting for this. Ask again in as many seconds as Retry-After says.",
+    "detail": "The server is busy. Try again after the number of seconds in Retry-After.",
     "code": "TOO_BUSY",
 }
 

@@ -371,7 +371,7 @@ def test_a_failure_tells_the_caller_nothing_and_the_log_everything_under_one_id(
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "The server failed. The log tells why, under this answer's X-Request-ID.",
+        "detail": "An internal error occurred. The server's log has the cause under this response's X-Request-ID.",
         "code": "INTERNAL_ERROR",
     }
     told = str(answer.headers) + answer.text

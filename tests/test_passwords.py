@@ -303,7 +303,7 @@ def test_changing_the_password_takes_the_current_one(
             "type": "about:blank",
             "title": "Forbidden",
             "status": 403,
-            "detail": "The current password is another.",
+            "detail": "The current password is wrong.",
             "code": "WRONG_PASSWORD",
         },
     )

@@ -22,7 +22,7 @@ def test_what_is_protected_opens_to_an_access_token_alone(client: TestClient, al
         "type": "about:blank",
         "title": "Unauthorized",
         "status": 401,
-        "detail": "This operation needs an access token: Authorization: Bearer <access_token>.",
+        "detail": "This operation requires an access token. Send Authorization: Bearer <access_token>.",
         "code": "MISSING_TOKEN",
     }
 
@@ -38,7 +38,7 @@ def test_it_is_ready_when_the_database_has_the_schema_of_this_release(client: Te
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
-        "detail": "The database's schema is not the one this release needs; run charter migrate.",
+        "detail": "The database schema does not match this release. Run charter migrate.",
         "code": "MIGRATIONS_BEHIND",
     }
 
