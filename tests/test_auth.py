@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.tokens import LEEWAY_SECONDS
 from tests.conftest import PASSWORD, Person, Travel
 
 
@@ -127,6 +128,6 @@ def test_logging_out_ends_the_session_and_no_other(alice: Person) -> None:
 def test_a_token_ends_by_itself(alice: Person, travel: Travel) -> None:
     travel(timedelta(seconds=900 - 1))
     assert alice.get("/protected").status_code == 200
-    travel(timedelta(seconds=1 + 30))
+    travel(timedelta(seconds=1 + LEEWAY_SECONDS))
     answer = alice.get("/protected")
     assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")

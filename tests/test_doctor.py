@@ -10,6 +10,7 @@ from sqlalchemy import URL, create_engine, text
 
 from api import doctor, revisions
 from api.config import Config
+from api.tokens import LEEWAY_SECONDS
 from tests.charter import Charter, beside
 from tests.conftest import on_postgresql, on_sqlite
 
@@ -149,10 +150,12 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
     [
         (60, "wrong: this host's is [0-9.]+ s behind the database's; let NTP set both, for .*"),
         (-60, "wrong: this host's is [0-9.]+ s before the database's; let NTP set both, for .*"),
-        (10, "warning: this host's is [0-9.]+ s behind the database's; let NTP set both"),
+        # Within the leeway, tokens still pass. Beyond it, they are rejected.
+        (2 * LEEWAY_SECONDS, "wrong: this host's is [0-9.]+ s behind the database's; let NTP set both, for .*"),
+        (LEEWAY_SECONDS / 2, "warning: this host's is [0-9.]+ s behind the database's; let NTP set both"),
     ],
 )
-def test_clocks_that_differ_are_wrong(config: Config, seconds: int, line: str) -> None:
+def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str) -> None:
     lie(config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'")
     code, told = examined(beside(config))
     assert code == line.startswith("wrong")

@@ -111,7 +111,7 @@ LAYERS: dict[str, set[str]] = {
     "cursors": {"errors", "secret"},
     "database": {"engine", "errors"},
     # It looks at all that a server would need.
-    "doctor": {"changes", "config", "console", "database", "errors", "hashing", "revisions", "services"},
+    "doctor": {"changes", "config", "console", "database", "errors", "hashing", "revisions", "services", "tokens"},
     "engine": set(),
     "errors": set(),
     # It tells its library where the figures are, which the library takes from the environment.

@@ -12,9 +12,9 @@ from api.doctor.finding import Finding, Verdict, ok, warning, wrong
 from api.errors import DatabaseUnavailable
 from api.services import diagnosis, signing_keys
 from api.services.signing_keys import Keyring, State
+from api.tokens import LEEWAY_SECONDS
 
-# A token is judged with a leeway of 30 seconds (api/tokens.py).
-_WRONG_SKEW_SECONDS, _ODD_SKEW_SECONDS = 30, 2
+_ODD_SKEW_SECONDS = 2
 
 
 def examine(settings: Config, processes: int) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def _speed(db: Db, where: str) -> Finding:
 
 def _clock(skew: float) -> Finding:
     told = f"this host's is {abs(skew):.1f} s {'behind' if skew > 0 else 'before'} the database's; let NTP set both"
-    if abs(skew) > _WRONG_SKEW_SECONDS:
+    if abs(skew) > LEEWAY_SECONDS:
         return wrong("clock", f"{told}, for tokens are refused by another's clock")
     return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "it agrees with the database's")
 
