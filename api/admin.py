@@ -1,6 +1,6 @@
-"""The commands `charter keys` and `charter users`: what whoever runs the service can do beside it, while it runs."""
+"""The commands `charter keys` and `charter users`. An operator can run them while the service is running."""
 
-# Each command imports what it needs: everything takes a second, which --help need not spend.
+# Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
 from time import sleep
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @click.group()
 def keys() -> None:
-    """Look after the keys that sign access tokens.
+    """Manage the keys that sign access tokens.
 
-    The next key is published before it signs, so that all who verify tokens know it in time.
+    The next key is published before it signs, so that services that verify tokens can load it in time.
     """
 
 
 @keys.command("list")
 def list_keys() -> None:
-    """List the keys, the oldest first."""
+    """List the signing keys, the oldest first."""
     from api.services import signing_keys
 
     config = console.load()
@@ -40,9 +40,9 @@ def list_keys() -> None:
 
 @keys.command()
 def rotate() -> None:
-    """Sign with the next key from now on, and make another next one.
+    """Start to sign with the next key, and create a new next key.
 
-    Tokens that were signed before stay good until they expire. Do it as often as you like.
+    Existing tokens stay valid until they expire. You can rotate the keys as often as you like.
     """
     from api.services import signing_keys
 
@@ -51,15 +51,16 @@ def rotate() -> None:
         row = signing_keys.rotate(db, console.keyring(config))
     while signing_keys.state(row) is signing_keys.State.NEXT:
         sleep(0.05)
-    click.echo(f"{row.id} signs from now on.")
+    click.echo(f"{row.id} is now the signing key.")
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
 def retire(key_id: str) -> None:
-    """Refuse what a key signed, from now on: somebody else may have it.
+    """Reject all tokens that a key signed.
 
-    If it is the key that signs, the next one does from now on. Sessions stay: their next refresh gets a new token.
+    Use this if the key may be stolen. If ID is the current signing key, the next key replaces it. Sessions continue:
+    their next refresh issues a new token.
     """
     from api.errors import NotFound
     from api.services import signing_keys
@@ -69,19 +70,19 @@ def retire(key_id: str) -> None:
         try:
             signing_keys.retire(db, console.keyring(config), key_id)
         except NotFound:
-            raise click.ClickException(f"no key {key_id} is in use; charter keys list shows those that are") from None
+            raise click.ClickException(f"key {key_id} is unknown or already retired; see charter keys list") from None
     click.echo(f"{key_id} is retired.")
 
 
 @click.group()
 def users() -> None:
-    """Shut users out, and let them in again."""
+    """Disable and enable users."""
 
 
 @users.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """End all sessions of the user with this username or email; no log-in works."""
+    """Disable the user with this username or email, and end all their sessions."""
     from api.services import users
 
     click.echo(f"{_changed(users.disable, name)} is disabled.")
@@ -90,7 +91,7 @@ def disable(name: str) -> None:
 @users.command()
 @click.argument("name")
 def enable(name: str) -> None:
-    """Let the user with this username or email log in again."""
+    """Allow the user with this username or email to log in again."""
     from api.services import users
 
     click.echo(f"{_changed(users.enable, name)} is enabled.")
@@ -103,7 +104,7 @@ def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
         try:
             return change(db, name).username
         except NotFound:
-            raise click.ClickException(f"no user has the name {name}") from None
+            raise click.ClickException(f"no such user: {name}") from None
 
 
 _FORM = "{:16}  {:9}  {:7}  {:24}  {}"
@@ -118,5 +119,5 @@ def _line(row: "SealedKey", keyring: "Keyring") -> str:
     if now is State.ACTIVE and row.retires_at is None:
         until = "signs"
     if keyring.open(row) is None:
-        until = "sealed under another CHARTER_SECRET"
+        until = "encrypted with another CHARTER_SECRET"
     return _FORM.format(row.id, row.algorithm, now, clock.rfc3339(row.created_at), until)

@@ -1,6 +1,6 @@
 """The `charter` command."""
 
-# Each command imports what it needs: everything takes a second, which `charter migrate` and --help need not spend.
+# Each command imports only what it needs: importing everything takes a second, even for `charter migrate` and --help.
 # ruff: noqa: PLC0415
 
 import gc
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 def main() -> None:
     """Accounts and tokens, spec-first.
 
-    All settings come from the environment; check-config shows them. Without any, Charter listens on 127.0.0.1:8000
-    and keeps everything in the folder data.
+    All settings come from the environment, and check-config shows them. Without any, Charter listens on 127.0.0.1:8000
+    and keeps its files in the folder data.
     """
-    # What Charter writes is for its owner alone: the database, its journal, the secrets.
+    # Only the owner may read the files that Charter writes: the database, its journal, the secrets.
     os.umask(0o077)
-    # What is made at a start stays; to look for what does not, again and again, takes 0.15 s.
+    # Objects created at start-up live as long as the process. Collecting garbage among them costs 0.15 s.
     gc.disable()
 
 
 @main.command()
-@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve; CHARTER_WORKERS, or 1.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Number of worker processes. Default: CHARTER_WORKERS, or 1."
+)
 def serve(workers: int | None) -> None:
-    """Serve the API until it is told to stop.
+    """Serve the API until SIGTERM or Ctrl-C.
 
-    Standard error is the log, with one line for each request. SIGTERM and Ctrl-C let running requests finish. Among
-    several workers, one that dies is replaced, and SIGHUP replaces all, one after the other.
+    The log goes to standard error, with one line for each request. On SIGTERM or Ctrl-C, Charter finishes the requests
+    in flight. With several workers, Charter replaces a worker that dies. SIGHUP replaces all workers, one at a time.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -79,16 +81,16 @@ def _supervise(config: "Config", listener: socket.socket) -> None:
     click.echo(greeting(*listener.getsockname()[:2]))
     supervisor.run()
     if supervisor.has_failed():
-        raise click.ClickException("a worker cannot start; the log says why")
+        raise click.ClickException("a worker cannot start; see the log for the reason")
 
 
 @main.command()
-@click.option("--yes", is_flag=True, help="Do not ask before a database that several hosts share is migrated.")
+@click.option("--yes", is_flag=True, help="Do not ask before migrating a database that several hosts share.")
 def migrate(yes: bool) -> None:
-    """Bring the database to the schema this release needs.
+    """Migrate the database to the schema of this release.
 
-    One that is there already is left alone. A new one gets the keys that sign access tokens. However many are told to
-    migrate at once, one does it.
+    An up-to-date database is not changed. A new one gets the keys that sign access tokens. If several processes migrate
+    at once, one does the work and the others wait.
     """
     from api import revisions
 
@@ -103,19 +105,19 @@ def migrate(yes: bool) -> None:
 
 
 def _confirm_migration(config: "Config", current: str | None, needed: str) -> None:
-    """Where a setting that was left behind may lead to the database that everybody uses, ask first."""
+    """Ask before migrating a shared database, because a stale DATABASE_URL in the shell may point to the wrong one."""
     if current == needed:
         return
     where = config.database_url.render_as_string(hide_password=True)
-    state = f"{where} is at revision {current or 'none'}; this release needs {needed}"
+    state = f"{where} is at revision {current or 'none'}; this release requires {needed}"
     if not sys.stdin.isatty():
-        raise click.ClickException(f"{state}; charter migrate --yes brings it there without asking")
+        raise click.ClickException(f"{state}; run charter migrate --yes to migrate it without a prompt")
     click.confirm(f"{state}. Migrate it?", abort=True)
 
 
 @main.command()
 def openapi() -> None:
-    """Print the whole contract as JSON."""
+    """Print the contract as one JSON document."""
     from api import contract
     from api.config import folder
 
@@ -128,25 +130,30 @@ def openapi() -> None:
 def check_config() -> None:
     """Show the settings, without the secrets.
 
-    Fails if Charter would not start with them, and says what to set. Nothing is made.
+    If Charter cannot start with these settings, the command fails and lists what to set. It creates nothing.
     """
     from api import config
 
     with console.in_plain_words(config.ConfigError):
         values = config.read()
-    shown = values | {name: "(set)" if name in values else "(made at the first start)" for name in config.SECRETS}
+    shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):
         click.echo(f"{config.variable(setting)}={shown[setting.name]}")
 
 
 @main.command()
-@click.option("--replicas", type=click.IntRange(1), default=1, help="How many charter serve share the database; 1.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(1),
+    default=1,
+    help="Number of replicas (charter serve) that share the database. Default: 1.",
+)
 def doctor(replicas: int) -> None:
-    """Tell what is wrong with this deployment, and what to do.
+    """Check this deployment and suggest how to fix each problem.
 
-    One line for each thing that was looked at: ok, warning or wrong. Run it as the user, on the host and with the
-    settings of the server, which may be running meanwhile. Fails if anything is wrong. Nothing is changed.
+    Each check prints one line that starts with ok, warning or wrong. Run the command on the server's host, as its user
+    and with its settings. The server may be running. The command fails if a check is wrong, and changes nothing.
     """
     from api.doctor import Verdict, examine
 
@@ -158,15 +165,15 @@ def doctor(replicas: int) -> None:
 
 
 def greeting(host: str, port: int) -> str:
-    """Where everything is, for a server that listens there. Printed on standard output: standard error is the log."""
-    # "Every address" is none that can be opened.
+    """Return what a server prints on standard output: its URLs. Standard error is the log."""
+    # A browser cannot open the wildcard address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
 
 
 def _stop(*_: object) -> None:
-    """To be told to stop is no failure; uvicorn raises the signal once more after the last answer."""
+    """Exit with 0: a requested stop is not a failure, and uvicorn raises the signal again after its shutdown."""
     sys.exit(0)
 
 
@@ -178,7 +185,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def _exported(host: str, port: int) -> Iterator[None]:
-    """Serves the metrics meanwhile, where that is switched on."""
+    """Serve the metrics within the context, if a port is set."""
     with ExitStack() as stack:
         if port:
             from api.exporter import exported
@@ -194,7 +201,7 @@ def _address_in_plain_words(host: str, port: int, settings: str) -> Iterator[Non
         yield
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        advice = f"set {settings} to another"
+        advice = f"change {settings}"
         raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
 
 

@@ -1,6 +1,6 @@
-"""What all commands share: the settings, the database, and faults in plain words."""
+"""Helpers of all commands: the settings, the database, and error messages without a traceback."""
 
-# Each command imports what it needs: everything takes a second, which --help need not spend.
+# Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
 import logging
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
-    """Says what a person can mend without a traceback."""
+    """Report these exceptions as an error message, without a traceback, and end the command."""
     try:
         yield
     except mendable as error:
@@ -26,7 +26,7 @@ def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
 
 
 def load(**options: str) -> "Config":
-    """The settings, or the end of the command; an option, by the name of its variable, comes before the environment."""
+    """Return the settings, or end the command. Options are named after their variable and override the environment."""
     from api import config
 
     with in_plain_words(config.ConfigError):
@@ -34,7 +34,7 @@ def load(**options: str) -> "Config":
 
 
 def keyring(config: "Config") -> "Keyring":
-    """What opens the signing keys in the database, and makes new ones."""
+    """Return the keyring, which decrypts the signing keys in the database and creates new ones."""
     from api.keys import Vault
     from api.services.signing_keys import Keyring
 
@@ -43,13 +43,13 @@ def keyring(config: "Config") -> "Keyring":
 
 @contextmanager
 def opened(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
-    """The database; what cannot be done with it is said in one line, and so is what is `mendable`."""
+    """Yield the database. Report DatabaseUnavailable and the `mendable` exceptions in one line, and end the command."""
     from api.database import Database
     from api.errors import DatabaseUnavailable
 
     database = Database(config.database_url)
     told: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
-    # What stands in the way is said once, below.
+    # The reason is reported below, so the log would repeat it.
     logging.getLogger("charter.database").addHandler(logging.NullHandler())
     try:
         yield database
@@ -63,7 +63,7 @@ def opened(config: "Config", *mendable: type[Exception], cannot: str) -> Iterato
 
 @contextmanager
 def transaction(config: "Config") -> Iterator["Db"]:
-    """A transaction in a database of this release."""
+    """Yield a transaction. End the command if the database is not at the revision of this release."""
     from api import logs, revisions
     from api.errors import MigrationsBehind
     from api.services import readiness

@@ -61,8 +61,8 @@ def test_help_names_every_command(charter: Charter) -> None:
         "\n"
         "  Accounts and tokens, spec-first.\n"
         "\n"
-        "  All settings come from the environment; check-config shows them. Without\n"
-        "  any, Charter listens on 127.0.0.1:8000 and keeps everything in the folder\n"
+        "  All settings come from the environment, and check-config shows them. Without\n"
+        "  any, Charter listens on 127.0.0.1:8000 and keeps its files in the folder\n"
         "  data.\n"
         "\n"
         "Options:\n"
@@ -71,12 +71,12 @@ def test_help_names_every_command(charter: Charter) -> None:
         "\n"
         "Commands:\n"
         "  check-config  Show the settings, without the secrets.\n"
-        "  doctor        Tell what is wrong with this deployment, and what to do.\n"
-        "  keys          Look after the keys that sign access tokens.\n"
-        "  migrate       Bring the database to the schema this release needs.\n"
-        "  openapi       Print the whole contract as JSON.\n"
-        "  serve         Serve the API until it is told to stop.\n"
-        "  users         Shut users out, and let them in again.\n"
+        "  doctor        Check this deployment and suggest how to fix each problem.\n"
+        "  keys          Manage the keys that sign access tokens.\n"
+        "  migrate       Migrate the database to the schema of this release.\n"
+        "  openapi       Print the contract as one JSON document.\n"
+        "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
+        "  users         Disable and enable users.\n"
     )
 
 
@@ -219,8 +219,8 @@ def test_check_config_makes_nothing(charter: Charter) -> None:
     assert before.stdout.splitlines()[3:7] == [
         f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
         "CHARTER_DATABASE_CONNECTIONS=40",
-        "CHARTER_SECRET=(made at the first start)",
-        "CHARTER_PEPPER=(made at the first start)",
+        "CHARTER_SECRET=(created at the first start)",
+        "CHARTER_PEPPER=(created at the first start)",
     ]
     assert not charter.data.exists()
     assert charter.run("migrate").returncode == 0
@@ -327,7 +327,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
         port = taken.getsockname()[1]
         migrated.settings = {"CHARTER_PORT": str(port)}
         result = migrated.run("serve")
-    advice = "set CHARTER_HOST or CHARTER_PORT to another"
+    advice = "change CHARTER_HOST or CHARTER_PORT"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
 

@@ -223,6 +223,6 @@ def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter
         port = taken.getsockname()[1]
         installed.settings |= {"CHARTER_METRICS_PORT": str(port)}
         result = installed.run("serve")
-    advice = "set CHARTER_METRICS_HOST or CHARTER_METRICS_PORT to another"
+    advice = "change CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"

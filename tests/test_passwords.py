@@ -465,7 +465,7 @@ def test_nobody_is_disabled_by_a_name_that_nobody_has(config: Config, tmp_path: 
     for verb in ("disable", "enable"):
         result = charter.run("users", verb, "nobody")
         assert (result.returncode, result.stdout) == (1, "")
-        assert result.stderr == "Error: no user has the name nobody\n"
+        assert result.stderr == "Error: no such user: nobody\n"
 
 
 def test_the_log_in_of_a_disabled_user_costs_one_check_though_the_hash_is_stale(

@@ -221,10 +221,10 @@ def installed(url: URL, folder: Path) -> Charter:
 
 def test_nobody_migrates_by_accident_what_several_hosts_share(engine: Engine, tmp_path: Path) -> None:
     charter = installed(engine.url, tmp_path)
-    state = f"{engine.url} is at revision none; this release needs {revisions.head()}"
+    state = f"{engine.url} is at revision none; this release requires {revisions.head()}"
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: {state}; charter migrate --yes brings it there without asking\n"
+    assert result.stderr == f"Error: {state}; run charter migrate --yes to migrate it without a prompt\n"
     assert asked(charter, "n").endswith(f"{state}. Migrate it? [y/N]: Aborted!\n")
     assert not inspect(engine).get_table_names()
     done = f"The database is at revision {revisions.head()}.\n"

@@ -131,7 +131,7 @@ def test_who_runs_the_service_sees_and_rotates_its_keys(charter: Charter, databa
     first, following = states(database)
     assert listed(charter) == [(first, "active", "signs"), (following, "next", "")]
     result = charter.run("keys", "rotate")
-    assert (result.returncode, result.stdout) == (0, f"{following} signs from now on.\n")
+    assert (result.returncode, result.stdout) == (0, f"{following} is now the signing key.\n")
     assert events(result.stderr) == [("signing_key_rotated", following)]
     [third] = states(database).keys() - {first, following}
     assert listed(charter) == [(first, "active", "until"), (following, "active", "signs"), (third, "next", "")]
@@ -185,7 +185,7 @@ def test_only_a_key_that_is_in_use_can_be_retired(
     before = states(database)
     result = charter.run("keys", "retire", key_id)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: no key {key_id} is in use; charter keys list shows those that are\n"
+    assert result.stderr == f"Error: key {key_id} is unknown or already retired; see charter keys list\n"
     assert states(database) == before
 
 
@@ -240,7 +240,7 @@ def test_under_another_secret_there_are_other_keys(
         assert seen(bobby) == (200, None)
         assert published(changed) == states(database).keys() - ours
     lines = charter.run("keys", "list").stdout.splitlines()
-    foreign = {line.split()[0] for line in lines if line.endswith("  sealed under another CHARTER_SECRET")}
+    foreign = {line.split()[0] for line in lines if line.endswith("  encrypted with another CHARTER_SECRET")}
     assert foreign == ours
     assert charter.run("keys", "rotate").returncode == 0
 

@@ -25,7 +25,7 @@ def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charte
     charter.settings |= {"PYTHONPATH": str(charter.folder), "CHARTER_WORKERS": "2"}
     result = charter.run("serve")
     *log, last = result.stderr.splitlines()
-    assert (result.returncode, last) == (1, "Error: a worker cannot start; the log says why")
+    assert (result.returncode, last) == (1, "Error: a worker cannot start; see the log for the reason")
     assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
 
 
