@@ -79,7 +79,7 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
 
 def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
     result = Charter(tmp_path, {}).run("doctor")
-    told = f"wrong    settings     nothing is in {tmp_path}/data yet; run charter migrate\n"
+    told = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
     assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, told, [])
 
 
@@ -89,26 +89,26 @@ def test_what_is_odd_is_a_warning_and_no_failure(charter: Charter) -> None:
     code, told = examined(charter, **odd)
     assert code == 0
     assert {subject: line for subject, line in told.items() if not line.startswith("ok")} == {
-        "issuer": "warning: tokens say http://127.0.0.1:8000; set CHARTER_ISSUER to the public URL",
-        "algorithm": "warning: keys of HS256 are not published: nobody else can verify tokens; ES256 would let them",
-        "answers": "warning: each is checked, which is for tests; unset CHARTER_CHECK_ANSWERS",
-        "signing key": "warning: there is none before the first log-in; charter migrate makes one",
+        "issuer": "warning: tokens contain http://127.0.0.1:8000; set CHARTER_ISSUER to the public URL",
+        "algorithm": "warning: HS256 keys are not published, so other services cannot verify tokens; ES256 keys are",
+        "answers": "warning: each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS",
+        "signing key": "warning: missing until the first log-in; run charter migrate to create one",
     }
 
 
 def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:
     code, told = examined(charter, CHARTER_SECRET=OTHER_SECRET)
     assert code == 1
-    advice = "is sealed under another secret; set the CHARTER_SECRET that all processes have"
+    advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
     assert re.fullmatch(f"wrong: [0-9a-f]{{16}} {advice}", told["signing key"])
 
 
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
-        ("UPDATE alembic_version SET version_num = '0001'", "0001, but this release needs {}; run charter migrate"),
-        ("DROP TABLE alembic_version", "none, but this release needs {}; run charter migrate"),
-        ("UPDATE alembic_version SET version_num = '9999'", "9999 is of a later release; use that one"),
+        ("UPDATE alembic_version SET version_num = '0001'", "0001, but this release requires {}; run charter migrate"),
+        ("DROP TABLE alembic_version", "none, but this release requires {}; run charter migrate"),
+        ("UPDATE alembic_version SET version_num = '9999'", "9999 is from a later release; use that release"),
     ],
 )
 def test_a_database_of_another_release_is_wrong(charter: Charter, statement: str, line: str) -> None:
@@ -120,7 +120,7 @@ def test_a_database_of_another_release_is_wrong(charter: Charter, statement: str
 def test_a_database_that_cannot_be_reached_is_wrong(charter: Charter) -> None:
     code, told = examined(charter, DATABASE_URL="postgresql://ann:hunter2@127.0.0.1:1/charter")
     assert code == 1
-    assert re.fullmatch("wrong: connection failed: .*refused; see DATABASE_URL, and whether it runs", told["database"])
+    assert re.fullmatch("wrong: connection failed: .*refused; check DATABASE_URL and the server", told["database"])
 
 
 def test_what_others_can_read_is_wrong(charter: Charter) -> None:
@@ -129,7 +129,7 @@ def test_what_others_can_read_is_wrong(charter: Charter) -> None:
     assert examined(charter)[0] == 0
     charter.data.chmod(0o755)
     code, told = examined(charter)
-    advice = f"wrong: others on this host can read secret; chmod 700 {charter.data}"
+    advice = f"wrong: other users of this host can read secret; run chmod 700 {charter.data}"
     assert (code, told["data folder"]) == (1, advice)
 
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
     (found,) = [found for found in doctor.examine(1) if found.subject == "disk"]
-    advice = "" if verdict == "ok" else "; make room"
+    advice = "" if verdict == "ok" else "; free some space"
     assert found == (verdict, "disk", f"{config.data_dir} has {free / 1e9:.1f} GB free{advice}")
 
 
@@ -148,11 +148,11 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
 @pytest.mark.parametrize(
     ("seconds", "line"),
     [
-        (60, "wrong: this host's is [0-9.]+ s behind the database's; let NTP set both, for .*"),
-        (-60, "wrong: this host's is [0-9.]+ s before the database's; let NTP set both, for .*"),
+        (60, "wrong: [0-9.]+ s behind the database's clock; synchronize both with NTP, because .*"),
+        (-60, "wrong: [0-9.]+ s ahead of the database's clock; synchronize both with NTP, because .*"),
         # Within the leeway, tokens still pass. Beyond it, they are rejected.
-        (2 * LEEWAY_SECONDS, "wrong: this host's is [0-9.]+ s behind the database's; let NTP set both, for .*"),
-        (LEEWAY_SECONDS / 2, "warning: this host's is [0-9.]+ s behind the database's; let NTP set both"),
+        (2 * LEEWAY_SECONDS, "wrong: [0-9.]+ s behind the database's clock; synchronize both with NTP, because .*"),
+        (LEEWAY_SECONDS / 2, "warning: [0-9.]+ s behind the database's clock; synchronize both with NTP"),
     ],
 )
 def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str) -> None:
@@ -165,12 +165,12 @@ def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str)
 @on_postgresql
 def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Config) -> None:
     charter = beside(config)
-    told = "of 97 that PostgreSQL has; 50 for each process"
+    told = "of the 97 that PostgreSQL allows, 50 for each process"
     code, found = examined(charter, CHARTER_HASHES="4")
     assert (code, found["connections"]) == (0, f"ok: up to 50 {told}")
     charter.settings["CHARTER_WORKERS"] = "2"
     code, found = examined(charter, "--replicas", "2")
-    advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
+    advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
     assert (code, found["connections"]) == (1, f"wrong: up to 200 {told}; {advice}")
 
 
@@ -179,4 +179,4 @@ def test_a_pooler_that_listen_cannot_pass_is_a_warning(config: Config) -> None:
     lie(config.database_url, "pg_backend_pid", "int", "1")
     code, told = examined(beside(config))
     reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
-    assert (code, told["revocation"]) == (0, f"warning: {reason}; each request asks the database instead")
+    assert (code, told["revocation"]) == (0, f"warning: {reason}; each request queries the database instead")

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, and what to do about it; nothing is changed, and no secret is told."""
+"""Checks of a deployment, with advice for each problem. A check changes nothing and prints no secret."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ __all__ = ["Finding", "Verdict", "examine"]
 
 
 def examine(replicas: int) -> Iterator[Finding]:
-    """All there is to find, the quickest first, where so many replicas share a database."""
+    """Yield a finding for each check, the quickest first, for this number of replicas on one database."""
     try:
         values = config.read()
     except config.ConfigError as error:
@@ -21,7 +21,7 @@ def examine(replicas: int) -> Iterator[Finding]:
     if _is_new(values["database_url"].get_backend_name(), values["database_url"].database) or not values.keys() >= set(
         config.SECRETS
     ):
-        yield wrong("settings", f"nothing is in {values['data_dir']} yet; run charter migrate")
+        yield wrong("settings", f"{values['data_dir']} is not set up yet; run charter migrate")
         return
     settings = Config(**values)
     yield from host.examine(settings)
@@ -29,5 +29,5 @@ def examine(replicas: int) -> Iterator[Finding]:
 
 
 def _is_new(backend: str, database: str) -> bool:
-    # To connect would make it.
+    # Connecting would create the file.
     return backend == "sqlite" and not Path(database).exists()

@@ -1,4 +1,4 @@
-"""The database, and what is in it."""
+"""Checks of the database and its contents."""
 
 import logging
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ _ODD_SKEW_SECONDS = 2
 
 
 def examine(settings: Config, processes: int) -> Iterator[Finding]:
-    """What can be told of a database that so many processes use."""
-    # What stands in the way is said once, below.
+    """Yield a finding for each check. `processes` is the number of worker processes that use the database."""
+    # The reason is reported below, so the log would repeat it.
     logging.getLogger("charter.database").addHandler(logging.NullHandler())
     database = Database(settings.database_url, settings.most_connections)
     try:
@@ -31,7 +31,7 @@ def examine(settings: Config, processes: int) -> Iterator[Finding]:
                 yield _signing_key(db, console.keyring(settings))
     except DatabaseUnavailable as error:
         reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
-        yield wrong("database", f"{reason}; see DATABASE_URL, and whether it runs")
+        yield wrong("database", f"{reason}; check DATABASE_URL and the server")
     finally:
         database.dispose()
 
@@ -41,7 +41,7 @@ def _server(settings: Config, database: Database, processes: int) -> Iterator[Fi
         yield _speed(db, settings.database_url.render_as_string(hide_password=True))
         if settings.is_shared:
             yield _clock(diagnosis.clock_skew(db).total_seconds())
-            # Each has one more, on which it listens.
+            # Each process also holds one connection outside the pool, for LISTEN.
             yield _connections(diagnosis.most_connections(db), database.most_connections + 1, processes)
 
 
@@ -49,20 +49,20 @@ def _speed(db: Db, where: str) -> Finding:
     db.connection()
     began = perf_counter()
     diagnosis.answer(db)
-    return ok("database", f"{where} answers within {(perf_counter() - began) * 1000:.2f} ms")
+    return ok("database", f"{where} responds within {(perf_counter() - began) * 1000:.2f} ms")
 
 
 def _clock(skew: float) -> Finding:
-    told = f"this host's is {abs(skew):.1f} s {'behind' if skew > 0 else 'before'} the database's; let NTP set both"
+    told = f"{abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} the database's clock; synchronize both with NTP"
     if abs(skew) > LEEWAY_SECONDS:
-        return wrong("clock", f"{told}, for tokens are refused by another's clock")
-    return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "it agrees with the database's")
+        return wrong("clock", f"{told}, because hosts whose clocks differ reject each other's tokens")
+    return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "in step with the database's clock")
 
 
 def _connections(most: int, each: int, processes: int) -> Finding:
-    told = f"up to {each * processes} of {most} that PostgreSQL has; {each} for each process"
+    told = f"up to {each * processes} of the {most} that PostgreSQL allows, {each} for each process"
     if each * processes > most:
-        advice = "raise its max_connections, or lower CHARTER_HASHES or the number of workers"
+        advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
         return wrong("connections", f"{told}; {advice}")
     return ok("connections", told)
 
@@ -70,10 +70,10 @@ def _connections(most: int, each: int, processes: int) -> Finding:
 def _revision(current: str | None) -> Finding:
     needed = revisions.head()
     if current == needed:
-        return ok("revision", f"{current}, as this release needs it")
+        return ok("revision", f"{current}, which this release requires")
     if current is not None and current > needed:
-        return wrong("revision", f"{current} is of a later release; use that one")
-    return wrong("revision", f"{current or 'none'}, but this release needs {needed}; run charter migrate")
+        return wrong("revision", f"{current} is from a later release; use that release")
+    return wrong("revision", f"{current or 'none'}, but this release requires {needed}; run charter migrate")
 
 
 def _revocation(database: Database) -> Finding:
@@ -81,17 +81,17 @@ def _revocation(database: Database) -> Finding:
         following = follow(database)
     except Exception as error:
         told = str(error).partition("\n")[0]
-        return warning("revocation", f"{told}; each request asks the database instead")
+        return warning("revocation", f"{told}; each request queries the database instead")
     following.connection.close()
-    return ok("revocation", "what others revoke is heard of at once")
+    return ok("revocation", "revocations arrive immediately")
 
 
 def _signing_key(db: Db, keyring: Keyring) -> Finding:
     rows = signing_keys.list_all(db)
     signing = [row for row in rows if signing_keys.state(row) is State.ACTIVE and row.retires_at is None]
     if not signing:
-        return warning("signing key", "there is none before the first log-in; charter migrate makes one")
+        return warning("signing key", "missing until the first log-in; run charter migrate to create one")
     if keyring.open(signing[-1]) is None:
-        advice = "is sealed under another secret; set the CHARTER_SECRET that all processes have"
+        advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
         return wrong("signing key", f"{signing[-1].id} {advice}")
-    return ok("signing key", f"{signing[-1].id} signs, and this secret opens it")
+    return ok("signing key", f"{signing[-1].id} signs, and this secret decrypts it")

@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""The result of a check."""
 
 from enum import StrEnum
 from functools import partial
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """Whether all is well, something is odd, or the service cannot do its work as it should."""
+    """OK, unusual (a warning), or a problem that keeps the service from working correctly."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What was found of one thing, and what to do unless it is ok."""
+    """The result of one check, with advice unless the verdict is ok."""
 
     verdict: Verdict
     subject: str

@@ -1,4 +1,4 @@
-"""The settings, and the host that they are for."""
+"""Checks of the settings and the host."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ _OTHERS = 0o077
 
 
 def examine(settings: Config) -> Iterator[Finding]:
-    """What can be told without the database."""
-    yield ok("settings", "all can be used; charter check-config shows them")
+    """Yield a finding for each check that does not need the database."""
+    yield ok("settings", "all are valid; charter check-config shows them")
     yield _issuer(settings)
     yield _algorithm(settings.signing_algorithm)
     if settings.check_answers == "report":
-        yield warning("answers", "each is checked, which is for tests; unset CHARTER_CHECK_ANSWERS")
+        yield warning("answers", "each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS")
     yield _data_folder(settings.data_dir)
     if not settings.is_shared:
         yield _disk(Path(str(settings.database_url.database)).parent)
@@ -31,7 +31,7 @@ def examine(settings: Config) -> Iterator[Finding]:
 
 def _issuer(settings: Config) -> Finding:
     if settings.issuer == Config.issuer and not _is_loopback(settings.host):
-        return warning("issuer", f"tokens say {settings.issuer}; set CHARTER_ISSUER to the public URL")
+        return warning("issuer", f"tokens contain {settings.issuer}; set CHARTER_ISSUER to the public URL")
     return ok("issuer", settings.issuer)
 
 
@@ -45,29 +45,29 @@ def _is_loopback(host: str) -> bool:
 def _algorithm(name: str) -> Finding:
     if name == "HS256":
         return warning(
-            "algorithm", "keys of HS256 are not published: nobody else can verify tokens; ES256 would let them"
+            "algorithm", "HS256 keys are not published, so other services cannot verify tokens; ES256 keys are"
         )
     return ok("algorithm", name)
 
 
 def _data_folder(folder: Path) -> Finding:
     if not folder.exists():
-        return ok("data folder", f"there is none at {folder}, and none is needed")
+        return ok("data folder", f"{folder} does not exist and is not needed")
     if exposed := _exposed(folder):
-        return wrong("data folder", f"others on this host can read {', '.join(exposed)}; chmod 700 {folder}")
-    return ok("data folder", f"{folder} is its owner's alone")
+        return wrong("data folder", f"other users of this host can read {', '.join(exposed)}; run chmod 700 {folder}")
+    return ok("data folder", f"only the owner can read {folder}")
 
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     told = f"{folder} has {free / 1e9:.1f} GB free"
     if free < _TOO_FEW_BYTES:
-        return wrong("disk", f"{told}; make room")
-    return warning("disk", f"{told}; make room") if free < _FEW_BYTES else ok("disk", told)
+        return wrong("disk", f"{told}; free some space")
+    return warning("disk", f"{told}; free some space") if free < _FEW_BYTES else ok("disk", told)
 
 
 def _exposed(folder: Path) -> list[str]:
-    """The files that not only their owner can get at."""
+    """Return the names of the files that users other than the owner can access."""
     if not _is_open(folder):
         return []
     return sorted(file.name for file in folder.iterdir() if file.is_file() and _is_open(file))
@@ -81,7 +81,7 @@ def _hashes(settings: Config) -> Finding:
     began = perf_counter()
     Hasher(settings.pepper, settings.bcrypt_cost, lambda call: call()).hash("correct horse battery staple")
     seconds = perf_counter() - began
-    told = f"one of cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins a second for each core"
+    told = f"cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins per second and core"
     if seconds > _SLOW_HASH_SECONDS:
         return warning("hashes", f"{told}; lower CHARTER_BCRYPT_COST, but not below 10")
     return ok("hashes", told)
