@@ -1,6 +1,6 @@
-"""Serves the figures of all processes, on a port of its own: they are nobody's business but the operator's."""
+"""An HTTP server for the metrics of all processes, on a separate port, because only the operator may read them."""
 
-# What it is told before its import decides where prometheus-client keeps figures.
+# prometheus-client reads its folder from the environment when it is imported, so it is imported late.
 # ruff: noqa: PLC0415
 
 import os
@@ -16,13 +16,13 @@ from api.config import hand_on
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-# No process has the number 0: these are the counts of those that died.
+# A PID that no process has, for the merged counters of dead processes.
 _OF_THE_DEAD = 0
 
 
 @contextmanager
 def exported(host: str, port: int) -> Iterator[None]:
-    """Serve what this process and its children count from now on; raises OSError when it cannot listen there."""
+    """Serve the metrics of this process and its children. Raises OSError if the address cannot be used."""
     with TemporaryDirectory(prefix="charter-metrics-") as folder:
         hand_on("PROMETHEUS_MULTIPROC_DIR", folder)
         from prometheus_client import CollectorRegistry, start_http_server
@@ -39,7 +39,7 @@ def exported(host: str, port: int) -> Iterator[None]:
 
 
 class _Merged:
-    """The figures of all processes, those that died without a word included."""
+    """A collector of the metrics of all processes, including killed ones."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -54,7 +54,7 @@ class _Merged:
             return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
     def _bury(self) -> None:
-        """Keep what the dead have counted, in one file for all, and forget what they were doing."""
+        """Merge the counters of dead processes into one file and delete their gauges."""
         for file in self._folder.glob("*.db"):
             kind, _, pid = file.stem.rpartition("_")
             if int(pid) != _OF_THE_DEAD and not _lives(int(pid)):
@@ -72,7 +72,7 @@ def _lives(pid: int) -> bool:
 
 
 def _is_begun(file: Path) -> bool:
-    """Whether its process, which has just made it or died in that moment, has given it a size."""
+    """Return True if the file has content. A process may have just created the file, or died before it wrote to it."""
     with suppress(FileNotFoundError):
         return file.stat().st_size > 0
     return False

@@ -1,6 +1,7 @@
-"""What a process counts of its work; what it counts with, prometheus-client, is imported only when it counts.
+"""Prometheus metrics of one process. This module, and with it prometheus-client, is imported only if metrics are on.
 
-No label has a word that a stranger chose: an operation is one of the contract or "none", a status is one of ours.
+Label values never come from a client. An operation is one of the contract or "none", and a status is one that Charter
+sends.
 """
 
 import asyncio
@@ -26,31 +27,31 @@ Result = TypeVar("Result")
 
 
 class Metrics:
-    """The figures of this process, kept in a folder where `exporter` finds those of all."""
+    """The metrics of this process, in a folder from which `exporter` reads those of all processes."""
 
     def __init__(self) -> None:
-        # Its number may have been another's, who died.
+        # The PID may be reused: drop the gauges of the process that had it before.
         mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
-        seconds = Histogram("charter_request_seconds", "Time to answer.", ("operation", "status"), registry=registry)
-        problems = Counter("charter_problems", "Errors answered, by code.", ("operation", "code"), registry=registry)
-        # To find the one with these labels takes longer than to count (1.5 us), unless it is remembered.
+        seconds = Histogram("charter_request_seconds", "Response time.", ("operation", "status"), registry=registry)
+        problems = Counter("charter_problems", "Error responses, by code.", ("operation", "code"), registry=registry)
+        # Cached: looking up a label set costs 1.5 us, more than the counting itself.
         self._seconds: Callable[..., Histogram] = cache(seconds.labels)
         self._problems: Callable[..., Counter] = cache(problems.labels)
         self._begun = 0
-        self._in_flight = _now("charter_requests_in_flight", "Requests being answered.", registry)
+        self._in_flight = _now("charter_requests_in_flight", "Requests in flight.", registry)
         self._hashing = _now("charter_password_hashes_running", "Passwords being hashed.", registry)
         self._hashed = Counter("charter_password_hashes", "Passwords hashed.", registry=registry)
-        self._connections = _now("charter_database_connections_in_use", "Connections taken from the pool.", registry)
+        self._connections = _now("charter_database_connections_in_use", "Pool connections in use.", registry)
         self._memory = _now("charter_process_resident_memory_bytes", "Memory in use.", registry, "liveall")
         started = _now(
-            "charter_process_start_time_seconds", "When the process began, in Unix time.", registry, "liveall"
+            "charter_process_start_time_seconds", "Start time of the process, in Unix time.", registry, "liveall"
         )
         started.set(clock.now().timestamp())
         logging.getLogger("charter.requests").addHandler(_Refusals(self._count))
 
     def begin(self, _: Parent | None) -> Callable[[Outcome], None]:
-        """A request begins; what it comes to is for the function that this returns."""
+        """Record the start of a request. Call the returned function with its outcome."""
         self._begun += 1
         return self._end
 
@@ -65,7 +66,7 @@ class Metrics:
             self._problems(operation, outcome.code).inc()
 
     def counting(self, work: Work) -> Work:
-        """The same, with each hash counted."""
+        """Wrap `work` so that it counts each password hash."""
 
         def counted(call: Callable[[], Result]) -> Result:
             with self._hashing.track_inprogress():
@@ -76,7 +77,7 @@ class Metrics:
         return lambda call: work(lambda: counted(call))
 
     async def keep_sampling(self, database: Database) -> None:
-        """Look every second at what nobody tells of."""
+        """Sample every second the values that cause no event when they change."""
         while True:
             self._in_flight.set(self._begun)
             self._connections.set(database.in_use())
@@ -86,7 +87,7 @@ class Metrics:
 
 
 class _Refusals(logging.Handler):
-    """Hears of requests that were refused before they were whole: of those there is but a line in the log."""
+    """Counts requests that were rejected before they were complete. They appear only in the request log."""
 
     def __init__(self, count: Callable[[Outcome], None]) -> None:
         super().__init__()
@@ -99,11 +100,11 @@ class _Refusals(logging.Handler):
 
 
 def _now(name: str, text: str, registry: CollectorRegistry, mode: str = "livesum") -> Gauge:
-    """A figure of the moment: the sum of all processes that live, or one of each (`liveall`)."""
+    """Return a gauge: the sum of all running processes, or one value for each process (`liveall`)."""
     return Gauge(name, text, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
 
 def _resident() -> int:
-    """Bytes; raises OSError where the kernel is not Linux."""
+    """Return the resident memory in bytes. Raises OSError if the kernel is not Linux."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

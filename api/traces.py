@@ -1,6 +1,6 @@
-"""Tells a collector of each request, as a span of OpenTelemetry; imported only where that is switched on.
+"""OpenTelemetry traces: one span for each request. This module is imported only if tracing is on.
 
-A span has what the contract says of its operation, and nothing that a stranger wrote.
+The attributes of a span come from the contract, never from the client.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,14 +30,14 @@ from api import logs
 from api.contract import Outcome, Parent
 
 _SEND_SECONDS = 2
-# A collector that is gone does not keep the process from stopping in time.
+# Bounded, because an unreachable collector must not delay the shutdown of the process.
 _LAST_SECONDS = 0.5
-# The methods that have a name; any other is what a stranger made up (semantic conventions for HTTP).
+# Unknown methods are recorded as _OTHER, as the semantic conventions for HTTP require.
 _METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
 
 class Traces:
-    """Spans on their way to the collector at `url`; `paths` has the path of each operation."""
+    """Sends spans to the collector at `url`. `paths` maps each operation to its path."""
 
     def __init__(self, url: str, paths: Mapping[str, str]) -> None:
         self._paths = paths
@@ -48,7 +48,7 @@ class Traces:
         self._tracer = self._provider.get_tracer("charter")
 
     def begin(self, parent: Parent | None) -> Callable[[Outcome], None]:
-        """A request begins, and its span; what it comes to is for the function that this returns."""
+        """Start the span of a request. Call the returned function with the outcome of the request."""
         span = self._tracer.start_span("HTTP", _context(parent), kind=SpanKind.SERVER)
         known = span.get_span_context()
         logs.note(trace_id=format_trace_id(known.trace_id), span_id=format_span_id(known.span_id))
@@ -60,7 +60,7 @@ class Traces:
         if outcome.operation_id is not None:
             path = self._paths[outcome.operation_id]
             span.update_name(outcome.operation_id)
-            # The path that was asked for has ids in it.
+            # The path template, because the requested path contains ids.
             span.set_attributes({"http.route": path, "url.path": path})
         if outcome.status is not None:
             span.set_attribute("http.response.status_code", outcome.status)
@@ -70,7 +70,7 @@ class Traces:
         span.end()
 
     def close(self) -> None:
-        """Send what waits to be sent, if the collector takes it soon."""
+        """Send the remaining spans, but wait for the collector at most half a second."""
         giving_up = Timer(_LAST_SECONDS, self._exporter.shutdown)
         giving_up.start()
         self._provider.shutdown()
