@@ -164,7 +164,7 @@ class RefreshTokenReused(Unauthorized):
     """The token may be stolen, so the end of its session is committed (RFC 9700, section 4.14.2)."""
 
     code = "REFRESH_TOKEN_REUSED"
-    message = "The refresh token was already used and may be stolen, so its session has ended. Log in again."
+    message = "The refresh token was already used and may be stolen. Its session has ended. Log in again."
     remembered = True
 
 
