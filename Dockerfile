@@ -1,4 +1,4 @@
-# Charter in a container: the pinned dependencies and the wheel, and nothing that builds them.
+# The image contains the pinned dependencies and the wheel, but no build tools.
 
 FROM python:3.13-slim AS build
 WORKDIR /build
@@ -14,14 +14,14 @@ RUN /opt/charter/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-d
 
 FROM python:3.13-slim
 COPY --from=build /opt/charter /opt/charter
-# What SQLite and the first start need; with PostgreSQL nothing is written there.
+# For SQLite and generated secrets. With PostgreSQL, Charter writes nothing to this folder.
 RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/charter
 ENV PATH=/opt/charter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     CHARTER_HOST=0.0.0.0 \
     CHARTER_DATA_DIR=/var/lib/charter
 WORKDIR /var/lib/charter
-# A number, so that Kubernetes knows it is not root.
+# Numeric, because Kubernetes can verify only a numeric user as non-root.
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

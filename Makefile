@@ -5,11 +5,11 @@ NEW := .venv/.python
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## List these targets
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/.run ## Run Charter on http://127.0.0.1:8000, with everything it needs
+run: .venv/.run ## Install, migrate and run Charter on http://127.0.0.1:8000
 	@$(BIN)/charter migrate
 	@exec $(BIN)/charter serve
 
@@ -36,7 +36,7 @@ SEED ?= random
 EXAMPLES ?= 1000
 
 .PHONY: fuzz
-fuzz: .venv/.test ## Fuzz a live server for long; SEED=1 replays, EXAMPLES=5000 is longer
+fuzz: .venv/.test ## Fuzz a running server. SEED=1 replays a run, EXAMPLES=5000 makes it longer
 	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/test_contract.py
 
 .PHONY: abuse
@@ -60,12 +60,12 @@ bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure speed beside o
 	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE) --resume=$(RESUME)
 
 .PHONY: format
-format: .venv/.test ## Format the code, and mend what can be mended
+format: .venv/.test ## Format the code and apply the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: clients
-clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client, into clients
+clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client in clients
 	mkdir -p $(CLIENTS)
 	$(BIN)/charter openapi > $(CLIENTS)/openapi.json
 	$(TOOLS) openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
@@ -77,13 +77,13 @@ CLIENTS := clients
 TOOLS := PATH="$(abspath $(BIN)):$$PATH" RUFF_NO_CACHE=true
 
 .PHONY: wheel
-wheel: .venv/.run ## Build the wheel, into dist
-	@# setuptools packs all that is in build, also what the source no longer has.
+wheel: .venv/.run ## Build the wheel in dist
+	@# setuptools packs every file in build, even if the source no longer has it.
 	rm -rf build dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: freeze
-freeze: .venv/.run ## Keep the contract as the one that is now released
+freeze: .venv/.run ## Save the contract as the released one
 	$(BIN)/charter openapi > openapi/.released.json
 	mv openapi/.released.json openapi/released.json
 
@@ -99,10 +99,10 @@ TWIN_LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: clean
-clean: ## Remove what was installed and built; the data folder stays
+clean: ## Remove the environment and all build results, but not the data folder
 	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist tests/node/node_modules *.egg-info
 
-# Each file below says that a step was done with the files it depends on.
+# Each file below marks a step as done. Make repeats the step if one of its dependencies is newer.
 
 $(NEW):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Charter needs Python 3.11 or later; name one: make run PYTHON=python3.13")'
