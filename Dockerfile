@@ -5,7 +5,7 @@ WORKDIR /build
 RUN python3 -m venv /opt/charter
 COPY requirements.lock ./
 RUN /opt/charter/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
-COPY pyproject.toml setup.cfg README.md ./
+COPY pyproject.toml setup.cfg LICENSE ./
 COPY api api
 COPY migrations migrations
 COPY openapi openapi

@@ -39,6 +39,9 @@ def elsewhere(tmp_path: Path) -> Path:
         assert "api/stale.py" not in packed.namelist()
         assert "api/openapi/auth.yaml" in packed.namelist()
         assert "api/openapi/released.json" not in packed.namelist()
+        (metadata,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
+        assert "\nLicense-Expression: MIT\n" in packed.read(metadata).decode()
+        assert any(name.endswith("/licenses/LICENSE") for name in packed.namelist())
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
