@@ -73,6 +73,10 @@ clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client in
 	$(TOOLS) tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json \
 		--output $(CLIENTS)/typescript/charter.d.ts
 
+.PHONY: migration
+migration: .venv/.test ## Write the next migration from the models; NAME=notes is required
+	@$(BIN)/python -m tools.migration "$(NAME)"
+
 CLIENTS := clients
 TOOLS := PATH="$(abspath $(BIN)):$$PATH" RUFF_NO_CACHE=true
 
