@@ -1,7 +1,8 @@
-"""The fenced blocks of the documentation, for the tests that hold it to its word.
+"""The fenced blocks of the documentation, for the tests that execute them.
 
-A test accounts for a block by asking for it with a literal and doing what it says: `block("charter serve ")` is the one
-that begins so, `blocks("A tour")` are all of a section. test_readme fails for a block that no test asks for.
+A test asks for a block with a literal and does what the block says. `block("charter serve ")` is the block that begins
+with this text. `blocks("docs/tour.md")` are all blocks of a page. `blocks("README.md", "Try it")` are a section's.
+test_readme fails if no test asks for a block.
 """
 
 import re
@@ -9,8 +10,20 @@ from typing import NamedTuple
 
 from tests.places import CHECKOUT
 
-README = (CHECKOUT / "README.md").read_text()
-DOCUMENTS = "\n".join(file.read_text() for file in (*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")))
+PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
+DOCUMENTS = "\n".join(file.read_text() for file in PAGES)
+
+
+def page(path: str) -> str:
+    """Return the text of a page, by its path in the checkout."""
+    return (CHECKOUT / path).read_text()
+
+
+def section(path: str, title: str) -> str:
+    """Return the text of a page below a heading of the second level."""
+    _, heading, rest = page(path).partition(f"\n## {title}\n")
+    assert heading, f"{path} has no section {title}"
+    return rest.partition("\n## ")[0]
 
 
 class Block(NamedTuple):
@@ -29,9 +42,9 @@ def blocks_in(text: str) -> list[Block]:
     return [Block(text[: block.start()].rstrip().rpartition("\n")[2], *block.groups()) for block in found]
 
 
-def blocks(section: str) -> list[Block]:
-    """The fenced blocks of a section."""
-    return blocks_in(DOCUMENTS.partition(f"\n## {section}\n")[2].partition("\n## ")[0])
+def blocks(path: str, title: str = "") -> list[Block]:
+    """Return the fenced blocks of a page, or of one of its sections."""
+    return blocks_in(section(path, title) if title else page(path))
 
 
 def block(start: str) -> Block:

@@ -112,11 +112,11 @@ def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: U
 
 
 @pytest.mark.parametrize(("use", "language"), [(python, "python"), (typescript, "ts")])
-def test_the_readme_shows_how_to_use_them(clients: Path, server: str, use: Use, language: str) -> None:
+def test_the_docs_show_how_to_use_them(clients: Path, server: str, use: Use, language: str) -> None:
     with httpx.Client(base_url=server) as client:
         newcomer(client, "alice")
-    assert sorted(block.language for block in blocks("Clients")) == ["", "python", "ts"]
-    programs = {block.language: block.text for block in blocks("Clients")}
+    assert sorted(block.language for block in blocks("docs/clients.md")) == ["", "python", "ts"]
+    programs = {block.language: block.text for block in blocks("docs/clients.md")}
     assert use(clients, programs[language], server) == programs[""]
 
 

@@ -166,8 +166,8 @@ def test_one_that_goes_leaves_another() -> None:
     assert JOB["spec"]["template"]["metadata"]["labels"].items().isdisjoint(labels.items())
 
 
-def test_the_readme_makes_secrets_that_are_taken(tmp_path: Path) -> None:
-    compose, kubernetes = blocks("In containers")
+def test_the_docs_create_secrets_that_are_accepted(tmp_path: Path) -> None:
+    compose, kubernetes = blocks("docs/containers.md")
     make, _, start = compose.text.rstrip().rpartition("\n")
     assert start == "docker compose up --build"
     subprocess.run(["/bin/sh", "-ec", make], check=True, cwd=tmp_path, timeout=PATIENCE_SECONDS)

@@ -1,7 +1,7 @@
 """The house keeps its own laws: names are addresses, layers look one way, and what is said once is said everywhere.
 
-Two of its laws are proven elsewhere: every setting stands in the README (test_readme), and every error code in the
-contract (test_errors).
+Two of its laws are proven elsewhere: every setting stands in docs/configuration.md (test_readme), and every error
+code in the contract (test_errors).
 """
 
 import ast

@@ -20,7 +20,7 @@ from api.config import folder
 from tests.charter import Charter, Server, free_port, until
 from tests.conftest import Person, at_once, newcomer, on_sqlite
 from tests.patience import PATIENCE_SECONDS
-from tests.readme import README
+from tests.readme import page
 
 CONTRACT = contract.load(folder("openapi"))
 
@@ -78,8 +78,8 @@ def test_requests_are_counted_by_operation_and_status(installed: Charter) -> Non
 
 
 @on_sqlite
-def test_the_readme_lists_every_metric(installed: Charter) -> None:
-    listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", README, re.MULTILINE))
+def test_the_docs_list_every_metric(installed: Charter) -> None:
+    listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", page("docs/operations.md"), re.MULTILINE))
     with measured(installed) as (server, figures):
         assert httpx.get(f"{server.url}/nowhere").status_code == 404
         figures.await_that(lambda now: now.of("charter_process_resident_memory_bytes") > 0)

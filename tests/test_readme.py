@@ -1,4 +1,4 @@
-"""What the README says is so: its tour, its settings, its targets, its example of an operation."""
+"""The documentation is true: its tours, settings, commands, targets, files and its example of an operation."""
 
 import ast
 import os
@@ -23,7 +23,13 @@ from api.secret import HOW_TO, parse_secret
 from tests.conftest import DATABASES, newcomer
 from tests.patience import PATIENCE_SECONDS
 from tests.places import BIN, CHECKOUT
-from tests.readme import DOCUMENTS, README, Block, block, blocks, blocks_in
+from tests.readme import DOCUMENTS, Block, block, blocks, blocks_in, page, section
+
+# The docs already describe the new folders, the test stages and the background thread. `strict` makes these tests fail
+# once they are merged, so that the marks are removed.
+AFTER_MOVES = pytest.mark.xfail(strict=True, reason="the docs name the files by the new folders")
+AFTER_STAGES = pytest.mark.xfail(strict=True, reason="make check and make soak are not merged yet")
+AFTER_BACKGROUND = pytest.mark.xfail(strict=True, reason="CHARTER_BACKGROUND is not merged yet")
 
 # Does what the README asks of curl, and refuses all else.
 CURL = """#!{python}
@@ -68,8 +74,10 @@ def unaccounted(text: str) -> list[Block]:
             match node:
                 case ast.Call(func=ast.Name("block"), args=[ast.Constant(str(start))]):
                     asked.append(block(start))
-                case ast.Call(func=ast.Name("blocks"), args=[ast.Constant(str(section))]):
-                    asked += blocks(section)
+                case ast.Call(func=ast.Name("blocks"), args=[ast.Constant(str(path))]):
+                    asked += blocks(path)
+                case ast.Call(func=ast.Name("blocks"), args=[ast.Constant(str(path)), ast.Constant(str(title))]):
+                    asked += blocks(path, title)
     return [block for block in blocks_in(text) if block not in asked]
 
 
@@ -81,13 +89,13 @@ def test_every_block_is_held_to_its_word() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
-def test_the_tour_is_what_happens(server: str, tmp_path: Path, curl: str) -> None:
+@pytest.mark.parametrize("tour", [blocks("README.md", "Try it"), blocks("docs/tour.md")], ids=["README", "tour"])
+def test_the_tours_are_what_happens(server: str, tmp_path: Path, curl: str, tour: list[Block]) -> None:
     path = os.environ["PATH"]
     if curl == "stand-in":
         (tmp_path / "curl").write_text(CURL.format(python=sys.executable))
         (tmp_path / "curl").chmod(0o700)
         path = f"{tmp_path}{os.pathsep}{path}"
-    tour = blocks("A tour")
     assert [block.language for block in tour] == ["sh", ""] * (len(tour) // 2)
     commands, answers = tour[::2], tour[1::2]
     script = "echo ----\n".join(block.text for block in commands).replace("http://127.0.0.1:8000", server)
@@ -104,8 +112,9 @@ def test_the_tour_is_what_happens(server: str, tmp_path: Path, curl: str) -> Non
     assert normal(result.stdout).split("----\n") == [normal(block.text) for block in answers]
 
 
+@AFTER_BACKGROUND
 def test_the_table_of_settings_is_complete_and_true() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", page("docs/configuration.md"), re.MULTILINE))
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
     made["hashes"] = "its workers' share of the cores"
@@ -115,15 +124,18 @@ def test_the_table_of_settings_is_complete_and_true() -> None:
     }
 
 
-def test_every_make_target_it_names_exists() -> None:
-    named = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE))
+@AFTER_STAGES
+def test_every_make_target_is_documented_and_every_documented_one_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
-    assert {"run", "test", "help"} <= named <= targets
+    assert set(re.findall(r"(?:`|^)make ([a-z]+)", DOCUMENTS, re.MULTILINE)) == targets
+    listed = re.findall(r"^\| `make ([a-z]+)` \|", section("CONTRIBUTING.md", "Make targets"), re.MULTILINE)
+    assert sorted({*listed, "run", "help"}) == sorted(targets)
+    assert block("make check").text == "make check\n"
 
 
 @pytest.mark.slow
 def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path) -> None:
-    assert "make run        # serves http://127.0.0.1:8000\n" in block("make run").text
+    assert "make run     # installs, migrates and serves http://127.0.0.1:8000\n" in block("make run").text
     environment = {"PATH": os.environ["PATH"], "CHARTER_PORT": "0"}
     with subprocess.Popen(
         [*make("run"), f"BIN={BIN}"],
@@ -140,7 +152,7 @@ def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path
         assert httpx.get(f"{url}/ready").status_code == 200
         # Ctrl-C, which every process on the terminal gets.
         os.killpg(process.pid, signal.SIGINT)
-    # Whoever adds a migration need not touch the README.
+    # A new migration needs no change of the README.
     promised = re.sub(r"revision \d{4}", f"revision {revisions.head()}", block("The database is at revision").text)
     assert said == promised.replace("http://127.0.0.1:8000", url)
     assert {"charter.db", "pepper", "secret"} <= {file.name for file in (tmp_path / "data").iterdir()}
@@ -219,14 +231,68 @@ def test_a_change_of_the_secret_logs_everybody_out_and_keeps_passwords(config: C
         assert len(alice.get("/api/v1/sessions").json()["items"]) == 3
 
 
-def test_the_house_is_the_tree() -> None:
-    (house,) = blocks("The house")
-    named = [line.split()[0] for line in house.text.splitlines()]
+@AFTER_MOVES
+def test_the_folders_in_the_docs_are_the_folders() -> None:
+    cells = re.findall(r"^\| (`.+?`) \|", section("docs/architecture.md", "Folders"), re.MULTILINE)
+    named = [name for cell in cells for name in re.findall("`(.+?)`", cell)]
     found = [set(CHECKOUT.glob(re.sub("<[a-z]+>", "*", name.rstrip("/")))) for name in named]
     assert [name for name, files in zip(named, found, strict=True) if not files] == []
-    rooms = set().union(*found)
-    modules = {file for file in (CHECKOUT / "api").rglob("*.py") if file.name != "__init__.py"}
-    assert {file for file in modules if not rooms & {file, *file.parents}} == set()
+    described = set().union(*found)
+    modules = {file for file in (CHECKOUT / "api").rglob("*.py") if file != CHECKOUT / "api/__init__.py"}
+    assert {file for file in modules if not described & {file, *file.parents}} == set()
+
+
+@AFTER_MOVES
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = set(re.findall("`(api/[a-z_/]+[.]py)`", page("docs/architecture.md")))
+    assert {name for name in named if not (CHECKOUT / name).is_file()} == set()
+
+
+@AFTER_MOVES
+def test_the_diagram_names_files_and_folders() -> None:
+    stages = re.findall(r'\["([a-z ]+):', block("flowchart TD").text)
+    assert len(stages) == 12
+    names = [name.replace(" ", "_") for stage in stages for name in stage.split(" and ")]
+    places = ("api", "api/contract", "api/contract/middleware")
+    missing = {name for name in names if not any([*(CHECKOUT / place).glob(f"{name}*")] for place in places)}
+    assert missing == set()
+
+
+@AFTER_MOVES
+def test_a_log_in_passes_through_the_files_in_the_docs(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "CHARTER_DATA_DIR": str(tmp_path), "CHARTER_BCRYPT_COST": "10"}
+    subprocess.run([BIN / "charter", "migrate"], check=True, env=environment, capture_output=True)
+    traced = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.traced_login"],
+        check=True,
+        cwd=CHECKOUT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    stages = re.findall(r"^\| [0-9]+ \| .*", page("docs/architecture.md"), re.MULTILINE)
+    assert sorted(set(re.findall("`(api/.+?)`", "".join(stages)))) == traced.stdout.splitlines()
+
+
+def test_the_readme_is_short() -> None:
+    assert len(page("README.md").splitlines()) <= 200
+
+
+def test_the_readme_repeats_the_measured_figures() -> None:
+    """The README compares the speed with three services, in the order of this list."""
+    compared = [
+        ("GET /protected, a token seen before", "FastAPI async def"),
+        ("GET /protected, a token seen before", "Connexion"),
+        ("GET /api/v1/me on SQLite", "FastAPI, template"),
+    ]
+    measured = []
+    for title, service in compared:
+        (row,) = re.findall(rf"^\| {service} \|.*", section("benchmarks/RESULTS.md", title), re.MULTILINE)
+        measured.append(float(row.split("|")[6]))
+    (speed,) = re.findall(r"^\*\*Speed\.\*\*.*?\n\n", page("README.md"), re.MULTILINE | re.DOTALL)
+    assert [float(figure) for figure in re.findall(r"([0-9]+\.[0-9])\s+times", speed)] == pytest.approx(
+        measured, abs=0.06
+    )
 
 
 @pytest.mark.slow
@@ -235,14 +301,15 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
     left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
     copy = shutil.copytree(CHECKOUT, tmp_path / "charter", ignore=shutil.ignore_patterns(*left))
     (copy / "tests/node/node_modules").symlink_to(CHECKOUT / "tests/node/node_modules")
-    *example, last = blocks("Add an operation")
+    *example, last = blocks("docs/add-an-operation.md")
     written = [str(write(copy, block)) for block in example]
     code = [file for file in written if file.endswith(".py")]
     assert last.text == "make test\n"
     # Those of its steps that an operation can break; without this test, which would not end, and what is as it was.
     rooms = ("agreement", "document", "extremes", "laws", "migrations", "notes", "policy", "readme")
     tests = [f"tests/test_{room}.py" for room in rooms]
-    others = "example_of_an_operation or tour or make_run or postgresql or who_may_call_what or let_in or grow"
+    others = "example_of_an_operation or tour or make_run or log_in_passes or postgresql or who_may_call_what"
+    others += " or let_in or grow"
     for command in (
         ["ruff", "format", "--check", *code],
         ["ruff", "check", *code],

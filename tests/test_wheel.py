@@ -22,7 +22,7 @@ from tests.readme import block
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """A folder outside any checkout, with what the README says to copy there: the wheel and `requirements.lock`."""
+    """A folder outside any checkout, with the files that docs/cli.md lists: the wheel and `requirements.lock`."""
     source = tmp_path / "source"
     left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info", "tests")
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(*left))
@@ -65,7 +65,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_is_installed_and_serves_as_the_readme_says(
+def test_the_wheel_is_installed_and_serves_as_the_docs_say(
     elsewhere: Path, environment: Path, tmp_path: Path, client: TestClient
 ) -> None:
     install, _, last = block("pip install").text.rpartition(" && ")
