@@ -28,8 +28,6 @@ from tests.readme import DOCUMENTS, Block, block, blocks, blocks_in, page, secti
 # The docs already describe the new folders, the test stages and the background thread. `strict` makes these tests fail
 # once they are merged, so that the marks are removed.
 AFTER_MOVES = pytest.mark.xfail(strict=True, reason="the docs name the files by the new folders")
-AFTER_STAGES = pytest.mark.xfail(strict=True, reason="make check and make soak are not merged yet")
-AFTER_BACKGROUND = pytest.mark.xfail(strict=True, reason="CHARTER_BACKGROUND is not merged yet")
 
 # Does what the README asks of curl, and refuses all else.
 CURL = """#!{python}
@@ -112,7 +110,6 @@ def test_the_tours_are_what_happens(server: str, tmp_path: Path, curl: str, tour
     assert normal(result.stdout).split("----\n") == [normal(block.text) for block in answers]
 
 
-@AFTER_BACKGROUND
 def test_the_table_of_settings_is_complete_and_true() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", page("docs/configuration.md"), re.MULTILINE))
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
@@ -124,7 +121,6 @@ def test_the_table_of_settings_is_complete_and_true() -> None:
     }
 
 
-@AFTER_STAGES
 def test_every_make_target_is_documented_and_every_documented_one_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", DOCUMENTS, re.MULTILINE)) == targets
