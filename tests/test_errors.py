@@ -18,12 +18,14 @@ from starlette.testclient import TestClient
 from werkzeug.datastructures import WWWAuthenticate
 
 from api import contract, errors
-from api.config import Config, folder
-from api.contract.faults import SchemaCheck
-from api.contract.formats import STANDARD
+from api.config import Config
+from api.config.paths import folder
+from api.contract.schema.formats import STANDARD
+from api.contract.schema.request_schema import SchemaCheck
 from api.errors import ApiError, Fault
 from api.services import readiness
-from tests.conftest import PASSWORD, Person, Violations
+from tests.support.person import PASSWORD, Person
+from tests.support.violations import Violations
 
 DOCUMENT = contract.load(folder("openapi")).document
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -404,7 +406,7 @@ def test_each_of_our_errors_has_its_status_its_headers_and_a_sentence(
 def test_an_error_a_handler_raises_undoes_what_it_did(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
 ) -> None:
-    monkeypatch.setattr("api.database.Db.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
+    monkeypatch.setattr("api.storage.database.Db.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))
     alice = Person(client, "alice")
     assert alice.sign_up().status_code == 429
     violations.found.clear()

@@ -20,12 +20,13 @@ from starlette.testclient import TestClient
 
 from api import logs
 from api.config import Config
-from api.database import Database
-from api.hashing import Hasher
+from api.crypto.password_hasher import Hasher
 from api.models import User
 from api.services import credentials
-from tests.conftest import PASSWORD, Person, on_sqlite
-from tests.patience import PATIENCE_SECONDS
+from api.storage.database import Database
+from tests.support.databases import on_sqlite
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import PASSWORD, Person
 
 Configure = Callable[[str], io.StringIO]
 CANARY = "canary-5b1e7f"

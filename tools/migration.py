@@ -17,9 +17,10 @@ from alembic.operations.ops import DowngradeOps, MigrationScript, UpgradeOps
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL
 
-from api import models, revisions
-from api.config import folder
-from api.database import Base, Database, UtcDateTime
+from api import models
+from api.config.paths import folder
+from api.storage import revisions
+from api.storage.database import Base, Database, UtcDateTime
 
 _VERSIONS = folder("migrations") / "versions"
 _TEMPLATE = '''\

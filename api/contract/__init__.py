@@ -15,24 +15,32 @@ A request passes these layers, from the outside in:
 This package contains no feature. All operations come from the document.
 """
 
-from api.contract.client import Client
-from api.contract.document import Contract, ContractError, success
-from api.contract.edge import Outcome
-from api.contract.load import load
-from api.contract.stack import assemble
-from api.contract.traceparent import Parent
-from api.contract.view import Lane, Serving, nonblocking
+from api.contract.assembly import assemble
+from api.contract.dispatch.view import Lane, Serving, nonblocking
+from api.contract.document.load import load
+from api.contract.document.model import Contract, ContractError, success
+from api.contract.http.client import Client
+from api.contract.http.framing import HEADER_BYTES, announces_body
+from api.contract.http.response import raw_headers
+from api.contract.http.traceparent import Parent
+from api.contract.middleware.edge import Outcome, fixed_headers
+from api.contract.schema.formats import Format
 
 __all__ = [
+    "HEADER_BYTES",
     "Client",
     "Contract",
     "ContractError",
+    "Format",
     "Lane",
     "Outcome",
     "Parent",
     "Serving",
+    "announces_body",
     "assemble",
+    "fixed_headers",
     "load",
     "nonblocking",
+    "raw_headers",
     "success",
 ]

@@ -3,11 +3,11 @@
 from typing import Any
 
 from api.contract import Client
-from api.database import Db
-from api.hashing import Hasher
-from api.security import Identity
+from api.crypto.password_hasher import Hasher
 from api.services import credentials, sessions, users
-from api.services.token_pairs import Mint
+from api.services.authentication import Identity
+from api.services.token_issuer import Mint
+from api.storage.database import Db
 
 
 def sign_up(db: Db, hasher: Hasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:

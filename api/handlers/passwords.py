@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from api.database import Db
-from api.hashing import Hasher
-from api.security import Identity
+from api.crypto.password_hasher import Hasher
 from api.services import credentials
+from api.services.authentication import Identity
+from api.storage.database import Db
 
 
 def change_password(db: Db, hasher: Hasher, identity: Identity, body: dict[str, Any]) -> None:

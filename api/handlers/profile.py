@@ -1,7 +1,7 @@
 """The user behind the token."""
 
 from api.contract import nonblocking
-from api.security import Identity
+from api.services.authentication import Identity
 
 
 @nonblocking

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from api.cursors import Cursors
-from api.database import Db
-from api.security import Identity
+from api.crypto.cursors import Cursors
 from api.services import sessions
+from api.services.authentication import Identity
+from api.storage.database import Db
 
 
 def list_sessions(db: Db, identity: Identity, cursors: Cursors, limit: int, cursor: str | None) -> object:

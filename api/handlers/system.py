@@ -3,10 +3,10 @@
 from typing import Any
 
 from api.contract import Contract, nonblocking
-from api.database import Db
+from api.runtime.shutdown import Stopping
 from api.services import readiness, signing_keys
 from api.services.signing_keys import Keyring
-from api.stopping import Stopping
+from api.storage.database import Db
 
 
 @nonblocking

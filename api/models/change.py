@@ -7,7 +7,7 @@ table, of which the newest 10,000 stay; PostgreSQL sends them on the channel `ch
 from sqlalchemy import DDL, Integer, String, event
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.database import Base
+from api.storage.database import Base
 
 
 class Change(Base):

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.database import Base, UtcDateTime
+from api.storage.database import Base, UtcDateTime
 
 
 class Session(Base):

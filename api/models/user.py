@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api import clock
-from api.database import Base, UtcDateTime, new_id
+from api.storage.database import Base, UtcDateTime, new_id
 
 
 @dataclass(frozen=True, slots=True)

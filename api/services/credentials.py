@@ -6,13 +6,13 @@ from uuid import UUID
 from sqlalchemy import bindparam, update
 
 from api import logs
-from api.database import Db, release, table_of
+from api.crypto.password_hasher import Hasher
 from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
-from api.hashing import Hasher
 from api.models import User
 from api.models.user import UserRow
-from api.services import passwords, sessions, users
-from api.services.token_pairs import Mint, TokenPair
+from api.services import password_policy, sessions, users
+from api.services.token_issuer import Mint, TokenPair
+from api.storage.database import Db, release, table_of
 
 
 def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address: str, user_agent: str) -> TokenPair:
@@ -45,7 +45,7 @@ def change_password(
     if not hasher.check(current_password, user.password_hash):
         logs.event("password_change_failed", user_id=user_id)
         raise WrongPassword()
-    if passwords.holds_own_name(new_password, user.username, user.email):
+    if password_policy.holds_own_name(new_password, user.username, user.email):
         raise PasswordTooGuessable("new_password")
     if not _replace_hash(db, user, hasher.hash(new_password)):
         # Another request has changed the user since the read.

@@ -2,8 +2,8 @@
 
 from sqlalchemy import inspect, text
 
-from api.database import Db
 from api.errors import MigrationsBehind
+from api.storage.database import Db
 
 
 def check(db: Db, revision: str) -> None:

@@ -2,8 +2,8 @@
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from api.database import table_of
 from api.models import RefreshToken, Session, User
+from api.storage.database import table_of
 
 _session, _token, _user = table_of(Session), table_of(RefreshToken), table_of(User)
 

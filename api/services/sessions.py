@@ -9,13 +9,13 @@ from uuid import UUID
 from sqlalchemy import Executable
 
 from api import clock, logs
-from api.cursors import Cursors
-from api.database import Db, new_id
+from api.crypto.cursors import Cursors
+from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import Profile, UserRow
-from api.refresh_tokens import digest
 from api.services import session_statements as sql
-from api.services.token_pairs import LiveSession, Mint, TokenPair
+from api.services.token_issuer import LiveSession, Mint, TokenPair
+from api.storage.database import Db, new_id
 
 GRACE = timedelta(seconds=10)
 """How long a used refresh token still works, for a client that did not receive the response."""

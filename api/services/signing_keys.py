@@ -10,11 +10,11 @@ from sqlalchemy import Row, bindparam, delete, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from api import clock, logs
-from api.database import Db, table_of, take_turn
+from api.crypto.access_tokens import public_jwk
+from api.crypto.signing_keys import SealBroken, SigningKey, Vault, generate
 from api.errors import NotFound
-from api.keys import SealBroken, SigningKey, Vault, generate
 from api.models import SealedKey
-from api.tokens import public_jwk
+from api.storage.database import Db, table_of, take_turn
 
 # A key signs once all processes have surely heard of it.
 _KNOWN_AFTER = timedelta(seconds=1)

@@ -7,17 +7,17 @@ from sqlalchemy import bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
-from api.database import Db, new_id, table_of
+from api.crypto.password_hasher import Hasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
-from api.hashing import Hasher
 from api.models import User
 from api.models.user import Profile, UserRow
-from api.services import names, passwords, sessions
+from api.services import names, password_policy, sessions
+from api.storage.database import Db, new_id, table_of
 
 
 def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> Profile:
     """Create a user. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
-    if passwords.holds_own_name(password, username, email):
+    if password_policy.holds_own_name(password, username, email):
         raise PasswordTooGuessable("password")
     user = Profile(new_id(), username, names.normalize_email(email), clock.now())
     values = {

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.speed import client, twins
+from benchmarks.speed import baselines, client
 from benchmarks.speed.charter import elsewhere, installed, serving, without_hashes
 from benchmarks.speed.client import Client, connected
 from benchmarks.speed.load import Order, Request, Run
@@ -13,7 +13,7 @@ from benchmarks.speed.measure import Length, Trial, in_turns, once
 from benchmarks.speed.report import rates
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE, Service
-from tests.databases import DATABASES
+from tests.support.installations import DATABASES
 
 _TWIN, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
 # More users than connections, so that no two requests at once use the same refresh token.
@@ -84,7 +84,7 @@ def _services(
         ours[_BASE] = elsewhere(stack.enter_context(new()), base)
     url = stack.enter_context(new()).database_url.render_as_string(hide_password=False)
     starting = {name: serving(without_hashes(charter), frozenset({CORE})) for name, charter in ours.items()}
-    return starting | {_TWIN: twins.accounts(folder, url)}
+    return starting | {_TWIN: baselines.accounts(folder, url)}
 
 
 def _add_users(service: Service) -> None:

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api import clock
 from api.config import Config
-from api.database import Database
-from api.keys import SigningKey, Vault
+from api.crypto.access_tokens import Tokens
+from api.crypto.signing_keys import SigningKey, Vault
 from api.services.signing_keys import Keyring
-from api.tokens import Tokens
+from api.storage.database import Database
 from benchmarks.speed.service import CORE, Service, free_port, started
-from tests.charter import COMMAND, Charter, beside
-from tests.places import CHECKOUT
+from tests.support.charter import COMMAND, Charter, beside
+from tests.support.paths import CHECKOUT
 
 INSTANT = Path(__file__).parent / "instant"
 """The folder with the module that makes password hashes cost nothing."""

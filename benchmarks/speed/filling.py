@@ -12,7 +12,7 @@ from api.config import Config
 from benchmarks.speed import client
 from benchmarks.speed.charter import background, beginning, installed, without_hashes
 from benchmarks.speed.client import connected
-from tests.charter import Charter
+from tests.support.charter import Charter
 
 SESSIONS_OF_A_USER = 3
 _FAST = Path("/dev/shm")  # noqa: S108 - a file system in memory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.speed.measure import Length
 from benchmarks.speed.results import Section
-from tests.places import CHECKOUT
+from tests.support.paths import CHECKOUT
 
 
 @dataclass(frozen=True)

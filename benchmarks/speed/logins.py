@@ -16,8 +16,8 @@ from benchmarks.speed.measure import Length, once
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE, Service
-from tests.databases import sqlite
-from tests.places import CHECKOUT
+from tests.support.installations import sqlite
+from tests.support.paths import CHECKOUT
 
 # About as many as a core hashes in a second.
 _A_SECOND = 5

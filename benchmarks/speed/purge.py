@@ -16,8 +16,8 @@ from benchmarks.speed.paced import Chain, paced
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
-from tests.charter import Charter
-from tests.databases import DATABASES
+from tests.support.charter import Charter
+from tests.support.installations import DATABASES
 
 EXPIRED = 1_000_000
 # More than connections, so that no two requests at once use the same refresh token.

@@ -7,14 +7,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.speed import charter, twins
+from benchmarks.speed import baselines, charter
 from benchmarks.speed.charter import Place
 from benchmarks.speed.load import Request
 from benchmarks.speed.measure import Batches, Length, again, taking_turns
 from benchmarks.speed.report import rates
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
-from tests.databases import DATABASES, sqlite
+from tests.support.installations import DATABASES, sqlite
 
 _ORDER: dict[str, object] = {
     "customer": "Alice Example",
@@ -84,7 +84,7 @@ def beside_all(name: str, length: Length, folder: Path) -> Iterator[Section]:
     """A case, asked of Charter and of each twin without a database."""
     with ExitStack() as stack:
         place = stack.enter_context(charter.served(stack.enter_context(sqlite())))
-        others = {twin: stack.enter_context(start(place, folder)) for twin, start in twins.TWINS.items()}
+        others = {twin: stack.enter_context(start(place, folder)) for twin, start in baselines.TWINS.items()}
         services = {"Charter": place.service} | others
         section = _compare(CASES[name], place, services, length, folder)
         yield section._replace(figures={f"{name}/{twin}": ratio for twin, ratio in section.figures.items()})
@@ -96,7 +96,7 @@ def me(length: Length, folder: Path) -> Iterator[Section]:
         with ExitStack() as stack:
             place = stack.enter_context(charter.served(stack.enter_context(new())))
             url = stack.enter_context(new()).database_url.render_as_string(hide_password=False)
-            twin = stack.enter_context(twins.template(place, folder, url))
+            twin = stack.enter_context(baselines.template(place, folder, url))
             case = _ME._replace(title=f"{_ME.title} on {database}")
             services = {"Charter": place.service, "FastAPI, template": twin}
             section = _compare(case, place, services, length, folder)

@@ -20,8 +20,8 @@ from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE
-from tests.charter import Charter
-from tests.databases import DATABASES
+from tests.support.charter import Charter
+from tests.support.installations import DATABASES
 
 SMALL, BIG = 1_000, 1_000_000
 # Of each operation, for each second that a run of the other measurements lasts.

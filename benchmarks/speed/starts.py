@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks.speed import charter, twins
+from benchmarks.speed import baselines, charter
 from benchmarks.speed.charter import serving
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE
-from tests.databases import DATABASES
+from tests.support.installations import DATABASES
 
 _TIMES = 5
 _OURS, _TWIN = "Charter", "FastAPI, template"
@@ -42,6 +42,6 @@ def _starts(database: str, folder: Path) -> Mapping[str, Sequence[float]]:
         for _ in range(_TIMES):
             with serving(installed, frozenset({CORE})) as service:
                 taken[_OURS].append(service.seconds)
-            with twins.template(place, folder, url) as service:
+            with baselines.template(place, folder, url) as service:
                 taken[_TWIN].append(service.seconds)
     return taken

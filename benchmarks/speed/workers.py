@@ -15,7 +15,7 @@ from benchmarks.speed.paced import Again, Chain, Source, paced
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
-from tests.databases import postgresql
+from tests.support.installations import postgresql
 
 _COUNTS = (1, 2)
 _CORES = frozenset({0, 1})

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import httpx
 
 from api.config import Config
-from tests.charter import beside
-from tests.conftest import Person, at_once
-from tests.databases import DATABASES
+from tests.support.charter import beside
+from tests.support.concurrency import at_once
+from tests.support.installations import DATABASES
+from tests.support.person import Person
 
 ROUNDS = 50
 AT_ONCE = 20

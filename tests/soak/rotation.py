@@ -20,12 +20,12 @@ from time import monotonic
 import httpx
 
 from api.config import Config
-from api.database import Database
-from api.keys import Vault
+from api.crypto.signing_keys import Vault
 from api.services import signing_keys
 from api.services.signing_keys import Keyring
-from tests.charter import beside
-from tests.databases import DATABASES
+from api.storage.database import Database
+from tests.support.charter import beside
+from tests.support.installations import DATABASES
 
 _PEOPLE = 20
 

@@ -9,11 +9,11 @@ import pytest
 from tests.soak.abuse.attacks import Attack
 from tests.soak.abuse.connection import Answer
 from tests.soak.abuse.framing import split
-from tests.soak.abuse.judge import Exchange, complaints
 from tests.soak.abuse.marks import Marks
 from tests.soak.abuse.report import Row, text
 from tests.soak.abuse.server import Server, shipped
 from tests.soak.abuse.trial import Trial
+from tests.soak.abuse.verdict import Exchange, complaints
 
 PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
 

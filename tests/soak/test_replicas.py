@@ -13,10 +13,11 @@ from time import sleep
 import httpx
 
 from api.config import Config
-from tests.charter import Charter, beside, free_port, is_ready, until
-from tests.conftest import newcomer, on_postgresql
-from tests.places import BIN, CHECKOUT
-from tests.test_containers import COMPOSE
+from tests.repo.test_containers import COMPOSE
+from tests.support.charter import Charter, beside, free_port, is_ready, until
+from tests.support.databases import on_postgresql
+from tests.support.paths import BIN, CHECKOUT
+from tests.support.person import newcomer
 
 
 @contextmanager

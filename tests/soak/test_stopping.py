@@ -8,9 +8,9 @@ from time import sleep
 import httpx
 import pytest
 
-from tests.charter import Charter
-from tests.conftest import newcomer
-from tests.test_lane import crowd
+from tests.runtime.test_bulkhead import crowd
+from tests.support.charter import Charter
+from tests.support.person import newcomer
 
 
 @pytest.fixture

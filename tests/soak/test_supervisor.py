@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
 from tests.soak.chaos.restarts import STUCK
+from tests.support.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
 
 
 @pytest.fixture

@@ -14,13 +14,16 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
-from api.database import Database
-from api.keys import Vault, generate
-from tests.charter import Charter
-from tests.conftest import Bcrypt, Person, newcomer, on_sqlite, serving
-from tests.test_lane import TOO_BUSY, WRONG, closed, connections, crowd
-from tests.test_traces import Collector, collector
-from tests.workers import counting, statements, worker
+from api.crypto.signing_keys import Vault, generate
+from api.storage.database import Database
+from tests.runtime.test_bulkhead import TOO_BUSY, WRONG, closed, connections, crowd
+from tests.support.bcrypt_spy import Bcrypt
+from tests.support.charter import Charter
+from tests.support.databases import on_sqlite
+from tests.support.person import Person, newcomer
+from tests.support.serving import serving
+from tests.support.workers import counting, statements, worker
+from tests.telemetry.test_tracing import Collector, collector
 
 __all__ = ["collector"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from api.config import Config
 from tests.soak import refresh, rotation
-from tests.soak.revocation.place import settled
+from tests.soak.revocation.environment import settled
 from tests.soak.revocation.trial import trial
 
 

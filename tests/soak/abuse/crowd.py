@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
+from tests.soak.abuse.clients import Person
 from tests.soak.abuse.connection import Answer, Connection
-from tests.soak.abuse.people import Person
 
 _CONNECTIONS = 48
 _PROFILE = "/api/v1/me"

@@ -9,7 +9,7 @@ from time import perf_counter
 from tests.soak.abuse.attacks import Attack, Attacks
 from tests.soak.abuse.connection import Answer, Connection, NotHttp
 from tests.soak.abuse.framing import Request
-from tests.soak.abuse.judge import Exchange, complaints
+from tests.soak.abuse.verdict import Exchange, complaints
 
 _CONNECTIONS = 32
 _SECONDS = 15

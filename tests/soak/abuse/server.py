@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL
 
-from api.database import Database
-from api.keys import SigningKey, Vault
-from api.secret import read_secret
+from api.crypto.secret import read_secret
+from api.crypto.signing_keys import SigningKey, Vault
 from api.services.signing_keys import Keyring
+from api.storage.database import Database
 
 _COMMAND = Path(sys.executable).parent / "charter"
 _SETTINGS = {

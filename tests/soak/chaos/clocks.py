@@ -8,9 +8,9 @@ from time import sleep
 
 import httpx
 
-from tests.conftest import newcomer
-from tests.soak.chaos.place import Place
+from tests.soak.chaos.environment import Place
 from tests.soak.chaos.report import Row
+from tests.support.person import newcomer
 
 # What the service takes the time from, moved while it runs: SIGUSR1 sets it on by an hour, SIGUSR2 sets it back by one.
 _MOVED = f"""#!{sys.executable}
@@ -26,7 +26,7 @@ def move(hours):
 signal.signal(signal.SIGUSR1, move(1))
 signal.signal(signal.SIGUSR2, move(-1))
 clock.now = lambda: now() + off
-from api.cli import main
+from api.cli.main import main
 main()
 """
 _STEPS = (

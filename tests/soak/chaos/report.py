@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tests.soak.chaos.judge import Verdict
+from tests.soak.chaos.verdict import Verdict
 
 
 class Row(NamedTuple):

@@ -4,9 +4,9 @@ import socket
 from contextlib import ExitStack
 from time import monotonic, sleep
 
-from tests.charter import Server, free_port, is_ready, until
-from tests.soak.chaos.place import Place
+from tests.soak.chaos.environment import Place
 from tests.soak.chaos.report import Row, of_verdict
+from tests.support.charter import Server, free_port, is_ready, until
 
 STUCK = (
     b"",

@@ -7,9 +7,9 @@ Run it with `.venv/bin/python -m tests.soak.revocation`; it takes about three mi
 
 import sys
 
-from tests.databases import DATABASES
-from tests.soak.revocation.place import settled
+from tests.soak.revocation.environment import settled
 from tests.soak.revocation.trial import Outcome, trial
+from tests.support.installations import DATABASES
 
 COUNT = 1_000
 

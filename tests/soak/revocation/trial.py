@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import httpx
 
-from tests.soak.revocation.place import Place
+from tests.soak.revocation.environment import Place
 
 BOUND_SECONDS = 0.1
 _AT_ONCE = 8

@@ -1,0 +1,209 @@
+"""The `charter` command."""
+
+# Each command imports only what it needs: importing everything takes a second, even for `charter migrate` and --help.
+# ruff: noqa: PLC0415
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import click
+
+from api.cli import keys, support, users
+
+if TYPE_CHECKING:
+    from api.config import Config
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="charter", message="charter %(version)s")
+def main() -> None:
+    """Accounts and tokens, spec-first.
+
+    All settings come from the environment, and check-config shows them. Without any, Charter listens on 127.0.0.1:8000
+    and keeps its files in the folder data.
+    """
+    # Only the owner may read the files that Charter writes: the database, its journal, the secrets.
+    os.umask(0o077)
+    # Objects created at start-up live as long as the process. Collecting garbage among them costs 0.15 s.
+    gc.disable()
+
+
+@main.command()
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Number of worker processes. Default: CHARTER_WORKERS, or 1."
+)
+def serve(workers: int | None) -> None:
+    """Serve the API until SIGTERM or Ctrl-C.
+
+    The log goes to standard error, with one line for each request. On SIGTERM or Ctrl-C, Charter finishes the requests
+    in flight. With several workers, Charter replaces a worker that dies. SIGHUP replaces all workers, one at a time.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+
+    config = support.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
+    with _listen(config.host, config.port) as listener, _exported(config.metrics_host, config.metrics_port):
+        if config.workers == 1:
+            _serve(config, listener)
+        else:
+            _supervise(config, listener)
+
+
+def _serve(config: "Config", listener: socket.socket) -> None:
+    import uvicorn
+
+    from api.server import connexion_import
+
+    connexion_import.import_connexion()
+    from api.contract import ContractError
+    from api.server.uvicorn_server import application, uvicorn_config
+
+    with support.in_plain_words(ContractError):
+        app = application(config)
+    click.echo(greeting(*listener.getsockname()[:2]))
+    uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
+
+
+def _supervise(config: "Config", listener: socket.socket) -> None:
+    from api import logs
+    from api.server.supervisor import Supervisor
+
+    logs.configure(config.log_format)
+    supervisor = Supervisor(config, listener)
+    click.echo(greeting(*listener.getsockname()[:2]))
+    supervisor.run()
+    if supervisor.has_failed():
+        raise click.ClickException("a worker cannot start; see the log for the reason")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask before migrating a database that several hosts share.")
+def migrate(yes: bool) -> None:
+    """Migrate the database to the schema of this release.
+
+    An up-to-date database is not changed. A new one gets the keys that sign access tokens. If several processes migrate
+    at once, one does the work and the others wait.
+    """
+    from api.storage import revisions
+
+    config = support.load()
+    with support.opened(config, revisions.RevisionUnknown, cannot="migrated") as database:
+        if not yes and config.is_shared:
+            _confirm_migration(config, revisions.current(database.engine), revisions.head())
+        revisions.upgrade(database.engine)
+        with database.transaction() as db:
+            support.keyring(config).signing(db)
+    click.echo(f"The database is at revision {revisions.head()}.")
+
+
+def _confirm_migration(config: "Config", current: str | None, needed: str) -> None:
+    """Ask before migrating a shared database, because a stale DATABASE_URL in the shell may point to the wrong one."""
+    if current == needed:
+        return
+    where = config.database_url.render_as_string(hide_password=True)
+    state = f"{where} is at revision {current or 'none'}; this release requires {needed}"
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"{state}; run charter migrate --yes to migrate it without a prompt")
+    click.confirm(f"{state}. Migrate it?", abort=True)
+
+
+@main.command()
+def openapi() -> None:
+    """Print the contract as one JSON document."""
+    from api import contract
+    from api.config.paths import folder
+
+    with support.in_plain_words(contract.ContractError):
+        document = contract.load(folder("openapi")).document
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@main.command()
+def check_config() -> None:
+    """Show the settings, without the secrets.
+
+    If Charter cannot start with these settings, the command fails and lists what to set. It creates nothing.
+    """
+    from api import config
+
+    with support.in_plain_words(config.ConfigError):
+        values = config.read()
+    shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
+    shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
+    for setting in fields(config.Config):
+        click.echo(f"{config.variable(setting)}={shown[setting.name]}")
+
+
+@main.command()
+@click.option(
+    "--replicas",
+    type=click.IntRange(1),
+    default=1,
+    help="Number of replicas (charter serve) that share the database. Default: 1.",
+)
+def doctor(replicas: int) -> None:
+    """Check this deployment and suggest how to fix each problem.
+
+    Each check prints one line that starts with ok, warning or wrong. Run the command on the server's host, as its user
+    and with its settings. The server may be running. The command fails if a check is wrong, and changes nothing.
+    """
+    from api.cli.doctor import Verdict, examine
+
+    wrong = False
+    for verdict, subject, detail in examine(replicas):
+        click.echo(f"{verdict:8} {subject:12} {detail}")
+        wrong = wrong or verdict is Verdict.WRONG
+    sys.exit(wrong)
+
+
+def greeting(host: str, port: int) -> str:
+    """Return what a server prints on standard output: its URLs. Standard error is the log."""
+    # A browser cannot open the wildcard address.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
+
+
+def _stop(*_: object) -> None:
+    """Exit with 0: a requested stop is not a failure, and uvicorn raises the signal again after its shutdown."""
+    sys.exit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with _address_in_plain_words(host, port, "CHARTER_HOST or CHARTER_PORT"):
+        return socket.create_server((host, port), family=family, backlog=2048)
+
+
+@contextmanager
+def _exported(host: str, port: int) -> Iterator[None]:
+    """Serve the metrics within the context, if a port is set."""
+    with ExitStack() as stack:
+        if port:
+            from api.telemetry.exporter import exported
+
+            with _address_in_plain_words(host, port, "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"):
+                stack.enter_context(exported(host, port))
+        yield
+
+
+@contextmanager
+def _address_in_plain_words(host: str, port: int, settings: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        advice = f"change {settings}"
+        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
+
+
+main.add_command(keys.keys)
+main.add_command(users.users)

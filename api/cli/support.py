@@ -1,0 +1,78 @@
+"""Helpers of all commands: the settings, the database, and error messages without a traceback."""
+
+# Each command imports only what it needs: importing everything takes a second, even for --help.
+# ruff: noqa: PLC0415
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from api.config import Config
+    from api.services.signing_keys import Keyring
+    from api.storage.database import Database, Db
+
+
+@contextmanager
+def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
+    """Report these exceptions as an error message, without a traceback, and end the command."""
+    try:
+        yield
+    except mendable as error:
+        raise click.ClickException(str(error).replace("\n", "\n       ")) from None
+
+
+def load(**options: str) -> "Config":
+    """Return the settings, or end the command. Options are named after their variable and override the environment."""
+    from api import config
+
+    with in_plain_words(config.ConfigError):
+        return config.load(**options)
+
+
+def keyring(config: "Config") -> "Keyring":
+    """Return the keyring, which decrypts the signing keys in the database and creates new ones."""
+    from api.crypto.signing_keys import Vault
+    from api.services.signing_keys import Keyring
+
+    return Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+
+
+@contextmanager
+def opened(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
+    """Yield the database. Report DatabaseUnavailable and the `mendable` exceptions in one line, and end the command."""
+    from api.errors import DatabaseUnavailable
+    from api.storage.database import Database
+
+    database = Database(config.database_url)
+    told: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
+    # The reason is reported below, so the log would repeat it.
+    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+    try:
+        yield database
+    except told as error:
+        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+        where = config.database_url.render_as_string(hide_password=True)
+        raise click.ClickException(f"{where} cannot be {cannot}: {reason}") from None
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def transaction(config: "Config") -> Iterator["Db"]:
+    """Yield a transaction. End the command if the database is not at the revision of this release."""
+    from api import logs
+    from api.errors import MigrationsBehind
+    from api.services import readiness
+    from api.storage import revisions
+
+    logs.configure(config.log_format)
+    with opened(config, cannot="used") as database, database.transaction() as db:
+        try:
+            readiness.check(db, revisions.head())
+        except MigrationsBehind as error:
+            raise click.ClickException(error.message) from None
+        yield db

@@ -1,0 +1,5 @@
+"""Settings; the only reader of the environment."""
+
+from api.config.settings import SECRETS, Config, ConfigError, load, read, variable
+
+__all__ = ["SECRETS", "Config", "ConfigError", "load", "read", "variable"]

@@ -1,0 +1,203 @@
+"""All settings. Only this module reads the environment."""
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+
+from api.config.parsers import database_url as parse_database_url
+from api.config.parsers import name_or_url, one_of, traces_url, whole
+from api.crypto.secret import HOW_TO, keep_secret, parse_secret, read_secret
+from api.crypto.signing_keys import ALGORITHMS
+
+SECRETS = ("secret", "pepper")
+
+
+class ConfigError(Exception):
+    """Settings with which the process must not start. The message lists the errors and their remedies."""
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
+    return field(metadata={"variable": variable, "parse": parse}, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings. `load` reads them from the environment, and tests build their own."""
+
+    host: str = _setting("CHARTER_HOST", str, default="127.0.0.1")
+    port: int = _setting("CHARTER_PORT", whole(0, 65535), default=8000)
+    data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
+    database_url: URL = _setting("DATABASE_URL", parse_database_url)
+    database_connections: int = _setting("CHARTER_DATABASE_CONNECTIONS", whole(1, 1000), default=40)
+    secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
+    pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
+    issuer: str = _setting("CHARTER_ISSUER", name_or_url, default="http://127.0.0.1:8000")
+    audience: str = _setting("CHARTER_AUDIENCE", name_or_url, default="charter")
+    access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", whole(60, 86_400), default=900)
+    session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", whole(86_400, 31_536_000), default=2_592_000)
+    session_seconds: int = _setting("CHARTER_SESSION_SECONDS", whole(86_400, 31_536_000), default=7_776_000)
+    signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", one_of(*ALGORITHMS), default=ALGORITHMS[0])
+    bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", whole(10, 16), default=12)
+    hashes: int = _setting("CHARTER_HASHES", whole(1, 256), default_factory=_cores)
+    body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
+    body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
+    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
+    background: str = _setting("CHARTER_BACKGROUND", one_of("on", "off"), default="on")
+    workers: int = _setting("CHARTER_WORKERS", whole(1, 256), default=1)
+    drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
+    metrics_host: str = _setting("CHARTER_METRICS_HOST", str, default="127.0.0.1")
+    metrics_port: int = _setting("CHARTER_METRICS_PORT", whole(0, 65535), default=0)
+    traces_url: str = _setting("CHARTER_TRACES_URL", traces_url, default="off")
+    log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
+
+    @property
+    def most_connections(self) -> int:
+        """How many connections to the database a process opens at most, beside the one of the change feed."""
+        return self.database_connections + 2 * self.hashes + (self.background == "on")
+
+    @property
+    def is_shared(self) -> bool:
+        """Return True if other hosts may use the same database."""
+        return self.database_url.get_backend_name() != "sqlite"
+
+
+def variable(setting: "Field[Any]") -> str:
+    """Return the name of a setting's environment variable."""
+    return str(setting.metadata["variable"])
+
+
+_VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
+
+
+def hand_on(name: str, value: str) -> None:
+    """Set an environment variable for a library that has no other configuration. Later child processes inherit it."""
+    os.environ[name] = value
+
+
+def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
+    """Read the settings. For an embedded database, create missing secrets in the data directory.
+
+    Options of the command line override the environment. Raises ConfigError that lists all invalid settings at once.
+    """
+    values = read({**environ, **options})
+    data_dir = values["data_dir"]
+    try:
+        if _needs_folder(values):
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = {name: keep_secret(data_dir / name) for name in SECRETS if name not in values}
+    except OSError as error:
+        raise ConfigError(_unusable(data_dir, error)) from None
+    return Config(**(values | made))
+
+
+def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the value of each setting, without secrets that the first start has yet to create. Create nothing.
+
+    Raises ConfigError that lists all invalid settings at once.
+    """
+    given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    values, wrong = _parse(given)
+    values["data_dir"] = values["data_dir"].absolute()
+    if _VARIABLES["database_url"] not in given:
+        values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
+    wrong += _unknown(given)
+    if _VARIABLES["hashes"] not in given and "workers" in values:
+        values["hashes"] = max(1, values["hashes"] // values["workers"])
+    missing = [name for name in SECRETS if _VARIABLES[name] not in given]
+    if "database_url" in values and values["database_url"].get_backend_name() == "sqlite":
+        kept, faults = _look_into_folder(values, missing)
+        values, wrong = values | kept, wrong + faults
+    elif "database_url" in values and missing:
+        names = " and ".join(_VARIABLES[name] for name in missing)
+        wrong.append(f"{names} must be set, because several hosts can share the database; {HOW_TO}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return values
+
+
+def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of the given settings, the defaults of the others, and the errors."""
+    values: dict[str, Any] = {}
+    wrong = []
+    for setting in fields(Config):
+        text = given.get(variable(setting))
+        try:
+            if text is not None:
+                values[setting.name] = setting.metadata["parse"](text)
+            elif setting.default is not MISSING:
+                values[setting.name] = setting.default
+            elif setting.default_factory is not MISSING:
+                values[setting.name] = setting.default_factory()
+        except ValueError as error:
+            wrong.append(f"{variable(setting)} must be {error}")
+    return values, wrong
+
+
+def _unknown(given: Mapping[str, str]) -> list[str]:
+    """Return an error for each unknown setting, because a typing error would otherwise leave the default in place."""
+    names = {name.removeprefix("CHARTER_"): name for name in _VARIABLES.values()}
+    return [
+        f"unknown setting {name}" + "".join(f"; did you mean {names[near]}?" for near in _nearest(name, names))
+        for name in given
+        if name.startswith("CHARTER_") and name not in names.values()
+    ]
+
+
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    return get_close_matches(name.removeprefix("CHARTER_"), names, 1)
+
+
+def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, bytes], list[str]]:
+    """Return the missing secrets that are stored in the data directory, and the errors found there."""
+    data_dir = values["data_dir"]
+    try:
+        kept, wrong = _read_kept([data_dir / name for name in missing if (data_dir / name).exists()])
+        if _needs_folder({**values, **kept}):
+            _must_be_writable(data_dir)
+        pepper = data_dir / "pepper"
+        if "pepper" in missing and not pepper.exists() and Path(values["database_url"].database).exists():
+            remedy = f"restore the file or set {_VARIABLES['pepper']}"
+            wrong.append(f"{pepper} is missing, and passwords cannot be verified without it; {remedy}")
+    except OSError as error:
+        return {}, [_unusable(data_dir, error)]
+    return kept, wrong
+
+
+def _read_kept(files: list[Path]) -> tuple[dict[str, bytes], list[str]]:
+    kept = {}
+    wrong = []
+    for file in files:
+        try:
+            kept[file.name] = read_secret(file)
+        except ValueError as error:
+            wrong.append(f"{file} must contain {error}")
+    return kept, wrong
+
+
+def _needs_folder(values: Mapping[str, Any]) -> bool:
+    """Return True if a start creates a file in the data directory."""
+    makes_secret = any(name not in values for name in SECRETS)
+    return makes_secret or Path(str(values["database_url"].database)).parent == values["data_dir"]
+
+
+def _must_be_writable(data_dir: Path) -> None:
+    there = next(place for place in (data_dir, *data_dir.parents) if place.exists())
+    if not there.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _unusable(data_dir: Path, error: OSError) -> str:
+    return f"{_VARIABLES['data_dir']} must be a writable directory: {data_dir}: {error.strerror}"

@@ -1,0 +1,106 @@
+"""Assemble the layers. Middlewares of Connexion are used where they do the job."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from connexion import ConnexionMiddleware
+from connexion.exceptions import InvalidSpecification, ResolverError
+from connexion.middleware.lifespan import Lifespan
+from connexion.resolver import Resolver
+from inflection import underscore
+from jsonschema import ValidationError
+
+from api.contract.dispatch.handlers import Handlers, Lifetime
+from api.contract.dispatch.view import Serving
+from api.contract.document.checks import check_formats
+from api.contract.document.model import Contract, ContractError
+from api.contract.middleware.body import Body
+from api.contract.middleware.docs import Docs
+from api.contract.middleware.edge import Edge, Observer
+from api.contract.middleware.request_validation import Validate
+from api.contract.middleware.response_validation import Conform
+from api.contract.middleware.routing import Route, Routes
+from api.contract.middleware.security import Bearer, Identify, Secure
+from api.contract.schema.formats import STANDARD, Format
+
+
+def assemble(
+    contract: Contract,
+    *,
+    handlers: str,
+    identify: Identify,
+    formats: Mapping[str, Format],
+    serving: Serving,
+    lifespan: Lifespan,
+    body_bytes: int,
+    body_seconds: float,
+    check_answers: bool,
+    observers: Sequence[Observer] = (),
+) -> ConnexionMiddleware:
+    """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
+
+    Raises ContractError if the contract cannot be served.
+    """
+    executable = contract.executable(handlers)
+    routes = Routes(executable)
+    formats = {**STANDARD, **formats}
+    check_formats(contract.document, formats)
+    layers = [
+        *([partial(Conform, contract=contract, routes=routes, formats=formats)] if check_answers else []),
+        partial(Edge, observers=observers),
+        partial(Docs, title=contract.title),
+        partial(Route, routes=routes),
+        partial(Body, limit=body_bytes, seconds=body_seconds),
+        Secure,
+        Validate,
+        Lifetime,
+    ]
+    app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
+    try:
+        app.add_api(
+            executable.document,
+            resolver=Resolver(_function),
+            security_map={"bearer": partial(Bearer, identify)},
+            formats=formats,
+            serving=serving,
+        )
+        # Connexion would build this on the first request, and report a missing handler only then.
+        app.app, app.middleware_stack = app._build_middleware_stack()
+    except InvalidSpecification as error:
+        cause = _cause(error)
+        raise ContractError(f"{' > '.join(map(str, cause.absolute_path))}: {cause.message}") from None
+    except ResolverError as error:
+        raise ContractError(str(error)) from None
+    except RecursionError:
+        raise ContractError("recursive schemas are not supported") from None
+    return app
+
+
+def _cause(error: ValidationError) -> ValidationError:
+    """Return the most deeply nested cause of an error.
+
+    At equal depth, an unknown property explains more than a missing reference.
+    """
+    while error.context:
+        error = max(error.context, key=lambda part: (len(part.absolute_path), part.validator == "additionalProperties"))
+    return error
+
+
+def _function(address: str) -> Callable[..., Any]:
+    """Return the handler at an address: `api.handlers.auth.signUp` is `sign_up` in `api/handlers/auth.py`.
+
+    Raises ContractError if the module or the function is not found.
+    """
+    module, _, operation_id = address.rpartition(".")
+    name, file = underscore(operation_id), f"{module.replace('.', '/')}.py"
+    try:
+        function = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ContractError(f"{operation_id}: {file} not found") from None
+    if not callable(function):
+        raise ContractError(f"{operation_id}: {file} has no function {name}")
+    return function  # type: ignore[no-any-return]

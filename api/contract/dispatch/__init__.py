@@ -1,0 +1,1 @@
+"""Call the handler of an operation on Flask."""

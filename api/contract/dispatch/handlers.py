@@ -1,0 +1,82 @@
+"""Call the handlers on Flask: from ASGI into a Flask request context and back, in one step."""
+
+from functools import partial
+from typing import Any
+
+from connexion.apps.flask import FlaskApi
+from connexion.middleware.abstract import SpecMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.operations import AbstractOperation
+from connexion.spec import Specification
+from starlette.types import Receive, Scope, Send
+from werkzeug.routing import Rule
+
+from api.contract.dispatch.flask_app import Application, Context
+from api.contract.dispatch.view import Lane, Serving, View
+from api.contract.http.response import Reply, respond
+from api.runtime.thread_pool import Threads
+
+# Two pools: reads never queue behind writes that wait for the one write lock of SQLite.
+_READING, _WRITING = 16, 16
+
+
+class HandlerApi(FlaskApi):
+    """Connexion's Flask routes, with views built once. Connexion would decorate the function for each request."""
+
+    def __init__(self, *args: Any, serving: Serving, **kwargs: Any) -> None:
+        self._serving = serving
+        super().__init__(*args, **kwargs)
+
+    def make_operation(self, operation: AbstractOperation) -> View:
+        return View(operation, self._serving)
+
+
+class Served:
+    """An operation that runs where it does not block other requests."""
+
+    def __init__(self, app: Application, view: View, rule: Rule, lane: Lane) -> None:
+        self._app = app
+        self._view = view
+        self._rule = rule
+        self._lane = view.lane or lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._view.nonblocking:
+            reply = self._call(scope)
+        else:
+            reply = await self._lane.run(partial(self._call, scope))
+        await respond(send, reply)
+
+    def _call(self, scope: Scope) -> Reply:
+        context = Context(self._app, scope, self._rule)
+        return context.call(self._view.reply) if self._app.is_bare() else context.dispatch()
+
+
+class Lifetime(LifespanMiddleware):
+    """The innermost layer, which opens and closes the resources of the service. Requests bypass it."""
+
+    @property
+    def operations(self) -> dict[str, Served]:
+        return self.next_app.operations  # type: ignore[no-any-return]
+
+
+class Handlers(SpecMiddleware):
+    """The Flask application, inside all layers."""
+
+    def __init__(self, import_name: str) -> None:
+        self.flask = Application(import_name)
+        self._reading = Threads("reading", _READING)
+        self._writing = Threads("writing", _WRITING)
+        self.operations: dict[str, Served] = {}
+
+    def add_api(self, specification: Specification, **options: Any) -> HandlerApi:
+        api = HandlerApi(specification, **options)
+        self.flask.register_blueprint(api.blueprint)
+        for rule in self.flask.url_map.iter_rules():
+            view: Any = self.flask.view_functions[rule.endpoint]
+            lane = self._reading if "GET" in (rule.methods or ()) else self._writing
+            self.operations[view.operation_id] = Served(self.flask, view, rule, lane)
+        return api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do nothing. Requests go directly to the operations."""

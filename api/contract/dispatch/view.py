@@ -1,0 +1,155 @@
+"""Call the handler of an operation with the arguments that it declares, and serialize its result by the contract."""
+
+import inspect
+from collections.abc import Callable, Mapping, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from random import uniform
+from time import sleep
+from typing import Any, Protocol, TypeVar
+
+import flask
+import orjson
+from connexion.operations import AbstractOperation
+from starlette.types import Scope
+
+from api.contract.dispatch.flask_app import as_response
+from api.contract.document.model import ContractError, success
+from api.contract.http.client import client_of
+from api.contract.http.response import Reply, raw_headers
+from api.contract.middleware.routing import CONTEXT
+from api.contract.schema.serializer import shaper
+from api.errors import ApiError
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Found = TypeVar("Found")
+Transaction = Callable[[], AbstractContextManager[Any]]
+"""Opens the `db` argument of a handler. Leaving the context commits, raising rolls back."""
+
+
+class Lane(Protocol):
+    """Runs calls where they do not block other requests."""
+
+    async def run(self, call: Callable[[], Found]) -> Found:
+        """Return the result of `call`. Raises an ApiError instead if the wait would be too long."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The resources that handlers may declare as parameters, in addition to those of the request.
+
+    `lanes` maps a resource to the bulkhead for the handlers that declare it.
+    """
+
+    transaction: Transaction
+    resources: Mapping[str, Any]
+    lanes: Mapping[str, Lane] = field(default_factory=dict)
+
+
+# The longest pause in seconds before each retry of a handler.
+_PAUSES = (0.02, 0.1)
+# Parameters that a handler may declare for any operation.
+_GIVEN = {"client", "db"}
+_EMPTY = (b"content-length", b"0")
+# Serialize only shaped values: on its own, orjson would dump every field of a dataclass, and format times differently.
+_ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def nonblocking(handler: Handler) -> Handler:
+    """Mark a handler that never waits for a database, a file or another service. It runs on the event loop.
+
+    A marked handler that waits blocks all requests of its process.
+    """
+    handler.nonblocking = True  # type: ignore[attr-defined]
+    return handler
+
+
+class View:
+    """The handler of one operation, prepared once.
+
+    A handler may declare `body`, any parameter of the operation, `identity`, `client`, `db` and resources. It returns
+    the body of the operation's one 2xx response, or (body, headers). The contract determines the status and the
+    members. A handler with `db` is called up to three times if its transaction conflicts with others.
+    """
+
+    def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
+        status = success({"responses": operation.responses})
+        content = operation.responses[status].get("content", {})
+        self.operation_id: str = operation.operation_id
+        self._status = int(status)
+        media_type = next(iter(content), "")
+        self._content_type = (b"content-type", media_type.encode())
+        self._shape = shaper(content[media_type].get("schema", {})) if media_type else None
+        self._function = operation.function
+        self._transaction = serving.transaction
+        asks_for = set(inspect.signature(self._function).parameters)
+        self._resources = {name: value for name, value in serving.resources.items() if name in asks_for}
+        self._from_request = asks_for - self._resources.keys() - _GIVEN
+        self._wants_client = "client" in asks_for
+        self._wants_db = "db" in asks_for
+        self.nonblocking: bool = getattr(self._function, "nonblocking", False)
+        self.lane = next((lane for name, lane in serving.lanes.items() if name in asks_for), None)
+        _check_names(operation, self._from_request, serving.resources.keys())
+        if inspect.iscoroutinefunction(self._function):
+            raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
+        if self.nonblocking and (waits_for := asks_for & {"db", *serving.lanes}):
+            raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
+
+    def __call__(self, **_: object) -> flask.Response:
+        """Return the response to Flask's current request."""
+        return as_response(self.reply(flask.request.environ["asgi.scope"]))
+
+    def reply(self, scope: Scope) -> Reply:
+        """Call the handler with arguments from the context in `scope`, and return its response."""
+        context = scope["extensions"][CONTEXT]
+        arguments = {name: context[name] for name in self._from_request}
+        if self._wants_client:
+            arguments["client"] = client_of(scope)
+        if not self._wants_db:
+            return self._reply(self._function(**arguments, **self._resources))
+        for pause in _PAUSES:
+            try:
+                return self._transact(arguments)
+            except ApiError as error:
+                if not error.repeatable:
+                    raise
+            # The random pause keeps conflicting transactions from colliding again.
+            sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
+        return self._transact(arguments)
+
+    def _transact(self, arguments: dict[str, Any]) -> Reply:
+        with self._transaction() as db:
+            return self._reply(self._function(db=db, **arguments, **self._resources))
+
+    def _reply(self, result: Any) -> Reply:
+        body, more = result if isinstance(result, tuple) else (result, ())
+        headers = raw_headers(more.items() if isinstance(more, Mapping) else more)
+        if self._shape is None:
+            # A 204 must not have a Content-Length (RFC 9110, section 8.6). Other empty responses get one.
+            return Reply(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
+        # The json module takes 12 us more in a busy server.
+        text = orjson.dumps(self._shape(body), option=_ONLY_JSON)
+        length = (b"content-length", b"%d" % len(text))
+        return Reply(self._status, [self._content_type, length, *headers], text)
+
+
+def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: Set[str]) -> None:
+    offered = _offered(operation)
+    if unknown := asked_for - offered:
+        names = ", ".join(sorted(unknown))
+        raise ContractError(f"{_name(operation)}: unknown parameters of the handler: {names}")
+    if clash := resources & (offered | _GIVEN):
+        raise ContractError(f"{_name(operation)}: name already in use by a resource: {', '.join(sorted(clash))}")
+
+
+def _name(operation: AbstractOperation) -> str:
+    return str(operation.operation_id.rpartition(".")[2])
+
+
+def _offered(operation: AbstractOperation) -> set[str]:
+    names = {parameter["name"] for parameter in operation.parameters}
+    if operation.is_request_body_defined:
+        names.add("body")
+    if operation.security:
+        names.add("identity")
+    return names

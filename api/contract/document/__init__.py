@@ -1,0 +1,1 @@
+"""Load the contract from `openapi/`, and check it."""

@@ -1,0 +1,135 @@
+"""Reject a document that cannot be served. Each error names the file and the operation."""
+
+import re
+from collections.abc import Container, Iterator
+from typing import Any
+
+from api.contract.document.extensions import check_extensions, check_roles
+from api.contract.document.model import Contract, ContractError, Json, mapping, resolve, security_of
+
+_RESERVED = {"body", "client", "db", "identity"}
+_TYPES = {"boolean", "integer", "string"}
+_EXAMPLES = {"default", "enum", "example", "examples"}
+
+
+def check(document: Json) -> None:
+    """Check the references and operations of a document.
+
+    Raises ContractError if a reference is not found or an operation cannot be served.
+    """
+    for address, node in _nodes(document, "openapi"):
+        if "$ref" in node:
+            _check_reference(address, node, document)
+        if isinstance(node.get("pattern"), str):
+            _check_pattern(address, node["pattern"])
+    names = {str(operation.get("operationId")) for _, _, operation in Contract(document).operations()}
+    seen: dict[str, str] = {}
+    for path, method, operation in Contract(document).operations():
+        address = f"{operation['tags'][0]}.yaml: {method.upper()} {path}"
+        _check_name(address, operation)
+        name = operation["operationId"]
+        if seen.setdefault(name, address) != address:
+            raise ContractError(f"{address}: the operationId {name!r} is already in use by {seen[name]}")
+        _check_security(address, operation, document)
+        check_extensions(address, operation, document)
+        _check_responses(address, mapping(operation, "responses", address))
+        _check_parameters(address, path, _parameters(address, operation, document))
+        _check_links(address, operation["responses"], names, document)
+    check_roles(document)
+
+
+def check_formats(document: Json, known: Container[str]) -> None:
+    """Check that every `format` has a checker.
+
+    Raises ContractError if a format is not in `known` or its schema has no type.
+    """
+    for address, node in _nodes(document, "openapi"):
+        name = node.get("format")
+        if isinstance(name, str) and (name not in known or "type" not in node):
+            raise ContractError(f"{address}: unknown format {name!r} for type {node.get('type')!r}")
+
+
+def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:
+    if isinstance(node, dict):
+        yield address, node
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, part in parts:
+        # Examples are data, not parts of the contract.
+        if name not in _EXAMPLES or address.endswith(" > properties"):
+            yield from _nodes(part, f"{address} > {name}")
+
+
+def _check_reference(address: str, node: Json, document: Json) -> None:
+    try:
+        target = resolve(node, document)
+    except KeyError:
+        raise ContractError(f"{address}: reference {node['$ref']!r} not found") from None
+    if "$ref" in target:
+        raise ContractError(f"{address}: circular reference {node['$ref']!r}")
+
+
+def _check_pattern(address: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ContractError(f"{address}: the pattern {pattern!r} is not a valid regular expression: {error}") from None
+
+
+def _check_name(address: str, operation: Json) -> None:
+    if not str(operation.get("operationId", "")).isidentifier():
+        raise ContractError(f"{address}: operationId must be an identifier, such as addNote")
+
+
+def _check_security(address: str, operation: Json, document: Json) -> None:
+    security = security_of(operation, document)
+    if not isinstance(security, list):
+        raise ContractError(f"{address}: security must be a list")
+    if {} in security:
+        # Where a token is optional, Connexion treats an invalid token like a missing one.
+        raise ContractError(f"{address}: security must be [] or required; optional security is not supported")
+
+
+def _check_responses(address: str, responses: Json) -> None:
+    for status in responses:
+        mapping(responses, status, address)
+        if not re.fullmatch("[1-5][0-9]{2}", status):
+            raise ContractError(f"{address}: {status!r} is not a three-digit status")
+        if not {"$ref", "description"} & responses[status].keys():
+            raise ContractError(f"{address}: the response {status} must have a description")
+    if sum(status.startswith("2") for status in responses) != 1:
+        raise ContractError(f"{address} must declare exactly one 2xx response")
+
+
+def _check_links(address: str, responses: Json, names: Container[Any], document: Json) -> None:
+    for response in responses.values():
+        for name, link in resolve(response, document).get("links", {}).items():
+            if str(resolve(link, document).get("operationId")) not in names:
+                raise ContractError(f"{address}: operation of the link {name!r} not found")
+
+
+def _parameters(address: str, operation: Json, document: Json) -> list[Json]:
+    definitions = operation.get("parameters", [])
+    if not isinstance(definitions, list) or not all(isinstance(definition, dict) for definition in definitions):
+        raise ContractError(f"{address}: parameters must be a list of mappings")
+    found = [resolve(definition, document) for definition in definitions]
+    return [{**definition, "schema": resolve(definition.get("schema", {}), document)} for definition in found]
+
+
+def _check_parameters(address: str, path: str, definitions: list[Json]) -> None:
+    names = [definition.get("name") for definition in definitions]
+    for definition in definitions:
+        name = definition.get("name")
+        if names.count(name) > 1:
+            raise ContractError(f"{address}: duplicate parameter {name!r}")
+        if name in _RESERVED:
+            raise ContractError(f"{address}: {name!r} is a reserved name")
+        if definition.get("in") not in {"path", "query"} or definition["schema"].get("type") not in _TYPES:
+            raise ContractError(
+                f"{address}: the parameter {name!r} must be a string, an integer or a boolean, in the path or the query"
+            )
+    templated = [segment for segment in path.split("/") if "{" in segment or "}" in segment]
+    declared = [f"{{{definition['name']}}}" for definition in definitions if definition["in"] == "path"]
+    if sorted(templated) != sorted(declared):
+        raise ContractError(
+            f"{address}: path parameters and {{placeholders}} must match, and each must fill a whole segment"
+        )

@@ -1,0 +1,52 @@
+"""The extensions of the contract: `x-scopes` and `x-body-bytes` of an operation, `x-roles` of the document."""
+
+import re
+from difflib import get_close_matches
+
+from api.contract.document.model import Contract, ContractError, Json, mapping, security_of
+
+_KNOWN = ("x-body-bytes", "x-scopes")
+_SCOPE = re.compile("[a-z]+(:[a-z]+)*")
+# At most 16 MiB, because a body is buffered while it arrives.
+_BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
+
+
+def check_extensions(address: str, operation: Json, document: Json) -> None:
+    """Check the extensions of an operation.
+
+    Raises ContractError if an extension is invalid, or misspelled and would therefore be ignored.
+    """
+    for name in operation.keys() - _KNOWN:
+        if name.startswith("x-") and (meant := get_close_matches(name, _KNOWN, 1)):
+            raise ContractError(f"{address}: unknown extension {name}; did you mean {meant[0]}?")
+    _check_scopes(address, operation, document)
+    _check_body_bytes(address, operation)
+
+
+def _check_scopes(address: str, operation: Json, document: Json) -> None:
+    if "x-scopes" not in operation:
+        return
+    scopes = operation["x-scopes"]
+    if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
+        raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
+    if not security_of(operation, document):
+        raise ContractError(f"{address}: x-scopes requires a token, but security does not")
+
+
+def check_roles(document: Json) -> None:
+    """Check the roles of a document. Raises ContractError if a role has a scope that no operation requires."""
+    required = {scope for _, _, operation in Contract(document).operations() for scope in operation.get("x-scopes", ())}
+    roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
+    for name, scopes in roles.items():
+        if not isinstance(scopes, list) or not all(str(scope) in required for scope in scopes):
+            raise ContractError(f"openapi.yaml: x-roles: {name} must be a list of scopes that operations require")
+
+
+def _check_body_bytes(address: str, operation: Json) -> None:
+    if "x-body-bytes" not in operation:
+        return
+    size = operation["x-body-bytes"]
+    if "requestBody" not in operation or type(size) is not int or size not in _BODY_BYTES:
+        raise ContractError(
+            f"{address}: x-body-bytes must be an integer from 1 to {_BODY_BYTES[-1]} and needs a requestBody"
+        )

@@ -1,0 +1,1 @@
+"""What HTTP defines: framing, headers, client addresses, trace contexts."""

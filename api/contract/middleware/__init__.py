@@ -1,0 +1,1 @@
+"""The ASGI layers that a request passes before its handler."""

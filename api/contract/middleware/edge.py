@@ -1,0 +1,160 @@
+"""The edge: framing checks, ids, headers, errors and log lines of all requests, the same on every server."""
+
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from api import logs
+from api.contract.http import framing
+from api.contract.http.response import Headers, Reply, raw_headers, respond
+from api.contract.http.traceparent import Parent, parent_of
+from api.contract.middleware.routing import CONTEXT, OPERATION
+from api.errors import InternalError, answer, as_api_error
+
+_LOGGED_PATH = 512
+
+_log = logging.getLogger("charter.requests")
+
+
+class Outcome(NamedTuple):
+    """The outcome of a request.
+
+    A request that matched no operation has no `operation_id`. A request whose response never started has no `status`.
+    `method` is as the client sent it. All other values come from the contract.
+    """
+
+    operation_id: str | None
+    method: str
+    status: int | None
+    code: str | None
+    seconds: float
+
+
+Observer = Callable[[Parent | None], Callable[[Outcome], None]]
+"""Called when a request begins, with its parent span. The function that it returns is called with the outcome."""
+
+
+class Edge:
+    """Gives each request an id, its own scope and a log line, each error its format, and each response its headers."""
+
+    def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
+        self.app = app
+        self._observers = observers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        fields = dict(scope["headers"])
+        exchange = _Exchange(scope, receive, send, fields)
+        logs.request_facts.set(exchange.facts)
+        private = _private(scope, fields)
+        tell = [begin(exchange.parent) for begin in self._observers]
+        try:
+            framing.check(scope, fields)
+            await self.app(private, exchange.receive, exchange.send)
+        except ClientGone:
+            pass
+        except Exception as error:
+            await exchange.fail(error)
+        finally:
+            exchange.log()
+            for end in tell:
+                end(exchange.outcome(private))
+
+
+# A response may override these.
+_BY_DEFAULT = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def fixed_headers(request_id: str, answer: Headers) -> Headers:
+    """Return the headers that every response carries in addition to its own."""
+    named = {name for name, _ in answer}
+    fixed = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    return fixed + [header for header in _BY_DEFAULT if header[0] not in named]
+
+
+class ClientGone(Exception):
+    """The client disconnected before the end of the response."""
+
+
+def _private(scope: Scope, fields: framing.Fields) -> Scope:
+    """Return a copy of the scope that no other request and no later byte can change.
+
+    granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
+    """
+    extensions = {
+        name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
+    }
+    extensions |= {CONTEXT: {}, framing.FIELDS: fields}
+    return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
+
+
+class _Exchange:
+    """One request and its response, as the edge sees them."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, fields: framing.Fields) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._body_pending = framing.announces_body(fields)
+        self.status: int | None = None
+        self.started = perf_counter()
+        client = scope.get("client") or (None,)
+        self.facts: dict[str, Any] = {"request_id": str(uuid7()), "address": client[0]}
+        self.parent = parent_of(scope, fields)
+        if self.parent is not None:
+            self.facts |= {"trace_id": self.parent.trace_id, "parent_id": self.parent.span_id}
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._body_pending = self._body_pending and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._complete(list(message.get("headers", ())))
+        elif self.scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError):
+            raise ClientGone() from None
+
+    def _complete(self, headers: Headers) -> Headers:
+        headers = headers + fixed_headers(self.facts["request_id"], headers)
+        if self._body_pending:
+            # The rest of the body stays unread, so the next request on this connection could not be found.
+            headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
+        return headers
+
+    async def fail(self, error: Exception) -> None:
+        """Send the error as the response. Raises the error if a response has begun, to break the connection."""
+        known = as_api_error(error)
+        logs.note(code=known.code)
+        if known.status == InternalError.status:
+            _log.error("unhandled_error", exc_info=error)
+        if self.status is not None:
+            raise error
+        status, headers, body = answer(known)
+        raw = raw_headers({**headers, "Content-Length": str(len(body))}.items())
+        await respond(self.send, Reply(status, raw, body))
+
+    def outcome(self, private: Scope) -> Outcome:
+        operation = private["extensions"].get(OPERATION, {})
+        seconds = perf_counter() - self.started
+        method, code = self.scope["method"], self.facts.get("code")
+        return Outcome(operation.get("operationId"), method, self.status, code, seconds)
+
+    def log(self) -> None:
+        path = self.scope["path"][:_LOGGED_PATH]
+        milliseconds = round((perf_counter() - self.started) * 1000, 1)
+        logs.request(method=self.scope["method"], path=path, status=self.status, ms=milliseconds)

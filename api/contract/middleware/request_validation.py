@@ -1,0 +1,101 @@
+"""Check parameters and body against the contract, and store the parsed values for the later layers."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from connexion.middleware.abstract import RoutedAPI
+from connexion.middleware.request_validation import RequestValidationMiddleware
+from connexion.operations import AbstractOperation
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.contract.document.model import ContractError
+from api.contract.http.framing import FIELDS, Fields
+from api.contract.middleware.body import BODY
+from api.contract.middleware.routing import CONTEXT, step
+from api.contract.schema import strict_json
+from api.contract.schema.formats import Format
+from api.contract.schema.parameters import Parameters
+from api.contract.schema.request_schema import SchemaCheck
+from api.errors import Fault, InvalidInput, UnsupportedMediaType
+
+
+class JsonBody:
+    """The body of an operation that accepts `application/json`."""
+
+    def __init__(self, operation: AbstractOperation, formats: Mapping[str, Format]) -> None:
+        if operation.consumes != ["application/json"]:
+            raise ContractError("only application/json bodies are supported")
+        self._required = operation.request_body.get("required", False)
+        self._check = SchemaCheck(operation.body_schema("application/json"), formats)
+
+    def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
+        """Return the parsed body, and append its faults to `faults`.
+
+        Raises UnsupportedMediaType if the body is not JSON in UTF-8, and InvalidInput if it cannot be parsed.
+        """
+        if not body and not fields.get(b"content-type"):
+            if self._required:
+                faults.append(Fault("/body", "REQUIRED", "A body is required."))
+            return None
+        if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
+            raise UnsupportedMediaType()
+        value = strict_json.parse(body)
+        faults += self._check.faults(value, "/body")
+        return value
+
+
+@lru_cache(64)
+def _is_json(content_type: bytes, coding: bytes) -> bool:
+    """Return True if the body is declared as JSON in UTF-8, without a content coding.
+
+    In another charset, two readers could interpret the same body differently.
+    """
+    media_type, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
+    utf8 = all(parameter in {"charset=utf-8", 'charset="utf-8"', ""} for parameter in parameters)
+    return media_type == "application/json" and utf8 and coding == b"identity"
+
+
+class ValidatedOperation:
+    """An operation behind the validation of its parameters and body."""
+
+    def __init__(self, operation: AbstractOperation, next_app: ASGIApp, formats: Mapping[str, Format]) -> None:
+        self._next_app = next_app
+        self._parameters = Parameters(operation.parameters, formats)
+        self._body = JsonBody(operation, formats) if operation.is_request_body_defined else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        faults: list[Fault] = []
+        context = scope["extensions"][CONTEXT]
+        context.update(self._parameters.read(scope, faults))
+        if self._body is not None:
+            context["body"] = self._body.read(scope["extensions"][FIELDS], scope["extensions"][BODY], faults)
+        if faults:
+            raise InvalidInput(faults)
+        await self._next_app(scope, receive, send)
+
+
+class ValidationApi(RoutedAPI[ValidatedOperation]):
+    """The operations of one document, each compiled once."""
+
+    def __init__(self, *args: Any, formats: Mapping[str, Format], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._formats = formats
+        self.add_paths()
+
+    def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
+        try:
+            return ValidatedOperation(operation, step(self.next_app, operation.operation_id), self._formats)
+        except ContractError as error:
+            raise ContractError(f"{operation.operation_id.rpartition('.')[2]}: {error}") from None
+
+
+class Validate(RequestValidationMiddleware):
+    """Connexion's validation step, made strict. It compiles validators once, reports all faults and quotes no value."""
+
+    api_cls = ValidationApi
+
+    @property
+    def operations(self) -> dict[str, ValidatedOperation]:
+        """The operations by their ids in Connexion."""
+        return self.apis[""][0].operations  # type: ignore[no-any-return]

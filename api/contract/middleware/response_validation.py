@@ -1,0 +1,73 @@
+"""Check every response against the contract, including the errors of all layers, and log each violation."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.contract.document.model import Contract
+from api.contract.middleware.docs import is_docs
+from api.contract.middleware.routing import Routes
+from api.contract.schema.formats import Format, format_checker
+from api.contract.schema.response_schema import ELSEWHERE, Responses
+from api.errors import MethodNotAllowed, NotFound
+
+_log = logging.getLogger("charter.contract")
+# Not cached: these checks are faster than a cache lookup.
+_FAST = {"int32", "int64", "uuid"}
+
+
+class Conform:
+    """The outermost layer. It logs each violation as an error and never changes the response."""
+
+    def __init__(self, app: ASGIApp, contract: Contract, routes: Routes, formats: Mapping[str, Format]) -> None:
+        self.app = app
+        self._routes = routes
+        # Cached: many responses to one user contain the same email, and its check takes 0.1 ms.
+        remembered: dict[str, Format] = dict(formats)
+        for name in formats.keys() - _FAST:
+            remembered[name] = lru_cache(1024)(formats[name])
+        self._responses = Responses(contract, format_checker(remembered))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        await self.app(scope, receive, answer.send)
+        for violation in self._violations(scope, answer):
+            facts = {"method": scope["method"], "path": scope["path"], "status": answer.status, "violation": violation}
+            _log.error("contract_violation", extra={"facts": facts})
+
+    def _violations(self, scope: Scope, answer: "_Answer") -> Iterable[str]:
+        if not answer.is_whole or is_docs(scope["path"]):
+            return []
+        try:
+            name = self._routes.find(scope["method"], scope["raw_path"]).operation["operationId"]
+        except (NotFound, MethodNotAllowed):
+            name = ELSEWHERE
+        response = self._responses.find(name, answer.status)
+        if response is None:
+            return [f"{name} does not declare the status {answer.status}"]
+        return response.violations(answer.headers, answer.body, has_body=scope["method"] != "HEAD")
+
+
+class _Answer:
+    """Collects a response from its ASGI messages and passes the messages on to the client."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.is_whole = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = message["headers"]
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+            self.is_whole = not message.get("more_body", False)
+        await self._send(message)

@@ -1,0 +1,109 @@
+"""Convert schema violations to faults that name the location and the rule, never the value."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from connexion.json_schema import Draft4RequestValidator
+from jsonschema import ValidationError
+from jsonschema.validators import extend
+
+from api.contract.document.model import Json
+from api.contract.schema.compiler import quick_test
+from api.contract.schema.formats import Format, format_checker
+from api.errors import Fault
+
+
+class Rule(NamedTuple):
+    """The code and the detail of a keyword's faults. `{0}` in the detail is replaced by the limit in the contract."""
+
+    code: str
+    detail: str
+
+
+_RULES = {
+    "additionalProperties": Rule("UNKNOWN", "Unknown property. Allowed: {0}."),
+    "enum": Rule("NOT_ALLOWED", "Must be one of: {0}."),
+    "format": Rule("WRONG_FORMAT", "{0}"),
+    "maxItems": Rule("TOO_MANY", "Must have at most {0} items."),
+    "maxLength": Rule("TOO_LONG", "Must be at most {0} characters."),
+    "maximum": Rule("TOO_LARGE", "Must be at most {0}."),
+    "minItems": Rule("TOO_FEW", "Must have at least {0} items."),
+    "minLength": Rule("TOO_SHORT", "Must be at least {0} characters."),
+    "minimum": Rule("TOO_SMALL", "Must be at least {0}."),
+    "pattern": Rule("WRONG_FORMAT", "{0}"),
+    "required": Rule("REQUIRED", "This field is required."),
+    "type": Rule("WRONG_TYPE", "Must be {0}."),
+    "uniqueItems": Rule("DUPLICATE_ITEM", "Items must be unique."),
+}
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+_OTHER = Rule("NOT_ALLOWED", "Must match the contract.")
+
+
+def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+    # A text that is too long gets that fault only: checking the format of 64 kB of accents takes a second.
+    if not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value)):
+        yield from Draft4RequestValidator.VALIDATORS["format"](validator, name, value, schema)
+
+
+_Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-untyped-call]
+
+
+class SchemaCheck:
+    """A compiled schema of the contract that finds every fault of a value."""
+
+    def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
+        self._exact = _Exact(schema, format_checker=format_checker(formats))
+        self._fits = quick_test(self._exact)
+
+    def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
+        """Return every fault of `value` once. `pointer` is the location of the value in the request."""
+        if self._fits(value):
+            return iter(())
+        found = (fault for error in self._exact.iter_errors(value) for fault in _describe(error, pointer))
+        return iter(dict.fromkeys(sorted(found)))
+
+
+def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
+    keyword = str(error.validator)
+    place = pointer + "".join(f"/{_escape(step)}" for step in error.absolute_path)
+    code, detail = _rule(keyword, error.schema)
+    limit = _limit(keyword, error)
+    detail = (_one(detail) if limit == 1 else detail).format(limit)
+    if keyword == "required":
+        missing = [name for name in cast(list[str], error.validator_value) if name not in cast(Json, error.instance)]
+        return [Fault(f"{place}/{_escape(name)}", code, detail) for name in missing]
+    return [Fault(place, code, detail)]
+
+
+def _one(detail: str) -> str:
+    return detail.replace("characters", "character").replace("items", "item")
+
+
+def _rule(keyword: str, schema: Any) -> Rule:
+    rule = _RULES.get(keyword, _OTHER)
+    # The contract may give a format a more specific code.
+    return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword == "format" else rule
+
+
+def _limit(keyword: str, error: ValidationError) -> object:
+    schema: Any = error.schema
+    if keyword in {"format", "pattern"}:
+        return schema.get("description", "Must have the format that the contract requires.")
+    if keyword == "type":
+        return _TYPES[schema["type"]]
+    if keyword == "additionalProperties":
+        return ", ".join(schema.get("properties", {})) or "none"
+    if keyword == "enum":
+        return ", ".join(map(str, schema["enum"]))
+    return error.validator_value
+
+
+def _escape(step: object) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")

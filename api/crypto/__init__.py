@@ -1,0 +1,1 @@
+"""Passwords, keys, tokens and cursors; no input or output except the secret files."""

@@ -1,0 +1,24 @@
+"""The signing keys, as they lie in the database."""
+
+from datetime import datetime
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.storage.database import Base, UtcDateTime
+
+
+class SealedKey(Base):
+    """A signing key under seal: next until `activated_at`, then active, and retired from `retires_at` on.
+
+    Of the active ones the newest signs; the others verify until what they signed has expired.
+    """
+
+    __tablename__ = "signing_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    algorithm: Mapped[str] = mapped_column(String(16))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,1 @@
+"""How work runs and stops in one process."""

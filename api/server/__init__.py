@@ -1,0 +1,1 @@
+"""uvicorn with limits for untrusted clients, and its workers."""

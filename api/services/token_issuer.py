@@ -1,0 +1,75 @@
+"""Issues the access token and the refresh token of a session."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+from api import clock
+from api.crypto.access_tokens import Tokens
+from api.crypto.refresh_tokens import RefreshTokens
+from api.crypto.signing_keys import SigningKey
+from api.models.user import Profile
+from api.services.signing_keys import Keyring
+from api.storage.cache import Keep, Memory
+from api.storage.database import Db
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The answer to a log-in (RFC 6749, section 5.1); both times are in seconds from now."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    scope: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+
+
+class LiveSession(NamedTuple):
+    """A session that tokens are issued for."""
+
+    id: UUID
+    expires_at: datetime
+    user: Profile
+
+
+@dataclass(frozen=True)
+class Mint:
+    """Issues token pairs, good for `scopes`; a session ends when it was idle, or has lived, for too long."""
+
+    tokens: Tokens
+    keyring: Keyring
+    refresh_tokens: RefreshTokens
+    memory: Memory
+    scopes: frozenset[str]
+    idle: timedelta
+    absolute: timedelta
+
+    def expiry(self, created_at: datetime) -> datetime:
+        """When a session ends that is used now, and not again."""
+        return min(clock.now() + self.idle, created_at + self.absolute)
+
+    def pair(self, db: Db, session: LiveSession, refresh_token: str, keep: Keep) -> TokenPair:
+        """Return an access token for a session, with the refresh token that continues the session."""
+        key = self._signing_key(db)
+        scope = " ".join(sorted(self.scopes))
+        # The session's first request then needs no query.
+        db.after_commit(partial(keep, "sessions", session.id.hex, session.user))
+        return TokenPair(
+            access_token=self.tokens.encode(key, session.user.id, session.id, scope, session.expires_at),
+            expires_in=self.tokens.seconds_until(session.expires_at),
+            refresh_token=refresh_token,
+            refresh_expires_in=max(1, round((session.expires_at - clock.now()).total_seconds())),
+            scope=scope,
+        )
+
+    def _signing_key(self, db: Db) -> SigningKey:
+        keys = self.memory.find("signing_keys", "")
+        if keys is None:
+            keep = self.memory.offer()
+            keys = self.keyring.verifying(db)
+            keep("signing_keys", "", keys)
+        return self.keyring.active(keys) or self.keyring.signing(db)

@@ -1,0 +1,1 @@
+"""The database: engine, transactions, schema revision, change feed and cache."""

@@ -1,0 +1,1 @@
+"""Optional exports: metrics and traces."""

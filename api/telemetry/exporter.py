@@ -1,0 +1,87 @@
+"""An HTTP server for the metrics of all processes, on a separate port, because only the operator may read them."""
+
+# prometheus-client reads its folder from the environment when it is imported, so it is imported late.
+# ruff: noqa: PLC0415
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from api.config.settings import hand_on
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+# A PID that no process has, for the merged counters of dead processes.
+_OF_THE_DEAD = 0
+
+
+@contextmanager
+def exported(host: str, port: int) -> Iterator[None]:
+    """Serve the metrics of this process and its children. Raises OSError if the address cannot be used."""
+    with TemporaryDirectory(prefix="charter-metrics-") as folder:
+        hand_on("PROMETHEUS_MULTIPROC_DIR", folder)
+        from prometheus_client import CollectorRegistry, start_http_server
+
+        registry = CollectorRegistry()
+        registry.register(_Merged(Path(folder)))
+        server, thread = start_http_server(port, host, registry)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+class _Merged:
+    """A collector of the metrics of all processes, including killed ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = Lock()
+
+    def collect(self) -> "list[Metric]":
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        with self._turn:
+            self._bury()
+            files = [str(file) for file in self._folder.glob("*.db") if _is_begun(file)]
+            return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+
+    def _bury(self) -> None:
+        """Merge the counters of dead processes into one file and delete their gauges."""
+        for file in self._folder.glob("*.db"):
+            kind, _, pid = file.stem.rpartition("_")
+            if int(pid) != _OF_THE_DEAD and not _lives(int(pid)):
+                if kind in {"counter", "histogram"} and _is_begun(file):
+                    _add(file, file.with_stem(f"{kind}_{_OF_THE_DEAD}"))
+                file.unlink()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _is_begun(file: Path) -> bool:
+    """Return True if the file has content. A process may have just created the file, or died before it wrote to it."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size > 0
+    return False
+
+
+def _add(file: Path, total: Path) -> None:
+    from prometheus_client.mmap_dict import MmapedDict
+
+    sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
+    for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+        sums.write_value(key, sums.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
+    sums.close()  # type: ignore[no-untyped-call]

@@ -1,0 +1,63 @@
+"""The services that Charter is measured beside, each run by its own environment."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from benchmarks.speed.charter import INSTANT, Place
+from benchmarks.speed.load import CONNECTIONS
+from benchmarks.speed.service import Service, free_port, started
+from tests.support.paths import BIN
+
+_HERE = Path(__file__).parent / "baselines"
+_UVICORN = ("--loop=uvloop", "--http=httptools", "--no-access-log")
+Twin = Callable[[Place, Path], AbstractContextManager[Service]]
+
+
+def template(place: Place, folder: Path, database: str) -> AbstractContextManager[Service]:
+    """FastAPI with a user of its own, whom it looks up in this database at each request."""
+    user = json.dumps(place.user)
+    return _under_uvicorn("template", "service", folder, PUBLIC_KEY=place.public_key, DATABASE=database, USER=user)
+
+
+def accounts(folder: Path, database: str) -> AbstractContextManager[Service]:
+    """Return FastAPI with SQLModel, which has accounts and sessions in this database. A hash costs nothing."""
+    path = os.pathsep.join(map(str, (_HERE / "accounts", INSTANT)))
+    return _under_uvicorn("accounts", "service", folder, DATABASE=database, PYTHONPATH=path)
+
+
+def _fastapi(module: str) -> Twin:
+    return lambda place, folder: _under_uvicorn("fastapi", module, folder, PUBLIC_KEY=place.public_key)
+
+
+# Those without a database.
+TWINS: dict[str, Twin] = {
+    "FastAPI async def": _fastapi("asynchronous"),
+    "FastAPI def": _fastapi("threaded"),
+    "Connexion": lambda place, folder: _under_uvicorn("connexion", "service", folder, PUBLIC_KEY=place.public_key),
+    "Flask": lambda place, folder: _under_gunicorn("flask", folder, PUBLIC_KEY=place.public_key),
+}
+
+
+def _under_uvicorn(name: str, module: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
+    """The twin of this name, served as its documentation says, for production, without a line for each request."""
+    port = free_port()
+    return _started(name, ["uvicorn", f"{module}:app", f"--port={port}", *_UVICORN], folder, settings, port)
+
+
+def _under_gunicorn(name: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
+    """The twin of this name, in one process with a thread for each connection, which it keeps open."""
+    port = free_port()
+    options = ("--worker-class=gthread", f"--threads={CONNECTIONS}", f"--bind=127.0.0.1:{port}")
+    return _started(name, ["gunicorn", *options, "service:app"], folder, settings, port)
+
+
+def _started(
+    name: str, command: list[str], folder: Path, settings: dict[str, str], port: int
+) -> AbstractContextManager[Service]:
+    program, *arguments = command
+    path = os.pathsep.join(str(_HERE / part) for part in (name, "common"))
+    environment = {"PATH": os.defpath, "PYTHONPATH": path} | settings
+    return started([str(BIN / f"../bench/{name}/bin/{program}"), *arguments], folder, environment, port)

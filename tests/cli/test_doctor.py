@@ -1,0 +1,183 @@
+"""`charter doctor`: each thing that can be wrong with a deployment is told in one line, with what to do."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, text
+
+from api.cli import doctor
+from api.config import Config
+from api.crypto.access_tokens import LEEWAY_SECONDS
+from api.storage import revisions
+from tests.support.charter import Charter, beside
+from tests.support.databases import on_postgresql, on_sqlite
+
+OTHER_SECRET = bytes(range(64, 96)).hex()
+
+
+def examined(charter: Charter, *options: str, **settings: str) -> tuple[int, dict[str, str]]:
+    """The exit code, and what is told of each subject."""
+    charter.settings |= settings
+    result = charter.run("doctor", *options)
+    assert result.stderr == ""
+    for secret in (charter.settings["CHARTER_SECRET"], charter.settings["CHARTER_PEPPER"], "hunter2"):
+        assert secret not in result.stdout
+    lines = [re.fullmatch("(ok|warning|wrong) +([a-z]+ ?[a-z]+)  +(.*)", line) for line in result.stdout.splitlines()]
+    return result.returncode, {line[2]: f"{line[1]}: {line[3]}" for line in lines if line}
+
+
+@pytest.fixture
+def charter(config: Config) -> Charter:
+    """An installation on each of the databases, which has signed."""
+    installed = beside(replace(config, data_dir=config.data_dir / "data"))
+    installed.data.mkdir(mode=0o700, parents=True)
+    installed.folder = installed.data.parent
+    assert installed.run("migrate").returncode == 0
+    return installed
+
+
+def by_hand(charter: Charter, *statements: str) -> None:
+    engine = create_engine(charter.settings["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def lie(url: URL, function: str, kind: str, value: str) -> None:
+    """Have PostgreSQL answer something else to whoever asks it this from now on."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        make = f"CREATE FUNCTION public.{function}() RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$"
+        connection.execute(text(make))
+        connection.execute(text(f"ALTER DATABASE {url.database} SET search_path = public, pg_catalog"))
+    engine.dispose()
+
+
+def test_nothing_is_wrong_with_what_is_right(charter: Charter) -> None:
+    code, told = examined(charter)
+    assert code == 0
+    assert {line.partition(":")[0] for line in told.values()} == {"ok"}
+    common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
+    its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections"}
+    assert told.keys() == common | {"signing key"} | its_own
+
+
+def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
+    charter.settings |= {"CHARTER_PORT": "http", "CHARTER_HOSTT": "::"}
+    result = charter.run("doctor")
+    assert (result.returncode, result.stdout.splitlines()) == (
+        1,
+        [
+            "wrong    settings     CHARTER_PORT must be a whole number from 0 to 65535",
+            "wrong    settings     unknown setting CHARTER_HOSTT; did you mean CHARTER_HOST?",
+        ],
+    )
+
+
+def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
+    result = Charter(tmp_path, {}).run("doctor")
+    told = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
+    assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, told, [])
+
+
+def test_what_is_odd_is_a_warning_and_no_failure(charter: Charter) -> None:
+    odd = {"CHARTER_HOST": "::", "CHARTER_SIGNING_ALGORITHM": "HS256", "CHARTER_CHECK_ANSWERS": "report"}
+    by_hand(charter, "DELETE FROM signing_keys")
+    code, told = examined(charter, **odd)
+    assert code == 0
+    assert {subject: line for subject, line in told.items() if not line.startswith("ok")} == {
+        "issuer": "warning: tokens contain http://127.0.0.1:8000; set CHARTER_ISSUER to the public URL",
+        "algorithm": "warning: HS256 keys are not published, so other services cannot verify tokens; ES256 keys are",
+        "answers": "warning: each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS",
+        "signing key": "warning: missing until the first log-in; run charter migrate to create one",
+    }
+
+
+def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:
+    code, told = examined(charter, CHARTER_SECRET=OTHER_SECRET)
+    assert code == 1
+    advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
+    assert re.fullmatch(f"wrong: [0-9a-f]{{16}} {advice}", told["signing key"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("UPDATE alembic_version SET version_num = '0001'", "0001, but this release requires {}; run charter migrate"),
+        ("DROP TABLE alembic_version", "none, but this release requires {}; run charter migrate"),
+        ("UPDATE alembic_version SET version_num = '9999'", "9999 is from a later release; use that release"),
+    ],
+)
+def test_a_database_of_another_release_is_wrong(charter: Charter, statement: str, line: str) -> None:
+    by_hand(charter, statement)
+    code, told = examined(charter)
+    assert (code, told["revision"]) == (1, f"wrong: {line.format(revisions.head())}")
+
+
+def test_a_database_that_cannot_be_reached_is_wrong(charter: Charter) -> None:
+    code, told = examined(charter, DATABASE_URL="postgresql://ann:hunter2@127.0.0.1:1/charter")
+    assert code == 1
+    assert re.fullmatch("wrong: connection failed: .*refused; check DATABASE_URL and the server", told["database"])
+
+
+def test_what_others_can_read_is_wrong(charter: Charter) -> None:
+    (charter.data / "secret").write_text("x")
+    (charter.data / "secret").chmod(0o644)
+    assert examined(charter)[0] == 0
+    charter.data.chmod(0o755)
+    code, told = examined(charter)
+    advice = f"wrong: other users of this host can read secret; run chmod 700 {charter.data}"
+    assert (code, told["data folder"]) == (1, advice)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("free", "verdict"), [(99_000_000, "wrong"), (900_000_000, "warning"), (10**10, "ok")])
+def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
+    for name, value in beside(config).settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
+    (found,) = [found for found in doctor.examine(1) if found.subject == "disk"]
+    advice = "" if verdict == "ok" else "; free some space"
+    assert found == (verdict, "disk", f"{config.data_dir} has {free / 1e9:.1f} GB free{advice}")
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        (60, "wrong: [0-9.]+ s behind the database's clock; synchronize both with NTP, because .*"),
+        (-60, "wrong: [0-9.]+ s ahead of the database's clock; synchronize both with NTP, because .*"),
+        # Within the leeway, tokens still pass. Beyond it, they are rejected.
+        (2 * LEEWAY_SECONDS, "wrong: [0-9.]+ s behind the database's clock; synchronize both with NTP, because .*"),
+        (LEEWAY_SECONDS / 2, "warning: [0-9.]+ s behind the database's clock; synchronize both with NTP"),
+    ],
+)
+def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str) -> None:
+    lie(config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'")
+    code, told = examined(beside(config))
+    assert code == line.startswith("wrong")
+    assert re.fullmatch(line, told["clock"])
+
+
+@on_postgresql
+def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Config) -> None:
+    charter = beside(config)
+    told = "of the 97 that PostgreSQL allows, 50 for each process"
+    code, found = examined(charter, CHARTER_HASHES="4")
+    assert (code, found["connections"]) == (0, f"ok: up to 50 {told}")
+    charter.settings["CHARTER_WORKERS"] = "2"
+    code, found = examined(charter, "--replicas", "2")
+    advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
+    assert (code, found["connections"]) == (1, f"wrong: up to 200 {told}; {advice}")
+
+
+@on_postgresql
+def test_a_pooler_that_listen_cannot_pass_is_a_warning(config: Config) -> None:
+    lie(config.database_url, "pg_backend_pid", "int", "1")
+    code, told = examined(beside(config))
+    reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
+    assert (code, told["revocation"]) == (0, f"warning: {reason}; each request queries the database instead")

@@ -1,0 +1,422 @@
+"""The `charter` command, run as people run it: a process of its own, with an environment of its own."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import click
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api.cli import main as cli
+from api.clock import now
+from api.crypto.access_tokens import Tokens
+from api.crypto.signing_keys import generate
+from api.storage import revisions
+from tests.support.charter import GREETING, PEPPER, SECRET, Charter
+from tests.support.paths import CHECKOUT
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person, newcomer
+
+MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+@pytest.fixture
+def charter(tmp_path: Path) -> Charter:
+    """Nothing is set, and nothing is there."""
+    return Charter(tmp_path, {})
+
+
+@pytest.fixture
+def migrated(charter: Charter, migrated_file: Path) -> Charter:
+    """An installation with secrets and a migrated database."""
+    charter.data.mkdir(mode=0o700)
+    shutil.copy(migrated_file, charter.data / "charter.db")
+    for name, secret in (("secret", SECRET), ("pepper", PEPPER)):
+        (charter.data / name).write_text(secret)
+    return charter
+
+
+def modes(folder: Path) -> dict[str, str]:
+    """Who may do what with the folder and each file in it."""
+    return {path.name: oct(path.stat().st_mode)[-3:] for path in (folder, *folder.iterdir())}
+
+
+def test_help_names_every_command(charter: Charter) -> None:
+    result = charter.run("--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "Usage: charter [OPTIONS] COMMAND [ARGS]...\n"
+        "\n"
+        "  Accounts and tokens, spec-first.\n"
+        "\n"
+        "  All settings come from the environment, and check-config shows them. Without\n"
+        "  any, Charter listens on 127.0.0.1:8000 and keeps its files in the folder\n"
+        "  data.\n"
+        "\n"
+        "Options:\n"
+        "  --version   Show the version and exit.\n"
+        "  -h, --help  Show this message and exit.\n"
+        "\n"
+        "Commands:\n"
+        "  check-config  Show the settings, without the secrets.\n"
+        "  doctor        Check this deployment and suggest how to fix each problem.\n"
+        "  keys          Manage the keys that sign access tokens.\n"
+        "  migrate       Migrate the database to the schema of this release.\n"
+        "  openapi       Print the contract as one JSON document.\n"
+        "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
+        "  users         Disable and enable users.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["--version"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["migrate"], {"api.app", "connexion", "flask", "uvicorn"}),
+        (["check-config"], {"alembic", "connexion", "uvicorn"}),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
+    loaded = _loaded(charter, "main(standalone_mode=False)", *arguments)
+    assert "api.cli.main" in loaded
+    assert not loaded & unneeded
+
+
+def test_a_database_that_is_up_to_date_needs_nothing_that_migrates(migrated: Charter) -> None:
+    loaded = _loaded(migrated, "main(standalone_mode=False)", "migrate")
+    assert "api.storage.revisions" in loaded
+    assert "alembic" not in loaded
+
+
+# It is stopped as it begins to serve.
+SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
+
+
+def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
+    loaded = _loaded(migrated, SERVE, "serve")
+    assert "api.handlers.auth" in loaded
+    assert not loaded & {
+        "alembic",
+        "httpx",
+        "mako",
+        "opentelemetry",
+        "prometheus_client",
+        "psycopg",
+        "requests",
+        "starlette.testclient",
+        "urllib3",
+    }
+
+
+def test_what_a_server_does_not_load_is_there_for_whoever_does(migrated: Charter) -> None:
+    program = f"{SERVE}; import httpx, requests; from starlette.testclient import TestClient"
+    assert {"httpx._client", "requests.api"} <= _loaded(migrated, f"{program}; assert TestClient", "serve")
+
+
+def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
+    """The names of all modules that a program in Python has loaded at its end, for which `main` is the command."""
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from api.cli.main import main; {program}; print(*sys.modules)",
+            *arguments,
+        ],
+        check=True,
+        cwd=charter.folder,
+        env=charter.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104
+        ("::", "http://[::1]:8000"),
+    ],
+)
+def test_a_start_tells_addresses_that_can_be_opened(host: str, base: str) -> None:
+    assert f"{cli.greeting(host, 8000)}\n" == GREETING.format(base)
+
+
+def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Each command by its whole name, those within others included."""
+    for name, command in group.commands.items():
+        yield f"{prefix}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_each_command_has_help_that_begins_with_its_line_in_the_list(name: str, command: click.Command) -> None:
+    listed = command.get_short_help_str(limit=80)
+    usage = command.get_help(click.Context(command, info_name=f"charter {name}"))
+    assert re.match(rf"Usage: charter {name} \[OPTIONS\]( [A-Z. \[\]]+)?\n\n  {re.escape(listed)}\n", usage)
+    assert not listed.endswith("...")
+
+
+def test_openapi_prints_what_the_server_publishes(charter: Charter, client: TestClient) -> None:
+    result = charter.run("openapi")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == client.get("/openapi.json").json()
+    assert not charter.data.exists()
+
+
+def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> None:
+    charter.settings = {
+        "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": SECRET,
+        "CHARTER_PEPPER": PEPPER,
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "CHARTER_HOST=127.0.0.1\n"
+        "CHARTER_PORT=0\n"
+        f"CHARTER_DATA_DIR={charter.data}\n"
+        "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
+        "CHARTER_DATABASE_CONNECTIONS=40\n"
+        "CHARTER_SECRET=(set)\n"
+        "CHARTER_PEPPER=(set)\n"
+        "CHARTER_ISSUER=http://127.0.0.1:8000\n"
+        "CHARTER_AUDIENCE=charter\n"
+        "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
+        "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
+        "CHARTER_SESSION_SECONDS=7776000\n"
+        "CHARTER_SIGNING_ALGORITHM=ES256\n"
+        "CHARTER_BCRYPT_COST=10\n"
+        f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
+        "CHARTER_BODY_BYTES=65536\n"
+        "CHARTER_BODY_SECONDS=10\n"
+        "CHARTER_CHECK_ANSWERS=off\n"
+        "CHARTER_WORKERS=1\n"
+        "CHARTER_DRAIN_SECONDS=0\n"
+        "CHARTER_METRICS_HOST=127.0.0.1\n"
+        "CHARTER_METRICS_PORT=0\n"
+        "CHARTER_TRACES_URL=off\n"
+        "CHARTER_LOG_FORMAT=auto\n"
+    )
+    assert not charter.data.exists()
+
+
+def test_check_config_makes_nothing(charter: Charter) -> None:
+    before = charter.run("check-config")
+    assert (before.returncode, before.stderr) == (0, "")
+    assert before.stdout.splitlines()[3:7] == [
+        f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
+        "CHARTER_DATABASE_CONNECTIONS=40",
+        "CHARTER_SECRET=(created at the first start)",
+        "CHARTER_PEPPER=(created at the first start)",
+    ]
+    assert not charter.data.exists()
+    assert charter.run("migrate").returncode == 0
+    assert charter.run("check-config").stdout.splitlines()[5:7] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
+
+
+def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
+    charter.settings = {
+        "CHARTER_PORT": "http",
+        "CHARTER_PROT": "8080",
+        "DATABASE_URL": "postgresql://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": "hunter2",
+        "CHARTER_LOG_FORMAT": "xml",
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
+        f"       CHARTER_SECRET must be at least 256 random bits; {MAKE_ONE}\n"
+        "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
+        "       unknown setting CHARTER_PROT; did you mean CHARTER_PORT?\n"
+        f"       CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}\n"
+    )
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(charter: Charter) -> None:
+    charter.data.write_text("a file")
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: CHARTER_DATA_DIR must be a writable directory: {charter.data}: Not a directory\n"
+
+
+def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) -> None:
+    for name in ("api", "migrations", "openapi"):
+        shutil.copytree(CHECKOUT / name, charter.folder / name)
+    with (charter.folder / "openapi" / "system.yaml").open("a") as file:
+        file.write("    User:\n      type: object\n")
+    charter.settings = {"PYTHONPATH": str(charter.folder)}
+    expected = (1, "", "Error: components.schemas.User is defined twice\n")
+    for command in ("openapi", "serve"):
+        result = charter.run(command)
+        assert (result.returncode, result.stdout, result.stderr) == expected
+
+
+def test_migrating_twice_is_migrating_once(charter: Charter) -> None:
+    first = charter.run("migrate")
+    assert (first.returncode, first.stdout, first.stderr) == (
+        0,
+        f"The database is at revision {revisions.head()}.\n",
+        "",
+    )
+    kept = {file: file.read_bytes() for file in charter.data.iterdir()}
+    assert {file.name for file in kept} == {"charter.db", "pepper", "secret"}
+    again = charter.run("migrate")
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
+    assert {file: file.read_bytes() for file in charter.data.iterdir()} == kept
+
+
+def test_serve_is_ready_once_migrated_and_writes_for_its_owner_alone(charter: Charter) -> None:
+    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/ping").json() == {"status": "running"}
+        behind = client.get("/ready")
+        assert (behind.status_code, behind.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+        assert charter.run("migrate").returncode == 0
+        assert client.get("/ready").json() == {"status": "ready"}
+        assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]
+        assert newcomer(client, "alice").get("/api/v1/me").status_code == 200
+        assert modes(charter.data) == {
+            "data": "700",
+            "charter.db": "600",
+            "charter.db-shm": "600",
+            "charter.db-wal": "600",
+            "pepper": "600",
+            "secret": "600",
+        }
+
+
+def test_a_restart_keeps_users_and_live_tokens_and_a_revoked_token_stays_revoked(migrated: Charter) -> None:
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        assert bobby.log_out().status_code == 204
+        assert server.stop(signal.SIGTERM) == 0
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        assert Person(client, "alice", token=alice.token).get("/api/v1/me").json()["id"] == alice.id
+        refused = Person(client, "bobby", token=bobby.token).get("/api/v1/me")
+        assert (refused.status_code, refused.json()["code"]) == (401, "INVALID_TOKEN")
+        assert Person(client, "bobby").log_in().status_code == 200
+        assert server.stop(signal.SIGINT) == 0
+
+
+def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Charter) -> None:
+    migrated.settings = {"CHARTER_BODY_SECONDS": "60"}
+    with migrated.serving() as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port)) as stalled:
+            stalled.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            assert httpx.get(f"{server.url}/ping").status_code == 200
+            assert server.stop() == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        migrated.settings = {"CHARTER_PORT": str(port)}
+        result = migrated.run("serve")
+    advice = "change CHARTER_HOST or CHARTER_PORT"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
+
+
+def test_logs_are_json_lines_where_nobody_reads_along(migrated: Charter) -> None:
+    with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice = newcomer(client, "alice")
+        answer = alice.get("/protected")
+        assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["user_created", "request", "session_issued", "request", "request"]
+    last = lines[-1]
+    assert last == {
+        "time": last["time"],
+        "level": "info",
+        "logger": "charter.requests",
+        "event": "request",
+        "request_id": answer.headers["x-request-id"],
+        "address": "127.0.0.1",
+        "user_id": alice.id,
+        "method": "GET",
+        "path": "/protected",
+        "status": 200,
+        "ms": last["ms"],
+    }
+
+
+def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
+    ours, theirs = pty.openpty()
+    with migrated.serving(terminal=theirs) as server:
+        request_id = httpx.get(f"{server.url}/ping").headers["x-request-id"]
+        assert server.stop() == 0
+    os.close(theirs)
+    line = os.read(ours, 4096).decode()
+    os.close(ours)
+    facts = rf'request_id="{request_id}" address="127.0.0.1" method="GET" path="/ping" status=200 ms=[0-9.]+'
+    assert re.fullmatch(rf"[0-9:]{{8}} info    request {facts}\r\n", line)
+
+
+def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charter: Charter) -> None:
+    charter.settings = {
+        "DATABASE_URL": "postgresql://charter:hunter2@127.0.0.1:1/charter",
+        "CHARTER_SECRET": SECRET,
+        "CHARTER_PEPPER": PEPPER,
+    }
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(
+        r"Error: postgresql\+psycopg://charter:\*\*\*@127\.0\.0\.1:1/charter cannot be migrated: "
+        r"connection failed: .*Connection refused\n",
+        result.stderr,
+    )
+    made = Tokens("http://127.0.0.1:8000", "charter", 900)
+    token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", now() + timedelta(days=1))
+    with charter.serving() as server, httpx.Client(base_url=server.url) as client:
+        alice = Person(client, "alice", token=token)
+        assert client.get("/ping").status_code == 200
+        for answer in (
+            alice.get("/ready"),
+            alice.sign_up(),
+            Person(client, "alice").log_in(),
+            alice.get("/protected"),
+            alice.get("/api/v1/me"),
+            alice.log_out(),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json() == {
+                "type": "about:blank",
+                "title": "Service Unavailable",
+                "status": 503,
+                "detail": "The database cannot be reached.",
+                "code": "DATABASE_UNAVAILABLE",
+            }
+        assert server.stop() == 0
+    assert "hunter2" not in server.log.read_text()
+
+
+def test_a_database_of_a_later_release_is_not_touched(migrated: Charter) -> None:
+    file = migrated.data / "charter.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    result = migrated.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    reason = "unknown revision 9999; use the release that migrated the database to it"
+    assert result.stderr == f"Error: sqlite:///{file} cannot be migrated: {reason}\n"

@@ -1,0 +1,109 @@
+"""JSON has one meaning, however it is written; where it has none, or two, it is refused."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from api.contract.schema.strict_json import MAX_DEPTH, parse
+from api.errors import InvalidInput
+from tests.support.random_json import Wild
+
+BIG, NAN = "Integers must fit in 64 bits.", "NaN and Infinity are not valid JSON."
+DEEP, UTF8 = "Must not be nested deeper than 32 levels.", "Must be valid UTF-8."
+HUGE, ODD = "Numbers must fit in a double.", "Strings must not contain NUL or lone surrogates."
+SYNTAX, TWICE = "Not valid JSON at line", "Names must be unique within an object."
+FAULTS: list[tuple[str, str]] = [
+    *(
+        (text, SYNTAX)
+        for text in (",", "tru", "01", "+1", "1.", ".5", "0x1", "'a'", '"a', "[1,]", '{"a" 1}', "{a: 1}", "\ufeff1")
+    ),
+    *((f'"{text}"', SYNTAX) for text in ("\x00", "\x1f", "\n", "\\x", "\\u12", "\\U0001f600")),
+    *((text, NAN) for text in ("NaN", "Infinity", "-Infinity")),
+    *((text, BIG) for text in (str(2**63), str(-(2**63) - 1), "1" * 20, "1" * 5000, f"-{'1' * 5000}")),
+    *((text, HUGE) for text in ("1e309", "-1e309", f"{'1' * 310}.0")),
+    *((f'"{text}"', ODD) for text in ("\\u0000", "\\ud800", "a\\uDFFF", "\\ude00\\ud83d", "\\ud83d\\u0041")),
+    *((f'{{"{text}": 1}}', ODD) for text in ("\\u0000", "\\udfff")),
+    *((text, TWICE) for text in ('{"a": 1, "a": 1}', '{"a": 1, "\\u0061": 2}', '{"": {}, "": {}}')),
+    *((f"{'[' * levels}{']' * levels}", DEEP) for levels in (MAX_DEPTH + 1, 200, 100_000)),
+    ('{"a":' * 33 + "1" + "}" * 33, DEEP),
+    *((text, UTF8) for text in ("\udcff", '"\udced\udca0\udc80"', '"\udcc0\udc80"')),
+]
+LIMITS: list[tuple[str, Any]] = [
+    *((str(number), number) for number in (2**63 - 1, -(2**63), 0, 10**18 - 1, -(10**17))),
+    ("-0", 0),
+    ("1e308", 1e308),
+    ("1E-400", 0.0),
+    ('"\\ud83d\\ude00\\u0001\\u00e9\\/"', "\U0001f600\x01\u00e9/"),
+    ('"\\\\u0000"', "\\u0000"),
+    ('"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["', "[" * 36),
+    (f"[{','.join(['{}'] * 50)}]", [{}] * 50),
+]
+
+
+PLACE = "here is something else"
+
+
+def storable(wild: Wild) -> Any:
+    """Any JSON that is within the rules."""
+    value = wild.value()
+    while re.search(r"\\x00|[0-9]{19}", repr(value)):
+        value = wild.value()
+    return value
+
+
+def around(wild: Wild, depth: int = 3) -> Any:
+    """Some JSON with a place in it."""
+    if not depth or wild.happens(0.2):
+        return PLACE
+    beside = {name: storable(wild) for name in ("x", "y") if wild.happens(0.5)}
+    return wild.choice([{**beside, "z": around(wild, depth - 1)}, [*beside.values(), around(wild, depth - 1)]])
+
+
+def written(wild: Wild, value: Any) -> str:
+    """A text that says so, in one of the ways there are."""
+    text = json.dumps(value, ensure_ascii=wild.happens(0.5), indent=wild.choice([None, None, 1, "\t"]))
+    return wild.choice(["", " ", "\r\n"]) + text + wild.choice(["", "\n"])
+
+
+def test_what_is_just_within_the_rules_is_read(wild: Wild) -> None:
+    for text, value in LIMITS * 20:
+        frame = around(wild)
+        read = parse(written(wild, frame).replace(f'"{PLACE}"', text).encode())
+        assert repr(read) == repr(frame).replace(repr(PLACE), repr(value))
+
+
+def test_one_fault_anywhere_is_enough(wild: Wild) -> None:
+    for text, detail in FAULTS * 20:
+        body = written(wild, around(wild)).replace(f'"{PLACE}"', text)
+        with pytest.raises(InvalidInput) as refusal:
+            parse(body.encode(errors="surrogateescape"))
+        (fault,) = refusal.value.faults
+        assert fault.detail.startswith(detail)
+        assert fault.code == ("REPEATED" if detail is TWICE else "MALFORMED_JSON")
+
+
+def test_any_json_is_read_as_it_was_written(wild: Wild) -> None:
+    for value in (storable(wild) for _ in range(500)):
+        assert repr(parse(written(wild, value).encode())) == repr(value)
+
+
+@pytest.mark.parametrize("levels", [1, 31, MAX_DEPTH])
+def test_so_many_levels_are_read(levels: int) -> None:
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        inner = "1" if closing == "}" else ""
+        assert json.dumps(parse(f"{opening * levels}{inner}{closing * levels}".encode())).count(closing) == levels
+
+
+def test_a_name_given_twice_is_found_however_many_colons_there_are() -> None:
+    for text in ('{"a":1,"a":2}', '{"a" :1,"a":2}', '{"a":{"b":1},"c":[{"d":1,"d":2}]}', '{"a":":","a":"::"}'):
+        with pytest.raises(InvalidInput) as refusal:
+            parse(text.encode())
+        assert refusal.value.faults[0].code == "REPEATED"
+    assert parse(b'{"a":":"}') == {"a": ":"}
+
+
+def test_what_is_no_plain_value_is_read_to_the_last_digit() -> None:
+    for text in ("9007199254740993", "-0", "0.1", "[1.0]", "null", "true", '{"a":[]}', str(2**63 - 1)):
+        assert repr(parse(text.encode())) == repr(json.loads(text))

@@ -1,0 +1,230 @@
+"""The longest, shortest and oddest that the contract lets in: SQLite and PostgreSQL keep it, and answer alike.
+
+What is tried is the same in every run, until the contract or a strategy changes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from sqlalchemy import URL, delete, select
+from starlette.testclient import TestClient
+
+from api import contract
+from api.app import create_app
+from api.config import Config
+from api.config.paths import folder
+from api.contract.document.model import Json, resolve
+from api.models import User
+from api.services.names import canonical, normalize_email
+from api.storage.database import Base, Database
+from tests.repo.test_readme import normal
+from tests.storage.test_agreement import stored
+from tests.support.databases import on_sqlite
+from tests.support.person import Person, newcomer
+
+CONTRACT = contract.load(folder("openapi"))
+
+
+class Taken(NamedTuple):
+    """Where a body is taken, and what the contract says of it."""
+
+    method: str
+    path: str
+    content: Json
+
+
+TAKEN = {
+    operation["operationId"]: Taken(method, path, operation["requestBody"]["content"]["application/json"])
+    for path, method, operation in CONTRACT.operations()
+    if "requestBody" in operation
+}
+EXAMPLES = 100
+
+
+@dataclass
+class Both:
+    """Somebody who does everything twice: on SQLite, and on PostgreSQL."""
+
+    people: tuple[Person, Person]
+    databases: tuple[Database, Database]
+
+    def each(self, ask: Callable[[Person], httpx.Response]) -> tuple[httpx.Response, httpx.Response]:
+        """The answers, alike but for ids, times and tokens; never a fault of the server's."""
+        one, other = (ask(person) for person in self.people)
+        assert self._told(one) == self._told(other)
+        assert one.status_code < 500
+        return one, other
+
+    def send(self, operation: str, body: Json) -> tuple[httpx.Response, httpx.Response]:
+        method, path, _ = TAKEN[operation]
+        return self.each(lambda person: person.client.request(method, path, headers=person.headers, json=body))
+
+    def log_in(self, name: str, password: str) -> None:
+        answer, _ = self.each(lambda person: person.log_in(username=name, password=password))
+        assert answer.status_code == 200, name
+
+    def find(self, answers: tuple[httpx.Response, httpx.Response]) -> None:
+        """What was created is where its answer says, and as it says."""
+        for person, answer in zip(self.people, answers, strict=True):
+            assert person.get(answer.headers["location"]).json() == answer.json()
+
+    @staticmethod
+    def _told(answer: httpx.Response) -> tuple[int, str, str]:
+        return answer.status_code, normal(answer.headers.get("location", "")), normal(answer.text)
+
+
+@pytest.fixture
+def both(config: Config, database: Database, postgres_url: URL) -> Iterator[Both]:
+    """Signed up and logged in."""
+    other = Database(postgres_url)
+    lite, post = (TestClient(create_app(replace(config, database_url=at.engine.url))) for at in (database, other))
+    with lite, post:
+        yield Both((newcomer(lite, "alice"), newcomer(post, "alice")), (database, other))
+    other.dispose()
+
+
+# They grow or shrink as they are normalized or folded, take four bytes, combine, are not seen, end lines, or mean
+# something to SQL, LIKE, JSON or a log.
+LETTERS = "aZ0\u00e9\ufdfa\u0390\u1fb7\u00df\u0130\ufb03\u0958\u212a\U0001d49c\U00020000\uac00"
+ODD = LETTERS + "\u0301\u0345\u200d\u00ad\u202e\u2028\x01\x1b\x7f\x85\ufeff\uffff\U0001f600\U0010ffff'\"\\%_;\t\r\n "
+DOMAINS = (
+    "example.com",
+    "EXAMPLE.test",
+    "test",
+    "b\u00fccher.example.com",
+    "xn--bcher-kva.example.com",
+    "fa\u00df.de",
+    "\u4f8b\u3048.jp",
+    "\u0645\u062b\u0627\u0644.example.com",
+    "\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45.com",
+    f"{'b' * 63}.{'b' * 63}.{'b' * 57}.com",
+    f"{'b' * 63}.{'b' * 63}.{'b' * 58}.com",
+    ".".join(["\u00fc" * 40] * 4),
+)
+
+# Their canonical forms have 254 characters, or would have more.
+LONGEST = (
+    f"{'a' * 64}@{DOMAINS[-3]}",
+    f"{chr(0xFDFA) * 13}{'a' * 8}@example.com",
+    f"{chr(0xFDFA) * 14}@example.com",
+    f"{chr(0xFDFA) * 64}@example.com",
+)
+
+
+def lengths(schema: Json) -> SearchStrategy[int]:
+    """The least and the most that a schema allows, and some between."""
+    least, most = schema.get("minLength", 0), schema["maxLength"]
+    return st.sampled_from([least, most, least + 1, most - 1]) | st.integers(least, most)
+
+
+def filled(piece: SearchStrategy[str], length: SearchStrategy[int]) -> SearchStrategy[str]:
+    """A piece, repeated up to a length."""
+    return st.builds(lambda text, count: (text * count)[:count], piece, length)
+
+
+def texts(schema: Json) -> SearchStrategy[str]:
+    characters = st.sampled_from(ODD) | st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    return filled(st.text(characters, min_size=1, max_size=6), lengths(schema))
+
+
+def usernames(schema: Json) -> SearchStrategy[str]:
+    piece = st.from_regex("[A-Za-z0-9]{1,9}[._-]?", fullmatch=True)
+    return filled(piece, lengths(schema)).map(lambda name: f"{name[:-1]}0")
+
+
+def emails(_: Json) -> SearchStrategy[str]:
+    piece = st.text(st.sampled_from(LETTERS), min_size=1, max_size=4) | st.sampled_from(["o'", "a.", "+%", "\u0301"])
+    local = filled(piece, st.sampled_from([1, 8, 13, 63, 64, 65]))
+    form = st.sampled_from(["{}@{}", "{}@{}", "{}@{}", '"{}"@{}'])
+    return st.sampled_from(LONGEST) | st.builds(str.format, form, local, st.sampled_from(DOMAINS))
+
+
+def opaque(schema: Json) -> SearchStrategy[str]:
+    piece = st.from_regex("[A-Za-z0-9_-]{1,9}", fullmatch=True)
+    # So long is what the server itself gives out.
+    return filled(piece, lengths(schema) | st.just(64))
+
+
+# By what makes a text special: its format, or its pattern.
+STRINGS = {"username": usernames, "email": emails, r"^[A-Za-z0-9_-]+$(?!\n)": opaque}
+
+
+def values(schema: Json) -> SearchStrategy[Any]:
+    """Extremes of what a schema lets in."""
+    schema = resolve(schema, CONTRACT.document)
+    if schema["type"] == "object":
+        parts = {name: values(part) for name, part in schema["properties"].items()}
+        needed = {name: parts.pop(name) for name in schema["required"]}
+        return st.fixed_dictionaries(needed, optional=parts)
+    if schema["type"] == "integer":
+        ends = [schema["minimum"], schema["maximum"]]
+        return st.sampled_from(ends) | st.integers(*ends)
+    return STRINGS.get(schema.get("format") or schema.get("pattern", ""), texts)(schema)
+
+
+@on_sqlite
+@pytest.mark.parametrize("operation", sorted(TAKEN))
+def test_both_databases_keep_what_is_let_in_and_give_it_back(both: Both, operation: str) -> None:
+    statuses = []
+
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
+    @given(body=values(TAKEN[operation].content["schema"]))
+    def send(body: Json) -> None:
+        answers = answer, _ = both.send(operation, body)
+        statuses.append(answer.status_code)
+        if answer.is_success:
+            _is_told_as_sent(answer.json(), body)
+        if operation == "signUp" and answer.is_success:
+            _log_in_by_every_name(both, body)
+        if "location" in answer.headers:
+            both.find(answers)
+        one, other = (rows(database) for database in both.databases)
+        assert one == other
+        _forget_others(both)
+
+    send()
+    # What is refused at the door reaches no database.
+    assert statuses.count(400) < len(statuses) / 2
+
+
+def _is_told_as_sent(shown: Json, sent: Json) -> None:
+    kept = sent | ({"email": normalize_email(sent["email"])} if "email" in sent else {})
+    names = shown.keys() & sent.keys()
+    assert {name: shown[name] for name in names} == {name: kept[name] for name in names}
+
+
+def _log_in_by_every_name(both: Both, form: Json) -> None:
+    for name in (form["email"], form["username"].swapcase(), canonical(form["email"])):
+        both.log_in(name, form["password"])
+
+
+def rows(database: Database) -> list[tuple[Any, ...]]:
+    """All that bodies have left in the tables, but for hashes, which are salted."""
+    columns = {column for column, name, _ in stored() if column.name != f"{name}_hash"}
+    tables = [[column for column in table.c if column in columns] for table in Base.metadata.sorted_tables]
+    with database.transaction() as db:
+        return sorted(tuple(row) for kept in tables if kept for row in db.execute(select(*kept)))
+
+
+def _forget_others(both: Both) -> None:
+    """What is tried next may have been tried before, under another name."""
+    for database in both.databases:
+        with database.transaction() as db:
+            db.execute(delete(User).where(User.username != "alice"))
+
+
+@on_sqlite
+@pytest.mark.parametrize("operation", sorted(TAKEN))
+def test_a_nul_is_let_in_nowhere(both: Both, operation: str) -> None:
+    example = TAKEN[operation].content["example"]
+    for name, value in example.items():
+        for place in (0, 3, len(value)):
+            body = example | {name: f"{value[:place]}\0{value[place:]}"}
+            answer, _ = both.send(operation, body)
+            assert answer.status_code == 400

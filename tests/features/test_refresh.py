@@ -1,0 +1,293 @@
+"""Refresh tokens: each works once, and one that comes again later ends its session."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+from starlette.testclient import TestClient
+
+from api import clock
+from api.config import Config
+from api.models import RefreshToken, Session
+from api.services import sessions
+from api.storage.database import Base, Database, Db
+from tests.features.test_sessions import session_of
+from tests.support.concurrency import at_once
+from tests.support.person import Person, newcomer
+from tests.support.types import Events, Travel
+from tests.support.workers import WatchClock, statements, worker
+
+# A session goes on for the grace of a token, which a slow machine could let pass.
+pytestmark = pytest.mark.usefixtures("still")
+
+GRACE = timedelta(seconds=10)
+DAY = timedelta(days=1)
+
+
+def refresh(client: httpx.Client, token: str) -> httpx.Response:
+    return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
+
+
+def refused(answer: httpx.Response) -> str:
+    """The code of a 401 that gives nothing."""
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json().keys() == {"type", "title", "status", "detail", "code"}
+    return str(answer.json()["code"])
+
+
+def count(database: Database, table: type[Base]) -> int:
+    with database.transaction() as db:
+        return db.scalars(select(func.count()).select_from(table)).one()
+
+
+def purge(database: Database, delete: Callable[[Db, int], int], most: int = 100) -> int:
+    """Run one step of a purge and return how many rows it deleted."""
+    with database.transaction() as db:
+        return delete(db, most)
+
+
+def test_a_refresh_goes_on_with_the_session_and_has_new_tokens(alice: Person) -> None:
+    before, session = (alice.token, alice.refresh_token), session_of(alice)
+    answer = alice.refresh()
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.json() == {
+        "access_token": alice.token,
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": alice.refresh_token,
+        "refresh_expires_in": 2_592_000,
+        "scope": "password profile sessions",
+    }
+    assert not {alice.token, alice.refresh_token} & set(before)
+    assert alice.get("/protected").status_code == 200
+    assert session_of(alice) == session
+    assert len(alice.get("/api/v1/sessions").json()["items"]) == 1
+
+
+def test_a_refresh_token_has_256_bits_that_are_new_each_time(alice: Person) -> None:
+    tokens = [alice.refresh_token]
+    for _ in range(20):
+        alice.refresh()
+        tokens.append(alice.refresh_token)
+    raw = [base64.urlsafe_b64decode(token) for token in tokens]
+    assert {len(token) for token in raw} == {16 + 32}
+    assert len({token[:16] for token in raw}) == 1
+    assert len({token[at : at + 8] for token in raw for at in range(16, 48, 8)}) == 4 * len(tokens)
+
+
+def test_a_refresh_leaves_the_access_token_before_to_expire_by_itself(alice: Person, travel: Travel) -> None:
+    before = alice.headers
+    alice.refresh()
+    assert alice.client.get("/protected", headers=before).status_code == 200
+    travel(timedelta(seconds=900 + 30))
+    assert alice.client.get("/protected", headers=before).status_code == 401
+
+
+def test_a_retry_within_the_grace_gets_the_next_token_that_was_lost(alice: Person, travel: Travel) -> None:
+    used = alice.refresh_token
+    alice.refresh()
+    lost = alice.refresh_token
+    travel(timedelta(seconds=9))
+    for _ in range(3):
+        alice.refresh_token = used
+        assert alice.refresh().status_code == 200
+        assert alice.refresh_token == lost
+        assert alice.get("/protected").status_code == 200
+    assert alice.refresh().status_code == 200
+
+
+def test_a_retry_within_the_grace_catches_up_with_what_was_used_meanwhile(alice: Person, travel: Travel) -> None:
+    used = alice.refresh_token
+    for _ in range(5):
+        alice.refresh()
+    newest = alice.refresh_token
+    travel(timedelta(seconds=9))
+    alice.refresh_token = used
+    assert alice.refresh().status_code == 200
+    assert alice.refresh_token == newest
+    travel(DAY)
+    assert alice.refresh().status_code == 200
+
+
+@pytest.fixture
+def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
+    return WatchClock(monkeypatch)
+
+
+def test_a_retry_costs_the_same_however_many_refreshes_it_missed(watch_clock: WatchClock, alice: Person) -> None:
+    used, sent = alice.refresh_token, []
+    for _ in range(20):
+        alice.refresh()
+        with statements() as found:
+            assert refresh(alice.client, used).json()["refresh_token"] == alice.refresh_token
+        # The signing keys are read again when the cache is 100 ms old.
+        sent.append(len([statement for statement in found if "signing_keys" not in statement]))
+    assert set(sent) == {sent[0]}
+
+
+def test_a_retry_catches_up_though_the_clocks_of_two_hosts_differ(alice: Person, travel: Travel) -> None:
+    used = alice.refresh_token
+    for seconds in (5, -5, 12):
+        travel(timedelta(seconds=seconds))
+        assert alice.refresh().status_code == 200
+    newest = alice.refresh_token
+    travel(timedelta(seconds=-4))
+    alice.refresh_token = used
+    assert alice.refresh().status_code == 200
+    assert alice.refresh_token == newest
+
+
+def test_a_retry_does_not_prolong_the_grace(alice: Person, travel: Travel) -> None:
+    used = alice.refresh_token
+    for _ in range(2):
+        alice.refresh_token = used
+        assert alice.refresh().status_code == 200
+        travel(timedelta(seconds=6))
+    assert refused(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
+
+
+def test_a_token_used_again_after_the_grace_ends_its_session_and_no_other(
+    client: TestClient, alice: Person, bobby: Person, travel: Travel, events: Events
+) -> None:
+    phone = Person(client, "alice")
+    phone.log_in()
+    stolen, session = alice.refresh_token, session_of(alice)
+    alice.refresh()
+    travel(GRACE)
+    answer = refresh(client, stolen)
+    assert refused(answer) == "REFRESH_TOKEN_REUSED"
+    assert events()[-1] == ("refresh_token_reused", {"user_id": alice.id, "session_id": session})
+    assert alice.get("/protected").json()["code"] == "INVALID_TOKEN"
+    assert refused(refresh(client, alice.refresh_token)) == "INVALID_REFRESH_TOKEN"
+    assert refused(refresh(client, stolen)) == "INVALID_REFRESH_TOKEN"
+    for other in (phone, bobby):
+        assert [other.get("/protected").status_code, other.refresh().status_code] == [200, 200]
+    assert [name for name, _ in events()].count("refresh_token_reused") == 1
+
+
+@pytest.mark.parametrize("ago", [1, 2, 30])
+def test_a_token_of_many_refreshes_ago_is_recognized(alice: Person, travel: Travel, ago: int) -> None:
+    stolen = alice.refresh_token
+    for _ in range(ago):
+        assert alice.refresh().status_code == 200
+        travel(DAY)
+    assert refused(refresh(alice.client, stolen)) == "REFRESH_TOKEN_REUSED"
+    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+
+
+def test_an_altered_token_is_never_good(alice: Person) -> None:
+    token = alice.refresh_token
+    other = "B" if token[0] == "A" else "A"
+    assert refused(refresh(alice.client, other + token[1:])) == "INVALID_REFRESH_TOKEN"
+    assert alice.refresh().status_code == 200
+    # Whoever knows the first half of a token has seen one.
+    token = alice.refresh_token
+    assert refused(refresh(alice.client, token[:-1] + ("B" if token[-1] == "A" else "A"))) == "REFRESH_TOKEN_REUSED"
+    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+
+
+@pytest.mark.parametrize("token", ["A", "A" * 63, "A" * 64, "A" * 65, "_" * 64, "-" * 256])
+def test_what_is_no_refresh_token_is_refused_and_ends_nothing(alice: Person, token: str) -> None:
+    assert refused(refresh(alice.client, token)) == "INVALID_REFRESH_TOKEN"
+    assert alice.refresh().status_code == 200
+
+
+RESPELLINGS: dict[str, Callable[[str], object]] = {
+    "padded": lambda token: f"{token}=",
+    "with a line's end": lambda token: f"{token}\n",
+    "with a space": lambda token: f" {token}",
+    "in the other base64": lambda token: f"{token[:-1]}+",
+    "in full width": lambda token: token[:-1] + chr(0xFEE0 + ord(token[-1])),
+    "four times": lambda token: 4 * token + "A",
+    "in a list": lambda token: [token],
+    "without anything": lambda token: token[:0],
+}
+
+
+@pytest.mark.parametrize("spelling", RESPELLINGS)
+def test_a_refresh_token_has_one_spelling(alice: Person, spelling: str) -> None:
+    respelled = RESPELLINGS[spelling](alice.refresh_token)
+    answer = alice.client.post("/api/v1/auth/refresh", json={"refresh_token": respelled})
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT")
+    assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/body/refresh_token"}
+    assert alice.refresh().status_code == 200
+
+
+def test_neither_token_is_good_in_the_place_of_the_other(alice: Person) -> None:
+    assert refresh(alice.client, alice.token).status_code == 400
+    answer = alice.client.get("/protected", headers={"Authorization": f"Bearer {alice.refresh_token}"})
+    assert refused(answer) == "INVALID_TOKEN"
+    assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
+
+
+def test_a_session_that_is_not_used_for_30_days_is_over(alice: Person, travel: Travel) -> None:
+    travel(30 * DAY - timedelta(minutes=1))
+    assert alice.refresh().json()["refresh_expires_in"] == 30 * 86_400
+    travel(30 * DAY)
+    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert alice.get("/protected").status_code == 401
+
+
+def test_a_session_is_over_after_90_days_however_it_is_used(alice: Person, travel: Travel) -> None:
+    left = []
+    for days in (29, 29, 29, 2):
+        travel(days * DAY)
+        left.append(alice.refresh().json()["refresh_expires_in"] / 86_400)
+    assert left == [pytest.approx(days, abs=0.01) for days in (30, 30, 3, 1)]
+    travel(DAY)
+    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert alice.get("/protected").status_code == 401
+
+
+def test_both_limits_of_a_session_are_settings(config: Config, travel: Travel) -> None:
+    with worker(replace(config, session_idle_seconds=2 * 86_400, session_seconds=3 * 86_400)) as client:
+        idle, busy = newcomer(client, "alice"), newcomer(client, "bobby")
+        for days in (2, 2, 1):
+            assert busy.refresh().json()["refresh_expires_in"] == pytest.approx(days * 86_400, abs=60)
+            travel(DAY)
+        assert refused(idle.refresh()) == refused(busy.refresh()) == "INVALID_REFRESH_TOKEN"
+
+
+def test_no_token_outlives_its_session(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = datetime.fromisoformat(alice.get("/api/v1/sessions").json()["items"][0]["created_at"]) + 90 * DAY
+    for before in (75 * DAY, 50 * DAY, 25 * DAY, timedelta(seconds=100), timedelta(seconds=0.3)):
+        monkeypatch.setattr(clock, "now", lambda at=ends - before: at)
+        answer = alice.refresh().json()
+        assert 1 <= answer["expires_in"] <= max(1, min(900, before.total_seconds()))
+        assert 1 <= answer["refresh_expires_in"] <= max(1, min(30 * 86_400, before.total_seconds()))
+    # Clocks differ by 10 seconds at most.
+    monkeypatch.setattr(clock, "now", lambda: ends + timedelta(seconds=11))
+    assert alice.get("/protected").status_code == 401
+    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+
+
+def test_used_tokens_are_purged_after_their_grace_period(alice: Person, database: Database, travel: Travel) -> None:
+    used = alice.refresh_token
+    for _ in range(20):
+        alice.refresh()
+    assert purge(database, sessions.delete_used_tokens) == 0
+    travel(GRACE)
+    travel(timedelta(seconds=1))
+    assert alice.refresh().status_code == 200
+    assert purge(database, sessions.delete_used_tokens) == 20
+    assert count(database, RefreshToken) == 2
+    assert count(database, Session) == 1
+    assert refused(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
+
+
+def test_no_refresh_brings_a_session_back_that_is_revoked_meanwhile(server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+        for _ in range(20):
+            lost = Person(client, "alice")
+            lost.log_in()
+            session = session_of(lost)
+            revoked, refreshed = at_once(partial(alice.delete, f"/api/v1/sessions/{session}"), lost.refresh)
+            assert (revoked.status_code, refreshed.status_code) in {(204, 200), (204, 401)}
+            assert lost.token == "" or (lost.get("/protected").status_code, lost.refresh().status_code) == (401, 401)

@@ -1,0 +1,152 @@
+"""A session that ends is over at once, for every worker, and no request asks the database for that."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from time import sleep
+
+import pytest
+from sqlalchemy import URL
+from starlette.testclient import TestClient
+
+from api.config import Config
+from tests.support.charter import until
+from tests.support.person import PASSWORD, Person, newcomer
+from tests.support.workers import Counted, WatchClock, at, by_hand, counting, disable, statements, worker
+
+BOUND_SECONDS = 0.1
+
+
+@pytest.fixture
+def here(config: Config) -> Iterator[TestClient]:
+    """A worker."""
+    with worker(config) as client:
+        yield client
+
+
+@pytest.fixture
+def there(config: Config) -> Iterator[TestClient]:
+    """Another worker on the same database."""
+    with worker(config) as client:
+        yield client
+
+
+def revoke(phone: Person, laptop: Person) -> int:
+    items = laptop.get("/api/v1/sessions").json()["items"]
+    other = next(item["id"] for item in items if not item["current"])
+    return laptop.delete(f"/api/v1/sessions/{other}").status_code
+
+
+def change_password(phone: Person, laptop: Person) -> int:
+    body = {"current_password": PASSWORD, "new_password": "another battery staple"}
+    return laptop.put("/api/v1/me/password", json=body).status_code
+
+
+ENDINGS: dict[str, Callable[[Person, Person], int]] = {
+    "log-out": lambda phone, _: phone.log_out().status_code,
+    "revoked": revoke,
+    "others revoked": lambda _, laptop: laptop.delete("/api/v1/sessions").status_code,
+    "password changed": change_password,
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_later_everywhere(
+    here: TestClient, there: TestClient, ending: str
+) -> None:
+    phone = newcomer(here, "alice")
+    laptop = at(here, phone)
+    assert laptop.log_in().status_code == 200
+    everywhere = [phone, at(there, phone), laptop, at(there, laptop)]
+    for _ in range(2):
+        assert [person.get("/protected").status_code for person in everywhere] == [200] * 4
+    assert ENDINGS[ending](phone, laptop) == 204
+    assert phone.get("/protected").json()["code"] == "INVALID_TOKEN"
+    sleep(BOUND_SECONDS)
+    assert [person.get("/protected").status_code for person in everywhere] == [401, 401, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        partial(disable, username="alice"),
+        partial(by_hand, statement="DELETE FROM sessions"),
+        partial(by_hand, statement="DELETE FROM users"),
+        partial(by_hand, statement="UPDATE sessions SET expires_at = created_at"),
+        partial(by_hand, statement="UPDATE users SET disabled_at = created_at"),
+    ],
+)
+def test_a_session_that_ends_beside_the_service_is_over_100_ms_later(
+    config: Config, here: TestClient, there: TestClient, end: Callable[[Config], None]
+) -> None:
+    alice = newcomer(here, "alice")
+    everywhere = [alice, at(there, alice)]
+    for _ in range(2):
+        assert [person.get("/protected").status_code for person in everywhere] == [200, 200]
+    end(config)
+    sleep(BOUND_SECONDS)
+    assert [person.get("/protected").status_code for person in everywhere] == [401, 401]
+
+
+def test_what_changes_in_a_profile_beside_the_service_is_known_100_ms_later(
+    config: Config, here: TestClient, there: TestClient
+) -> None:
+    alice = newcomer(here, "alice")
+    everywhere = [alice, at(there, alice)]
+    for name, value in (("username", "bobby"), ("email", "bobby@example.com")):
+        assert [person.get("/api/v1/me").status_code for person in everywhere] == [200, 200]
+        by_hand(config, f"UPDATE users SET {name} = '{value}'")  # noqa: S608 - of the line above
+        sleep(BOUND_SECONDS)
+        assert [person.get("/api/v1/me").json()[name] for person in everywhere] == [value, value]
+
+
+def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config: Config, postgres_url: URL) -> None:
+    config = replace(config, database_url=postgres_url)
+    with worker(config) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        assert [person.get("/protected").status_code for person in (alice, bobby)] == [200, 200]
+        by_hand(config, "TRUNCATE sessions CASCADE")
+        sleep(BOUND_SECONDS)
+        assert [person.get("/protected").status_code for person in (alice, bobby)] == [401, 401]
+
+
+@pytest.fixture
+def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
+    return WatchClock(monkeypatch)
+
+
+def has_read(feed: Counted, times: int) -> bool:
+    return feed.reads == times
+
+
+def test_requests_run_no_statement_but_a_look_for_changes_when_the_last_is_old(
+    config: Config, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
+) -> None:
+    feeds = counting(monkeypatch)
+    with worker(config) as client:
+        alice = newcomer(client, "alice")
+        assert alice.get("/protected").status_code == 200
+        (feed,) = feeds
+        for reads in range(feed.reads, feed.reads + 3):
+            assert feed.reads == reads
+            with statements() as sent:
+                assert {alice.get("/protected").status_code for _ in range(100)} == {200}
+                assert feed.reads == reads
+                watch_clock.move(WatchClock.EARLY)
+                assert alice.get("/protected").status_code == 200
+                # The look is made beside the request, which does not wait for it.
+                until(partial(has_read, feed, reads + 1))
+            assert (sent, feed.reads) == ([], reads + 1)
+        with statements() as sent:
+            assert alice.get("/api/v1/sessions").status_code == 200
+        assert len(sent) == 1
+
+
+def test_what_is_written_meanwhile_costs_others_no_statement(watch_clock: WatchClock, here: TestClient) -> None:
+    alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
+    assert alice.get("/protected").status_code == 200
+    for _ in range(20):
+        assert bobby.refresh().status_code == 200
+        with statements() as sent:
+            assert [person.get("/protected").status_code for person in (alice, bobby)] == [200, 200]
+        assert sent == []

@@ -1,0 +1,333 @@
+"""The house keeps its own laws: names are addresses, layers look one way, and what is said once is said everywhere.
+
+Two of its laws are proven elsewhere: every setting stands in docs/configuration.md (test_readme), and every error
+code in the contract (test_errors).
+"""
+
+import ast
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from configparser import ConfigParser
+from graphlib import TopologicalSorter
+from importlib import import_module
+from typing import Any
+
+import pytest
+from inflection import underscore
+
+from api import contract
+from api.config.paths import folder
+from api.contract.document.model import Json, resolve
+from tests.support.paths import CHECKOUT
+
+CONTRACT = contract.load(folder("openapi"))
+OPERATIONS = [operation for _, _, operation in CONTRACT.operations()]
+TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
+
+
+def test_a_tag_is_a_file_and_a_module() -> None:
+    files = {file.stem for file in (CHECKOUT / "openapi").glob("*.yaml")} - {"openapi"}
+    modules = {file.stem for file in (CHECKOUT / "api/handlers").glob("*.py")} - {"__init__"}
+    assert files == modules == TAGS == {operation["tags"][0] for operation in OPERATIONS}
+
+
+@pytest.mark.parametrize("tag", sorted(TAGS))
+def test_a_tag_has_its_tests(tag: str) -> None:
+    assert (CHECKOUT / f"tests/features/test_{tag}.py").is_file()
+
+
+def test_the_contract_has_the_version_of_the_package() -> None:
+    setup = ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    assert CONTRACT.document["info"]["version"] == setup["metadata"]["version"]
+
+
+@pytest.mark.parametrize("tag", sorted(TAGS))
+def test_an_operation_is_a_handler_and_a_handler_is_an_operation(tag: str) -> None:
+    module = import_module(f"api.handlers.{tag}")
+    handlers = {
+        name
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert handlers == {underscore(op["operationId"]) for op in OPERATIONS if op["tags"] == [tag]}
+
+
+def test_operation_ids_are_camel_case_and_unique() -> None:
+    ids = [operation["operationId"] for operation in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[a-z]+([A-Z][a-z]+)*", name) for name in ids)
+
+
+# A folder of api/ and a module beside the folders may import the others that it names here. A permission without use
+# is a defect, too.
+LAYERS: dict[str, set[str]] = {
+    "clock": set(),
+    "errors": set(),
+    # A log line has a time.
+    "logs": {"clock"},
+    "crypto": {"clock", "errors"},
+    "runtime": {"errors"},
+    # The names of the signing algorithms are defined in crypto.
+    "config": {"crypto"},
+    "contract": {"clock", "errors", "logs", "runtime"},
+    "storage": {"config", "errors", "runtime"},
+    "models": {"clock", "storage"},
+    "services": {"clock", "crypto", "errors", "logs", "models", "storage"},
+    "handlers": {"contract", "crypto", "runtime", "services", "storage"},
+    # Only app and cli import it.
+    "telemetry": {"clock", "config", "contract", "crypto", "logs", "storage"},
+    # The composition root.
+    "app": {"config", "contract", "crypto", "runtime", "services", "storage", "telemetry"},
+    "server": {"app", "config", "contract", "errors", "logs", "runtime"},
+    "cli": {
+        "clock",
+        "config",
+        "contract",
+        "crypto",
+        "errors",
+        "logs",
+        "models",
+        "server",
+        "services",
+        "storage",
+        "telemetry",
+    },
+}
+
+
+# The same for the folders of api/contract.
+CONTRACT_LAYERS: dict[str, set[str]] = {
+    "http": set(),
+    "document": set(),
+    "schema": {"document"},
+    "middleware": {"document", "http", "schema"},
+    "dispatch": {"document", "http", "middleware", "schema"},
+    "assembly": {"dispatch", "document", "middleware", "schema"},
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module of the package as (name, syntax tree). A name is a path such as `crypto/secret`."""
+    for file in sorted((CHECKOUT / "api").rglob("*.py")):
+        name = file.relative_to(CHECKOUT / "api").with_suffix("").as_posix()
+        if name != "__init__":
+            yield name, ast.parse(file.read_text())
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the full names of all imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "an import has the full name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layers(package: str) -> dict[str, set[str]]:
+    """Return what each folder or module of a package imports from its siblings."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, tree in modules():
+        path = f"api.{name.replace('/', '.')}"
+        if path.startswith(package) and path != f"{package}__init__":
+            layer = path.removeprefix(package).split(".")[0]
+            siblings = {full.removeprefix(package).split(".")[0] for full in imported(tree) if full.startswith(package)}
+            # `import api` would allow access to every layer.
+            assert "api" not in imported(tree)
+            found[layer] |= siblings - {layer}
+    return found
+
+
+def test_layers_import_only_what_the_table_allows() -> None:
+    assert layers("api.") == LAYERS
+    assert layers("api.contract.") == CONTRACT_LAYERS
+
+
+def test_at_most_5_modules_stand_beside_the_folders() -> None:
+    beside = {file.stem for file in (CHECKOUT / "api").glob("*.py")}
+    assert beside == {"__init__", "app", "clock", "errors", "logs"}
+
+
+def test_no_imports_form_a_cycle() -> None:
+    trees = {f"api.{name.replace('/', '.')}".removesuffix(".__init__"): tree for name, tree in modules()}
+    graph = {
+        name: {full if full in trees else full.rpartition(".")[0] for full in imported(tree)} & trees.keys() - {name}
+        for name, tree in trees.items()
+    }
+    # It raises CycleError, which names the modules.
+    assert len([*TopologicalSorter(graph).static_order()]) == len(trees)
+
+
+def test_other_packages_import_contract_by_its_interface() -> None:
+    public = {"api.contract", *(f"api.contract.{name}" for name in contract.__all__)}
+    for name, tree in modules():
+        if not name.startswith("contract/"):
+            assert {full for full in imported(tree) if full.startswith("api.contract")} <= public, name
+
+
+def test_setup_lists_every_package() -> None:
+    setup = ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    mapped = dict(line.split(" = ") for line in setup["options"]["package_dir"].strip().splitlines())
+    folders = {"api": "api", **mapped}
+    found = {
+        ".".join([package, *file.parent.relative_to(CHECKOUT / folder).parts])
+        for package, folder in folders.items()
+        for file in (CHECKOUT / folder).rglob("*.py")
+    }
+    assert setup["options"]["packages"].split() == sorted(found | folders.keys())
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("jwt", {"crypto/access_tokens"}),
+        ("cryptography", {"crypto/signing_keys"}),
+        ("bcrypt", {"crypto/password_hasher"}),
+        ("connexion", {"app", "contract/", "server/connexion_import"}),
+        ("flask", {"contract/dispatch/flask_app", "contract/dispatch/view"}),
+        (
+            "starlette",
+            {
+                "contract/",
+                "errors",
+                "runtime/shutdown",
+                "server/response_writer",
+                "server/supervisor",
+                "server/uvicorn_server",
+            },
+        ),
+        (
+            "sqlalchemy",
+            {
+                "config/parsers",
+                "config/settings",
+                "models/",
+                "services/",
+                "storage/database",
+                "storage/engine",
+                "storage/revisions",
+            },
+        ),
+        ("alembic", {"storage/revisions"}),
+        ("opentelemetry", {"telemetry/tracing"}),
+        ("prometheus_client", {"telemetry/exporter", "telemetry/metrics"}),
+        (
+            "uvicorn",
+            {"cli/main", "server/protocol", "server/response_writer", "server/supervisor", "server/uvicorn_server"},
+        ),
+    ],
+)
+def test_a_library_has_its_rooms(library: str, places: set[str]) -> None:
+    # A place is a module, or a folder that may use the library throughout.
+    users = {name for name, tree in modules() if any(full.split(".")[0] == library for full in imported(tree))}
+    found = {name if name in places else f"{name.partition('/')[0]}/" for name in users}
+    assert found == places
+
+
+def test_only_config_reads_the_environment() -> None:
+    readers = {name for name, tree in modules() if any(_reads_environment(node) for node in ast.walk(tree))}
+    assert readers == {"config/settings"}
+
+
+def _reads_environment(node: ast.AST) -> bool:
+    names = {"environ", "environb", "getenv"}
+    if isinstance(node, ast.Import):
+        # Under another name, what it is asked for could not be seen below.
+        return any(alias.name == "os" and alias.asname for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "os" and bool(names & {alias.name for alias in node.names})
+    return isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os"
+
+
+# Whatever they are asked of: a clock of the process, of the machine or of the database.
+CLOCKS = {"monotonic", "monotonic_ns", "now", "perf_counter", "perf_counter_ns", "time", "time_ns", "today", "utcnow"}
+
+
+def test_only_the_clock_knows_the_time() -> None:
+    asked = {
+        (name, full)
+        for name, tree in modules()
+        if name != "clock"
+        for full in (
+            *imported(tree),
+            *(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)),
+        )
+        if full.rpartition(".")[2] in CLOCKS
+    }
+    # These measure durations. fromtimestamp reads no clock.
+    assert {(name, full) for name, full in asked if full != "clock.now"} == {
+        ("cli/doctor/database", "time.perf_counter"),
+        ("cli/doctor/host", "time.perf_counter"),
+        ("contract/middleware/edge", "time.perf_counter"),
+        ("runtime/background", "time.monotonic"),
+        ("runtime/bulkhead", "time.monotonic"),
+        ("server/protocol", "time.monotonic"),
+        ("server/supervisor", "time.monotonic"),
+        ("storage/change_feed", "time.monotonic"),
+        ("storage/change_monitor", "time.monotonic"),
+    }
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Every part of the document that is an object."""
+    if isinstance(node, dict):
+        yield node
+        for part in node.values():
+            yield from schemas(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from schemas(part)
+
+
+def test_patterns_mean_the_same_in_every_language() -> None:
+    # In Python $ also matches before a last newline, and \d also digits that are not ASCII.
+    for schema in schemas(CONTRACT.document):
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str):
+            assert pattern.startswith("^")
+            assert pattern.endswith(r"$(?!\n)") or pattern == r"^[^\x00]*$", pattern
+            assert not re.search(r"\\[dws]", pattern), pattern
+
+
+def inside(schema: Json) -> Iterator[Json]:
+    """A schema and all that it is made of, behind its references."""
+    schema = resolve(schema, CONTRACT.document)
+    yield schema
+    parts = [
+        *schema.get("properties", {}).values(),
+        *(part for name in ("allOf", "anyOf", "oneOf") for part in schema.get(name, [])),
+    ]
+    parts += [schema[name] for name in ("additionalProperties", "items") if isinstance(schema.get(name), dict)]
+    for part in parts:
+        yield from inside(part)
+
+
+def taken() -> Iterator[Json]:
+    """Every schema of something that is sent in a body."""
+    for operation in OPERATIONS:
+        for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
+            yield from inside(content["schema"])
+
+
+def test_what_goes_in_is_closed() -> None:
+    for schema in taken():
+        assert schema.get("type") != "object" or schema["additionalProperties"] is False, schema
+
+
+def test_every_string_that_goes_in_has_a_limit_and_no_nul() -> None:
+    strings = [schema for schema in taken() if schema["type"] == "string" and "enum" not in schema]
+    assert strings
+    for schema in strings:
+        assert "maxLength" in schema, schema
+        assert "pattern" in schema or schema["format"] == "email", schema
+
+
+def test_every_operation_declares_what_every_answer_carries() -> None:
+    for operation in OPERATIONS:
+        assert {"400", "408", "413", "431", "500"} <= operation["responses"].keys()
+        if operation.get("security", CONTRACT.document["security"]):
+            assert {"401", "503"} <= operation["responses"].keys()

@@ -1,0 +1,85 @@
+"""`make migration` writes a migration from the models."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import BIN, CHECKOUT
+from tests.support.readme import block
+
+# Brings a database up, down by one step and up again, and fails if it differs from the models.
+JOURNEY = """
+import sys
+from alembic import command
+from sqlalchemy import URL
+from api import models
+from api.storage import revisions
+from api.storage.database import Database
+database = Database(URL.create("sqlite", database=sys.argv[1]))
+for step in (lambda a: command.upgrade(a, "head"), command.check, lambda a: command.downgrade(a, "-1"),
+             lambda a: command.upgrade(a, "head"), command.check):
+    with revisions.migrating(database.engine) as alembic:
+        step(alembic)
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the target needs."""
+    copy = tmp_path / "charter"
+    for folder in ("api", "migrations", "openapi", "tools"):
+        shutil.copytree(CHECKOUT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("Makefile", "pyproject.toml"):
+        shutil.copy(CHECKOUT / file, copy)
+    return copy
+
+
+def run(checkout: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"]}
+    return subprocess.run(command, check=False, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+def make_migration(checkout: Path, name: str) -> subprocess.CompletedProcess[str]:
+    # The environment of these tests is installed. `-o` keeps make from updating it.
+    return run(checkout, "make", "-o", ".venv/.test", f"BIN={BIN}", "migration", f"NAME={name}")
+
+
+def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
+    (checkout / "api/models/note.py").write_text(block('"""The notes.').text)
+    (checkout / "api/models/__init__.py").write_text(block('"""The tables, one module each.').text)
+    result = make_migration(checkout, "notes")
+    assert result.returncode == 0, result.stderr
+    (written,) = (checkout / "migrations/versions").glob("*_notes.py")
+    assert result.stdout == f"Wrote migrations/versions/{written.name}. Read it, then run the tests.\n"
+    assert written.read_text() == block('"""Notes."""\n\nimport sqlalchemy').text
+
+
+def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> None:
+    model = checkout / "api/models/user.py"
+    column = "    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)\n"
+    disabled = "    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)\n"
+    assert disabled in model.read_text()
+    model.write_text(model.read_text().replace(disabled, disabled + column))
+    assert make_migration(checkout, "last_seen").returncode == 0
+    (written,) = (checkout / "migrations/versions").glob("*_last_seen.py")
+    added = 'op.add_column("users", sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True))'
+    assert added in written.read_text()
+    assert run(checkout, sys.executable, "-m", "ruff", "format", "--check", written).returncode == 0
+    journey = run(checkout, sys.executable, "-c", JOURNEY, checkout / "new.db")
+    assert journey.returncode == 0, journey.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("notes", "The models are the same as in migration "), ("../notes", "NAME must be a name"), ("", "NAME must be")],
+)
+def test_an_unchanged_model_or_an_invalid_name_is_an_error(checkout: Path, name: str, message: str) -> None:
+    before = sorted((checkout / "migrations/versions").glob("*.py"))
+    result = make_migration(checkout, name)
+    assert result.returncode != 0
+    assert result.stderr.startswith(message)
+    assert sorted((checkout / "migrations/versions").glob("*.py")) == before

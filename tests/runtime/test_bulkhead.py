@@ -1,0 +1,305 @@
+"""The lane in which passwords are hashed: few at once, behind everything else; nobody waits for long, or for it."""
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from itertools import islice
+from time import sleep
+
+import httpx
+import pytest
+from inflection import underscore
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+from starlette.testclient import TestClient
+
+from api import clock, contract
+from api.app import create_app
+from api.config import Config
+from api.config.paths import folder
+from api.contract.document.model import resolve
+from api.errors import TooBusy
+from api.runtime.bulkhead import Lane
+from tests.support.bcrypt_spy import Bcrypt
+from tests.support.charter import until
+from tests.support.concurrency import at_once
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import PASSWORD, Person, newcomer
+from tests.support.serving import serving
+from tests.support.workers import statements
+
+WRONG = "not the right password"
+TOO_BUSY = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "The server is busy. Try again after the number of seconds in Retry-After.",
+    "code": "TOO_BUSY",
+}
+
+
+class Clock:
+    """The clock by which a lane measures work: it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        """Take this long, by this clock."""
+        self.now += seconds
+
+
+@pytest.fixture
+def lane_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Control the clock of every lane, with the patience that ships."""
+    found = Clock()
+    monkeypatch.setattr("api.runtime.bulkhead.monotonic", found.time)
+    monkeypatch.setattr("api.runtime.bulkhead._PATIENCE_SECONDS", 2.0)
+    return found
+
+
+class Gate:
+    """Holds up every hash until it is opened, and counts those that came."""
+
+    def __init__(self, hashing: Bcrypt) -> None:
+        self._open = threading.Event()
+        self._came = threading.Semaphore(0)
+        hashing.meanwhile = self._pass
+
+    def _pass(self) -> None:
+        self._came.release()
+        assert self._open.wait(timeout=PATIENCE_SECONDS)
+
+    def wait_for(self, hashes: int) -> None:
+        """Return when so many more hashes have begun."""
+        for _ in range(hashes):
+            assert self._came.acquire(timeout=PATIENCE_SECONDS)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@contextmanager
+def closed(hashing: Bcrypt) -> Iterator[Gate]:
+    """A gate, which is open in the end, whatever happens."""
+    gate = Gate(hashing)
+    try:
+        yield gate
+    finally:
+        gate.open()
+
+
+@contextmanager
+def crowd(url: str, most: int) -> Iterator[Callable[..., Future[httpx.Response]]]:
+    """Log-ins of alice that run at once, each on a connection of its own."""
+    with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client, ThreadPoolExecutor(most) as pool:
+        yield lambda password=PASSWORD: pool.submit(Person(client, "alice").log_in, password=password)
+
+
+def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, hashing: Bcrypt) -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+    # Two at a time, or none of them goes on.
+    pair = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def look() -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        pair.wait()
+        sleep(0.05)
+        with lock:
+            under_way -= 1
+
+    with serving(create_app(replace(config, hashes=2))) as url, httpx.Client(base_url=url) as client:
+        alice = newcomer(client, "alice")
+        hashing.meanwhile = look
+        assert [answer.status_code for answer in at_once(*[alice.log_in] * 10)] == [200] * 10
+    assert most == 2
+
+
+def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
+    config: Config, alice: Person, hashing: Bcrypt, lane_clock: Clock
+) -> None:
+    one = create_app(replace(config, hashes=1))
+    with serving(one) as url, crowd(url, 9) as log_in, closed(hashing) as gate, statements() as sent:
+        first = log_in()
+        gate.wait_for(1)
+        second = log_in()
+        # It has its turn in the lane, for it has asked for the user.
+        until(lambda: sum("users" in statement for statement in sent) == 2)
+        # The hash under way has taken longer than those before: so long will the second one take, too.
+        lane_clock.work(2.1)
+        hashed = len(hashing.checked)
+        sent.clear()
+        # No hash ends while the gate is closed, so these answers waited for none.
+        with httpx.Client(base_url=url) as client:
+            refused = [Person(client, "alice").log_in() for _ in range(5)]
+        assert [answer.json() for answer in refused] == [TOO_BUSY] * 5
+        assert all(1 <= int(answer.headers["retry-after"]) <= 15 for answer in refused)
+        assert len(hashing.checked) == hashed
+        assert [statement for statement in sent if "users" in statement] == []
+        assert [first.done(), second.done()] == [False, False]
+        gate.open()
+        assert [first.result().status_code, second.result().status_code] == [200, 200]
+        assert log_in().result().status_code == 200
+        assert log_in(WRONG).result().status_code == 401
+
+
+def test_a_crowd_is_let_in_as_far_as_the_cost_of_a_hash_allows_and_the_rest_is_told_different_times(
+    config: Config, alice: Person, hashing: Bcrypt, lane_clock: Clock
+) -> None:
+    # About 0.3 seconds for each of those before, as long as none is measured; alice's own hash is cheap.
+    expensive = create_app(replace(config, hashes=1, bcrypt_cost=12))
+    with serving(expensive) as url, crowd(url, 20) as log_in, closed(hashing) as gate:
+        answers = [log_in(WRONG) for _ in range(20)]
+        refused = [answer.result() for answer in islice(as_completed(answers, timeout=PATIENCE_SECONDS), 12)]
+        assert {answer.status_code for answer in refused} == {503}
+        assert len({answer.headers["retry-after"] for answer in refused}) > 1
+        gate.open()
+        statuses = [answer.result().status_code for answer in answers]
+        assert statuses.count(401) + statuses.count(503) == 20
+        assert 12 <= statuses.count(503) <= 18
+
+
+def test_other_operations_do_not_wait_for_64_log_ins(config: Config, alice: Person, hashing: Bcrypt) -> None:
+    # All of them in the lane, so that none of them is refused.
+    many = create_app(replace(config, hashes=64))
+    with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:
+        with connections() as held:
+            waiting = [log_in() for _ in range(64)]
+            gate.wait_for(64)
+            with httpx.Client(base_url=url) as client:
+                alice.client = client
+                paths = ("/ping", "/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
+                assert [alice.get(path).status_code for path in paths] == [200] * 6
+                assert [alice.refresh().status_code, alice.log_out().status_code] == [200, 204]
+                # No hash ends while the gate is closed, so none of these waited for one.
+                assert not any(answer.done() for answer in waiting)
+            assert held() == 0
+        gate.open()
+        assert {answer.result().status_code for answer in waiting} == {200}
+
+
+@contextmanager
+def connections() -> Iterator[Callable[[], int]]:
+    """How many more connections to databases than at first are in use, in this process."""
+    change = {"checkout": 0, "checkin": 0}
+
+    def count(name: str, *_: object) -> None:
+        change[name] += 1
+
+    listeners = {name: partial(count, name) for name in change}
+    for name, listener in listeners.items():
+        event.listen(Pool, name, listener)
+    yield lambda: change["checkout"] - change["checkin"]
+    for name, listener in listeners.items():
+        event.remove(Pool, name, listener)
+
+
+def test_no_connection_to_the_database_is_held_while_a_password_is_hashed(config: Config, hashing: Bcrypt) -> None:
+    with TestClient(create_app(replace(config, bcrypt_cost=5))) as client, connections() as held:
+        newcomer(client, "alice")
+    with TestClient(create_app(config)) as client, connections() as held:
+        found: list[int] = []
+        hashing.meanwhile = lambda: found.append(held())
+        alice, bobby = Person(client, "alice"), Person(client, "bobby")
+        # Alice's hash is of another cost, and made anew.
+        statuses = [bobby.sign_up(), alice.log_in(password=WRONG), alice.log_in()]
+        form = {"current_password": PASSWORD, "new_password": "a better battery for this horse"}
+        statuses.append(alice.put("/api/v1/me/password", json=form))
+        assert [answer.status_code for answer in statuses] == [201, 401, 200, 204]
+    assert found == [0] * (1 + 1 + 2 + 2)
+
+
+def test_hashes_have_a_low_priority_and_nothing_else_has(
+    client: TestClient, hashing: Bcrypt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def now() -> datetime:
+        of_handlers.add(niceness())
+        return datetime.now(UTC)
+
+    of_hashes: set[int] = set()
+    of_handlers: set[int] = set()
+    hashing.meanwhile = lambda: of_hashes.add(niceness())
+    monkeypatch.setattr(clock, "now", now)
+    newcomer(client, "alice").refresh()
+    assert (of_hashes, of_handlers) == ({niceness() + 4}, {niceness()})
+
+
+def test_an_operation_that_hashes_says_that_it_may_be_too_busy_and_no_other_does() -> None:
+    document = contract.load(folder("openapi")).document
+    for _, _, operation in contract.load(folder("openapi")).operations():
+        handler = getattr(import_module(f"api.handlers.{operation['tags'][0]}"), underscore(operation["operationId"]))
+        unavailable = resolve(operation["responses"].get("503", {}), document)
+        assert ("hasher" in inspect.signature(handler).parameters) == ("TOO_BUSY" in str(unavailable))
+
+
+async def _refusals(lane: Lane, calls: int) -> int:
+    """How many of some calls at once are refused, when each has to wait for the one before."""
+
+    async def ask() -> bool:
+        try:
+            await lane.run(lambda: lane.work(lambda: sleep(0.01)))
+        except TooBusy:
+            return True
+        return False
+
+    return sum(await asyncio.gather(*[ask() for _ in range(calls)]))
+
+
+def test_a_call_without_work_makes_nobody_believe_that_work_is_quick(lane_clock: Clock) -> None:
+    async def tell() -> None:
+        lane = Lane(1, guess=1.0)
+        for _ in range(50):
+            await lane.run(lambda: None)
+        assert await _refusals(lane, 5) == 2
+        lane.close()
+
+    asyncio.run(tell())
+
+
+def test_a_turn_counts_with_all_its_work(lane_clock: Clock) -> None:
+    async def tell() -> None:
+        lane = Lane(1, guess=0.0)
+        for _ in range(15):
+            await lane.run(lambda: [lane.work(lambda: lane_clock.work(0.05)) for _ in range(2)])
+        # They would need 2 seconds if only half of it counted.
+        assert await _refusals(lane, 35) > 0
+        lane.close()
+
+    asyncio.run(tell())
+
+
+def test_what_fails_in_the_lane_fails_for_who_asked_and_frees_its_place() -> None:
+    async def tell() -> None:
+        lane = Lane(1, guess=1.0)
+        for _ in range(5):
+            with pytest.raises(ValueError, match="none"):
+                await lane.run(lambda: lane.work(lambda: int("none")))
+        assert await lane.run(lambda: lane.work(lambda: "done")) == "done"
+        lane.close()
+
+    asyncio.run(tell())
+
+
+def test_no_thread_of_the_lane_outlives_the_server(config: Config) -> None:
+    before = set(threading.enumerate())
+    with serving(create_app(config)) as url, httpx.Client(base_url=url) as client:
+        newcomer(client, "alice")
+        assert {"lane", "work"} <= {thread.name.partition("_")[0] for thread in threading.enumerate()}
+    assert {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before} & {"lane", "work"} == set()

@@ -1,0 +1,144 @@
+"""Usernames and emails: when two are the same, and that the first takes all."""
+
+import sys
+import threading
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.models import User
+from api.services.names import canonical
+from api.storage.database import Database
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import PASSWORD, Person
+from tests.support.serving import serving
+
+ROUNDS = 50
+PARALLEL = 20
+
+
+def sign_up(client: httpx.Client, username: str, email: str) -> tuple[int, str | None]:
+    """The status, and the code of a refusal."""
+    form = {"username": username, "email": email, "password": PASSWORD}
+    answer = client.post("/api/v1/auth/signup", json=form)
+    return answer.status_code, answer.json().get("code")
+
+
+@pytest.mark.parametrize("username", ["Under_Score9", "UNDER_SCORE9", "under_score9", "uNdEr_ScOrE9"])
+def test_upper_and_lower_case_make_no_other_username(client: TestClient, username: str) -> None:
+    assert sign_up(client, "Under_Score9", "first@example.com") == (201, None)
+    assert sign_up(client, username, "second@example.com") == (409, "USERNAME_TAKEN")
+
+
+@pytest.mark.parametrize(
+    "username", [" alice", "alice ", "alice\u3000", "\uff41lice", "\u212aelvin", "al\u00adice", "alic\u0435"]
+)
+def test_a_username_that_only_looks_like_another_is_no_username(client: TestClient, username: str) -> None:
+    assert sign_up(client, username, "first@example.com") == (400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Alice@Example.com", "alice@example.COM"),
+        ("stra\u00dfe@example.com", "STRASSE@example.com"),
+        ("zo\u00eb@example.com", "zoe\u0308@example.com"),
+        ("ZO\u00cb@example.com", "zo\u00eb@example.com"),
+        ("kelvin@example.com", "\u212aelvin@example.com"),
+        ("\uff57\uff49\uff44\uff45@example.com", "wide@example.com"),
+        ("\ufb01fi@example.com", "FIFI@example.com"),
+        (
+            "\u03c3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2@example.com",
+            "\u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3@example.com",
+        ),
+        ("alice@b\u00fccher.example.com", "alice@xn--bcher-kva.example.com"),
+        ("alice@B\u00dcCHER.example.com", "alice@b\u00fccher.example.com"),
+    ],
+)
+def test_two_spellings_of_an_email_are_one(client: TestClient, first: str, second: str) -> None:
+    assert sign_up(client, "first", first) == (201, None)
+    assert sign_up(client, "second", second) == (409, "EMAIL_TAKEN")
+    assert Person(client, first).log_in().status_code == 200
+    assert Person(client, second).log_in().status_code == 200
+
+
+@pytest.mark.parametrize(
+    "email", [" alice@example.com", "alice@example.com ", "alice@example.com\n", "\u3000alice@example.com"]
+)
+def test_an_email_with_space_around_it_is_no_email(client: TestClient, email: str) -> None:
+    assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize("email", ["\uff0e@example.com", "a\uff20b@example.com", "\ufdfa@example.com"])
+def test_an_email_whose_canonical_form_is_none_is_no_email(client: TestClient, email: str) -> None:
+    assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize(
+    "email", ["alice+x@example.com", "al.ice@example.com", "alice@example.org", "alise@example.com"]
+)
+def test_other_emails_are_other_emails(client: TestClient, alice: Person, email: str) -> None:
+    assert sign_up(client, "somebody", email) == (201, None)
+
+
+@pytest.mark.parametrize("name", ["ALICE", " alice\t", "\uff41\uff4c\uff49\uff43\uff45", "\u3000Alice@EXAMPLE.com\n"])
+def test_logging_in_takes_every_spelling_of_a_name(alice: Person, name: str) -> None:
+    assert alice.log_in(username=name).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["alic", "alice@", "@example.com", "alice%", "a%", "al_ce", "alice'--", "ali ce", "al\u0131ce", " "]
+)
+def test_nobody_logs_in_with_a_name_that_is_nearly_right(alice: Person, name: str) -> None:
+    assert alice.log_in(username=name).status_code == 401
+
+
+def test_the_profile_shows_a_name_as_it_was_given(client: TestClient) -> None:
+    sign_up(client, "AliceInChains", "Zoe\u0308@B\u00dcCHER.example.com")
+    alice = Person(client, "aliceinchains")
+    alice.log_in()
+    shown = alice.get("/api/v1/me").json()
+    assert (shown["username"], shown["email"]) == ("AliceInChains", "Zo\u00eb@b\u00fccher.example.com")
+
+
+def test_a_refusal_names_what_is_taken_whatever_the_name(client: TestClient) -> None:
+    for username in ("email_key", "uq_users_email_key"):
+        assert sign_up(client, username, f"{username}@example.com") == (201, None)
+        assert sign_up(client, username, "other@example.com") == (409, "USERNAME_TAKEN")
+
+
+def test_a_canonical_form_is_in_normal_form_and_its_own_canonical_form() -> None:
+    texts = [f"a{chr(code)}b{chr(code)}" for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    forms = {canonical(text) for text in texts}
+    assert [form for form in forms if not unicodedata.is_normalized("NFKC", form) or canonical(form) != form] == []
+
+
+def test_of_parallel_sign_ups_with_one_name_exactly_one_succeeds(config: Config, database: Database) -> None:
+    start = threading.Barrier(PARALLEL)
+    # All of them have a place, so that none is told to come later, however busy the machine is.
+    app = create_app(replace(config, hashes=PARALLEL))
+
+    def take_part(_: int) -> list[tuple[int, str | None]]:
+        with httpx.Client(base_url=server) as client:
+            return [_sign_up_at(client, start, number) for number in range(ROUNDS)]
+
+    with serving(app) as server, ThreadPoolExecutor(PARALLEL) as pool:
+        parts = list(pool.map(take_part, range(PARALLEL)))
+    rounds = [Counter(status for status, _ in answers) for answers in zip(*parts, strict=True)]
+    assert rounds == [Counter({201: 1, 409: PARALLEL - 1})] * ROUNDS
+    assert {code for part in parts for status, code in part} <= {None, "USERNAME_TAKEN", "EMAIL_TAKEN"}
+    with database.transaction() as db:
+        assert db.scalar(select(func.count()).select_from(User)) == ROUNDS
+
+
+def _sign_up_at(client: httpx.Client, start: threading.Barrier, number: int) -> tuple[int, str | None]:
+    start.wait(timeout=PATIENCE_SECONDS)
+    return sign_up(client, f"user{number}", f"user{number}@example.com")

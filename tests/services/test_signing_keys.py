@@ -1,0 +1,353 @@
+"""Signing keys: next, active, retired; what is published of them, and what lies in the database."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from time import sleep
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.crypto.signing_keys import ALGORITHMS, SigningKey, Vault, generate
+from api.errors import NotFound
+from api.models import SealedKey
+from api.services import signing_keys
+from api.services.signing_keys import Keyring, State
+from api.storage.database import Database
+from tests.support.charter import Charter, beside
+from tests.support.concurrency import at_once
+from tests.support.forged_tokens import decode
+from tests.support.person import Person, newcomer
+from tests.support.types import Travel
+from tests.support.workers import at, kept, worker
+
+LIFETIME = 900
+JWKS = "/.well-known/jwks.json"
+INVALID = (401, "INVALID_TOKEN")
+
+
+@pytest.fixture
+def keyring(config: Config) -> Keyring:
+    return keyring_of(config)
+
+
+def keyring_of(config: Config) -> Keyring:
+    return Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+
+
+@pytest.fixture
+def charter(config: Config) -> Charter:
+    """The command, for the database of the application."""
+    return beside(config)
+
+
+@pytest.fixture
+def there(config: Config) -> Iterator[TestClient]:
+    """A stranger at another process of the same service."""
+    with worker(config) as client:
+        yield client
+
+
+def rotate(database: Database, keyring: Keyring) -> str:
+    """The id of the key that is to sign."""
+    with database.transaction() as db:
+        return signing_keys.rotate(db, keyring).id
+
+
+def states(database: Database) -> dict[str, State]:
+    with database.transaction() as db:
+        return {row.id: signing_keys.state(row) for row in signing_keys.list_all(db)}
+
+
+def signer(database: Database, keyring: Keyring) -> str:
+    with database.transaction() as db:
+        return keyring.signing(db).id
+
+
+def kid(person: Person) -> str:
+    return str(json.loads(decode(person.token.split(".")[0]))["kid"])
+
+
+def published(client: TestClient) -> set[str]:
+    return {key["kid"] for key in client.get(JWKS).json()["keys"]}
+
+
+def seen(person: Person) -> tuple[int, str | None]:
+    answer = person.get("/protected")
+    return answer.status_code, answer.json().get("code")
+
+
+def test_a_key_is_published_before_it_signs_and_until_what_it_signed_has_expired(
+    client: TestClient, alice: Person, database: Database, keyring: Keyring, travel: Travel
+) -> None:
+    first, before = kid(alice), published(client)
+    [following] = before - {first}
+    assert states(database) == {first: State.ACTIVE, following: State.NEXT}
+
+    travel(timedelta(seconds=1))
+    assert rotate(database, keyring) == following
+    early = at(client, alice)
+    alice.refresh()
+    assert (kid(alice), kid(early)) == (following, first)
+    [third] = published(client) - before
+    assert states(database) == {first: State.ACTIVE, following: State.ACTIVE, third: State.NEXT}
+
+    travel(timedelta(seconds=LIFETIME - 1))
+    assert (seen(early), seen(alice)) == ((200, None), (200, None))
+    travel(timedelta(seconds=62))
+    assert states(database) == {first: State.RETIRED, following: State.ACTIVE, third: State.NEXT}
+    assert published(client) == {following, third}
+    assert seen(early) == INVALID
+    assert alice.refresh().status_code == 200
+    assert kid(alice) == following
+
+
+def test_a_key_that_was_made_just_now_signs_once_every_process_knows_it(
+    alice: Person, database: Database, keyring: Keyring, travel: Travel
+) -> None:
+    first = kid(alice)
+    second = rotate(database, keyring)
+    third = rotate(database, keyring)
+    assert signer(database, keyring) == first
+    assert states(database)[second] == states(database)[third] == State.NEXT
+    travel(timedelta(seconds=1))
+    assert signer(database, keyring) == third
+    with database.transaction() as db:
+        for row in db.scalars(select(SealedKey).where(SealedKey.id.in_([second, third]))):
+            assert row.activated_at is not None
+            assert row.activated_at - row.created_at >= timedelta(seconds=1)
+
+
+def test_who_runs_the_service_sees_and_rotates_its_keys(charter: Charter, database: Database) -> None:
+    assert charter.run("migrate").returncode == 0
+    first, following = states(database)
+    assert listed(charter) == [(first, "active", "signs"), (following, "next", "")]
+    result = charter.run("keys", "rotate")
+    assert (result.returncode, result.stdout) == (0, f"{following} is now the signing key.\n")
+    assert events(result.stderr) == [("signing_key_rotated", following)]
+    [third] = states(database).keys() - {first, following}
+    assert listed(charter) == [(first, "active", "until"), (following, "active", "signs"), (third, "next", "")]
+    assert charter.run("keys", "retire", first).returncode == 0
+    assert listed(charter) == [(first, "retired", "until"), (following, "active", "signs"), (third, "next", "")]
+
+
+def listed(charter: Charter) -> list[tuple[str, str, str]]:
+    """Each key's id, state and remark, as `charter keys list` shows them, without the times."""
+    result = charter.run("keys", "list")
+    assert (result.returncode, result.stderr) == (0, "")
+    head, *lines = result.stdout.splitlines()
+    assert head == "ID                ALGORITHM  STATE    CREATED"
+    moment = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    form = rf"([0-9a-f]{{16}})  ES256      (\w+) +{moment}(?:  (signs|until) ?(?:{moment})?)?"
+    found = [re.fullmatch(form, line) for line in lines]
+    assert all(found)
+    return [(match[1], match[2], match[3] or "") for match in found if match]
+
+
+def events(log: str) -> list[tuple[str, str]]:
+    return [(line["event"], line["key_id"]) for line in map(json.loads, log.splitlines())]
+
+
+def test_what_a_retired_key_signed_is_refused_at_once_by_every_process(
+    alice: Person, there: TestClient, charter: Charter, database: Database
+) -> None:
+    first = kid(alice)
+    [following] = states(database).keys() - {first}
+    assert seen(at(there, alice)) == (200, None)
+    result = charter.run("keys", "retire", first)
+    assert (result.returncode, result.stdout) == (0, f"{first} is retired.\n")
+    assert events(result.stderr) == [("signing_key_rotated", following), ("signing_key_retired", first)]
+    sleep(0.1)
+    assert [seen(alice), seen(at(there, alice))] == [INVALID, INVALID]
+    assert first not in published(there)
+    elsewhere = at(there, alice)
+    assert elsewhere.refresh().status_code == 200
+    assert kid(elsewhere) == following
+    assert [seen(elsewhere), seen(at(alice.client, elsewhere))] == [(200, None), (200, None)]
+
+
+@pytest.mark.parametrize("which", ["unknown", "retired", "' OR 1=1 --"])
+def test_only_a_key_that_is_in_use_can_be_retired(
+    charter: Charter, database: Database, keyring: Keyring, which: str
+) -> None:
+    first = signer(database, keyring)
+    with database.transaction() as db:
+        signing_keys.retire(db, keyring, first)
+    key_id = first if which == "retired" else which
+    before = states(database)
+    result = charter.run("keys", "retire", key_id)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: key {key_id} is unknown or already retired; see charter keys list\n"
+    assert states(database) == before
+
+
+def test_a_key_that_does_not_sign_is_retired_alone(alice: Person, database: Database, keyring: Keyring) -> None:
+    first = kid(alice)
+    [following] = states(database).keys() - {first}
+    with database.transaction() as db:
+        signing_keys.retire(db, keyring, following)
+    [third] = states(database).keys() - {first, following}
+    assert states(database) == {first: State.ACTIVE, following: State.RETIRED, third: State.NEXT}
+    assert signer(database, keyring) == first
+    assert seen(alice) == (200, None)
+
+
+def test_a_key_that_signs_no_more_is_retired_alone(alice: Person, database: Database, keyring: Keyring) -> None:
+    first, second = kid(alice), rotate(database, keyring)
+    before = states(database)
+    with database.transaction() as db:
+        signing_keys.retire(db, keyring, first)
+    assert states(database) == before | {first: State.RETIRED}
+    sleep(0.1)
+    assert seen(alice) == INVALID
+    assert second in states(database)
+
+
+def test_another_algorithm_begins_with_the_next_rotation(
+    alice: Person, config: Config, database: Database, charter: Charter
+) -> None:
+    charter.settings["CHARTER_SIGNING_ALGORITHM"] = "EdDSA"
+    with TestClient(create_app(replace(config, signing_algorithm="EdDSA"))) as changed:
+        bobby = newcomer(changed, "bobby")
+        assert kid(bobby) == kid(alice)
+        following = charter.run("keys", "rotate").stdout.split()[0]
+        early, late = at(changed, alice), at(changed, alice)
+        assert late.refresh().status_code == 200
+        assert (kid(early) != kid(late), kid(late)) == (True, following)
+        assert [seen(early), seen(late), seen(at(alice.client, late))] == [(200, None)] * 3
+        algorithms = [key["alg"] for key in changed.get(JWKS).json()["keys"]]
+        assert sorted(algorithms) == ["ES256", "EdDSA", "EdDSA"]
+
+
+def test_under_another_secret_there_are_other_keys(
+    alice: Person, config: Config, charter: Charter, database: Database
+) -> None:
+    ours = set(states(database))
+    secret = bytes(range(1, 33))
+    charter.settings["CHARTER_SECRET"] = secret.hex()
+    with TestClient(create_app(replace(config, secret=secret))) as changed:
+        assert seen(at(changed, alice)) == INVALID
+        assert published(changed) == set()
+        bobby = newcomer(changed, "bobby")
+        assert seen(bobby) == (200, None)
+        assert published(changed) == states(database).keys() - ours
+    lines = charter.run("keys", "list").stdout.splitlines()
+    foreign = {line.split()[0] for line in lines if line.endswith("  encrypted with another CHARTER_SECRET")}
+    assert foreign == ours
+    assert charter.run("keys", "rotate").returncode == 0
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_no_private_key_is_in_the_database_in_the_clear(config: Config, database: Database, algorithm: str) -> None:
+    keyring = keyring_of(replace(config, signing_algorithm=algorithm))
+    with database.transaction() as db:
+        keys = [keyring.signing(db), *keyring.verifying(db).values()]
+    dump = kept(config)
+    assert all(key.id.encode() in dump for key in keys)
+    for part in (part for key in keys for part in spellings(key)):
+        assert part not in dump
+        assert part.hex().encode() not in dump
+
+
+def spellings(key: SigningKey) -> list[bytes]:
+    """The private part of a key, and the forms in which it contains itself."""
+    if key.algorithm == "HS256":
+        return [key.private]
+    forms = [(Encoding.DER, PrivateFormat.PKCS8), (Encoding.PEM, PrivateFormat.PKCS8)]
+    whole = [key.private.private_bytes(*form, NoEncryption()) for form in forms]
+    if key.algorithm == "EdDSA":
+        return [*whole, key.private.private_bytes_raw()]
+    numbers = key.private.private_numbers()
+    if key.algorithm == "ES256":
+        return [*whole, numbers.private_value.to_bytes(32)]
+    return [*whole, numbers.p.to_bytes(192), numbers.q.to_bytes(192), numbers.d.to_bytes(384)]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config: Config, algorithm: str) -> None:
+    keyring, key = keyring_of(config), generate(algorithm)
+    sealed = Vault(config.secret).seal(key)
+    row = {"id": key.id, "algorithm": algorithm, "sealed": sealed, "retires_at": None}
+    opened = keyring.open(SealedKey(**row))
+    assert opened is not None
+    assert spellings(opened) == spellings(key)
+    flipped = [sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :] for place in range(len(sealed))]
+    changes: list[dict[str, Any]] = [
+        *({"sealed": each} for each in flipped),
+        *({"sealed": sealed[:length]} for length in (0, 7, 8, 12, 20, 28, len(sealed) - 1)),
+        {"sealed": sealed + b"\0"},
+        {"sealed": Vault(bytes(32)).seal(key)},
+        {"sealed": Vault(config.secret).seal(generate(algorithm))},
+        {"id": generate(algorithm).id},
+        *({"algorithm": other} for other in ALGORITHMS if other != algorithm),
+    ]
+    assert {keyring.open(SealedKey(**(row | change))) for change in changes} == {None}
+
+
+def without_end(database: Database) -> list[SealedKey]:
+    """The keys that sign, or are about to, until somebody rotates them."""
+    with database.transaction() as db:
+        return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]
+
+
+def test_who_rotates_at_once_takes_turns(database: Database, keyring: Keyring, travel: Travel) -> None:
+    assert signer(database, keyring)
+    outcomes = at_once(*[lambda: rotate(database, keyring)] * 8)
+    assert len(set(outcomes)) == 8
+    assert set(outcomes) < states(database).keys()
+    travel(timedelta(seconds=1))
+    [row] = without_end(database)
+    assert signer(database, keyring) == row.id
+    assert sorted(states(database).values()) == [State.ACTIVE] * 9 + [State.NEXT]
+
+
+def test_of_who_retires_a_key_at_once_one_does(database: Database, keyring: Keyring) -> None:
+    first = signer(database, keyring)
+
+    def retire() -> bool:
+        with suppress(NotFound), database.transaction() as db:
+            signing_keys.retire(db, keyring, first)
+            return True
+        return False
+
+    assert at_once(*[retire] * 8).count(True) == 1
+    [row] = without_end(database)
+    assert signer(database, keyring) == row.id
+    assert sorted(states(database).values()) == [State.ACTIVE, State.NEXT, State.RETIRED]
+
+
+def test_keys_that_retired_long_ago_are_purged(database: Database, keyring: Keyring, travel: Travel) -> None:
+    first = signer(database, keyring)
+    rotate(database, keyring)
+    travel(timedelta(days=30))
+    rotate(database, keyring)
+    assert states(database)[first] is State.RETIRED
+    travel(timedelta(days=1))
+    rotate(database, keyring)
+    assert first not in states(database)
+
+
+# Its new name, Ed25519 (RFC 9864), is one that few verifiers know yet.
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
+def test_tokens_verify_with_another_library_from_what_is_published_alone(config: Config, algorithm: str) -> None:
+    with TestClient(create_app(replace(config, signing_algorithm=algorithm))) as client:
+        alice = newcomer(client, "alice")
+        answer = client.get(JWKS)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=300")
+    token = jwt.decode(alice.token, KeySet.import_key_set(answer.json()), algorithms=[algorithm])
+    claims = {"iss": "http://127.0.0.1:8000", "aud": "charter", "sub": alice.id, "scope": "password profile sessions"}
+    assert claims.items() <= token.claims.items()
+    assert (token.header["typ"], token.header["alg"]) == ("at+jwt", algorithm)
+    members = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]
+    assert [key.keys() for key in answer.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2

@@ -1,0 +1,90 @@
+"""What is in the tables, held against what the clients were told."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+
+from api.config import Config
+from api.crypto.refresh_tokens import RefreshTokens, digest
+from api.models import RefreshToken, Session, User
+from api.storage.database import Base, Database, Db
+from tests.soak.chaos.clients import Live
+from tests.soak.chaos.journal import Journal, Kind
+
+
+@dataclass
+class Verdict:
+    """How many writes were acknowledged, of how many that does not hold, and what is wrong with the database."""
+
+    acknowledged: int
+    lost: int
+    doubled: int
+    damage: str
+
+
+def judge(config: Config, journal: Journal, sessions: Iterable[Live]) -> Verdict:
+    """Hold the tables against the journal, and against what each session's client knows."""
+    database = Database(config.database_url)
+    tokens = RefreshTokens(config.secret)
+    with database.transaction() as db:
+        verdict = Verdict(journal.counted().total(), 0, 0, _damage(db))
+        _judge_names(db, journal, verdict)
+        _judge_sessions(db, tokens, sessions, verdict)
+    database.dispose()
+    return verdict
+
+
+def _judge_names(db: Db, journal: Journal, verdict: Verdict) -> None:
+    found = list(db.scalars(select(User.username)))
+    told = [write.subject for write in journal.writes() if write.kind is Kind.SIGN_UP and write.done]
+    verdict.lost += len(set(told) - set(found))
+    verdict.doubled += len(found) - len(set(found))
+
+
+def _judge_sessions(db: Db, tokens: RefreshTokens, sessions: Iterable[Live], verdict: Verdict) -> None:
+    there = {str(id_) for id_ in db.scalars(select(Session.id))}
+    newest = defaultdict(list)
+    for id_, token in db.execute(
+        select(RefreshToken.session_id, RefreshToken.digest).where(RefreshToken.used_at.is_(None))
+    ):
+        newest[str(id_)].append(token)
+    for live in sessions:
+        if live.ended is not None and live.ended is (live.id in there):
+            verdict.lost += 1
+        if live.id in there:
+            # The next token follows from the one before: the last one stands for all refreshes.
+            verdict.doubled += len(newest[live.id]) > 1
+            verdict.lost += not set(newest[live.id]) & _expected(live, tokens)
+
+
+def _expected(live: Live, tokens: RefreshTokens) -> set[bytes]:
+    following = {digest(tokens.next(live.refresh_token))} if live.asked else set()
+    return {digest(live.refresh_token)} | following
+
+
+def _damage(db: Db) -> str:
+    faults = _DAMAGE[db.get_bind().dialect.name](db)
+    return "; ".join(faults)
+
+
+def _damage_to_sqlite(db: Db) -> Iterator[str]:
+    yield from (fault for fault in db.scalars(text("PRAGMA integrity_check")) if fault != "ok")
+    yield from map(str, db.execute(text("PRAGMA foreign_key_check")))
+
+
+def _damage_to_postgresql(db: Db) -> Iterator[str]:
+    """Reading all pages compares their checksums; what an index finds is what its table holds."""
+    for table in Base.metadata.sorted_tables:
+        counts = set()
+        for way in _WAYS:
+            for other in _WAYS:
+                db.execute(text(f"SET LOCAL enable_{other} = {'on' if other == way else 'off'}"))
+            counts.add(len(db.execute(select(table).order_by(*table.primary_key)).all()))
+        if len(counts) > 1:
+            yield f"{table.name} has {counts} rows"
+
+
+_WAYS = ("seqscan", "indexscan", "indexonlyscan", "bitmapscan")
+_DAMAGE: dict[str, Callable[[Db], Iterator[str]]] = {"sqlite": _damage_to_sqlite, "postgresql": _damage_to_postgresql}

@@ -1,0 +1,249 @@
+"""Schema and database agree: what the contract lets in fits its column, and what a column holds fits the contract.
+
+Names are addresses here too. What is stored of a body with the schema `NewUser` is in the table of the model `User`: a
+property in the column of its name, its canonical form in `<property>_key`, its hash in `<property>_hash`. That the
+databases themselves take and keep it is shown in test_extremes.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from math import inf
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.types import TypeEngine
+
+from api import contract, models
+from api.clock import now, rfc3339
+from api.config.paths import folder
+from api.contract.document.model import Json, resolve
+from api.services.names import canonical, is_email, normalize_email
+from api.storage.database import Base, UtcDateTime, new_id
+
+CONTRACT = contract.load(folder("openapi"))
+SCHEMAS: dict[str, Json] = CONTRACT.document["components"]["schemas"]
+TABLES: dict[str, Table] = {name: getattr(models, name).__table__ for name in models.__all__}
+COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c]
+# Bodies that no table keeps.
+NOT_STORED = {
+    "Credentials": "They are compared, and no statement writes them.",
+    "PasswordChange": "Of the new one, as of NewUser's, only the hash is kept.",
+    "RefreshToken": "It is compared with a digest; of the next one, the server makes the digest.",
+}
+# What no body fills, beside what has a default or a foreign key.
+MADE = {
+    "changes.id": "Counted by the database.",
+    "changes.subject": "Written by a trigger: an id, or nothing.",
+    "changes.topic": "Written by a trigger: the name of a table.",
+    "refresh_tokens.digest": "A SHA-256.",
+    "refresh_tokens.used_at": "The time of a refresh.",
+    "sessions.created_at": "The time of the log-in.",
+    "sessions.expires_at": "Computed from the time of the last use.",
+    "sessions.family": "An HMAC-SHA-256.",
+    "sessions.id": "Made at the log-in.",
+    "sessions.ip_address": "Read from the connection.",
+    "sessions.last_used_at": "The time of the last refresh.",
+    "sessions.user_agent": "Cut from a header to what fits.",
+    "signing_keys.activated_at": "The time of a rotation.",
+    "signing_keys.algorithm": "One of four words of the configuration.",
+    "signing_keys.created_at": "The time it was made.",
+    "signing_keys.id": "16 random hexadecimal digits.",
+    "signing_keys.retires_at": "Computed from the time of a rotation.",
+    "signing_keys.sealed": "The key, under seal.",
+    "users.disabled_at": "The time of `charter users disable`.",
+}
+# What an answer shows beside the columns.
+COMPUTED = {"Session.current"}
+BITS = {SmallInteger: 16, Integer: 32, BigInteger: 64}
+
+
+class Span(NamedTuple):
+    """Values of a JSON type: texts by their number of characters, numbers by their size, and perhaps null."""
+
+    type: str
+    least: float
+    most: float
+    null: bool
+
+    def within(self, other: "Span") -> bool:
+        """Whether the other has all that this one has."""
+        fits = other.least <= self.least and self.most <= other.most
+        return self.type == other.type and fits and self.null <= other.null
+
+
+def allowed(schema: Json) -> Span:
+    """What a schema allows."""
+    limits = {"string": ("minLength", "maxLength"), "integer": ("minimum", "maximum")}
+    low, high = limits[schema["type"]]
+    least = 0 if low == "minLength" else -inf
+    return Span(schema["type"], schema.get(low, least), schema.get(high, inf), schema.get("nullable", False))
+
+
+def held(column: Column[Any]) -> Span:
+    """What a column can hold in one of the databases: to SQLite its type means little, only a CHECK limits it."""
+    spans: dict[type[TypeEngine[Any]], tuple[str, float, float]] = {
+        Uuid: ("string", len(str(new_id())), len(str(new_id()))),
+        UtcDateTime: ("string", len(rfc3339(now())), len(rfc3339(now()))),
+        String: ("string", *checked(column)),
+        Integer: ("integer", -(2**63), 2**63 - 1),
+    }
+    # A type that is missing here ends the test: it has to be taught what such a column holds.
+    (span,) = (span for kind, span in spans.items() if isinstance(column.type, kind))
+    return Span(*span, null=bool(column.nullable))
+
+
+def checked(column: Column[Any]) -> tuple[float, float]:
+    """The fewest and the most characters that the CHECK of a column lets pass."""
+    for check in (rule for rule in column.table.constraints if isinstance(rule, CheckConstraint)):
+        rule = re.fullmatch(r"length\((\w+)\) BETWEEN (\d+) AND (\d+)", str(check.sqltext))
+        assert rule, f"this test has to be taught what {check.sqltext} means"
+        if rule[1] == column.name:
+            return int(rule[2]), int(rule[3])
+    return 0, inf
+
+
+def taken(column: Column[Any]) -> Span:
+    """What a column takes in both databases."""
+    span = held(column)
+    if isinstance(column.type, Integer):
+        bits = BITS[type(column.type)]
+        return span._replace(least=-(2 ** (bits - 1)), most=2 ** (bits - 1) - 1)
+    return span._replace(most=min(span.most, getattr(column.type, "length", None) or inf))
+
+
+def bodies() -> Iterator[tuple[str, Json]]:
+    """The name and the schema of each body that an operation takes."""
+    for _, _, operation in CONTRACT.operations():
+        for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            yield name, SCHEMAS[name]
+
+
+def stored() -> Iterator[tuple[Column[Any], str, Json]]:
+    """Each column that a property fills, with the name and the schema of the property."""
+    for body, schema in bodies():
+        if body not in NOT_STORED:
+            columns = TABLES[body.removeprefix("New")].c
+            for name, part in schema["properties"].items():
+                filled = [columns[form] for form in (name, f"{name}_key", f"{name}_hash") if form in columns]
+                assert filled, f"{body}.{name} is in no column"
+                yield from ((column, name, resolve(part, CONTRACT.document)) for column in filled)
+
+
+def test_every_body_has_its_table_or_a_reason_for_none() -> None:
+    names = {name for name, _ in bodies()}
+    assert names - NOT_STORED.keys() <= {f"New{model}" for model in TABLES}
+    assert names >= NOT_STORED.keys()
+
+
+def test_every_column_has_its_source() -> None:
+    made = {str(column) for column in COLUMNS if column.default is not None or column.foreign_keys}
+    filled = {str(column) for column, *_ in stored()}
+    assert filled & made == set()
+    assert {str(column) for column in COLUMNS} - filled - made == MADE.keys()
+
+
+def test_what_the_contract_lets_in_fits_its_column() -> None:
+    found = {
+        str(column): allowed(schema).within(taken(column)) for column, name, schema in stored() if column.name == name
+    }
+    assert found == dict.fromkeys(found, True) != {}
+
+
+def test_what_a_column_holds_fits_the_answer_that_shows_it() -> None:
+    shown = TABLES.keys() & SCHEMAS.keys() - {name for name, _ in bodies()}
+    assert shown
+    for model in shown:
+        for name, part in SCHEMAS[model]["properties"].items():
+            if f"{model}.{name}" in COMPUTED:
+                continue
+            span = allowed(resolve(part, CONTRACT.document))
+            # A null is left out of an answer that does not require the property.
+            span = span._replace(null=span.null or name not in SCHEMAS[model]["required"])
+            assert held(TABLES[model].c[name]).within(span), f"{model}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        (String(9), {"type": "string", "maxLength": 10}),
+        (String(9), {"type": "string"}),
+        (Text(), {"type": "string", "nullable": True}),
+        (Text(), {"type": "integer", "minimum": 0, "maximum": 9}),
+        (Integer(), {"type": "integer", "minimum": 0, "maximum": 2**31}),
+        (BigInteger(), {"type": "integer", "minimum": -(2**63) - 1, "maximum": 0}),
+        (SmallInteger(), {"type": "integer", "minimum": 0}),
+        (Integer(), {"type": "string", "maxLength": 1}),
+    ],
+)
+def test_what_would_not_fit_is_noticed(kind: TypeEngine[Any], schema: Json) -> None:
+    table = Table("some", MetaData(), Column("column", kind, nullable=False))
+    assert not allowed(schema).within(taken(table.c.column))
+
+
+def test_a_check_limits_what_its_column_takes_and_holds() -> None:
+    check = CheckConstraint("length(column) BETWEEN 2 AND 8")
+    table = Table("some", MetaData(), Column("column", String(9), nullable=False), check)
+    assert taken(table.c.column) == held(table.c.column) == Span("string", 2, 8, False)
+    assert not allowed({"type": "string", "minLength": 1, "maxLength": 8}).within(taken(table.c.column))
+
+
+def test_a_hash_has_room_without_end() -> None:
+    hashes = {column for column, name, _ in stored() if column.name == f"{name}_hash"}
+    assert {taken(column)[:3] for column in hashes} == {("string", 0, inf)}
+
+
+def test_every_entry_of_an_index_fits_a_page_of_postgresql() -> None:
+    largest, bytes_of_a_character = 2704, 4
+    for table in Base.metadata.sorted_tables:
+        unique = [rule.columns for rule in table.constraints if isinstance(rule, UniqueConstraint)]
+        for columns in (*unique, *(index.columns for index in table.indexes)):
+            texts = [taken(table.c[column.key]).most for column in columns if isinstance(column.type, String)]
+            assert sum(texts) * bytes_of_a_character <= largest, list(columns)
+
+
+CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+
+
+@pytest.mark.slow
+def test_a_username_has_only_characters_that_do_not_grow() -> None:
+    pattern = SCHEMAS["NewUser"]["properties"]["username"]["pattern"]
+    let_in = [character for character in CHARACTERS if re.search(pattern, f"a{character}a")]
+    assert len(let_in) == 26 + 26 + 10 + len("._-")
+    assert {len(canonical(character)) for character in let_in} == {1}
+    columns = TABLES["User"].c
+    assert taken(columns["username"]).most <= taken(columns["username_key"]).most
+
+
+@pytest.mark.slow
+def test_an_email_that_grows_out_of_its_columns_is_refused() -> None:
+    tried = [address for character in CHARACTERS if len(canonical(character)) > 1 for address in addresses(character)]
+    kept = [normalize_email(address) for address in tried if is_email(address)]
+    assert 1000 < len(kept) < len(tried)
+    columns = TABLES["User"].c
+    assert max(map(len, kept)) <= taken(columns["email"]).most
+    # It is not that none came near.
+    assert max(len(canonical(email)) for email in kept) == taken(columns["email_key"]).most
+
+
+def addresses(character: str) -> Iterator[str]:
+    """Addresses full of a character: short, the longest that fit in their canonical form, the first that do not."""
+    growth, domain = len(canonical(character)), "@example.com"
+    for length in (1, (254 - len(domain)) // growth, (254 - len(domain)) // growth + 1):
+        rest = "a" * (254 - len(domain) - length * growth)
+        yield f"{(character * length + rest)[:64]}{domain}"
+    yield f"{'a' * 64}@{'.'.join([character * 9] * 8)}.com"

@@ -1,0 +1,92 @@
+"""What a process remembers of the database, and when it does not."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.config import Config
+from api.storage import cache as memory_module
+from api.storage.cache import Latest, Memory
+from api.storage.database import Database
+from tests.support.workers import INSERT_KEY, by_hand
+
+
+@pytest.fixture
+def memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+    # A look may take longer on a busy machine; that it is worth nothing then, test_watch knows.
+    monkeypatch.setattr("api.storage.change_monitor._FRESH_SECONDS", 5)
+    database = Database(config.database_url)
+    memory = Memory(database)
+    yield memory
+    memory.watch.close()
+    database.dispose()
+
+
+class Asked:
+    """What the database would say, and how often it was asked."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.times = 0
+
+    def get(self, subject: str, value: str | None, meanwhile: Callable[[], object] = lambda: None) -> str | None:
+        def read() -> str | None:
+            self.times += 1
+            meanwhile()
+            return value
+
+        return asyncio.run(self._memory.get("sessions", subject, read))
+
+
+@pytest.fixture
+def asked(memory: Memory) -> Asked:
+    return Asked(memory)
+
+
+def test_what_was_read_once_is_remembered(asked: Asked) -> None:
+    assert [asked.get("a", "alice"), asked.get("a", "nobody")] == ["alice", "alice"]
+    assert asked.get("b", "bobby") == "bobby"
+    assert asked.times == 2
+
+
+def test_that_there_is_nothing_is_not_remembered(asked: Asked) -> None:
+    assert [asked.get("a", None), asked.get("a", None), asked.get("a", "alice")] == [None, None, "alice"]
+    assert asked.times == 3
+
+
+def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory: Memory, asked: Asked) -> None:
+    def change() -> None:
+        by_hand(config, INSERT_KEY)
+        memory.watch.doubt()
+        asyncio.run(memory.watch.is_up_to_date())
+
+    asked.get("b", "bobby")
+    assert asked.get("a", "alice", meanwhile=change) == "alice"
+    assert [asked.get("a", "another"), asked.get("a", "nobody")] == ["another", "another"]
+    assert asked.get("b", "nobody") == "bobby"
+    assert asked.times == 3
+
+
+def test_what_was_read_before_the_first_look_is_not_remembered(memory: Memory, asked: Asked) -> None:
+    keep = memory.offer()
+    asked.get("b", "bobby")
+    keep("sessions", "a", "alice")
+    assert asked.get("a", "nobody") == "nobody"
+
+
+def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "_MOST", 3)
+    asked = Asked(memory)
+    assert asyncio.run(memory.get("signing_keys", "", lambda: "key")) == "key"
+    for subject in "abcde":
+        asked.get(subject, "known")
+    assert [asked.get(subject, "asked") for subject in "cdeab"] == ["known"] * 3 + ["asked"] * 2
+    assert asyncio.run(memory.get("signing_keys", "", lambda: "another")) == "key"
+
+
+def test_what_is_kept_once_more_takes_no_place_of_another() -> None:
+    latest: Latest[str, int] = Latest(3)
+    for number, key in enumerate("abcbbd"):
+        latest.keep(key, number)
+    assert latest == {"b": 4, "c": 2, "d": 5}

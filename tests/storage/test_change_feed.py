@@ -1,0 +1,157 @@
+"""The feeds of what changes: nothing is missed in silence."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, text
+
+from api.config import Config
+from api.storage.change_feed import Change, ChangesMissed, Following, follow
+from api.storage.database import Database
+from tests.support.databases import on_sqlite
+from tests.support.proxy import proxied
+from tests.support.workers import INSERT_KEY, by_hand
+
+
+@pytest.fixture
+def engine(database: Database) -> Engine:
+    return database.engine
+
+
+@pytest.fixture
+def following(database: Database) -> Iterator[Following]:
+    following = follow(database)
+    yield following
+    following.connection.close()
+
+
+def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine, following: Following) -> None:
+    assert following.feed.read() == []
+    for _ in range(300):
+        with engine.begin() as connection:
+            connection.execute(text(INSERT_KEY))
+            assert following.feed.read() == []
+        assert following.feed.read() == [Change("signing_keys", "")]
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM signing_keys"))
+        assert following.feed.read() == [Change("signing_keys", "")]
+        assert following.feed.read() == []
+
+
+def test_what_is_rolled_back_is_not_told(engine: Engine, following: Following) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(INSERT_KEY))
+        connection.rollback()
+    assert following.feed.read() == []
+
+
+@pytest.fixture
+def notes(config: Config) -> Iterator[sqlite3.Connection]:
+    """A connection to SQLite that can write notes by itself."""
+    with closing(sqlite3.connect(str(config.database_url.database), isolation_level=None)) as connection:
+        yield connection
+
+
+def note(connection: sqlite3.Connection, count: int) -> None:
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO changes (topic, subject) VALUES ('sessions', ?)", [("a",)] * count)
+    connection.execute("COMMIT")
+
+
+def erase(which: str) -> Callable[[sqlite3.Connection, Path], None]:
+    def run(connection: sqlite3.Connection, _: Path) -> None:
+        note(connection, 5)
+        last = connection.execute("SELECT max(id) FROM changes").fetchone()[0]
+        connection.execute(f"DELETE FROM changes WHERE {which.format(last=last)}")  # noqa: S608
+
+    return run
+
+
+def put_back_a_backup(connection: sqlite3.Connection, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "backup.db")) as backup:
+        connection.backup(backup)
+        backup.backup(connection)
+
+
+def pass_the_limit(connection: sqlite3.Connection, folder: Path) -> None:
+    connection.execute("INSERT INTO signing_keys (id, algorithm, sealed, created_at) VALUES ('a', '', '', '')")
+    for _ in range(2):
+        note(connection, 5_000)
+    connection.execute("DELETE FROM signing_keys")
+
+
+def count_anew(connection: sqlite3.Connection, _: Path) -> None:
+    connection.execute("DELETE FROM changes")
+    connection.execute("DELETE FROM sqlite_sequence")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "lose",
+    [
+        erase("TRUE"),
+        erase("id = {last}"),
+        erase("id = {last} - 2"),
+        erase("id = {last} - 4"),
+        pass_the_limit,
+        put_back_a_backup,
+        count_anew,
+    ],
+)
+def test_notes_that_are_gone_unread_are_missed(
+    config: Config, notes: sqlite3.Connection, tmp_path: Path, lose: Callable[[sqlite3.Connection, Path], None]
+) -> None:
+    database = Database(config.database_url)
+    note(notes, 3)
+    feed, connection = follow(database)
+    note(notes, 2)
+    assert feed.read() == [Change("sessions", "a")] * 2
+    lose(notes, tmp_path)
+    with pytest.raises(ChangesMissed):
+        feed.read()
+    connection.close()
+    database.dispose()
+
+
+@on_sqlite
+def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) -> None:
+    database = Database(config.database_url)
+    feed, connection = follow(database)
+    for _ in range(2):
+        note(notes, 3)
+        assert feed.read() == [Change("sessions", "a")] * 3
+        notes.execute("DELETE FROM changes")
+        assert feed.read() == []
+    connection.close()
+    database.dispose()
+
+
+@on_sqlite
+def test_the_newest_10000_notes_stay(config: Config, notes: sqlite3.Connection) -> None:
+    note(notes, 12_000)
+    by_hand(config, INSERT_KEY)
+    assert notes.execute("SELECT count(*), max(id) FROM changes").fetchone() == (10_000, 12_001)
+
+
+@on_sqlite
+def test_a_database_without_notes_cannot_be_followed(config: Config) -> None:
+    by_hand(config, "DROP TABLE changes")
+    database = Database(config.database_url)
+    with pytest.raises(sqlite3.OperationalError, match="no such table: changes"):
+        follow(database)
+    database.dispose()
+
+
+def test_behind_a_pooler_nothing_can_be_followed(postgres_url: URL) -> None:
+    with proxied(postgres_url) as proxy:
+        database = Database(proxy.url)
+        follow(database).connection.close()
+        # A pooler makes up the number of the process that it says is at the other end.
+        proxy.alter = lambda data: re.sub(rb"(?s)(?<=K\0\0\0\x0c)....", b"\0\0\0\0", data)
+        with pytest.raises(ChangesMissed, match="LISTEN does not work through the connection pooler"):
+            follow(database)
+        database.dispose()

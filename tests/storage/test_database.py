@@ -1,0 +1,312 @@
+"""The database: times, transactions, SQLite under many writers, and what happens when it is gone."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.crypto.refresh_tokens import RefreshTokens
+from api.errors import DatabaseUnavailable, UsernameTaken
+from api.models import SealedKey, User
+from api.storage.change_feed import follow
+from api.storage.database import Database, new_id
+from tests.support.charter import beside, until
+from tests.support.databases import on_sqlite
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person, newcomer
+from tests.support.workers import statements
+
+UNAVAILABLE = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "The database cannot be reached.",
+    "code": "DATABASE_UNAVAILABLE",
+}
+
+
+def key(created_at: datetime) -> SealedKey:
+    return SealedKey(id=uuid4().hex[:16], algorithm="ES256", sealed=b"", created_at=created_at)
+
+
+def count(database: Database, model: type[User | SealedKey] = SealedKey) -> int:
+    with database.transaction() as db:
+        return db.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 2, 5.5])
+def test_a_time_comes_back_in_utc_whatever_zone_it_went_in_with(database: Database, hours: float) -> None:
+    noon = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
+    with database.transaction() as db:
+        db.add(key(noon.astimezone(timezone(timedelta(hours=hours)))))
+    with database.transaction() as db:
+        found = db.scalars(select(SealedKey.created_at)).one()
+        assert (found, found.tzinfo) == (noon, UTC)
+        kept = {"sqlite": "2026-07-01 12:00:00.123456", "postgresql": noon}[database.engine.dialect.name]
+        assert db.scalars(text("SELECT created_at FROM signing_keys")).one() == kept
+        earlier, later = (datetime(2026, 7, 1, hour, tzinfo=timezone(timedelta(hours=2))) for hour in (13, 15))
+        assert db.scalar(select(SealedKey.created_at < earlier)) is False
+        assert db.scalar(select(SealedKey.created_at < later)) is True
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    naive = datetime(2026, 7, 1)
+    with database.transaction() as db:
+        for statement in (
+            insert(SealedKey).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
+            select(SealedKey).where(SealedKey.created_at < naive),
+        ):
+            with pytest.raises(StatementError, match="a time needs its zone"):
+                db.execute(statement)
+    assert count(database) == 0
+
+
+def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database) -> None:
+    def write(error: Exception | None = None) -> None:
+        with database.transaction() as db:
+            db.add(key(datetime.now(UTC)))
+            db.flush()
+            if error:
+                raise error
+
+    write()
+    for error in (LookupError(), UsernameTaken()):
+        with pytest.raises(type(error)):
+            write(error)
+    assert count(database) == 1
+
+
+@on_sqlite
+def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
+    with database.engine.connect() as one, database.engine.connect() as two:
+        for connection in (one, two):
+            pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "cache_size")
+            values = [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
+            assert values == ["wal", 1, 8000, -256]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"username": "abcd"}, "ck_users_username_length"),
+        ({"username": "a" * 81}, r"ck_users_username_length|character varying\(80\)"),
+        ({"email": "ab"}, "ck_users_email_length"),
+        ({"email": "a" * 255}, r"ck_users_email_length|character varying\(254\)"),
+        ({"username_key": "alice"}, r"users\.username_key|uq_users_username_key"),
+        ({"email_key": "alice@example.com"}, r"users\.email_key|uq_users_email_key"),
+        ({"username": None}, r'users\.username|"username"'),
+        ({"password_hash": None}, r'users\.password_hash|"password_hash"'),
+    ],
+)
+def test_the_database_itself_refuses_what_breaks_its_rules(
+    alice: Person, database: Database, change: dict[str, Any], rule: str
+) -> None:
+    bobby = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
+    # A text that is too long breaks no rule in PostgreSQL: it is no value of its type.
+    with pytest.raises((IntegrityError, DataError), match=rule), database.transaction() as db:
+        db.add(User(**bobby | {"password_hash": "x"} | change))
+    assert count(database, User) == 1
+
+
+@pytest.mark.slow
+def test_reading_first_and_writing_then_never_meets_a_locked_database(config: Config) -> None:
+    writers, rounds = 8, 50
+    # SQLite does not queue, so a writer may wait for all others. A deadlock would still be told at once.
+    patient = {} if config.is_shared else {"timeout": str(PATIENCE_SECONDS)}
+    database = Database(config.database_url.update_query_dict(patient))
+
+    def work(_: int) -> None:
+        for _ in range(rounds):
+            with database.transaction() as db:
+                db.execute(select(func.count()).select_from(SealedKey)).one()
+                db.add(key(datetime.now(UTC)))
+                db.flush()
+                db.execute(select(func.count()).select_from(SealedKey)).one()
+                db.add(key(datetime.now(UTC)))
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(work, range(writers)))
+    assert count(database) == 2 * writers * rounds
+    database.dispose()
+
+
+class TestBesideAWriter:
+    """Somebody else writes meanwhile, and what meets that lock waits until the test gives up."""
+
+    @pytest.fixture
+    def config(self, sqlite_config: Config) -> Config:
+        endless = str(2 * PATIENCE_SECONDS)
+        return replace(sqlite_config, database_url=sqlite_config.database_url.update_query_dict({"timeout": endless}))
+
+    def test_readers_do_not_wait_for_a_writer(self, client: TestClient, alice: Person, config: Config) -> None:
+        with locked(config):
+            began = perf_counter()
+            paths = ("/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
+            assert [alice.get(path).status_code for path in paths] == [200] * 5
+            assert perf_counter() - began < PATIENCE_SECONDS
+
+    def test_many_who_wait_to_write_keep_nobody_from_reading(self, server: str, config: Config) -> None:
+        with httpx.Client(base_url=server) as client, ThreadPoolExecutor(50) as crowd:
+            alice = newcomer(client, "alice")
+            sessions = [alice.token] + [alice.log_in().json()["access_token"] for _ in range(50)]
+            leaving = [replace(alice, token=token) for token in sessions[:-1]]
+            with locked(config), statements() as sent:
+                going = [crowd.submit(person.log_out) for person in leaving]
+                # As many as there are threads for what writes have met the lock.
+                until(lambda: sum(statement.startswith("DELETE") for statement in sent) == 16)
+                assert [alice.get(path).status_code for path in ("/api/v1/sessions", "/ready")] == [200, 200]
+                assert not any(one.done() for one in going)
+            assert {one.result().status_code for one in going} == {204}
+
+    def test_what_is_no_refresh_token_does_not_wait_for_a_writer(self, client: TestClient, config: Config) -> None:
+        guesses = [RefreshTokens(secret).new() for secret in (config.secret, bytes(32))] + ["A"]
+        with locked(config):
+            began = perf_counter()
+            answers = [client.post("/api/v1/auth/refresh", json={"refresh_token": guess}) for guess in guesses]
+            assert [answer.json()["code"] for answer in answers] == ["INVALID_REFRESH_TOKEN"] * 3
+            assert perf_counter() - began < PATIENCE_SECONDS
+
+
+@on_sqlite
+def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, database: Database) -> None:
+    impatient = config.database_url.update_query_dict({"timeout": "0.1"})
+    with closing(Database(impatient).engine.connect()) as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 100
+    with TestClient(create_app(replace(config, database_url=impatient))) as client:
+        alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
+        with locked(config):
+            answers = [bobby.sign_up(), alice.log_out()]
+            assert alice.get("/protected").status_code == 200
+        assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "5")] * 2
+        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 2
+        assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
+
+
+@pytest.mark.slow
+@on_sqlite
+def test_a_full_disk_refuses_what_is_written_and_nothing_else(config: Config) -> None:
+    with beside(config).serving() as server, httpx.Client(base_url=server.url) as client:
+        alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
+        # No file of the server's may grow: for SQLite that is the same.
+        prlimit(server.process.pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
+        for answer in (bobby.sign_up(), Person(client, "alice").log_in(), replace(alice).refresh()):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json() == UNAVAILABLE
+        assert [alice.get(path).status_code for path in ("/protected", "/api/v1/me", "/api/v1/sessions")] == [200] * 3
+        prlimit(server.process.pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+        assert [bobby.sign_up().status_code, alice.log_in().status_code] == [201, 200]
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Somebody else writes, and does not come to an end."""
+    with closing(sqlite3.connect(file(config), isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def file(config: Config) -> Path:
+    return Path(str(config.database_url.database))
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _remove_folder(path: Path) -> None:
+    path.unlink()
+    path.parent.rename(path.parent.with_suffix(".gone"))
+
+
+def _make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"This is no database. " * 1000)
+
+
+def _damage(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(100)
+        stream.write(b"\xff" * 20_000)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@on_sqlite
+@pytest.mark.parametrize("damage", [_remove, _remove_folder, _make_folder, _overwrite, _damage, _empty])
+def test_without_its_database_nothing_is_protected_by_chance(config: Config, damage: Callable[[Path], None]) -> None:
+    with TestClient(create_app(config)) as client:
+        alice = newcomer(client, "alice")
+    damage(file(config))
+    with TestClient(create_app(config)) as client:
+        alice.client = client
+        answers = [alice.get("/protected"), alice.get("/api/v1/me"), alice.log_out(), alice.sign_up()]
+        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "5")] * 4
+        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 4
+        assert client.get("/ready").status_code == 503
+        assert client.get("/protected").status_code == 401
+        assert client.get("/protected", headers={"Authorization": "Bearer x.y.z"}).status_code == 401
+        assert client.get("/ping").json() == {"status": "running"}
+
+
+def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
+    database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
+    taken = [database.engine.connect() for _ in range(40)]
+    with pytest.raises(DatabaseUnavailable), database.transaction() as db:
+        db.execute(select(1))
+    for connection in taken:
+        connection.close()
+    assert count(database) == 0
+
+
+def test_a_migration_that_is_missing_is_told(client: TestClient, database: Database) -> None:
+    with database.transaction() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+
+
+def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    following = follow(database)
+    start = threading.Barrier(20)
+
+    def log_out(_: int) -> int:
+        with httpx.Client(base_url=server) as client:
+            start.wait(timeout=PATIENCE_SECONDS)
+            return client.post("/api/v1/auth/logout", headers=alice.headers).status_code
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = sorted(pool.map(log_out, range(20)))
+    assert statuses == [204] + [401] * 19
+    assert [change.topic for change in following.feed.read()].count("sessions") == 1
+    following.connection.close()
+
+
+def test_later_ids_sort_later() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert sorted(ids) == ids
+    assert len(set(ids)) == 1000
+    assert {id_.version for id_ in ids} == {7}

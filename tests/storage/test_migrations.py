@@ -1,0 +1,212 @@
+"""Migrations: up, down and up again, whole or not at all, one at a time, and true to the models."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, inspect, text
+
+from api.config.paths import folder
+from api.errors import DatabaseUnavailable
+from api.storage import revisions
+from api.storage.database import Base, Database
+from tests.support.patience import PATIENCE_SECONDS
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> URL:
+    return URL.create("sqlite", database=str(tmp_path / "new.db"), query={"timeout": "0.1"})
+
+
+@pytest.fixture
+def engine(url: URL) -> Iterator[Engine]:
+    """An empty database."""
+    database = Database(url)
+    yield database.engine
+    database.dispose()
+
+
+# What a database at the newest revision holds.
+TABLES = sorted(["alembic_version", *Base.metadata.tables])
+
+
+def tables(engine: Engine) -> list[str]:
+    return inspect(engine).get_table_names()
+
+
+def definitions(engine: Engine) -> list[str]:
+    """How SQLite was told to make each table, index and trigger, but for Alembic's own and its own."""
+    query = text(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
+        "AND name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    )
+    with engine.connect() as connection:
+        return [" ".join(sql.replace("\t", " ").split()) for sql in connection.scalars(query)]
+
+
+def test_an_empty_database_is_brought_up_down_and_up_again(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    first = definitions(engine)
+    assert tables(engine) == TABLES
+    with revisions.migrating(engine) as alembic:
+        command.downgrade(alembic, "base")
+    assert tables(engine) == ["alembic_version"]
+    assert definitions(engine) == []
+    revisions.upgrade(engine)
+    assert definitions(engine) == first
+
+
+def test_each_step_down_is_the_step_up_undone(engine: Engine) -> None:
+    with revisions.migrating(engine) as alembic:
+        steps = [step.revision for step in ScriptDirectory.from_config(alembic).walk_revisions()][::-1]
+    assert steps[-1] == revisions.head()
+    for revision in steps:
+        before = definitions(engine)
+        _run(engine, command.upgrade, revision)
+        after = definitions(engine)
+        _run(engine, command.downgrade, "-1")
+        assert definitions(engine) == before != after
+        _run(engine, command.upgrade, revision)
+        assert definitions(engine) == after
+
+
+def _run(engine: Engine, step: Callable[[AlembicConfig, str], None], revision: str) -> None:
+    with revisions.migrating(engine) as alembic:
+        step(alembic, revision)
+
+
+def test_a_database_that_is_up_to_date_is_left_alone(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO users VALUES ('00', 'alice', 'alice', 'a@b', 'a@b', '', '2026-01-01', NULL)")
+        )
+    revisions.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM users")) == 1
+
+
+def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path) -> None:
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
+        command.check(alembic)
+    # Alembic does not compare CHECK constraints, nor the names of any.
+    other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
+    Base.metadata.create_all(other.engine)
+    assert sorted(_parts(definitions(engine))) == sorted(_parts(definitions(other.engine)))
+    other.dispose()
+
+
+def _parts(definitions: list[str]) -> list[str]:
+    """Columns and constraints, whatever their order."""
+    return [part.strip(" ()") for definition in definitions for part in definition.split(", ")]
+
+
+def test_a_model_without_a_migration_is_noticed(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE users ADD COLUMN nickname TEXT"))
+    with revisions.migrating(engine) as alembic, pytest.raises(CommandError, match="nickname"):
+        command.check(alembic)
+
+
+FAILING = '''
+"""A table, a row, a second table, and then a fault."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.create_table("half", sa.Column("id", sa.Integer, primary_key=True))
+    op.execute("INSERT INTO users VALUES ('00', 'alice', 'alice', 'a@b', 'a@b', '', '2026-01-01', NULL)")
+    op.add_column("users", sa.Column("half", sa.Integer))
+    {fault}
+
+
+def downgrade() -> None:
+    op.drop_table("half")
+'''
+
+
+@pytest.mark.parametrize("start", ["nothing", "head"])
+@pytest.mark.parametrize("fault", ["raise LookupError", "op.execute('SELECT nothing')", "raise KeyboardInterrupt"])
+def test_a_migration_that_fails_leaves_no_trace(engine: Engine, tmp_path: Path, start: str, fault: str) -> None:
+    if start == "head":
+        revisions.upgrade(engine)
+    before = definitions(engine)
+    (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault=fault))
+    with pytest.raises((LookupError, DatabaseUnavailable, KeyboardInterrupt)):
+        _upgrade_with(engine, tmp_path)
+    assert definitions(engine) == before
+    assert tables(engine) == (TABLES if start == "head" else [])
+    revisions.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM users")) == 0
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [revisions.head()]
+
+
+def _upgrade_with(engine: Engine, versions: Path) -> None:
+    """Upgrade to the newest of our migrations and those in a folder."""
+    with revisions.migrating(engine) as alembic:
+        alembic.set_main_option("path_separator", "newline")
+        alembic.set_main_option("version_locations", f"{folder('migrations') / 'versions'}\n{versions}")
+        command.upgrade(alembic, "head")
+
+
+def test_the_migration_that_fails_above_would_succeed_without_its_fault(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault="pass"))
+    _upgrade_with(engine, tmp_path)
+    assert tables(engine) == sorted([*TABLES, "half"])
+
+
+def test_two_migrations_do_not_run_at_once(engine: Engine, url: URL) -> None:
+    other = Database(url)
+    with revisions.migrating(engine) as alembic:
+        with pytest.raises(DatabaseUnavailable):
+            revisions.upgrade(other.engine)
+        command.upgrade(alembic, "head")
+    revisions.upgrade(other.engine)
+    other.dispose()
+    assert tables(engine) == TABLES
+
+
+@pytest.mark.slow
+def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
+    environment = os.environ | {"CHARTER_DATA_DIR": str(tmp_path), "DATABASE_URL": ""}
+    migrate = [sys.executable, "-c", "from api.cli.main import main; main()", "migrate"]
+    processes = [
+        subprocess.Popen(migrate, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
+    assert told == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
+
+
+def test_the_revisions_are_one_line() -> None:
+    alembic = AlembicConfig()
+    alembic.set_main_option("script_location", str(folder("migrations")))
+    script = ScriptDirectory.from_config(alembic)
+    assert (script.get_heads(), len(script.get_bases())) == ([revisions.head()], 1)
+    names = sorted(file.name[:5] for file in (folder("migrations") / "versions").glob("*.py"))
+    assert names == [f"{step.revision}_" for step in script.walk_revisions()][::-1]
+
+
+def test_a_database_of_a_newer_release_is_not_touched(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(revisions.RevisionUnknown, match="9999"):
+        revisions.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == ["9999"]

@@ -1,0 +1,139 @@
+"""No SQL statement reads a whole table that grows with the users, on either database.
+
+The fixtures of both databases check every statement that the application sent during the test run. The tests here check
+the statements that the database itself executes, and that the check finds what it looks for.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine
+
+from api.config import Config
+from api.services import sessions
+from api.storage import change_feed
+from api.storage.database import Database
+from tests.conftest import COLLECTOR, large
+from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.person import Person
+from tests.support.plans import (
+    Sent,
+    check_postgresql,
+    check_sqlite,
+    foreign_key_statements,
+    scans_on_sqlite,
+    sequential_scans,
+    trigger_statements,
+)
+
+
+@pytest.fixture
+def sqlite(migrated_file: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(migrated_file)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def large_postgres(postgres: URL) -> Iterator[Engine]:
+    with large(postgres) as engine:
+        yield engine
+
+
+OPERATIONS = {
+    "INSERT INTO users",
+    "INSERT INTO sessions",
+    "INSERT INTO refresh_tokens",
+    "UPDATE sessions SET",
+    "UPDATE refresh_tokens SET",
+    "UPDATE users SET",
+    "DELETE FROM sessions",
+    "DELETE FROM refresh_tokens",
+}
+
+
+def work(alice: Person, database: Database) -> None:
+    """Send the statements of each operation."""
+    alice.refresh()
+    alice.get("/api/v1/sessions")
+    alice.get("/api/v1/me")
+    alice.put("/api/v1/me/password", json={"current_password": alice.password, "new_password": "a new long passphrase"})
+    alice.delete("/api/v1/sessions")
+    with database.transaction() as db:
+        sessions.delete_expired(db, 100)
+        sessions.delete_used_tokens(db, 100)
+    alice.log_out()
+
+
+@on_sqlite
+def test_each_operation_is_collected_and_scans_nothing_on_sqlite(
+    alice: Person, config: Config, database: Database
+) -> None:
+    work(alice, database)
+    sent = COLLECTOR.sent["sqlite"]
+    assert {start for start in OPERATIONS if any(statement.startswith(start) for statement in sent)} >= OPERATIONS - {
+        "DELETE FROM refresh_tokens"
+    }
+    assert check_sqlite(str(config.database_url.database), sent) == []
+
+
+@on_postgresql
+def test_each_operation_scans_nothing_on_postgresql(alice: Person, database: Database, large_postgres: Engine) -> None:
+    work(alice, database)
+    sent = COLLECTOR.sent["postgresql"]
+    assert any(statement.startswith("UPDATE sessions SET") for statement in sent)
+    assert check_postgresql(large_postgres, sent) == []
+
+
+USED = """UPDATE sessions SET last_used_at = ? WHERE id = ?
+    AND user_id IN (SELECT id FROM users WHERE disabled_at IS NULL)"""
+PURGED = """DELETE FROM sessions WHERE id IN
+    (SELECT id FROM sessions WHERE expires_at <= now() LIMIT 100 FOR UPDATE SKIP LOCKED)"""
+
+
+def test_a_subquery_that_lists_all_users_is_found(migrated_file: Path) -> None:
+    assert check_sqlite(str(migrated_file), {USED: Sent(USED, ())}) == [f"SCAN users: {USED}"]
+
+
+def test_a_purge_without_an_order_is_found(large_postgres: Engine) -> None:
+    assert f"sessions: {PURGED}" in check_postgresql(large_postgres, {PURGED: Sent(PURGED, {})})
+
+
+def test_triggers_scan_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None:
+    found = trigger_statements(sqlite)
+    assert any("FROM sessions WHERE user_id = ?" in statement for statement in found)
+    assert [scan for statement in found for scan in scans_on_sqlite(sqlite, statement)] == []
+
+
+def test_foreign_keys_scan_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None:
+    found = foreign_key_statements(sqlite)
+    assert len(found) >= 2
+    assert [scan for statement in found for scan in scans_on_sqlite(sqlite, statement)] == []
+
+
+def test_the_change_feed_scans_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None:
+    steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {change_feed._LOOK}", (0,))]
+    assert any(step.startswith("SEARCH changes USING INTEGER PRIMARY KEY") for step in steps)
+
+
+# `RETURNING` and the like are no matter here: triggers and foreign keys are the same for each statement.
+NESTED = [
+    "DELETE FROM users WHERE username_key = 'user1'",
+    "UPDATE users SET email = 'new@example.com' WHERE username_key = 'user2'",
+    "DELETE FROM sessions WHERE id = md5('s5')::uuid",
+    """INSERT INTO sessions SELECT md5('new')::uuid, user_id, sha256('new'), created_at, last_used_at, expires_at,
+        ip_address, user_agent FROM sessions WHERE id = md5('s7')::uuid""",
+    "INSERT INTO refresh_tokens VALUES (sha256('new'), md5('s8')::uuid, NULL)",
+    "UPDATE sessions SET expires_at = expires_at - interval '1 day' WHERE id = md5('s9')::uuid",
+]
+
+
+@pytest.mark.parametrize("statement", NESTED)
+def test_triggers_and_foreign_keys_scan_nothing_on_postgresql(large_postgres: Engine, statement: str) -> None:
+    assert sequential_scans(large_postgres, statement) == set()
+
+
+def test_a_scan_inside_a_statement_is_counted_on_postgresql(large_postgres: Engine) -> None:
+    assert sequential_scans(large_postgres, "SELECT count(*) FROM users WHERE username = 'user3'") == {"users"}

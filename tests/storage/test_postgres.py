@@ -1,0 +1,281 @@
+"""PostgreSQL, a real one: its tables are what the models say, and many processes serve one database."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, create_engine, inspect, text
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.services import readiness
+from api.storage import revisions
+from api.storage.database import Base, Database, Db
+from tests.support.charter import PEPPER, SECRET, Charter, until
+from tests.support.concurrency import at_once
+from tests.support.databases import created, on_postgresql
+from tests.support.person import Person, newcomer
+from tests.support.workers import by_hand
+
+
+@pytest.fixture
+def engine(postgres: URL) -> Iterator[Engine]:
+    """A database without any table."""
+    with created(postgres, "template0") as url:
+        database = Database(url)
+        yield database.engine
+        database.dispose()
+
+
+def constraints(engine: Engine) -> dict[str, Any]:
+    """What Alembic does not compare: each table's primary key and CHECK constraints, by their names."""
+    inspector = inspect(engine)
+    return {
+        table: (inspector.get_pk_constraint(table), sorted(inspector.get_check_constraints(table), key=str))
+        for table in Base.metadata.tables
+    }
+
+
+def test_the_migrations_make_what_the_models_say(engine: Engine, postgres: URL) -> None:
+    with pytest.raises(CommandError, match="not up to date"), revisions.migrating(engine) as alembic:
+        command.check(alembic)
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
+        command.check(alembic)
+    with created(postgres, "template0") as url:
+        other = Database(url)
+        Base.metadata.create_all(other.engine)
+        assert constraints(engine) == constraints(other.engine)
+        other.dispose()
+
+
+def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with revisions.migrating(engine) as alembic:
+        command.downgrade(alembic, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    revisions.upgrade(engine)
+    assert set(inspect(engine).get_table_names()) == {"alembic_version", *Base.metadata.tables}
+
+
+def test_a_name_that_is_taken_is_told_by_postgresql_too(config: Config, postgres_url: URL) -> None:
+    with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
+        alice = newcomer(client, "alice")
+        assert (alice.sign_up().status_code, alice.sign_up().json()["code"]) == (409, "USERNAME_TAKEN")
+        taken = alice.form | {"username": "email_key"}
+        answer = client.post("/api/v1/auth/signup", json=taken)
+        assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
+
+
+def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_otherwise(postgres_url: URL) -> None:
+    def settings(**instead: str) -> dict[str, str]:
+        query = {"host": str(postgres_url.query["host"])} | instead
+        database = Database(postgres_url.set(query=query))
+        with database.engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            parameters: dict[str, str] = found.info.get_parameters()
+        database.dispose()
+        return {name: parameters[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")}
+
+    patient = {"connect_timeout": "2", "keepalives_idle": "1", "tcp_user_timeout": "2500"}
+    assert settings() == patient
+    assert settings(tcp_user_timeout="60000") == patient | {"tcp_user_timeout": "60000"}
+
+
+@on_postgresql
+def test_a_lock_that_nobody_gives_back_is_503(config: Config, database: Database) -> None:
+    impatient = config.database_url.update_query_dict({"options": "-c lock_timeout=100ms"})
+    with TestClient(create_app(replace(config, database_url=impatient))) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        with database.transaction() as db:
+            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            answer = alice.log_in()
+            assert bobby.log_in().status_code == 200
+        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        assert alice.log_in().status_code == 200
+
+
+def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(postgres_url: URL) -> None:
+    database = Database(postgres_url.update_query_dict({"options": "-c lock_timeout=1min"}))
+    with database.transaction() as db:
+        assert db.scalar(text("SHOW lock_timeout")) == "1min"
+    with revisions.migrating(database.engine) as alembic:
+        for name in ("lock_timeout", "statement_timeout"):
+            assert alembic.attributes["connection"].scalar(text(f"SHOW {name}")) == "0"
+    database.dispose()
+
+
+Asking = Callable[[Callable[[Db], object]], httpx.Response]
+
+
+@pytest.fixture
+def asking(client: TestClient, alice: Person, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    """The answer of an operation whose service does this with the database."""
+
+    def ask(act: Callable[[Db], object]) -> httpx.Response:
+        monkeypatch.setattr(readiness, "check", lambda db, _: act(db))
+        answer: httpx.Response = client.get("/ready")
+        return answer
+
+    return ask
+
+
+@on_postgresql
+@pytest.mark.parametrize(("clashes", "tries", "status"), [(0, 1, 200), (1, 2, 200), (2, 3, 200), (3, 3, 503)])
+def test_a_transaction_that_was_in_anothers_way_is_tried_again(
+    asking: Asking, config: Config, database: Database, clashes: int, tries: int, status: int
+) -> None:
+    tried = []
+
+    def act(db: Db) -> None:
+        tried.append(db)
+        db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        db.execute(text("SELECT FROM users"))
+        if len(tried) <= clashes:
+            by_hand(config, "UPDATE users SET username = 'somebody'")
+        db.execute(text("UPDATE users SET email = email || 'x'"))
+
+    answer = asking(act)
+    assert (len(tried), answer.status_code) == (tries, status)
+    assert answer.headers.get("retry-after") == (None if status == 200 else "5")
+    with database.transaction() as db:
+        # What was kept, was kept once.
+        assert db.scalar(text("SELECT email FROM users")) == "alice@example.com" + "x" * (status == 200)
+
+
+def idle(db: Db) -> None:
+    db.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+    mine = db.scalar(text("SELECT pg_backend_pid()"))
+    other = create_engine(db.get_bind().engine.url)
+
+    def is_ended() -> bool:
+        with other.connect() as connection:
+            found = connection.execute(text("SELECT FROM pg_stat_activity WHERE pid = :pid"), {"pid": mine})
+            return not found.all()
+
+    until(is_ended)
+    other.dispose()
+    db.execute(text("SELECT"))
+
+
+def last_too_long(db: Db) -> None:
+    db.execute(text("SET LOCAL statement_timeout = '100ms'"))
+    db.execute(text("SELECT pg_sleep(20)"))
+
+
+def meet_a_standby(db: Db) -> None:
+    db.execute(text("SET LOCAL transaction_read_only = on"))
+    db.execute(text("DELETE FROM users"))
+
+
+def be_ended(db: Db) -> None:
+    db.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def find_the_disk_full(db: Db) -> None:
+    db.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"))
+
+
+@on_postgresql
+@pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended, find_the_disk_full])
+def test_a_database_that_does_not_go_on_is_503_and_the_next_is_served(
+    asking: Asking, act: Callable[[Db], None]
+) -> None:
+    answer = asking(act)
+    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "5"
+    assert asking(lambda db: db.execute(text("SELECT"))).status_code == 200
+
+
+@on_postgresql
+def test_whoever_set_an_end_keeps_it_and_who_set_none_gets_ours(config: Config) -> None:
+    url = config.database_url.update_query_dict({"options": "-c statement_timeout=1min"})
+    database = Database(url)
+    with database.transaction() as db:
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["5s", "1min", "15s"]
+    database.dispose()
+
+
+@on_postgresql
+def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> None:
+    assert [answer.status_code for answer in (alice.refresh(), alice.log_out())] == [200, 204]
+    with database.transaction() as db:
+        used = db.scalars(text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"))
+        assert used.all() == []
+
+
+def installed(url: URL, folder: Path) -> Charter:
+    """The command, with a database that others may use, too."""
+    settings = {"DATABASE_URL": url.render_as_string(hide_password=False)}
+    return Charter(folder, settings | {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+
+
+def test_nobody_migrates_by_accident_what_several_hosts_share(engine: Engine, tmp_path: Path) -> None:
+    charter = installed(engine.url, tmp_path)
+    state = f"{engine.url} is at revision none; this release requires {revisions.head()}"
+    result = charter.run("migrate")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: {state}; run charter migrate --yes to migrate it without a prompt\n"
+    assert asked(charter, "n").endswith(f"{state}. Migrate it? [y/N]: Aborted!\n")
+    assert not inspect(engine).get_table_names()
+    done = f"The database is at revision {revisions.head()}.\n"
+    assert asked(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
+    # What is there already, nobody has to be asked about.
+    assert charter.run("migrate").stdout == done
+
+
+def asked(charter: Charter, answer: str) -> str:
+    """What a terminal shows of `charter migrate` when somebody answers its question."""
+    ours, theirs = pty.openpty()
+    command = [str(charter.command), "migrate"]
+    environment = charter.environment
+    with subprocess.Popen(command, cwd=charter.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        said = b""
+        with suppress(OSError):
+            while more := os.read(ours, 4096):
+                said += more
+    os.close(ours)
+    return said.decode().replace("\r\n", "\n")
+
+
+def test_of_two_that_migrate_at_once_both_succeed(engine: Engine, tmp_path: Path) -> None:
+    charter = installed(engine.url, tmp_path)
+    results = at_once(*[lambda: charter.run("migrate", "--yes")] * 2)
+    done = f"The database is at revision {revisions.head()}.\n"
+    assert [(result.returncode, result.stdout, result.stderr) for result in results] == [(0, done, "")] * 2
+
+
+def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
+    charter = installed(engine.url, tmp_path)
+    with charter.serving() as early, httpx.Client(base_url=early.url) as client:
+        assert [client.get(path).status_code for path in ("/ping", "/ready")] == [200, 503]
+    assert charter.run("migrate", "--yes").stdout == f"The database is at revision {revisions.head()}.\n"
+    with (
+        charter.serving() as one,
+        charter.serving() as two,
+        httpx.Client(base_url=one.url) as here,
+        httpx.Client(base_url=two.url) as there,
+    ):
+        assert [client.get("/ready").status_code for client in (here, there)] == [200, 200]
+        alice = newcomer(here, "alice")
+        alice.client = there
+        assert alice.get("/api/v1/me").json()["username"] == "alice"
+        assert alice.log_in().status_code == 200
+        alice.client = here
+        assert alice.log_out().status_code == 204
+        alice.client = there
+        assert alice.get("/api/v1/me").status_code == 401
+    assert not charter.data.exists()

@@ -1,0 +1,124 @@
+"""One run of Schemathesis against a live server, and what it saw."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httpx
+from schemathesis import Case, Response
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.openapi import from_dict
+
+from tests.support.fuzzed import HELD, Session, session_of
+from tests.support.paths import CHECKOUT
+
+CONFIG = CHECKOUT / "schemathesis.toml"
+# Of one session, after its user signed up: all of this in any order, the end of it, and a refusal.
+DONE = ("refreshTokens 200", "getProfile 200")
+JOURNEY = re.compile("".join(rf"(?=.*{step} .*logOut 204 )" for step in DONE) + ".*logOut 204 .* 401")
+
+# Once, chance may leave every journey unfinished; so often, it is no chance.
+ROUNDS = 10
+
+
+class Step(NamedTuple):
+    """One request, and the answer to it."""
+
+    operation_id: str
+    answer: Response
+    session: Session | None
+
+    def __str__(self) -> str:
+        return f"{self.operation_id} {self.answer.status_code}"
+
+
+@dataclass
+class Campaign:
+    """All phases and all checks, with `examples` for each operation; the same `seed` makes the same run."""
+
+    seed: int
+    examples: int
+    statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    phases: dict[str, Status] = field(default_factory=dict)
+    checks: set[str] = field(default_factory=set)
+    faults: set[str] = field(default_factory=set)
+    journeys: int = 0
+
+    def run(self, server: str) -> None:
+        """Fuzz the server at this base URL by the contract it publishes."""
+        config = SchemathesisConfig.from_path(CONFIG)
+        config.projects.default.update(base_url=server)
+        config.projects.default.generation.update(max_examples=self.examples)
+        # From a URL, Schemathesis would leave out the operation that answers with the document.
+        schema = from_dict(httpx.get(f"{server}/openapi.json").json(), config=config)
+        for seed in range(self.seed, self.seed + ROUNDS):
+            config.update(seed=seed, max_failures=None)
+            for event in from_schema(schema).execute():
+                self._see(event)
+            if self.journeys or self.faults:
+                return
+            schema.config.phases.update(phases=["stateful"])
+
+    def _see(self, event: events.EngineEvent) -> None:
+        if isinstance(event, events.FatalError):
+            self.faults.add(repr(event.exception))
+        elif isinstance(event, events.NonFatalError):
+            self.faults.add(f"{event.label}: {event.info.format()}")
+        elif isinstance(event, events.PhaseFinished):
+            self.phases.setdefault(event.phase.name.value, event.status)
+        elif isinstance(event, events.ScenarioFinished):
+            self._look_into(event.recorder)
+
+    def _look_into(self, recorder: ScenarioRecorder) -> None:
+        self.checks |= {check.name for checks in recorder.checks.values() for check in checks}
+        self.faults |= set(_failures(recorder))
+        self.journeys += sum(JOURNEY.search(trail) is not None for trail in _trails(recorder))
+        for step in _steps(recorder).values():
+            self.statuses[step.operation_id][step.answer.status_code] += 1
+
+    @property
+    def replay(self) -> str:
+        """The command that makes the same run again."""
+        return f"make fuzz SEED={self.seed} EXAMPLES={self.examples}"
+
+    def __str__(self) -> str:
+        requests = sum(counter.total() for counter in self.statuses.values())
+        lines = [f"{self.replay}: {requests} requests, {self.journeys} whole journeys, {len(self.faults)} faults"]
+        for operation_id, counter in sorted(self.statuses.items()):
+            statuses = "  ".join(f"{status}: {times}" for status, times in sorted(counter.items()))
+            lines.append(f"  {operation_id:<16} {statuses}")
+        return "\n\n".join(["\n".join(lines), *sorted(self.faults)])
+
+
+def _failures(recorder: ScenarioRecorder) -> Iterator[str]:
+    for checks in recorder.checks.values():
+        for check in checks:
+            if check.failure_info is not None:
+                yield f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
+
+
+def _steps(recorder: ScenarioRecorder) -> dict[str, Step]:
+    """What each case came to, in the order of the requests."""
+    return {
+        case_id: _step(recorder.cases[case_id].value, interaction.response)
+        for case_id, interaction in recorder.interactions.items()
+        if interaction.response is not None
+    }
+
+
+def _step(case: Case[Any], answer: Response) -> Step:
+    return Step(case.operation.definition.raw["operationId"], answer, session_of(case, answer))
+
+
+def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
+    """What was done with each session of somebody who had just signed up, such as `getProfile 200 logOut 204`."""
+    steps = _steps(recorder)
+    for case_id, step in steps.items():
+        came_from = steps.get(recorder.cases[case_id].parent_id or "")
+        if str(step) == "logIn 200" and str(came_from) == "signUp 201":
+            session = HELD[step.answer.json()["refresh_token"]]
+            yield " ".join(str(later) for later in steps.values() if later.session == session)

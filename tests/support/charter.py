@@ -1,0 +1,145 @@
+"""Charter as people run it: the command, a process of its own, with an environment of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+
+from api.config import Config
+from tests.support.paths import BIN
+from tests.support.patience import PATIENCE_SECONDS
+
+COMMAND = BIN / "charter"
+SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
+GREETING = """\
+API            {0}
+Documentation  {0}/docs
+Contract       {0}/openapi.json
+"""
+
+
+@dataclass
+class Server:
+    """A running `charter serve`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that serve, oldest first: of the children, one watches over what all of them share."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+
+
+def _command_line(process: str) -> bytes:
+    # One that was there a moment ago may be gone.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
+
+
+# The listener, two ends of the pipe to its supervisor, and two of the event loop; the next leads to PostgreSQL.
+_SOCKETS = 5
+
+
+def serves(worker: int) -> bool:
+    """Whether it has opened the database, which it does just before it serves."""
+    with suppress(FileNotFoundError):
+        links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir()]
+        return any("charter.db" in link for link in links) or sum("socket:" in link for link in links) > _SOCKETS
+    return False
+
+
+@dataclass
+class Charter:
+    """An installation: the command, started in `folder`, with these settings beside a free port and cheap hashes."""
+
+    folder: Path
+    settings: dict[str, str]
+    command: Path = COMMAND
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"} | self.settings
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.command, *arguments],
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    @contextmanager
+    def serving(self, *options: str, terminal: int | None = None) -> Iterator[Server]:
+        """A server, killed at the end; its log goes into a file, or to a terminal."""
+        log = self.folder / "log"
+        with log.open("a") as file:
+            process = subprocess.Popen(
+                [self.command, "serve", *options],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=terminal or file,
+                text=True,
+            )
+        with process:
+            assert process.stdout is not None
+            greeting = "".join(process.stdout.readline() for _ in range(3))
+            url = greeting.partition("API            ")[2].partition("\n")[0]
+            assert greeting == GREETING.format(url), log.read_text()
+            try:
+                yield Server(process, url, log)
+            finally:
+                process.kill()
+
+
+def beside(config: Config) -> Charter:
+    """The command with the database and the secrets of these settings, started in their data folder."""
+    url = config.database_url.render_as_string(hide_password=False)
+    secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
+    return Charter(config.data_dir, {"DATABASE_URL": url} | secrets)
+
+
+def free_port() -> int:
+    """A port that nobody listens on yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def is_ready(url: str) -> bool:
+    """Whether a service there says that it is ready."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/ready").status_code == 200
+    return False
+
+
+def until(found: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> float:
+    """The seconds until it is so."""
+    began = monotonic()
+    while not found():
+        assert monotonic() < began + seconds, "it did not come to pass"
+        sleep(0.02)
+    return monotonic() - began

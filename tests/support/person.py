@@ -1,0 +1,74 @@
+"""A user of the API, with the tokens of the last log-in or refresh."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Person:
+    """Somebody with a username, an email and a password, who remembers the tokens of the last log-in or refresh."""
+
+    client: httpx.Client
+    username: str
+    password: str = PASSWORD
+    token: str = ""
+    refresh_token: str = ""
+    id: str = field(default="", init=False)
+
+    @property
+    def email(self) -> str:
+        return f"{self.username}@example.com"
+
+    @property
+    def form(self) -> dict[str, str]:
+        """What they sign up with."""
+        return {"username": self.username, "email": self.email, "password": self.password}
+
+    def sign_up(self) -> httpx.Response:
+        answer = self.client.post("/api/v1/auth/signup", json=self.form)
+        self.id = answer.json().get("id", "")
+        return answer
+
+    def log_in(self, **instead: str) -> httpx.Response:
+        """Log in; `username` or `password` can be given instead of the own ones."""
+        body = {"username": self.username, "password": self.password} | instead
+        return self._keep(self.client.post("/api/v1/auth/login", json=body))
+
+    def refresh(self) -> httpx.Response:
+        return self._keep(self.client.post("/api/v1/auth/refresh", json={"refresh_token": self.refresh_token}))
+
+    def _keep(self, answer: httpx.Response) -> httpx.Response:
+        self.token = answer.json().get("access_token", "")
+        self.refresh_token = answer.json().get("refresh_token", "")
+        return answer
+
+    def log_out(self) -> httpx.Response:
+        return self.post("/api/v1/auth/logout")
+
+    def get(self, path: str) -> httpx.Response:
+        return self.client.get(path, headers=self.headers)
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.client.post(path, headers=self.headers, **body)
+
+    def put(self, path: str, **body: Any) -> httpx.Response:
+        return self.client.put(path, headers=self.headers, **body)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.client.delete(path, headers=self.headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def newcomer(client: httpx.Client, username: str) -> Person:
+    """Somebody who signs up and logs in."""
+    person = Person(client, username)
+    assert person.sign_up().status_code == 201
+    assert person.log_in().status_code == 200
+    return person

@@ -1,0 +1,156 @@
+"""How each SQL statement of the application finds its rows: no plan may read a whole table that grows."""
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from sqlalchemy import URL, Engine, create_engine, event
+
+from tests.support.paths import CHECKOUT
+
+GROWING = {"users", "sessions", "refresh_tokens"}
+"""The tables that grow with the users.
+
+The others stay small. `signing_keys` gets a row for each rotation, and retired keys are deleted after 30 days.
+`changes` holds at most 10,000 rows on SQLite and none on PostgreSQL. `alembic_version` has one row.
+"""
+
+
+class Sent(NamedTuple):
+    """A statement with the parameters of its first execution."""
+
+    statement: str
+    parameters: Any
+
+
+class Collector:
+    """Collects each statement that code in `api/` sends, by the name of its dialect."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, dict[str, Sent]] = {"sqlite": {}, "postgresql": {}}
+
+    def listen(self) -> None:
+        event.listen(Engine, "before_cursor_execute", self._collect)
+
+    def _collect(self, connection: Any, _: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        known = self.sent[connection.dialect.name]
+        if statement not in known and _is_planned(statement) and _is_of_the_application():
+            # A statement that is executed for several rows has a list of parameters.
+            known[statement] = Sent(statement, parameters[0] if isinstance(parameters, list) else parameters)
+
+
+def _is_planned(statement: str) -> bool:
+    return statement.lstrip().partition(" ")[0].upper() in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
+
+
+def _is_of_the_application() -> bool:
+    """Return True if the nearest function of the checkout is in `api/`, and not in a test or a migration."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_OURS):
+            return file.startswith(_API)
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+_OURS = tuple(f"{CHECKOUT}/{folder}/" for folder in ("api", "benchmarks", "migrations", "tests"))
+_API = f"{CHECKOUT}/api/"
+
+
+def scans_on_sqlite(connection: sqlite3.Connection, statement: str, parameters: Any = None) -> list[str]:
+    """Return the steps of the plan that read all of a growing table."""
+    given = [None] * statement.count("?") if parameters is None else parameters
+    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)]
+    return [step for step in steps if (match := re.match(r"SCAN (\w+)", step)) and match[1] in GROWING]
+
+
+def scans_on_postgresql(engine: Engine, sent: Sent) -> list[str]:
+    """Return the growing tables that the plan reads from their first row to their last."""
+    with engine.connect() as connection:
+        explain = f"EXPLAIN (FORMAT JSON) {sent.statement}"
+        [plan] = connection.exec_driver_sql(explain, sent.parameters).scalar_one()
+    return [node["Relation Name"] for node in _nodes(plan["Plan"]) if _is_scan(node)]
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for part in node.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _is_scan(node: dict[str, Any]) -> bool:
+    return node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in GROWING
+
+
+def trigger_statements(connection: sqlite3.Connection) -> list[str]:
+    """Return the statements inside all triggers, which `EXPLAIN QUERY PLAN` leaves out."""
+    found = []
+    for (definition,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'"):
+        body = definition.partition("BEGIN")[2].rpartition("END")[0]
+        found += [re.sub(r"\b(OLD|NEW)\.\w+", "?", part).strip() for part in body.split(";") if part.strip()]
+    return found
+
+
+def foreign_key_statements(connection: sqlite3.Connection) -> list[str]:
+    """Return what SQLite executes in the referencing tables when a referenced row is deleted."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    keys = [(table, key[3]) for table in tables for key in connection.execute(f"PRAGMA foreign_key_list({table})")]
+    return [f"DELETE FROM {table} WHERE {column} = ?" for table, column in keys]  # noqa: S608 - names of ours
+
+
+def check_sqlite(file: str, sent: dict[str, Sent]) -> list[str]:
+    """Return a line for each statement that scans a growing table of this SQLite database."""
+    with closing(sqlite3.connect(file)) as connection:
+        return [f"{step}: {statement}" for statement in sent for step in scans_on_sqlite(connection, statement)]
+
+
+def check_postgresql(engine: Engine, sent: dict[str, Sent]) -> list[str]:
+    """Return a line for each statement that scans a growing table of this PostgreSQL database."""
+    return [f"{table}: {each.statement}" for each in sent.values() for table in scans_on_postgresql(engine, each)]
+
+
+USERS = 20_000
+
+
+def filled(url: URL) -> Engine:
+    """Fill a PostgreSQL database with 20,000 users and 60,000 sessions, a third of them expired, and analyze it."""
+    engine = create_engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in _FILL:
+            connection.exec_driver_sql(statement)
+    return engine
+
+
+_FILL = (
+    f"""INSERT INTO users
+        SELECT md5('u' || n)::uuid, 'user' || n, 'user' || n, n || '@a.com', n || '@a.com', 'hash', now(), NULL
+        FROM generate_series(1, {USERS}) AS n""",  # noqa: S608 - a number of ours
+    # A session that is used moves to another place: expiry has nothing to do with the order of the rows.
+    f"""INSERT INTO sessions
+        SELECT md5('s' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, sha256(n::text::bytea), now(), now(),
+            now() + (random() * 90 - 30) * interval '1 day', '127.0.0.1', 'browser'
+        FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
+    "INSERT INTO refresh_tokens SELECT sha256(id::text::bytea), id, NULL FROM sessions",
+    "INSERT INTO refresh_tokens SELECT sha256(family), id, now() FROM sessions WHERE random() < 0.01",
+    "VACUUM ANALYZE users, sessions, refresh_tokens",
+)
+
+
+def sequential_scans(engine: Engine, statement: str) -> set[str]:
+    """Execute a statement, and return the growing tables that it, its triggers or its foreign keys scanned."""
+    before = _scan_counts(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    after = _scan_counts(engine)
+    return {table for table in GROWING if after[table] > before[table]}
+
+
+def _scan_counts(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT relname, seq_scan FROM pg_stat_user_tables")
+        return {str(name): int(count) for name, count in rows}

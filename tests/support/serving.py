@@ -1,0 +1,32 @@
+"""Serve an ASGI application on a socket of 127.0.0.1."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.server.uvicorn_server import uvicorn_config
+from tests.support.patience import PATIENCE_SECONDS
+
+
+@contextmanager
+def serving(app: ASGIApp, loop: str = "auto") -> Iterator[str]:
+    """Serve an application the way Charter is served, on this kind of event loop, until the block ends."""
+    config = uvicorn_config(app)
+    config.loop = loop
+    # A test may come back to its connection late.
+    config.timeout_keep_alive = int(PATIENCE_SECONDS)
+    listener = socket.create_server(("127.0.0.1", 0))
+    # The kernel takes little for who does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

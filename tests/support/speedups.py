@@ -1,0 +1,74 @@
+"""Caches for work that has the same result in every test.
+
+Each test builds an application of its own. Without these caches, more than a thousand tests would parse the same
+contract, resolve its references and search for RSA primes.
+"""
+
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from connexion.json_schema import resolve_refs
+from connexion.spec import Specification
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from api import contract
+from api.contract.document.model import Contract
+
+
+@contextmanager
+def speedups() -> Iterator[None]:
+    """Apply all caches until the block ends. Raises AssertionError if a cached contract was changed meanwhile."""
+    contracts: dict[object, tuple[Contract, str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contract, "load", _load_once(contract.load, contracts))
+        patch.setattr("api.contract.schema.response_schema.resolve_refs", _once_per_document(resolve_refs))
+        patch.setattr(Specification, "from_dict", _once_per_document(Specification.from_dict))
+        patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
+        # Loading the CA bundle costs 20 ms per client, and no test uses TLS.
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+    for loaded, content in contracts.values():
+        assert json.dumps(loaded.document) == content
+
+
+def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> Callable[[Path], Contract]:
+    """Parse a folder of YAML files once, as long as no file in it changes."""
+
+    def loaded(folder: Path) -> Contract:
+        files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.yaml")))
+        if files not in contracts:
+            found = load(folder)
+            contracts[files] = found, json.dumps(found.document)
+        return contracts[files][0]  # type: ignore[no-any-return]
+
+    return loaded
+
+
+def _once_per_document(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Cache a function of one document by the content of the document."""
+    results: dict[str, Any] = {}
+
+    def result(document: dict[str, Any]) -> Any:
+        content = json.dumps(document)
+        if content not in results:
+            results[content] = function(document)
+        return results[content]
+
+    return result
+
+
+def _reused_keys(generate: Callable[[int, int], rsa.RSAPrivateKey]) -> Callable[..., rsa.RSAPrivateKey]:
+    """Generate three keys of each size and return them in turn: finding the primes costs half a second."""
+
+    @cache
+    def keys(exponent: int, size: int) -> Iterator[rsa.RSAPrivateKey]:
+        return cycle([generate(exponent, size) for _ in range(3)])
+
+    return lambda exponent, size: next(keys(exponent, size))

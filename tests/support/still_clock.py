@@ -1,0 +1,21 @@
+"""A clock that stands still."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+
+class StillClock:
+    """A clock that moves only when a test moves it, but for a microsecond at each look, which keeps an order."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        with self._lock:
+            self._now += timedelta(microseconds=1)
+            return self._now
+
+    def move(self, by: timedelta) -> None:
+        with self._lock:
+            self._now += by

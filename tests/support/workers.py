@@ -1,0 +1,121 @@
+"""Workers on one database, and what they and others do to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, create_engine, event, select, text
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from api.services import users
+from api.storage import change_monitor
+from api.storage.change_feed import Change, Following, follow
+from api.storage.database import Base, Database
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person
+
+INSERT_KEY = "INSERT INTO signing_keys (id, algorithm, sealed, created_at) VALUES ('a', 'ES256', '', '2026-01-01')"
+
+
+@contextmanager
+def worker(config: Config) -> Iterator[TestClient]:
+    """The application, and a stranger who asks it."""
+    address = ("127.0.0.1", 50_000)
+    with TestClient(create_app(config), base_url="http://127.0.0.1:8000", client=address) as client:
+        yield client
+
+
+def at(client: httpx.Client, person: Person) -> Person:
+    """The same person, at another worker."""
+    return replace(person, client=client)
+
+
+def disable(config: Config, username: str) -> None:
+    """What `charter users disable` does, without the second it takes to start."""
+    database = Database(config.database_url)
+    with database.transaction() as db:
+        users.disable(db, username)
+    database.dispose()
+
+
+def by_hand(config: Config, statement: str) -> None:
+    """What somebody does who has nothing but the database; SQLite then does not even mind its foreign keys."""
+    engine = create_engine(config.database_url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def kept(config: Config) -> bytes:
+    """All that a database holds: of SQLite the files, of PostgreSQL each cell of each table."""
+    if not config.is_shared:
+        return b"".join(
+            file.read_bytes() for file in Path(str(config.database_url.database)).parent.glob("charter.db*")
+        )
+    engine = create_engine(config.database_url)
+    with engine.connect() as connection:
+        rows = [row for table in Base.metadata.tables.values() for row in connection.execute(select(table))]
+    engine.dispose()
+    return b"\n".join(cell if isinstance(cell, bytes) else str(cell).encode() for row in rows for cell in row)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """All that any engine of this process sends."""
+    sent: list[str] = []
+
+    def note(_: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+class Counted:
+    """A feed that counts how often it was read."""
+
+    def __init__(self, following: Following) -> None:
+        self.following = following
+        self.reads = 0
+
+    def read(self) -> list[Change]:
+        self.reads += 1
+        return self.following.feed.read()
+
+
+class WatchClock:
+    """The clock by which a worker judges how old its knowledge is; it stands still until a test moves it."""
+
+    FRESH, EARLY = PATIENCE_SECONDS, 0.8 * PATIENCE_SECONDS
+    """How old knowledge may be, and when a worker looks again: as long as a busy machine may need for a look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._moved = 0.0
+        # Each time differs from the one before, because a look counts only if it began after a doubt.
+        self._ticks = count()
+        monkeypatch.setattr(change_monitor, "monotonic", lambda: self._moved + next(self._ticks) * 1e-9)
+        monkeypatch.setattr(change_monitor, "_FRESH_SECONDS", self.FRESH)
+        monkeypatch.setattr(change_monitor, "_EARLY_SECONDS", self.EARLY)
+
+    def move(self, seconds: float) -> None:
+        self._moved += seconds
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
+    """All feeds that are followed from now on."""
+    found: list[Counted] = []
+
+    def count(database: Database) -> Following:
+        found.append(Counted(follow(database)))
+        return Following(found[-1], found[-1].following.connection)
+
+    monkeypatch.setattr(change_monitor, "follow", count)
+    return found

@@ -1,0 +1,230 @@
+"""Metrics: what the operator reads, on a port of its own, and strangers cannot write."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import time
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from api import contract
+from api.config.paths import folder
+from tests.support.charter import Charter, Server, free_port, until
+from tests.support.concurrency import at_once
+from tests.support.databases import on_sqlite
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person, newcomer
+from tests.support.readme import page
+
+CONTRACT = contract.load(folder("openapi"))
+
+
+class Figures:
+    """What a server publishes."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/metrics"
+
+    def samples(self) -> list[Sample]:
+        families = text_string_to_metric_families(httpx.get(self.url).text)
+        return [sample for family in families for sample in family.samples]
+
+    def of(self, name: str, **labels: str) -> float:
+        """The one sample of this name that has these labels, or 0."""
+        found = [s.value for s in self.samples() if s.name == name and labels.items() <= s.labels.items()]
+        assert len(found) <= 1
+        return found[0] if found else 0.0
+
+    def pids(self) -> set[str]:
+        """The processes that serve."""
+        return {s.labels["pid"] for s in self.samples() if s.name == "charter_process_start_time_seconds"}
+
+    def await_that(self, holds: Callable[["Figures"], bool]) -> None:
+        until(lambda: holds(self))
+
+
+@contextmanager
+def measured(installed: Charter, **settings: str) -> Iterator[tuple[Server, Figures]]:
+    """A server whose metrics are switched on."""
+    port = free_port()
+    # A server that is killed leaves its folder behind.
+    installed.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": str(installed.folder), **settings}
+    with installed.serving() as server:
+        yield server, Figures(port)
+
+
+@on_sqlite
+def test_requests_are_counted_by_operation_and_status(installed: Charter) -> None:
+    with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
+        alice = newcomer(client, "alice")
+        for _ in range(3):
+            alice.get("/api/v1/me")
+        alice.log_in(password="wrong password")
+        client.head("/ping")
+        assert figures.of("charter_request_seconds_count", operation="getProfile", status="200") == 3
+        assert figures.of("charter_request_seconds_count", operation="logIn", status="200") == 1
+        assert figures.of("charter_request_seconds_count", operation="logIn", status="401") == 1
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 1
+        assert figures.of("charter_problems_total", operation="logIn", code="INVALID_CREDENTIALS") == 1
+        assert 0 < figures.of("charter_request_seconds_sum", operation="getProfile") < 30
+        assert figures.of("charter_password_hashes_total") == 3
+        assert server.stop() == 0
+
+
+@on_sqlite
+def test_the_docs_list_every_metric(installed: Charter) -> None:
+    listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", page("docs/operations.md"), re.MULTILINE))
+    with measured(installed) as (server, figures):
+        assert httpx.get(f"{server.url}/nowhere").status_code == 404
+        figures.await_that(lambda now: now.of("charter_process_resident_memory_bytes") > 0)
+        labels: dict[str, set[str]] = defaultdict(set)
+        for sample in figures.samples():
+            labels[re.sub("_(bucket|sum|count)$", "", sample.name)] |= sample.labels.keys() - {"le"}
+    assert {name: set(re.findall("[a-z]+", text)) for name, text in listed.items()} == labels
+
+
+@on_sqlite
+def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
+    with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
+        for path in ("/nowhere", "/%0a%22", "/api/v1/sessions/canary", "/docs", "/ping?canary=1"):
+            client.get(path, headers={"Host": "canary", "traceparent": "canary", "User-Agent": "canary"})
+        client.request("PROPFIND", "/ping")
+        client.request("CANARY", "/ping")
+        seen = {value for s in figures.samples() for name, value in s.labels.items() if name not in {"le", "pid"}}
+        operations = {operation["operationId"] for _, _, operation in CONTRACT.operations()}
+        codes = set(CONTRACT.document["components"]["schemas"]["ProblemCode"]["enum"])
+        assert seen <= {"none", "200", "400", "401", "404", "405"} | operations | codes
+        assert figures.of("charter_request_seconds_count", operation="none", status="404") == 2
+        assert figures.of("charter_request_seconds_count", operation="none", status="405") == 2
+        # It was refused before it was a request.
+        assert figures.of("charter_request_seconds_count", operation="none", status="400") == 1
+
+
+@on_sqlite
+def test_the_metrics_are_not_on_the_public_port(installed: Charter) -> None:
+    with measured(installed) as (server, _):
+        assert httpx.get(f"{server.url}/metrics").status_code == 404
+
+
+@on_sqlite
+def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> None:
+    settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
+    with measured(installed, **settings) as (server, figures):
+        limits = httpx.Limits(max_connections=20)
+        with httpx.Client(base_url=server.url, limits=limits, timeout=PATIENCE_SECONDS) as client:
+            answers = at_once(*[Person(client, "nobody").log_in] * 12)
+        refused = sum(answer.status_code == 503 for answer in answers)
+        assert 0 < refused < 12
+        assert figures.of("charter_problems_total", operation="logIn", code="TOO_BUSY") == refused
+        assert figures.of("charter_password_hashes_total") == 12 - refused
+        assert figures.of("charter_password_hashes_running") == 0
+
+
+@on_sqlite
+def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
+    with measured(installed) as (server, figures):
+        (installed.folder / "charter.db").write_bytes(b"no database" * 1000)
+        assert httpx.get(f"{server.url}/ready").status_code == 503
+        assert figures.of("charter_problems_total", operation="checkReadiness", code="DATABASE_UNAVAILABLE") == 1
+
+
+@on_sqlite
+def test_what_is_under_way_is_told(installed: Charter) -> None:
+    began = time()
+    with measured(installed) as (server, figures):
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port)) as slow:
+            slow.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            figures.await_that(lambda now: now.of("charter_requests_in_flight") == 1)
+        figures.await_that(lambda now: now.of("charter_requests_in_flight") == 0)
+        assert figures.of("charter_request_seconds_count", operation="logIn", status="400") == 1
+        assert began - 1 < figures.of("charter_process_start_time_seconds") < time() + 1
+        assert figures.of("charter_process_resident_memory_bytes") > 10_000_000
+        assert figures.of("charter_database_connections_in_use") == 0
+
+
+# A process that answers a request, and dies in the middle of the next one.
+WORKER = """
+import os, signal
+from api.contract import Outcome
+from api.telemetry.metrics import Metrics
+metrics = Metrics()
+metrics.begin(None)(Outcome("ping", "GET", 200, None, 0.5))
+metrics.begin(None)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+# Its parent, which publishes what its children count, and starts one for each line that it is told.
+PARENT = f"""
+import subprocess, sys
+from api.telemetry.exporter import exported
+with exported("127.0.0.1", int(sys.argv[1])):
+    print("serving", flush=True)
+    for line in sys.stdin:
+        print(subprocess.run([sys.executable, "-c", {WORKER!r}]).returncode, flush=True)
+"""
+
+
+def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() -> None:
+    port = free_port()
+    command = [sys.executable, "-c", PARENT, str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "serving\n"
+        figures = Figures(port)
+        for deaths in range(1, 4):
+            print("another", file=parent.stdin, flush=True)
+            assert parent.stdout.readline() == f"-{signal.SIGKILL.value}\n"
+            for _ in range(2):
+                assert figures.of("charter_request_seconds_count", operation="ping", status="200") == deaths
+                assert figures.of("charter_request_seconds_bucket", le="0.5") == deaths
+                assert figures.of("charter_request_seconds_sum", operation="ping") == deaths / 2
+                assert "in_flight" not in httpx.get(figures.url).text
+                assert "start_time" not in httpx.get(figures.url).text
+        parent.stdin.close()
+        assert parent.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+@on_sqlite
+def test_all_workers_are_one_service(installed: Charter) -> None:
+    with measured(installed, CHARTER_WORKERS="2") as (server, figures):
+        figures.await_that(lambda now: len(now.pids()) == 2)
+        first = figures.pids()
+        for _ in range(20):
+            # On a connection of its own, each may be another worker's.
+            assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 20
+        os.kill(int(min(first)), signal.SIGKILL)
+        figures.await_that(lambda now: len(now.pids() - first) == 1 and len(now.pids()) == 2)
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 20
+        assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 21
+        assert server.stop() == 0
+
+
+@on_sqlite
+def test_a_process_that_has_just_begun_to_count_hides_no_other(installed: Charter) -> None:
+    with measured(installed) as (_, figures):
+        (folder,) = installed.folder.glob("charter-metrics-*")
+        # It has made its file, and not yet written to it.
+        (folder / f"counter_{os.getpid()}.db").touch()
+        assert len(figures.pids()) == 1
+
+
+@on_sqlite
+def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        installed.settings |= {"CHARTER_METRICS_PORT": str(port)}
+        result = installed.run("serve")
+    advice = "change CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
