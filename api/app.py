@@ -11,27 +11,27 @@ from connexion import ConnexionMiddleware
 
 from api import contract
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract import Format
 from api.crypto import password_hasher
-from api.crypto.access_tokens import Tokens
-from api.crypto.cursors import Cursors
-from api.crypto.password_hasher import Hasher
-from api.crypto.refresh_tokens import RefreshTokens
-from api.crypto.signing_keys import Vault
+from api.crypto.access_tokens import AccessTokenCodec
+from api.crypto.cursors import CursorCodec
+from api.crypto.password_hasher import PasswordHasher
+from api.crypto.refresh_tokens import RefreshTokenFactory
+from api.crypto.signing_keys import KeyCipher
 from api.runtime.background import BackgroundWorker
-from api.runtime.bulkhead import Lane
-from api.runtime.shutdown import Stopping
+from api.runtime.bulkhead import Bulkhead
+from api.runtime.shutdown import GracefulShutdown
 from api.services import authentication, names, password_policy, sessions
 from api.services.signing_keys import Keyring
-from api.services.token_issuer import Mint
+from api.services.token_issuer import TokenIssuer
 from api.storage import revisions
-from api.storage.cache import Memory
+from api.storage.cache import Cache
 from api.storage.database import Database, Db
 
 if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
-    from api.telemetry.tracing import Traces
+    from api.telemetry.tracing import Tracing
 
 # On SQLite, deleting these holds the write lock for about 3 ms.
 _PURGED_AT_ONCE = 20
@@ -46,62 +46,64 @@ def formats(service: str) -> dict[str, Format]:
     }
 
 
-def create_app(config: Config, stopping: Stopping | None = None) -> ConnexionMiddleware:
+def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """The ASGI application for these settings; raises for a contract that cannot be served."""
-    document = contract.load(folder("openapi"))
-    stopping = stopping or Stopping()
-    lane = Lane(config.hashes, password_hasher.seconds(config.bcrypt_cost))
+    document = contract.load(resource_dir("openapi"))
+    shutdown = shutdown or GracefulShutdown()
+    bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
-    database = Database(config.database_url, config.most_connections)
-    tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
-    keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
-    memory = Memory(database)
-    database.on_write(memory.watch.doubt)
-    mint = Mint(
+    database = Database(config.database_url, config.max_connections)
+    tokens = AccessTokenCodec(config.issuer, config.audience, config.access_token_seconds)
+    keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+    cache = Cache(database)
+    database.on_write(cache.monitor.mark_stale)
+    issuer = TokenIssuer(
         tokens,
         keyring,
-        RefreshTokens(config.secret),
-        memory,
+        RefreshTokenFactory(config.secret),
+        cache,
         scopes=document.scopes_of("user"),
-        idle=timedelta(seconds=config.session_idle_seconds),
-        absolute=timedelta(seconds=config.session_seconds),
+        idle_timeout=timedelta(seconds=config.session_idle_seconds),
+        absolute_timeout=timedelta(seconds=config.session_seconds),
     )
     resources = {
         "contract": document,
-        "cursors": Cursors(config.secret),
-        "hasher": Hasher(config.pepper, config.bcrypt_cost, metrics.counting(lane.work) if metrics else lane.work),
+        "cursors": CursorCodec(config.secret),
+        "hasher": PasswordHasher(
+            config.pepper, config.bcrypt_cost, metrics.instrument(bulkhead.run_work) if metrics else bulkhead.run_work
+        ),
         "keyring": keyring,
-        "mint": mint,
+        "issuer": issuer,
         "revision": revisions.head(),
-        "stopping": stopping,
+        "shutdown": shutdown,
     }
     purges = [sessions.delete_expired, sessions.delete_used_tokens] if config.background == "on" else []
     background = BackgroundWorker([partial(_purge, database, delete) for delete in purges])
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        await memory.watch.is_up_to_date()
-        stopping.expect_signal()
+        await cache.monitor.ensure_fresh()
+        shutdown.install()
         background.start()
-        looking = asyncio.create_task(memory.watch.keep_looking())
+        looking = asyncio.create_task(cache.monitor.poll_forever())
         sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
         yield
         await asyncio.to_thread(background.stop)
-        lane.close()
+        bulkhead.close()
         looking.cancel()
         if sampling:
             sampling.cancel()
         if traces:
             await asyncio.to_thread(traces.close)
-        memory.watch.close()
+        cache.monitor.close()
         database.dispose()
 
     return contract.assemble(
         document,
         handlers="api.handlers",
-        identify=authentication.bearer(database, tokens, keyring, memory),
+        identify=authentication.make_bearer_authenticator(database, tokens, keyring, cache),
         formats=formats(document.title),
-        serving=contract.Serving(database.transaction, resources, {"hasher": lane}),
+        serving=contract.HandlerResources(database.transaction, resources, {"hasher": bulkhead}),
         lifespan=lifespan,
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
@@ -125,10 +127,10 @@ def _metrics(config: Config) -> "Metrics | None":
     return Metrics()
 
 
-def _traces(config: Config, document: contract.Contract) -> "Traces | None":
+def _traces(config: Config, document: contract.Contract) -> "Tracing | None":
     """What tells a collector, where there is one."""
     if config.traces_url == "off":
         return None
-    from api.telemetry.tracing import Traces  # noqa: PLC0415
+    from api.telemetry.tracing import Tracing  # noqa: PLC0415
 
-    return Traces(config.traces_url, {operation["operationId"]: path for path, _, operation in document.operations()})
+    return Tracing(config.traces_url, {operation["operationId"]: path for path, _, operation in document.operations()})

@@ -27,7 +27,7 @@ ApiError
 ├── InternalError          500
 ├── Unavailable            503
 │   ├── DatabaseUnavailable
-│   │   └── TransactionsClash
+│   │   └── TransactionConflict
 │   ├── MigrationsBehind
 │   ├── ServiceStopping
 │   └── TooBusy
@@ -66,9 +66,9 @@ class ApiError(Exception):
     status: HTTPStatus
     code: str
     message: str
-    remembered = False
+    commits = False
     """True if raising this error commits the transaction, because its writes are evidence."""
-    repeatable = False
+    retryable = False
     """True if the transaction was rolled back and a retry may succeed at once."""
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
@@ -165,7 +165,7 @@ class RefreshTokenReused(Unauthorized):
 
     code = "REFRESH_TOKEN_REUSED"
     message = "The refresh token was already used and may be stolen. Its session has ended. Log in again."
-    remembered = True
+    commits = True
 
 
 class Forbidden(ApiError):
@@ -268,10 +268,10 @@ class DatabaseUnavailable(Unavailable):
     message = "The database cannot be reached."
 
 
-class TransactionsClash(DatabaseUnavailable):
+class TransactionConflict(DatabaseUnavailable):
     """A concurrent transaction caused a rollback of this one, so a retry may succeed at once."""
 
-    repeatable = True
+    retryable = True
     message = "The request conflicted with others. Try again."
 
 

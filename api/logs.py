@@ -18,7 +18,7 @@ import orjson
 
 from api import clock
 
-request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
+request_context: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """The facts of the current request: request_id and address at first, then the facts added by its handling."""
 
 _TOGETHER_SECONDS = 0.01
@@ -33,14 +33,14 @@ def event(name: str, **facts: Any) -> None:
     """Log an authentication event with the facts of its request. Facts are ids and reasons, never secrets."""
     if (lines := _lines()) is not None:
         # `logging` takes three times as long for a line (27 us).
-        lines.write(clock.now(), "info", "charter.events", name, (request_facts.get() or {}) | facts)
+        lines.write(clock.now(), "info", "charter.events", name, (request_context.get() or {}) | facts)
     else:
         _events.info(name, extra={"facts": facts})
 
 
-def note(**facts: Any) -> None:
+def bind(**facts: Any) -> None:
     """Add facts to all later log lines of the current request."""
-    known = request_facts.get()
+    known = request_context.get()
     if known is not None:
         known.update(facts)
 
@@ -48,21 +48,21 @@ def note(**facts: Any) -> None:
 def request(**facts: Any) -> None:
     """Log a request that has been served, as an event of `charter.requests`."""
     if (lines := _lines()) is not None:
-        lines.write_soon(clock.now(), "info", "charter.requests", "request", (request_facts.get() or {}) | facts)
+        lines.write_batched(clock.now(), "info", "charter.requests", "request", (request_context.get() or {}) | facts)
     else:
         _requests.info("request", extra={"facts": facts})
 
 
-def _lines() -> "_Lines | None":
+def _lines() -> "LineHandler | None":
     """Return our own handler if it is the only one, as in a server."""
     handlers = logging.root.handlers
-    return handlers[0] if len(handlers) == 1 and isinstance(handlers[0], _Lines) else None
+    return handlers[0] if len(handlers) == 1 and isinstance(handlers[0], LineHandler) else None
 
 
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
     """Send all logs to `stream` as `text` or `json`. With `auto`, a terminal gets text and another stream JSON."""
     as_text = form == "text" or (form == "auto" and stream.isatty())
-    lines = _Lines(stream, _as_text if as_text else _as_json)
+    lines = LineHandler(stream, _as_text if as_text else _as_json)
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -72,7 +72,7 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
-class _Lines(logging.Handler):
+class LineHandler(logging.Handler):
     """Writes the records of all loggers as unbroken lines, with the facts of the current request."""
 
     def __init__(self, stream: TextIO, form: "_Form") -> None:
@@ -85,7 +85,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            facts = {**(request_facts.get() or {}), **vars(record).get("facts", {})}
+            facts = {**(request_context.get() or {}), **vars(record).get("facts", {})}
             if record.exc_info:
                 facts["exception"] = logging.Formatter().formatException(record.exc_info)
             moment = datetime.fromtimestamp(record.created, UTC)
@@ -99,7 +99,7 @@ class _Lines(logging.Handler):
         self._waiting.append(self._form(*said))
         self.flush()
 
-    def write_soon(self, *said: Any) -> None:
+    def write_batched(self, *said: Any) -> None:
         """Write a line (time, level, logger, event and facts) together with the lines of the next 10 milliseconds.
 
         Writing each line on its own would cost 45 us.
@@ -142,10 +142,10 @@ _Form = Callable[[datetime, str, str, str, dict[str, Any]], str]
 
 def _as_json(moment: datetime, level: str, logger: str, event: str, facts: dict[str, Any]) -> str:
     line = {"time": clock.rfc3339(moment), "level": level, "logger": logger, "event": event, **facts}
-    return f"{_quick(line) or _encode(line)}\n"
+    return f"{_encode_fast(line) or _encode(line)}\n"
 
 
-def _quick(line: dict[str, Any]) -> str | None:
+def _encode_fast(line: dict[str, Any]) -> str | None:
     """Encode the line with orjson, in a fifth of the time.
 
     Return None if orjson cannot encode the line, or if a character in the line could move a terminal's cursor.

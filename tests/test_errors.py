@@ -19,15 +19,15 @@ from werkzeug.datastructures import WWWAuthenticate
 
 from api import contract, errors
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.schema.formats import STANDARD
-from api.contract.schema.request_schema import SchemaCheck
+from api.contract.schema.request_schema import SchemaValidator
 from api.errors import ApiError, Fault
 from api.services import readiness
 from tests.support.person import PASSWORD, Person
 from tests.support.violations import Violations
 
-DOCUMENT = contract.load(folder("openapi")).document
+DOCUMENT = contract.load(resource_dir("openapi")).document
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SIGN_UP = "/api/v1/auth/signup"
 
@@ -123,7 +123,7 @@ FAULTY: list[tuple[dict[str, Any], Any, str]] = [
 
 @pytest.mark.parametrize(("schema", "value", "code"), FAULTY)
 def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: object, code: str) -> None:
-    check = SchemaCheck(schema, {**STANDARD, "username": lambda _: False})
+    check = SchemaValidator(schema, {**STANDARD, "username": lambda _: False})
     found = list(check.faults(value, "/body"))
     assert [fault.code for fault in found] == [code]
     assert found[0].pointer == ("/body/x" if code == "REQUIRED" else "/body")
@@ -139,7 +139,7 @@ def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: obj
     ],
 )
 def test_one_is_no_plural(keyword: str, value: object, one: str, two: str) -> None:
-    found = [next(SchemaCheck({keyword: limit}, {}).faults(value, "/body")).detail for limit in (1, 2)]
+    found = [next(SchemaValidator({keyword: limit}, {}).faults(value, "/body")).detail for limit in (1, 2)]
     assert found == [one, two]
 
 

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from api import logs
 from api.config import Config
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 from api.models import User
 from api.services import credentials
 from api.storage.database import Database
@@ -310,7 +310,9 @@ def test_no_secret_is_in_a_log_or_an_answer(
         hashes = list(db.scalars(text("SELECT password_hash FROM users")))
         # A hash to renew, and a database that refuses to.
         db.execute(
-            update(User).values(password_hash=Hasher(config.pepper, 5, lambda call: call()).hash(alice.password))
+            update(User).values(
+                password_hash=PasswordHasher(config.pepper, 5, lambda call: call()).hash(alice.password)
+            )
         )
         refuse, forgive = REFUSING[database.engine.dialect.name]
         db.execute(text(refuse))

@@ -18,11 +18,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL
 
 from api import models
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.storage import revisions
 from api.storage.database import Base, Database, UtcDateTime
 
-_VERSIONS = folder("migrations") / "versions"
+_VERSIONS = resource_dir("migrations") / "versions"
 _TEMPLATE = '''\
 """{title}."""
 

@@ -66,7 +66,7 @@ def _serve(config: "Config", listener: socket.socket) -> None:
     from api.contract import ContractError
     from api.server.uvicorn_server import application, uvicorn_config
 
-    with support.in_plain_words(ContractError):
+    with support.friendly_errors(ContractError):
         app = application(config)
     click.echo(greeting(*listener.getsockname()[:2]))
     uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
@@ -95,7 +95,7 @@ def migrate(yes: bool) -> None:
     from api.storage import revisions
 
     config = support.load()
-    with support.opened(config, revisions.RevisionUnknown, cannot="migrated") as database:
+    with support.open_database(config, revisions.RevisionUnknown, cannot="migrated") as database:
         if not yes and config.is_shared:
             _confirm_migration(config, revisions.current(database.engine), revisions.head())
         revisions.upgrade(database.engine)
@@ -119,10 +119,10 @@ def _confirm_migration(config: "Config", current: str | None, needed: str) -> No
 def openapi() -> None:
     """Print the contract as one JSON document."""
     from api import contract
-    from api.config.paths import folder
+    from api.config.paths import resource_dir
 
-    with support.in_plain_words(contract.ContractError):
-        document = contract.load(folder("openapi")).document
+    with support.friendly_errors(contract.ContractError):
+        document = contract.load(resource_dir("openapi")).document
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
@@ -134,7 +134,7 @@ def check_config() -> None:
     """
     from api import config
 
-    with support.in_plain_words(config.ConfigError):
+    with support.friendly_errors(config.ConfigError):
         values = config.read()
     shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
@@ -155,10 +155,10 @@ def doctor(replicas: int) -> None:
     Each check prints one line that starts with ok, warning or wrong. Run the command on the server's host, as its user
     and with its settings. The server may be running. The command fails if a check is wrong, and changes nothing.
     """
-    from api.cli.doctor import Verdict, examine
+    from api.cli.doctor import Verdict, run_checks
 
     wrong = False
-    for verdict, subject, detail in examine(replicas):
+    for verdict, subject, detail in run_checks(replicas):
         click.echo(f"{verdict:8} {subject:12} {detail}")
         wrong = wrong or verdict is Verdict.WRONG
     sys.exit(wrong)
@@ -188,10 +188,10 @@ def _exported(host: str, port: int) -> Iterator[None]:
     """Serve the metrics within the context, if a port is set."""
     with ExitStack() as stack:
         if port:
-            from api.telemetry.exporter import exported
+            from api.telemetry.exporter import serve_metrics
 
             with _address_in_plain_words(host, port, "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"):
-                stack.enter_context(exported(host, port))
+                stack.enter_context(serve_metrics(host, port))
         yield
 
 

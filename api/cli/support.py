@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def in_plain_words(*mendable: type[Exception]) -> Iterator[None]:
+def friendly_errors(*mendable: type[Exception]) -> Iterator[None]:
     """Report these exceptions as an error message, without a traceback, and end the command."""
     try:
         yield
@@ -29,20 +29,20 @@ def load(**options: str) -> "Config":
     """Return the settings, or end the command. Options are named after their variable and override the environment."""
     from api import config
 
-    with in_plain_words(config.ConfigError):
+    with friendly_errors(config.ConfigError):
         return config.load(**options)
 
 
 def keyring(config: "Config") -> "Keyring":
     """Return the keyring, which decrypts the signing keys in the database and creates new ones."""
-    from api.crypto.signing_keys import Vault
+    from api.crypto.signing_keys import KeyCipher
     from api.services.signing_keys import Keyring
 
-    return Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+    return Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
 
 
 @contextmanager
-def opened(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
+def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
     """Yield the database. Report DatabaseUnavailable and the `mendable` exceptions in one line, and end the command."""
     from api.errors import DatabaseUnavailable
     from api.storage.database import Database
@@ -70,7 +70,7 @@ def transaction(config: "Config") -> Iterator["Db"]:
     from api.storage import revisions
 
     logs.configure(config.log_format)
-    with opened(config, cannot="used") as database, database.transaction() as db:
+    with open_database(config, cannot="used") as database, database.transaction() as db:
         try:
             readiness.check(db, revisions.head())
         except MigrationsBehind as error:

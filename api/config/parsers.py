@@ -15,7 +15,7 @@ _DRIVERS = {
 }
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     """Return a parser for a whole number from `low` to `high`, in ASCII digits."""
 
     def parse(text: str) -> int:
@@ -26,7 +26,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def choice(*words: str) -> Callable[[str], str]:
     """Return a parser for one of `words`."""
 
     def parse(text: str) -> str:
@@ -37,7 +37,7 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-def name_or_url(text: str) -> str:
+def string_or_uri(text: str) -> str:
     """Parse a StringOrURI: a text with a colon must be a URI (RFC 7519, section 2)."""
     # The length is limited because every token contains the issuer and the audience.
     if len(text) > 255 or not re.fullmatch("[!-9;-~]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):

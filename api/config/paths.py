@@ -5,7 +5,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent.parent
 
 
-def folder(name: str) -> Path:
+def resource_dir(name: str) -> Path:
     """Return the resource directory `name`: inside the package in a wheel, beside the package in a checkout."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from api.config.parsers import choice, integer, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
-from api.config.parsers import name_or_url, one_of, traces_url, whole
-from api.crypto.secret import HOW_TO, keep_secret, parse_secret, read_secret
+from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
 from api.crypto.signing_keys import ALGORITHMS
 
 SECRETS = ("secret", "pepper")
@@ -36,33 +36,33 @@ class Config:
     """All settings. `load` reads them from the environment, and tests build their own."""
 
     host: str = _setting("CHARTER_HOST", str, default="127.0.0.1")
-    port: int = _setting("CHARTER_PORT", whole(0, 65535), default=8000)
+    port: int = _setting("CHARTER_PORT", integer(0, 65535), default=8000)
     data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
     database_url: URL = _setting("DATABASE_URL", parse_database_url)
-    database_connections: int = _setting("CHARTER_DATABASE_CONNECTIONS", whole(1, 1000), default=40)
+    database_connections: int = _setting("CHARTER_DATABASE_CONNECTIONS", integer(1, 1000), default=40)
     secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
-    issuer: str = _setting("CHARTER_ISSUER", name_or_url, default="http://127.0.0.1:8000")
-    audience: str = _setting("CHARTER_AUDIENCE", name_or_url, default="charter")
-    access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", whole(60, 86_400), default=900)
-    session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", whole(86_400, 31_536_000), default=2_592_000)
-    session_seconds: int = _setting("CHARTER_SESSION_SECONDS", whole(86_400, 31_536_000), default=7_776_000)
-    signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", one_of(*ALGORITHMS), default=ALGORITHMS[0])
-    bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", whole(10, 16), default=12)
-    hashes: int = _setting("CHARTER_HASHES", whole(1, 256), default_factory=_cores)
-    body_bytes: int = _setting("CHARTER_BODY_BYTES", whole(1024, 16 * 1024 * 1024), default=65_536)
-    body_seconds: int = _setting("CHARTER_BODY_SECONDS", whole(1, 60), default=10)
-    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", one_of("off", "report"), default="off")
-    background: str = _setting("CHARTER_BACKGROUND", one_of("on", "off"), default="on")
-    workers: int = _setting("CHARTER_WORKERS", whole(1, 256), default=1)
-    drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", whole(0, 300), default=0)
+    issuer: str = _setting("CHARTER_ISSUER", string_or_uri, default="http://127.0.0.1:8000")
+    audience: str = _setting("CHARTER_AUDIENCE", string_or_uri, default="charter")
+    access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", integer(60, 86_400), default=900)
+    session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", integer(86_400, 31_536_000), default=2_592_000)
+    session_seconds: int = _setting("CHARTER_SESSION_SECONDS", integer(86_400, 31_536_000), default=7_776_000)
+    signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", choice(*ALGORITHMS), default=ALGORITHMS[0])
+    bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", integer(10, 16), default=12)
+    hashes: int = _setting("CHARTER_HASHES", integer(1, 256), default_factory=_cores)
+    body_bytes: int = _setting("CHARTER_BODY_BYTES", integer(1024, 16 * 1024 * 1024), default=65_536)
+    body_seconds: int = _setting("CHARTER_BODY_SECONDS", integer(1, 60), default=10)
+    check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
+    background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
+    workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)
+    drain_seconds: int = _setting("CHARTER_DRAIN_SECONDS", integer(0, 300), default=0)
     metrics_host: str = _setting("CHARTER_METRICS_HOST", str, default="127.0.0.1")
-    metrics_port: int = _setting("CHARTER_METRICS_PORT", whole(0, 65535), default=0)
+    metrics_port: int = _setting("CHARTER_METRICS_PORT", integer(0, 65535), default=0)
     traces_url: str = _setting("CHARTER_TRACES_URL", traces_url, default="off")
-    log_format: str = _setting("CHARTER_LOG_FORMAT", one_of("auto", "text", "json"), default="auto")
+    log_format: str = _setting("CHARTER_LOG_FORMAT", choice("auto", "text", "json"), default="auto")
 
     @property
-    def most_connections(self) -> int:
+    def max_connections(self) -> int:
         """How many connections to the database a process opens at most, beside the one of the change feed."""
         return self.database_connections + 2 * self.hashes + (self.background == "on")
 
@@ -80,7 +80,7 @@ def variable(setting: "Field[Any]") -> str:
 _VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
 
 
-def hand_on(name: str, value: str) -> None:
+def export_env(name: str, value: str) -> None:
     """Set an environment variable for a library that has no other configuration. Later child processes inherit it."""
     os.environ[name] = value
 
@@ -95,7 +95,7 @@ def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
     try:
         if _needs_folder(values):
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = {name: keep_secret(data_dir / name) for name in SECRETS if name not in values}
+        made = {name: load_or_create(data_dir / name) for name in SECRETS if name not in values}
     except OSError as error:
         raise ConfigError(_unusable(data_dir, error)) from None
     return Config(**(values | made))
@@ -120,7 +120,7 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         values, wrong = values | kept, wrong + faults
     elif "database_url" in values and missing:
         names = " and ".join(_VARIABLES[name] for name in missing)
-        wrong.append(f"{names} must be set, because several hosts can share the database; {HOW_TO}")
+        wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
     if wrong:
         raise ConfigError("\n".join(wrong))
     return values

@@ -16,14 +16,14 @@ This package contains no feature. All operations come from the document.
 """
 
 from api.contract.assembly import assemble
-from api.contract.dispatch.view import Lane, Serving, nonblocking
+from api.contract.dispatch.view import Executor, HandlerResources, nonblocking
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
 from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES, announces_body
 from api.contract.http.response import raw_headers
-from api.contract.http.traceparent import Parent
-from api.contract.middleware.edge import Outcome, fixed_headers
+from api.contract.http.traceparent import TraceParent
+from api.contract.middleware.edge import Outcome, default_headers
 from api.contract.schema.formats import Format
 
 __all__ = [
@@ -31,14 +31,14 @@ __all__ = [
     "Client",
     "Contract",
     "ContractError",
+    "Executor",
     "Format",
-    "Lane",
+    "HandlerResources",
     "Outcome",
-    "Parent",
-    "Serving",
+    "TraceParent",
     "announces_body",
     "assemble",
-    "fixed_headers",
+    "default_headers",
     "load",
     "nonblocking",
     "raw_headers",

@@ -12,17 +12,17 @@ from connexion.resolver import Resolver
 from inflection import underscore
 from jsonschema import ValidationError
 
-from api.contract.dispatch.handlers import Handlers, Lifetime
-from api.contract.dispatch.view import Serving
+from api.contract.dispatch.handlers import HandlerDispatch, LifespanStep
+from api.contract.dispatch.view import HandlerResources
 from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract, ContractError
-from api.contract.middleware.body import Body
-from api.contract.middleware.docs import Docs
-from api.contract.middleware.edge import Edge, Observer
-from api.contract.middleware.request_validation import Validate
-from api.contract.middleware.response_validation import Conform
-from api.contract.middleware.routing import Route, Routes
-from api.contract.middleware.security import Bearer, Identify, Secure
+from api.contract.middleware.body import BodyMiddleware
+from api.contract.middleware.docs import DocsMiddleware
+from api.contract.middleware.edge import EdgeMiddleware, Observer
+from api.contract.middleware.request_validation import StrictRequestValidation
+from api.contract.middleware.response_validation import ResponseValidationMiddleware
+from api.contract.middleware.routing import Router, RoutingMiddleware
+from api.contract.middleware.security import Authenticate, Bearer, SecurityStep
 from api.contract.schema.formats import STANDARD, Format
 
 
@@ -30,9 +30,9 @@ def assemble(
     contract: Contract,
     *,
     handlers: str,
-    identify: Identify,
+    identify: Authenticate,
     formats: Mapping[str, Format],
-    serving: Serving,
+    serving: HandlerResources,
     lifespan: Lifespan,
     body_bytes: int,
     body_seconds: float,
@@ -44,20 +44,24 @@ def assemble(
     Raises ContractError if the contract cannot be served.
     """
     executable = contract.executable(handlers)
-    routes = Routes(executable)
+    routes = Router(executable)
     formats = {**STANDARD, **formats}
     check_formats(contract.document, formats)
     layers = [
-        *([partial(Conform, contract=contract, routes=routes, formats=formats)] if check_answers else []),
-        partial(Edge, observers=observers),
-        partial(Docs, title=contract.title),
-        partial(Route, routes=routes),
-        partial(Body, limit=body_bytes, seconds=body_seconds),
-        Secure,
-        Validate,
-        Lifetime,
+        *(
+            [partial(ResponseValidationMiddleware, contract=contract, routes=routes, formats=formats)]
+            if check_answers
+            else []
+        ),
+        partial(EdgeMiddleware, observers=observers),
+        partial(DocsMiddleware, title=contract.title),
+        partial(RoutingMiddleware, routes=routes),
+        partial(BodyMiddleware, limit=body_bytes, seconds=body_seconds),
+        SecurityStep,
+        StrictRequestValidation,
+        LifespanStep,
     ]
-    app = ConnexionMiddleware(Handlers(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
+    app = ConnexionMiddleware(HandlerDispatch(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
     try:
         app.add_api(
             executable.document,

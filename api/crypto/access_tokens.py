@@ -35,7 +35,7 @@ class Claims:
     expires: int
 
 
-class Tokens:
+class AccessTokenCodec:
     """Issues and verifies the access tokens of one issuer for one audience."""
 
     def __init__(self, issuer: str, audience: str, lifetime: int) -> None:
@@ -71,7 +71,7 @@ class Tokens:
 
         Raises InvalidToken unless `key` signed the token, and its form, issuer, audience and times are valid.
         """
-        key = _verifying(key)
+        key = _require_active(key)
         # The key determines the algorithm, not the token (RFC 8725, section 3.1).
         if _header(token).algorithm != key.algorithm:
             raise InvalidToken()
@@ -79,9 +79,9 @@ class Tokens:
         try:
             # PyJWT's own decode checks each character of the token in Python, which costs 60 us.
             algorithm = jwt.get_algorithm_by_name(key.algorithm)
-            if not algorithm.verify(signed.encode(), algorithm.prepare_key(key.public), _unpack(signature)):
+            if not algorithm.verify(signed.encode(), algorithm.prepare_key(key.public), _decode_strict(signature)):
                 raise InvalidToken()
-            return self._claims(key.id, orjson.loads(_unpack(signed.partition(".")[2])))
+            return self._claims(key.id, orjson.loads(_decode_strict(signed.partition(".")[2])))
         except (ValueError, RecursionError):
             raise InvalidToken() from None
 
@@ -104,12 +104,12 @@ class Tokens:
         )
 
 
-def check(claims: Claims, key: SigningKey | None) -> Claims:
+def revalidate(claims: Claims, key: SigningKey | None) -> Claims:
     """Check the times of claims that were decoded before, and return the claims.
 
     Raises InvalidToken if the claims have expired, or if `key`, which signed the token, has retired.
     """
-    _verifying(key)
+    _require_active(key)
     _check_times(claims.issued, claims.expires)
     return claims
 
@@ -120,7 +120,7 @@ def _check_times(issued: int, expires: int) -> None:
         raise InvalidToken()
 
 
-def _verifying(key: SigningKey | None) -> SigningKey:
+def _require_active(key: SigningKey | None) -> SigningKey:
     if key is None or (key.retires_at is not None and key.retires_at <= clock.now()):
         raise InvalidToken()
     return key
@@ -132,7 +132,7 @@ def _scopes(text: str) -> frozenset[str]:
     return frozenset(text.split(" "))
 
 
-def _unpack(segment: str) -> bytes:
+def _decode_strict(segment: str) -> bytes:
     """Decode a base64url segment. Raises ValueError unless its spelling is canonical (RFC 7515, section 2)."""
     data = base64url_decode(segment)
     if base64url_encode(data).decode() != segment:

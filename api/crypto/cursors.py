@@ -10,7 +10,7 @@ from api.errors import InvalidCursor
 _ID_BYTES = 16
 
 
-class Cursors:
+class CursorCodec:
     """Creates and reads cursors, each valid for one list of one user."""
 
     def __init__(self, secret: bytes) -> None:

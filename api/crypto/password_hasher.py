@@ -21,12 +21,12 @@ class Work(Protocol):
     def __call__(self, call: Callable[[], Result]) -> Result: ...
 
 
-def seconds(cost: int) -> float:
+def estimate_seconds(cost: int) -> float:
     """Return the approximate duration of a hash in seconds."""
     return 7e-5 * 2.0**cost
 
 
-class Hasher:
+class PasswordHasher:
     """bcrypt over base64(HMAC-SHA-384(pepper, NFKC(password))).
 
     The inner hash always gives bcrypt 64 bytes, so bcrypt's limit of 72 bytes truncates no password. The pepper is not
@@ -38,23 +38,23 @@ class Hasher:
         self._cost = cost
         self._work = work
         # No password has this hash, but a check against it takes as long as one against a user's hash.
-        self._nobody = _SCHEME + bcrypt.gensalt(cost).decode() + "." * 31
+        self._dummy_hash = _SCHEME + bcrypt.gensalt(cost).decode() + "." * 31
 
     def hash(self, password: str) -> str:
         """Return a new salted hash, prefixed with its scheme."""
         salt = bcrypt.gensalt(self._cost)
         return _SCHEME + self._work(partial(bcrypt.hashpw, self._digest(password), salt)).decode()
 
-    def check(self, password: str, hashed: str | None) -> bool:
+    def verify(self, password: str, hashed: str | None) -> bool:
         """Return True if `hashed` is a hash of `password`.
 
         For an unknown user, pass None: the check takes as long and returns False.
         """
-        _, _, inner = (hashed or self._nobody).partition(":")
+        _, _, inner = (hashed or self._dummy_hash).partition(":")
         is_right = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
         return is_right and hashed is not None
 
-    def is_stale(self, hashed: str) -> bool:
+    def needs_rehash(self, hashed: str) -> bool:
         """Return True if `hashed` does not have the current scheme and cost."""
         return not hashed.startswith(f"{_SCHEME}$2b${self._cost:02}$")
 

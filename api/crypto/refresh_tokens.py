@@ -17,7 +17,7 @@ _PART_BYTES = 32
 _TEXT_LENGTH = (_FAMILY_BYTES + _PART_BYTES) * 4 // 3
 
 
-class RefreshTokens:
+class RefreshTokenFactory:
     """Creates the first token of a session and the successor of each token.
 
     Tokens that were created under another secret are not recognized.

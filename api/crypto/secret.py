@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-HOW_TO = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+GENERATE_HINT = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 def parse_secret(text: str) -> bytes:
@@ -20,11 +20,11 @@ def parse_secret(text: str) -> bytes:
     try:
         key = _decode(text)
     except ValueError:
-        raise ValueError(f"at least 256 random bits; {HOW_TO}") from None
+        raise ValueError(f"at least 256 random bits; {GENERATE_HINT}") from None
     if len(key) < 32 or len(set(key)) < 16:
-        raise ValueError(f"at least 256 random bits; {HOW_TO}")
+        raise ValueError(f"at least 256 random bits; {GENERATE_HINT}")
     if key in _WELL_KNOWN:
-        raise ValueError(f"a secret that is not publicly known, of at least 256 random bits; {HOW_TO}")
+        raise ValueError(f"a secret that is not publicly known, of at least 256 random bits; {GENERATE_HINT}")
     return key
 
 
@@ -56,7 +56,7 @@ def read_secret(file: Path) -> bytes:
     return parse_secret(file.read_text(errors="replace").strip())
 
 
-def keep_secret(file: Path) -> bytes:
+def load_or_create(file: Path) -> bytes:
     """Return the secret in `file`. The first call creates the file, readable only by its owner.
 
     Raises OSError if the file cannot be read or written, and ValueError if the content is not a valid secret.

@@ -58,11 +58,11 @@ def generate(algorithm: str) -> SigningKey:
     return SigningKey(secrets.token_hex(8), algorithm, _MAKE[algorithm]())
 
 
-class SealBroken(Exception):
+class KeyDecryptionError(Exception):
     """The key was encrypted under another secret, or has been altered since."""
 
 
-class Vault:
+class KeyCipher:
     """Encrypts keys under a master secret with AES-256-GCM. Each ciphertext is bound to the key's id and algorithm."""
 
     def __init__(self, secret: bytes) -> None:
@@ -82,12 +82,12 @@ class Vault:
         retires_at: datetime | None = None,
         activated_at: datetime | None = None,
     ) -> SigningKey:
-        """Decrypt a key. Raises SealBroken if the ciphertext is not authentic under the secret."""
+        """Decrypt a key. Raises KeyDecryptionError if the ciphertext is not authentic under the secret."""
         nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             plain = self._cipher.decrypt(nonce, box, _label(key_id, algorithm))
         except (InvalidTag, ValueError):
-            raise SealBroken(key_id) from None
+            raise KeyDecryptionError(key_id) from None
         # The ciphertext is authentic, so the slow check of the RSA primes is unnecessary.
         private = (
             plain if algorithm == "HS256" else load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)

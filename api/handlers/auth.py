@@ -3,24 +3,24 @@
 from typing import Any
 
 from api.contract import Client
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 from api.services import credentials, sessions, users
 from api.services.authentication import Identity
-from api.services.token_issuer import Mint
+from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
 
-def sign_up(db: Db, hasher: Hasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
+def sign_up(db: Db, hasher: PasswordHasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
     user = users.create(db, hasher, body["username"], body["email"], body["password"])
     return user, {"Location": "/api/v1/me"}
 
 
-def log_in(db: Db, hasher: Hasher, mint: Mint, client: Client, body: dict[str, Any]) -> object:
-    return credentials.log_in(db, hasher, mint, body["username"], body["password"], *client)
+def log_in(db: Db, hasher: PasswordHasher, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:
+    return credentials.log_in(db, hasher, issuer, body["username"], body["password"], *client)
 
 
-def refresh_tokens(db: Db, mint: Mint, client: Client, body: dict[str, Any]) -> object:
-    return sessions.refresh(db, mint, body["refresh_token"], *client)
+def refresh_tokens(db: Db, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:
+    return sessions.refresh(db, issuer, body["refresh_token"], *client)
 
 
 def log_out(db: Db, identity: Identity) -> None:

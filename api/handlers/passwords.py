@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 from api.services import credentials
 from api.services.authentication import Identity
 from api.storage.database import Db
 
 
-def change_password(db: Db, hasher: Hasher, identity: Identity, body: dict[str, Any]) -> None:
+def change_password(db: Db, hasher: PasswordHasher, identity: Identity, body: dict[str, Any]) -> None:
     credentials.change_password(
         db, hasher, identity.user_id, identity.session_id, body["current_password"], body["new_password"]
     )

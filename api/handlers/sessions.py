@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from api.crypto.cursors import Cursors
+from api.crypto.cursors import CursorCodec
 from api.services import sessions
 from api.services.authentication import Identity
 from api.storage.database import Db
 
 
-def list_sessions(db: Db, identity: Identity, cursors: Cursors, limit: int, cursor: str | None) -> object:
+def list_sessions(db: Db, identity: Identity, cursors: CursorCodec, limit: int, cursor: str | None) -> object:
     return sessions.page(db, cursors, identity.user_id, identity.session_id, limit=limit, cursor=cursor)
 
 

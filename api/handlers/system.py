@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.contract import Contract, nonblocking
-from api.runtime.shutdown import Stopping
+from api.runtime.shutdown import GracefulShutdown
 from api.services import readiness, signing_keys
 from api.services.signing_keys import Keyring
 from api.storage.database import Db
@@ -19,8 +19,8 @@ def protected() -> dict[str, str]:
     return {"message": "Your token is good."}
 
 
-def check_readiness(db: Db, revision: str, stopping: Stopping) -> dict[str, str]:
-    stopping.check()
+def check_readiness(db: Db, revision: str, shutdown: GracefulShutdown) -> dict[str, str]:
+    shutdown.check()
     readiness.check(db, revision)
     return {"status": "ready"}
 
@@ -31,4 +31,4 @@ def get_contract(contract: Contract) -> dict[str, Any]:
 
 
 def get_signing_keys(db: Db, keyring: Keyring) -> tuple[object, dict[str, str]]:
-    return {"keys": signing_keys.published(db, keyring)}, {"Cache-Control": "public, max-age=300"}
+    return {"keys": signing_keys.jwks(db, keyring)}, {"Cache-Control": "public, max-age=300"}

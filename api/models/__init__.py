@@ -2,7 +2,7 @@
 
 from api.models.change import Change
 from api.models.session import RefreshToken, Session
-from api.models.signing_key import SealedKey
+from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
-__all__ = ["Change", "RefreshToken", "SealedKey", "Session", "User"]
+__all__ = ["Change", "RefreshToken", "Session", "StoredSigningKey", "User"]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.storage.database import Base, UtcDateTime
 
 
-class SealedKey(Base):
+class StoredSigningKey(Base):
     """A signing key under seal: next until `activated_at`, then active, and retired from `retires_at` on.
 
     Of the active ones the newest signs; the others verify until what they signed has expired.

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from api.errors import TooBusy
 
-_PATIENCE_SECONDS = 2.0
+_MAX_WAIT_SECONDS = 2.0
 _SPREAD_SECONDS = 10.0
 # On Linux, a niceness of 4 leaves 29 % of a busy core to this work. (3: 34 %, 5: 25 %, 19: 2 %.)
 _NICENESS = 4
@@ -27,7 +27,7 @@ _WEIGHT = 0.2
 Result = TypeVar("Result")
 
 
-class _Turn:
+class _Call:
     """A call and the seconds that its works have taken so far."""
 
     def __init__(self) -> None:
@@ -48,42 +48,42 @@ class _Turn:
             self._done += monotonic() - began
 
 
-_turn: ContextVar[_Turn] = ContextVar("turn")
+_current_call: ContextVar[_Call] = ContextVar("turn")
 
 
-class Lane:
-    """Runs at most `places` works at once.
+class Bulkhead:
+    """Runs at most `max_concurrent` works at once.
 
-    `guess` is the expected duration of a call's work in seconds, until some have been measured.
+    `initial_estimate` is the expected duration of a call's work in seconds, until some have been measured.
     """
 
-    def __init__(self, places: int, guess: float) -> None:
-        self._places = places
-        self._pace = guess
-        self._turns: set[_Turn] = set()
-        self._told = 0.0
+    def __init__(self, max_concurrent: int, initial_estimate: float) -> None:
+        self._max_concurrent = max_concurrent
+        self._average = initial_estimate
+        self._calls: set[_Call] = set()
+        self._last_retry_at = 0.0
         # Twice the places, so that the next work can start while the previous call finishes.
-        self.threads = 2 * places
+        self.threads = 2 * max_concurrent
         self._open()
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """Run a call in its turn. Raises TooBusy at once if the wait would exceed 2 seconds."""
-        self._check_wait()
-        turn, context = _Turn(), copy_context()
-        context.run(_turn.set, turn)
-        self._turns.add(turn)
+        self._admit()
+        turn, context = _Call(), copy_context()
+        context.run(_current_call.set, turn)
+        self._calls.add(turn)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._callers, context.run, call)
         finally:
-            self._turns.discard(turn)
-            self._learn(turn.seconds)
+            self._calls.discard(turn)
+            self._update_average(turn.seconds)
 
-    def work(self, call: Callable[[], Result]) -> Result:
+    def run_work(self, call: Callable[[], Result]) -> Result:
         """Run the slow part of a call on a low-priority thread and wait for its result.
 
         Code outside a call may use this method, too.
         """
-        turn = _turn.get(None) or _Turn()
+        turn = _current_call.get(None) or _Call()
         return self._workers.submit(turn.work, call).result()
 
     def close(self) -> None:
@@ -97,34 +97,34 @@ class Lane:
 
     def _open(self) -> None:
         self._callers = ThreadPoolExecutor(self.threads, "lane")
-        self._workers = ThreadPoolExecutor(self._places, "work", initializer=_step_back)
+        self._workers = ThreadPoolExecutor(self._max_concurrent, "work", initializer=_lower_priority)
 
-    def _check_wait(self) -> None:
-        begun = [turn.seconds for turn in list(self._turns)]
-        if len(begun) < self._places:
+    def _admit(self) -> None:
+        begun = [turn.seconds for turn in list(self._calls)]
+        if len(begun) < self._max_concurrent:
             return
         # A work that takes longer than the average means that the core is busier now, so it sets the estimate.
-        pace = max([self._pace, *begun])
-        wait = (pace * len(begun) - sum(begun)) / self._places
-        if wait > _PATIENCE_SECONDS:
-            raise TooBusy(self._next_try(wait - _PATIENCE_SECONDS, pace / self._places))
+        average = max([self._average, *begun])
+        wait = (average * len(begun) - sum(begun)) / self._max_concurrent
+        if wait > _MAX_WAIT_SECONDS:
+            raise TooBusy(self._retry_after(wait - _MAX_WAIT_SECONDS, average / self._max_concurrent))
 
-    def _next_try(self, free_in: float, apart: float) -> int:
+    def _retry_after(self, free_in: float, apart: float) -> int:
         """Return the Retry-After in seconds, staggered behind the callers rejected before this one."""
         now = monotonic()
         free = now + free_in
         # The stagger is capped, because some clients ignore Retry-After.
-        told = max(self._told + apart, free)
-        self._told = told if told < free + _SPREAD_SECONDS else free
-        return ceil(self._told - now)
+        told = max(self._last_retry_at + apart, free)
+        self._last_retry_at = told if told < free + _SPREAD_SECONDS else free
+        return ceil(self._last_retry_at - now)
 
-    def _learn(self, seconds: float) -> None:
+    def _update_average(self, seconds: float) -> None:
         # Calls without any work must not lower the average.
         if seconds > 0:
-            self._pace += (seconds - self._pace) * _WEIGHT
+            self._average += (seconds - self._average) * _WEIGHT
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of this thread. Only Linux has a niceness per thread."""
     if sys.platform == "linux":
         os.nice(_NICENESS)

@@ -11,24 +11,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServiceStopping
 
-STOP_SECONDS = 7
+SHUTDOWN_TIMEOUT = 7
 """The seconds that requests in flight may take after the drain period.
 
 Stuck connections are dropped one second earlier.
 """
 
 
-class Stopping:
+class GracefulShutdown:
     """The shutdown state of this process.
 
     During the drain period of `seconds`, the process serves all requests, but reports that it is not ready.
     """
 
     def __init__(self, seconds: float = 0) -> None:
-        self.begun = False
+        self.draining = False
         self._seconds = seconds
 
-    def expect_signal(self) -> None:
+    def install(self) -> None:
         """Delay SIGTERM until the drain period is over. A second SIGTERM takes effect at once."""
         # Without a drain period there is nothing to delay. Python delivers signals to the main thread only.
         if self._seconds and threading.current_thread() is threading.main_thread():
@@ -37,21 +37,21 @@ class Stopping:
 
     def check(self) -> None:
         """Raise ServiceStopping once the drain period has begun."""
-        if self.begun:
+        if self.draining:
             raise ServiceStopping()
 
     def _begin(self, number: int, frame: FrameType | None) -> None:
-        if self.begun:
+        if self.draining:
             self._stop(number, frame)
             return
-        self.begun = True
+        self.draining = True
         self._loop.call_soon_threadsafe(self._loop.call_later, self._seconds, self._stop, number, None)
 
-    def announced(self, app: ASGIApp) -> ASGIApp:
+    def wrap(self, app: ASGIApp) -> ASGIApp:
         """Wrap an application so that each response closes its connection once the drain period has begun."""
 
         def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-            return app(scope, receive, _closing(send) if self.begun else send)
+            return app(scope, receive, _closing(send) if self.draining else send)
 
         return answer
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-class Threads:
+class ThreadPool:
     """A pool of at most `most` threads. A call waits when all of them are busy."""
 
     def __init__(self, name: str, most: int) -> None:

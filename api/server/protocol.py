@@ -10,20 +10,20 @@ from uuid_utils import uuid7
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.contract import HEADER_BYTES, announces_body, fixed_headers, raw_headers
+from api.contract import HEADER_BYTES, announces_body, default_headers, raw_headers
 from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
-from api.runtime.shutdown import STOP_SECONDS
-from api.server.response_writer import OneWrite
+from api.runtime.shutdown import SHUTDOWN_TIMEOUT
+from api.server.response_writer import SingleWriteResponder
 from api.server.transport import LingeringTransport
 
 HEADER_SECONDS = 10
-KEPT_SECONDS = 5
+MAX_CONNECTION_AGE = 5
 """The age in seconds from which a connection closes after its next response.
 
 The client then reconnects to a worker that is free.
 """
 
-_ASKING_SECONDS = 0.5
+_SHUTDOWN_GRACE = 0.5
 _PIPELINED = 16
 # A chunk with one byte of data takes six bytes.
 _CHUNK_BYTES = 6
@@ -53,12 +53,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
         self._start_deadline()
-        self._kept_until = monotonic() + KEPT_SECONDS
+        self._kept_until = monotonic() + MAX_CONNECTION_AGE
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
         self.resume_writing()
-        self.transport.forget()  # type: ignore[attr-defined]
+        self.transport.cancel()  # type: ignore[attr-defined]
         if self._running is not None:
             # uvicorn notifies only the last of the pipelined requests.
             self._running.disconnected = True
@@ -69,11 +69,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             # A request may already be on the wire, so keep the connection open half a second longer.
             self._is_last = True
-            self.loop.call_later(_ASKING_SECONDS, super().shutdown)
+            self.loop.call_later(_SHUTDOWN_GRACE, super().shutdown)
         else:
             super().shutdown()
         # Abort a stuck connection before uvicorn cancels its request and logs that as a failure.
-        self.loop.call_later(STOP_SECONDS - 1, self.transport.abort)
+        self.loop.call_later(SHUTDOWN_TIMEOUT - 1, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._waiting_refusal is not None and cycle.more_body:
@@ -81,12 +81,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._running = cycle
-        super()._start_asgi_task(cycle, partial(OneWrite(cycle).run, app))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, partial(SingleWriteResponder(cycle).run, app))  # type: ignore[arg-type]
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Finish the pending response if the client has closed its sending side, and reject anything after it."""
         if self._is_answering():
-            self._refuse(MalformedRequest())
+            self._reject(MalformedRequest())
             return True
         self.transport.flush()  # type: ignore[attr-defined]
         return False
@@ -102,10 +102,10 @@ class BoundedProtocol(HttpToolsProtocol):
             # Most headers arrive in one read and need no deadline, which costs 3 us.
             self._start_deadline()
         if self._awaiting_headers and self._received > HEADER_BYTES:
-            self._refuse(HeadersTooLarge(HEADER_BYTES))
+            self._reject(HeadersTooLarge(HEADER_BYTES))
         elif self._awaiting_body and self._received > self._received_of_body * _CHUNK_BYTES + HEADER_BYTES:
             # The body has its own limit elsewhere. The limit here is for the chunk framing around the body.
-            self._refuse(MalformedRequest())
+            self._reject(MalformedRequest())
         elif self._deadline is None and not self._awaiting_body and not self._is_answering():
             # Any data stops uvicorn's keep-alive timer, even a line break between two requests, so this deadline
             # replaces that timer. A body has its own time limit.
@@ -157,14 +157,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.transport.expect_reading()  # type: ignore[attr-defined]
+        self.transport.start_write_timeout()  # type: ignore[attr-defined]
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.transport.expect_no_more()  # type: ignore[attr-defined]
+        self.transport.stop_write_timeout()  # type: ignore[attr-defined]
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedRequest())
+        self._reject(MalformedRequest())
 
     def _is_long_url(self) -> bool:
         # The edge limits the path and the query, but does not see the scheme and the host of an absolute URL.
@@ -172,10 +172,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         self._stop_deadline()
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._refuse_late)
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._on_header_timeout)
 
-    def _refuse_late(self) -> None:
-        self._refuse(RequestTooSlow())
+    def _on_header_timeout(self) -> None:
+        self._reject(RequestTooSlow())
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -188,7 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
 
-    def _refuse(self, error: ApiError) -> None:
+    def _reject(self, error: ApiError) -> None:
         """Reject a request that never reached the application, and close the connection."""
         if self.transport.is_closing():
             return
@@ -211,7 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
         request_id = str(uuid7())
         own = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
         headers = raw_headers(own.items())
-        headers += fixed_headers(request_id, headers)
+        headers += default_headers(request_id, headers)
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         # Until the target arrives, the parser still has the method of the previous request.
         body = b"" if self.url and self.parser.get_method() == b"HEAD" else reply.body

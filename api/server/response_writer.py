@@ -16,7 +16,7 @@ _FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-class OneWrite:
+class SingleWriteResponder:
     """Sends one response: a complete and plain one in one write, and any other through uvicorn.
 
     The single write saves 25 us of the 60 us that uvicorn takes.
@@ -66,7 +66,7 @@ class OneWrite:
             return False
         if _CONTROL.search(head):
             return False
-        cycle.transport.write_soon(head + b"\r\n" + body)
+        cycle.transport.write_batched(head + b"\r\n" + body)
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()

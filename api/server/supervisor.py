@@ -15,12 +15,12 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from api.config import Config
-from api.runtime.shutdown import STOP_SECONDS
+from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
 
 # After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
-_LAST_SECONDS = STOP_SECONDS + 2
+_LAST_SECONDS = SHUTDOWN_TIMEOUT + 2
 
 _log = logging.getLogger("charter.workers")
 
@@ -63,7 +63,7 @@ class Supervisor(Multiprocess):
 
 def _worker(config: Config) -> ASGIApp:
     """Return the application of a worker. The worker exits when its supervisor does."""
-    Thread(target=_go_with_supervisor, daemon=True).start()
+    Thread(target=_exit_with_supervisor, daemon=True).start()
     connexion_import.import_connexion()
     try:
         return application(config)
@@ -72,7 +72,7 @@ def _worker(config: Config) -> ASGIApp:
         sys.exit(STARTUP_FAILURE)
 
 
-def _go_with_supervisor() -> None:
+def _exit_with_supervisor() -> None:
     # `join` returns when the supervisor's end of a pipe closes. A new supervisor will need the port.
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:

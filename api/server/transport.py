@@ -24,7 +24,7 @@ class LingeringTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write_soon(self, data: bytes) -> None:
+    def write_batched(self, data: bytes) -> None:
         """Write the data at the end of this turn of the event loop.
 
         Responses that are written together wake the clients once. Each separate write costs 25 us.
@@ -56,26 +56,26 @@ class LingeringTransport:
     def _leave(self) -> None:
         self._transport.close()
         if self._reading is None:
-            self.expect_reading()
+            self.start_write_timeout()
 
-    def expect_reading(self, turns: int = _SEND_TURNS) -> None:
+    def start_write_timeout(self, turns: int = _SEND_TURNS) -> None:
         """Abort if the client reads nothing for one interval, or has not drained the buffer after `turns` intervals."""
         waiting = self._transport.get_write_buffer_size()
         self._reading = self._loop.call_later(_SEND_SECONDS, self._judge_reading, waiting, turns - 1)
 
     def _judge_reading(self, waiting: int, turns: int) -> None:
         if turns and self._transport.get_write_buffer_size() < waiting:
-            self.expect_reading(turns)
+            self.start_write_timeout(turns)
         else:
             self._transport.abort()
 
-    def expect_no_more(self) -> None:
+    def stop_write_timeout(self) -> None:
         """Stop the write timeout, unless the connection is closing: then the buffer must drain fully."""
         if self._reading is not None and self._closing is None:
             self._reading.cancel()
             self._reading = None
 
-    def forget(self) -> None:
+    def cancel(self) -> None:
         """Cancel all timers. Call this when the connection is lost."""
         for timer in (self._closing, self._reading):
             if timer is not None:

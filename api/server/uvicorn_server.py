@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from api import logs
 from api.config import Config
-from api.runtime.shutdown import STOP_SECONDS, Stopping
+from api.runtime.shutdown import SHUTDOWN_TIMEOUT, GracefulShutdown
 
 
 def application(config: Config) -> ASGIApp:
@@ -21,8 +21,8 @@ def application(config: Config) -> ASGIApp:
     # Imported here because a supervisor does not need the application.
     from api.app import create_app  # noqa: PLC0415
 
-    stopping = Stopping(config.drain_seconds)
-    app = stopping.announced(create_app(config, stopping))
+    stopping = GracefulShutdown(config.drain_seconds)
+    app = stopping.wrap(create_app(config, stopping))
     # Objects made so far are excluded from garbage collection: each scan of them would pause all requests for 0.05 s.
     gc.freeze()
     gc.enable()
@@ -53,7 +53,7 @@ def uvicorn_config(app: ASGIApp | Callable[[], ASGIApp], workers: int = 1) -> uv
         # A request would otherwise inherit the context variables of the previous one on its connection.
         reset_contextvars=True,
         # A stalled client must not keep the process from stopping.
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
         # A worker that fails to respond for this number of seconds is replaced.
         timeout_worker_healthcheck=10,
     )

@@ -7,17 +7,17 @@ from hashlib import sha256
 from uuid import UUID
 
 from api import logs
-from api.crypto.access_tokens import Claims, Tokens, check, key_id
+from api.crypto.access_tokens import AccessTokenCodec, Claims, key_id, revalidate
 from api.crypto.signing_keys import SigningKey
 from api.errors import InvalidToken
 from api.models.user import Profile
 from api.services import sessions
 from api.services.signing_keys import Keyring
-from api.storage.cache import Latest, Memory
+from api.storage.cache import BoundedDict, Cache
 from api.storage.database import Database
 
 # A cached token takes about 600 bytes.
-_MOST = 10_000
+_MAX_VERIFIED_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Identity:
         return self.user.id
 
 
-def bearer(
-    database: Database, tokens: Tokens, keyring: Keyring, memory: Memory
+def make_bearer_authenticator(
+    database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache
 ) -> Callable[[str], Awaitable[Identity]]:
     """Return the authenticator for the contract's security scheme `bearer`.
 
@@ -47,9 +47,9 @@ def bearer(
 
     def read_owner(session_id: UUID) -> Profile | None:
         with database.transaction() as db:
-            return sessions.find_owner(db, session_id)
+            return sessions.find_user(db, session_id)
 
-    verified: Latest[bytes, Claims] = Latest(_MOST)
+    verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
 
     async def identify(token: str) -> Identity:
         # Verified tokens are cached: a lookup costs 2 us, verifying a signature 150 us.
@@ -57,14 +57,14 @@ def bearer(
         known = verified.get(digest)
         # A malformed token is rejected here, before the keys are read.
         signer = known.key_id if known else key_id(token)
-        key = (await memory.get("signing_keys", "", read_keys) or {}).get(signer)
-        claims = check(known, key) if known else tokens.decode(token, key)
+        key = (await cache.get("signing_keys", "", read_keys) or {}).get(signer)
+        claims = revalidate(known, key) if known else tokens.decode(token, key)
         if known is None:
-            verified.keep(digest, claims)
-        user = await memory.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
+            verified.put(digest, claims)
+        user = await cache.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
         if user is None or user.id != claims.user_id:
             raise InvalidToken()
-        logs.note(user_id=str(user.id))
+        logs.bind(user_id=str(user.id))
         return Identity(user, claims.session_id, claims.scopes)
 
     return identify

@@ -6,46 +6,48 @@ from uuid import UUID
 from sqlalchemy import bindparam, update
 
 from api import logs
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
 from api.models import User
 from api.models.user import UserRow
 from api.services import password_policy, sessions, users
-from api.services.token_issuer import Mint, TokenPair
-from api.storage.database import Db, release, table_of
+from api.services.token_issuer import TokenIssuer, TokenPair
+from api.storage.database import Db, release_connection, table_of
 
 
-def log_in(db: Db, hasher: Hasher, mint: Mint, name: str, password: str, address: str, user_agent: str) -> TokenPair:
+def log_in(
+    db: Db, hasher: PasswordHasher, issuer: TokenIssuer, name: str, password: str, address: str, user_agent: str
+) -> TokenPair:
     """Start a session for the user with this name or email. Raises InvalidCredentials."""
     user = users.find_by_name(db, name)
     # An unknown user costs a hash as well, so that the time reveals nothing.
-    is_right = hasher.check(password, user.password_hash if user else None)
+    is_right = hasher.verify(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
         logs.event("log_in_failed", user_id=user.id if user else None)
         raise InvalidCredentials()
-    if hasher.is_stale(user.password_hash):
+    if hasher.needs_rehash(user.password_hash):
         user = _renew_hash(db, hasher, user, password)
-    pair = sessions.start(db, mint, user, address, user_agent)
+    pair = sessions.start(db, issuer, user, address, user_agent)
     if pair is not None:
         return pair
     # Another request has changed the user since the read.
     db.rollback()
-    return log_in(db, hasher, mint, name, password, address, user_agent)
+    return log_in(db, hasher, issuer, name, password, address, user_agent)
 
 
 def change_password(
-    db: Db, hasher: Hasher, user_id: UUID, session_id: UUID, current_password: str, new_password: str
+    db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str, new_password: str
 ) -> None:
     """Give a user another password, and end all sessions but the one that asks.
 
     Raises WrongPassword unless `current_password` is right, and PasswordTooGuessable.
     """
     user = users.find(db, user_id)
-    release(db)
-    if not hasher.check(current_password, user.password_hash):
+    release_connection(db)
+    if not hasher.verify(current_password, user.password_hash):
         logs.event("password_change_failed", user_id=user_id)
         raise WrongPassword()
-    if password_policy.holds_own_name(new_password, user.username, user.email):
+    if password_policy.contains_identity(new_password, user.username, user.email):
         raise PasswordTooGuessable("new_password")
     if not _replace_hash(db, user, hasher.hash(new_password)):
         # Another request has changed the user since the read.
@@ -56,7 +58,7 @@ def change_password(
     db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
 
 
-def _renew_hash(db: Db, hasher: Hasher, user: UserRow, password: str) -> UserRow:
+def _renew_hash(db: Db, hasher: PasswordHasher, user: UserRow, password: str) -> UserRow:
     renewed = hasher.hash(password)
     return user._replace(password_hash=renewed) if _replace_hash(db, user, renewed) else user
 

@@ -22,7 +22,7 @@ def clock_skew(db: Db) -> timedelta:
     return skew if abs(skew) > took else timedelta()
 
 
-def most_connections(db: Db) -> int:
+def max_connections(db: Db) -> int:
     """How many connections PostgreSQL takes, of all who use it."""
     query = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
     return int(db.execute(text(query)).scalar_one())

@@ -55,7 +55,7 @@ def normalize_email(address: str) -> str:
     return validate_email(address, check_deliverability=False, test_environment=True).normalized
 
 
-def log_in_key(name: str) -> str:
+def login_key(name: str) -> str:
     """The canonical form of what somebody logs in with: a username, or an email however its domain is written."""
     form = canonical(name)
     try:

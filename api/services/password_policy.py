@@ -18,7 +18,7 @@ def is_hard_to_guess(password: str, service: str) -> bool:
     return form not in _common() and canonical(service) not in form
 
 
-def holds_own_name(password: str, username: str, email: str) -> bool:
+def contains_identity(password: str, username: str, email: str) -> bool:
     """Whether the password holds the username or the part of the email before the @."""
     form = canonical(password)
     local = canonical(email).rpartition("@")[0]

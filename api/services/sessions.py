@@ -9,15 +9,15 @@ from uuid import UUID
 from sqlalchemy import Executable
 
 from api import clock, logs
-from api.crypto.cursors import Cursors
+from api.crypto.cursors import CursorCodec
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import Profile, UserRow
 from api.services import session_statements as sql
-from api.services.token_issuer import LiveSession, Mint, TokenPair
+from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
 
-GRACE = timedelta(seconds=10)
+REUSE_GRACE = timedelta(seconds=10)
 """How long a used refresh token still works, for a client that did not receive the response."""
 
 _LISTING = "sessions"
@@ -27,19 +27,19 @@ _NEWEST = UUID(int=2**128 - 1)
 _PURGED_AFTER = timedelta(hours=1)
 
 
-def start(db: Db, mint: Mint, user: UserRow, address: str, user_agent: str) -> TokenPair | None:
+def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: str) -> TokenPair | None:
     """Start a session for a user, or return None if the user was changed or disabled after `user` was read.
 
     Until the transaction ends, the user cannot change. A change of the password ends the new session as well.
     """
     now = clock.now()
-    refresh_token = mint.refresh_tokens.new()
-    session = LiveSession(new_id(), mint.expiry(now), user.profile)
+    refresh_token = issuer.refresh_tokens.new()
+    session = LiveSession(new_id(), issuer.expiry(now), user.profile)
     # The insert below reads the user once more.
-    keep = mint.memory.offer()
+    keep = issuer.cache.begin_fill()
     values = {
         "id": session.id,
-        "family": mint.refresh_tokens.family(refresh_token),
+        "family": issuer.refresh_tokens.family(refresh_token),
         "created_at": now,
         "last_used_at": now,
         "expires_at": session.expires_at,
@@ -51,48 +51,48 @@ def start(db: Db, mint: Mint, user: UserRow, address: str, user_agent: str) -> T
         return None
     db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
-    return mint.pair(db, session, refresh_token, keep)
+    return issuer.issue(db, session, refresh_token, keep)
 
 
-def refresh(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> TokenPair:
+def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> TokenPair:
     """Return the next tokens of the session that `token` belongs to.
 
     All requests with one token get the same refresh token during the grace period. Raises InvalidRefreshToken. Raises
     RefreshTokenReused and ends the session if the token was used before the grace period.
     """
-    keep = mint.memory.offer()
-    session = _use(db, mint, token, address, user_agent)
+    keep = issuer.cache.begin_fill()
+    session = _touch(db, issuer, token, address, user_agent)
     now, used = clock.now(), digest(token)
     if db.run(sql.MARK_USED, {"of_digest": used, "now": now}).rowcount:
-        refresh_token = mint.refresh_tokens.next(token)
+        refresh_token = issuer.refresh_tokens.next(token)
         db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
-    elif db.run(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - GRACE}).first():
-        refresh_token = _current_token(db, mint, session.id, token)
+    elif db.run(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - REUSE_GRACE}).first():
+        refresh_token = _current_token(db, issuer, session.id, token)
     else:
         _end_for_reuse(db, session)
     db.after_commit(partial(logs.event, "session_refreshed", user_id=session.user.id, session_id=session.id))
-    return mint.pair(db, session, refresh_token, keep)
+    return issuer.issue(db, session, refresh_token, keep)
 
 
-def _use(db: Db, mint: Mint, token: str, address: str, user_agent: str) -> LiveSession:
+def _touch(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> LiveSession:
     """Return the token's session and lock it: other requests with a token of this session wait for this transaction."""
     # A made-up token takes no lock: SQLite has a single one.
-    row = db.run(sql.OF_FAMILY, {"family": mint.refresh_tokens.family(token)}).first()
+    row = db.run(sql.OF_FAMILY, {"family": issuer.refresh_tokens.family(token)}).first()
     if row is None:
         raise InvalidRefreshToken()
-    expires_at = mint.expiry(row.created_at)
+    expires_at = issuer.expiry(row.created_at)
     used = {"now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
     if not db.run(sql.TOUCH, {"of_session": row.id, **used}).rowcount:
         raise InvalidRefreshToken()
     return LiveSession(row.id, expires_at, _profile(row))
 
 
-def _current_token(db: Db, mint: Mint, session_id: UUID, token: str) -> str:
+def _current_token(db: Db, issuer: TokenIssuer, session_id: UUID, token: str) -> str:
     """Return the unused token of a session, which follows the used `token`."""
     # The tokens in between may be deleted already: the clock of another host decides when each was used.
     current = db.run(sql.UNUSED, {"of_session": session_id}).scalar_one()
     while digest(token) != current:
-        token = mint.refresh_tokens.next(token)
+        token = issuer.refresh_tokens.next(token)
     return token
 
 
@@ -102,13 +102,15 @@ def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
     raise RefreshTokenReused()
 
 
-def find_owner(db: Db, session_id: UUID) -> Profile | None:
+def find_user(db: Db, session_id: UUID) -> Profile | None:
     """Return the user of a live session, or None."""
     row = db.run(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
     return None if row is None else _profile(row)
 
 
-def page(db: Db, cursors: Cursors, user_id: UUID, current: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
+def page(
+    db: Db, cursors: CursorCodec, user_id: UUID, current: UUID, *, limit: int, cursor: str | None
+) -> dict[str, Any]:
     """Return a page of a user's live sessions, newest first, starting after `cursor`. Raises InvalidCursor."""
     before = _NEWEST if cursor is None else cursors.read(_LISTING, user_id, cursor)
     # One row more shows whether there is a next page.
@@ -134,7 +136,7 @@ def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
 def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of a user except the caller's. Raises InvalidToken if another request has ended that one."""
     _end(db, sql.END_OTHERS, user_id, session_id)
-    if find_owner(db, session_id) is None:
+    if find_user(db, session_id) is None:
         raise InvalidToken()
 
 
@@ -145,7 +147,7 @@ def revoke_all(db: Db, user_id: UUID) -> None:
 
 def delete_expired(db: Db, most: int) -> int:
     """Delete up to `most` sessions that expired an hour ago, with their refresh tokens, and return their number."""
-    return _purge(db, sql.EXPIRED, sql.DELETE_EXPIRED, clock.now() - _PURGED_AFTER, most)
+    return _delete_expired(db, sql.EXPIRED, sql.DELETE_EXPIRED, clock.now() - _PURGED_AFTER, most)
 
 
 def delete_used_tokens(db: Db, most: int) -> int:
@@ -153,10 +155,10 @@ def delete_used_tokens(db: Db, most: int) -> int:
 
     A deleted token is still recognized as used: the session keeps the digest of what all its tokens share.
     """
-    return _purge(db, sql.USED, sql.DELETE_USED, clock.now() - GRACE, most)
+    return _delete_expired(db, sql.USED, sql.DELETE_USED, clock.now() - REUSE_GRACE, most)
 
 
-def _purge(db: Db, find: Executable, delete: Executable, before: datetime, most: int) -> int:
+def _delete_expired(db: Db, find: Executable, delete: Executable, before: datetime, most: int) -> int:
     # The read takes no lock if there is nothing to delete.
     found = db.run(find, {"before": before, "most": most}).scalars().all()
     if found:

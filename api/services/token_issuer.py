@@ -7,12 +7,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from api import clock
-from api.crypto.access_tokens import Tokens
-from api.crypto.refresh_tokens import RefreshTokens
+from api.crypto.access_tokens import AccessTokenCodec
+from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.crypto.signing_keys import SigningKey
 from api.models.user import Profile
 from api.services.signing_keys import Keyring
-from api.storage.cache import Keep, Memory
+from api.storage.cache import Cache, Keep
 from api.storage.database import Db
 
 
@@ -37,22 +37,22 @@ class LiveSession(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mint:
+class TokenIssuer:
     """Issues token pairs, good for `scopes`; a session ends when it was idle, or has lived, for too long."""
 
-    tokens: Tokens
+    tokens: AccessTokenCodec
     keyring: Keyring
-    refresh_tokens: RefreshTokens
-    memory: Memory
+    refresh_tokens: RefreshTokenFactory
+    cache: Cache
     scopes: frozenset[str]
-    idle: timedelta
-    absolute: timedelta
+    idle_timeout: timedelta
+    absolute_timeout: timedelta
 
     def expiry(self, created_at: datetime) -> datetime:
         """When a session ends that is used now, and not again."""
-        return min(clock.now() + self.idle, created_at + self.absolute)
+        return min(clock.now() + self.idle_timeout, created_at + self.absolute_timeout)
 
-    def pair(self, db: Db, session: LiveSession, refresh_token: str, keep: Keep) -> TokenPair:
+    def issue(self, db: Db, session: LiveSession, refresh_token: str, keep: Keep) -> TokenPair:
         """Return an access token for a session, with the refresh token that continues the session."""
         key = self._signing_key(db)
         scope = " ".join(sorted(self.scopes))
@@ -67,9 +67,9 @@ class Mint:
         )
 
     def _signing_key(self, db: Db) -> SigningKey:
-        keys = self.memory.find("signing_keys", "")
+        keys = self.cache.find("signing_keys", "")
         if keys is None:
-            keep = self.memory.offer()
+            keep = self.cache.begin_fill()
             keys = self.keyring.verifying(db)
             keep("signing_keys", "", keys)
         return self.keyring.active(keys) or self.keyring.signing(db)

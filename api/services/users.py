@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
 from api.models import User
 from api.models.user import Profile, UserRow
@@ -15,9 +15,9 @@ from api.services import names, password_policy, sessions
 from api.storage.database import Db, new_id, table_of
 
 
-def create(db: Db, hasher: Hasher, username: str, email: str, password: str) -> Profile:
+def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
     """Create a user. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
-    if password_policy.holds_own_name(password, username, email):
+    if password_policy.contains_identity(password, username, email):
         raise PasswordTooGuessable("password")
     user = Profile(new_id(), username, names.normalize_email(email), clock.now())
     values = {
@@ -49,7 +49,7 @@ def find(db: Db, user_id: UUID) -> User:
 
 def find_by_name(db: Db, name: str) -> UserRow | None:
     """Return the user with this username or email, or None."""
-    rows = db.read(_BY_NAME, {"key": names.log_in_key(name)})
+    rows = db.read(_BY_NAME, {"key": names.login_key(name)})
     return UserRow._make(rows[0]) if rows else None
 
 

@@ -6,12 +6,12 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from api.runtime.thread_pool import Threads
+from api.runtime.thread_pool import ThreadPool
 from api.storage.change_feed import Change
-from api.storage.change_monitor import Watch
+from api.storage.change_monitor import ChangeMonitor
 from api.storage.database import Database
 
-_MOST = 20_000
+_MAX_ENTRIES = 20_000
 # What needs no database never waits for one; what needs to know who is calling waits for these threads alone.
 _THREADS = 8
 
@@ -22,7 +22,7 @@ Keep = Callable[[str, str, Any], None]
 """Caches a value by its topic and subject."""
 
 
-class Latest(OrderedDict[Key, Value]):
+class BoundedDict(OrderedDict[Key, Value]):
     """So many values at most, by their keys; the oldest goes when one more comes.
 
     (A dict steps over all that went before it finds its oldest: 5 us.)
@@ -32,28 +32,28 @@ class Latest(OrderedDict[Key, Value]):
         super().__init__()
         self._most = most
 
-    def keep(self, key: Key, value: Value) -> None:
+    def put(self, key: Key, value: Value) -> None:
         self[key] = value
         if len(self) > self._most:
             self.popitem(last=False)
 
 
-class Memory:
+class Cache:
     """Values by topic and subject: the table, and the row in it, that they were read from.
 
     It is trusted only while a watch knows of every change; otherwise each question goes to the database.
     """
 
     def __init__(self, database: Database) -> None:
-        self._values: defaultdict[str, Latest[str, Any]] = defaultdict(lambda: Latest(_MOST))
-        self._forgotten = 0
+        self._values: defaultdict[str, BoundedDict[str, Any]] = defaultdict(lambda: BoundedDict(_MAX_ENTRIES))
+        self._generation = 0
         self._lock = Lock()
-        self._threads = Threads("memory", _THREADS)
-        self.watch = Watch(database, self._forget)
+        self._threads = ThreadPool("memory", _THREADS)
+        self.monitor = ChangeMonitor(database, self._invalidate)
 
     async def get(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
         """What `read` finds, from memory if nobody has changed it since; that there is nothing is not remembered."""
-        fresh = self.watch.is_fresh() or await self.watch.is_up_to_date()
+        fresh = self.monitor.is_fresh() or await self.monitor.ensure_fresh()
         value = self._values[topic].get(subject) if fresh else None
         return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
@@ -62,33 +62,33 @@ class Memory:
 
         Unlike `get`, it may miss a change that this process has just committed.
         """
-        return self._values[topic].get(subject) if self.watch.knows_others() else None
+        return self._values[topic].get(subject) if self.monitor.knows_others() else None
 
-    def offer(self) -> Keep:
+    def begin_fill(self) -> Keep:
         """Call before the query, then pass the result to the returned function.
 
         The result is cached unless an invalidation arrived in between.
         """
-        forgotten = self._forgotten
+        generation = self._generation
 
         def keep(topic: str, subject: str, value: Any) -> None:
             with self._lock:
-                if forgotten == self._forgotten:
-                    self._values[topic].keep(subject, value)
+                if generation == self._generation:
+                    self._values[topic].put(subject, value)
 
         return keep
 
     def _read(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
-        keep = self.offer()
+        keep = self.begin_fill()
         value = read()
         if value is not None:
             keep(topic, subject, value)
         return value
 
-    def _forget(self, changes: list[Change] | None) -> None:
+    def _invalidate(self, changes: list[Change] | None) -> None:
         """Forget what changed; None is everything."""
         with self._lock:
-            self._forgotten += 1
+            self._generation += 1
             if changes is None:
                 self._values.clear()
             for topic, subject in changes or ():

@@ -18,41 +18,41 @@ class Change(NamedTuple):
     subject: str
 
 
-class Feed(Protocol):
+class ChangeFeed(Protocol):
     """A feed of the changes since the feed was opened. A `read` covers all changes committed before the call."""
 
     def read(self) -> list[Change]:
         """Return the changes since the last read. If the call raises, changes may have been missed."""
 
 
-class ChangesMissed(Exception):
+class FeedGap(Exception):
     """The feed cannot determine what changed."""
 
 
-class Following(NamedTuple):
+class Subscription(NamedTuple):
     """A feed and its dedicated connection."""
 
-    feed: Feed
+    feed: ChangeFeed
     connection: Any
 
 
-def follow(database: Database) -> Following:
+def subscribe(database: Database) -> Subscription:
     """Open a feed of the changes from now on.
 
-    Raises ChangesMissed if the database cannot provide a feed, or an exception of the driver.
+    Raises FeedGap if the database cannot provide a feed, or an exception of the driver.
     """
     # The connection bypasses the pool, because the feed matters most when all pooled connections are in use.
     dialect = database.engine.dialect
     arguments, options = dialect.create_connect_args(database.engine.url)
     connection = dialect.connect(*arguments, **options)
     try:
-        return Following(_FEEDS[dialect.name](connection), connection)
+        return Subscription(_FEEDS[dialect.name](connection), connection)
     except BaseException:
         connection.close()
         raise
 
 
-class _Notes:
+class _SqliteFeed:
     """SQLite: a table in the order of the commits. SQLite counts all rows ever inserted, so a gap is detected."""
 
     def __init__(self, connection: Any) -> None:
@@ -65,7 +65,7 @@ class _Notes:
         notes = [Change(topic, subject) for *_, number, topic, subject in rows if number is not None]
         # A restored backup has another schema version.
         if schema != self._schema or last - self._last != len(notes):
-            raise ChangesMissed("unread changes were deleted, or the database was replaced")
+            raise FeedGap("unread changes were deleted, or the database was replaced")
         self._last = last
         return notes
 
@@ -81,7 +81,7 @@ _LOOK = """
 """
 
 
-class _Channel:
+class _PostgresFeed:
     """PostgreSQL: LISTEN. Changes committed before a query is sent are delivered before the query ends.
 
     Queries go to libpq directly, which allows a timeout: a dead connection may never report an error.
@@ -90,7 +90,7 @@ class _Channel:
     def __init__(self, connection: Any) -> None:
         self._libpq = connection.pgconn
         if self._ask(b"SELECT pg_backend_pid()")[0].get_value(0, 0) != b"%d" % self._libpq.backend_pid:
-            raise ChangesMissed("LISTEN does not work through the connection pooler in front of PostgreSQL")
+            raise FeedGap("LISTEN does not work through the connection pooler in front of PostgreSQL")
         self._ask(b"LISTEN charter")
 
     def read(self) -> list[Change]:
@@ -104,7 +104,7 @@ class _Channel:
         results = list(iter(lambda: self._result(deadline), None))
         for result in results:
             if result.error_message:
-                raise ChangesMissed(result.error_message.decode())
+                raise FeedGap(result.error_message.decode())
         return results
 
     def _result(self, deadline: float) -> Any:
@@ -112,12 +112,12 @@ class _Channel:
             selector.register(self._libpq.socket, EVENT_READ)
             while self._libpq.is_busy():
                 if not selector.select(max(0.0, deadline - monotonic())):
-                    raise ChangesMissed(f"PostgreSQL did not respond within {_PATIENCE_SECONDS:g} s")
+                    raise FeedGap(f"PostgreSQL did not respond within {_PATIENCE_SECONDS:g} s")
                 self._libpq.consume_input()
         return self._libpq.get_result()
 
 
-_FEEDS: dict[str, Callable[[Any], Feed]] = {"sqlite": _Notes, "postgresql": _Channel}
+_FEEDS: dict[str, Callable[[Any], ChangeFeed]] = {"sqlite": _SqliteFeed, "postgresql": _PostgresFeed}
 
 
 def _change(payload: str) -> Change:

@@ -27,8 +27,8 @@ from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmak
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from api.errors import ApiError, DatabaseUnavailable, TransactionsClash
-from api.storage.engine import connecting, reading
+from api.errors import ApiError, DatabaseUnavailable, TransactionConflict
+from api.storage.engine import make_engine, reading
 
 _log = logging.getLogger("charter.database")
 
@@ -124,8 +124,8 @@ class Database:
     """An engine and its transactions, on at most so many connections."""
 
     def __init__(self, url: URL, connections: int = 40) -> None:
-        self.most_connections = connections
-        self.engine = connecting(url, connections)
+        self.max_connections = connections
+        self.engine = make_engine(url, connections)
         self._session = sessionmaker(
             self.engine, class_=Db, expire_on_commit=False, info={"reader": reading(self.engine)}
         )
@@ -135,13 +135,13 @@ class Database:
         """Leaving commits, raising rolls back; a connection is taken at the first statement, not before.
 
         An ApiError that is `remembered` commits, too: what was written is evidence. Raises DatabaseUnavailable when the
-        database cannot be reached, is full or is locked, and TransactionsClash when another transaction was first.
+        database cannot be reached, is full or is locked, and TransactionConflict when another transaction was first.
         """
-        with reaching(), self._session() as db:
+        with translate_errors(), self._session() as db:
             try:
                 yield db
             except ApiError as error:
-                if error.remembered:
+                if error.commits:
                     db.commit()
                 raise
             db.commit()
@@ -171,10 +171,10 @@ _UNAVAILABLE = {
 
 
 @contextmanager
-def reaching() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raises DatabaseUnavailable when a driver says it cannot reach or use the database; the log has its words.
 
-    Raises TransactionsClash when another transaction was first.
+    Raises TransactionConflict when another transaction was first.
     """
     try:
         yield
@@ -182,7 +182,7 @@ def reaching() -> Iterator[None]:
         state = getattr(getattr(error, "orig", None), "sqlstate", None)
         if state in _CLASHES:
             _log.warning("transactions_clash", extra={"facts": {"cause": _CLASHES[state]}})
-            raise TransactionsClash() from error
+            raise TransactionConflict() from error
         # Its other subclasses tell of one statement; DatabaseError itself, of a file that is no database.
         if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout} and (
             state not in _UNAVAILABLE
@@ -196,13 +196,13 @@ def _wrote(state: ORMExecuteState) -> dict[str, bool]:
     return {} if state.is_select else {"wrote": True}
 
 
-def take_turn(db: Db, table: type[Base]) -> None:
+def lock_table(db: Db, table: type[Base]) -> None:
     """Until this transaction ends nobody else writes to the table; on SQLite, from its first write on."""
     if db.get_bind().dialect.name == "postgresql":
         db.execute(text(f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def release(db: Db) -> None:
+def release_connection(db: Db) -> None:
     """Take no connection from others until the next statement; what was read stays, nothing may have been written."""
     # Unlike a rollback, it does not forget what was read.
     db.commit()

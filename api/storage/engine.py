@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def connecting(url: URL, connections: int) -> Engine:
+def make_engine(url: URL, connections: int) -> Engine:
     """Return an engine with at most `connections` connections. Timeouts in the URL override the defaults."""
     backend = url.get_backend_name()
     kept = min(10, connections)
     engine = create_engine(
-        url.set(query=_PATIENCE[backend] | dict(url.query)),
+        url.set(query=_TIMEOUTS[backend] | dict(url.query)),
         pool_size=kept,
         max_overflow=connections - kept,
         pool_timeout=4,
@@ -26,8 +26,8 @@ def connecting(url: URL, connections: int) -> Engine:
     if backend == "postgresql":
         # The driver's own ping is a round trip, one in six of a refresh.
         engine.dialect.do_ping = _is_quiet  # type: ignore[assignment]
-    event.listen(engine, "connect", _PREPARE[backend])
-    event.listen(engine, "handle_error", _without_values)
+    event.listen(engine, "connect", _ON_CONNECT[backend])
+    event.listen(engine, "handle_error", _redact_row_values)
     return engine
 
 
@@ -40,7 +40,7 @@ def reading(engine: Engine) -> Engine:
 
 
 # Default parameters of the query of the URL.
-_PATIENCE = {
+_TIMEOUTS = {
     # SQLite does not queue for its write lock: when the lock is released, all waiters race. Wait up to 8 seconds.
     "sqlite": {"timeout": "8"},
     # A failed host sends no notice. Detecting a dead connection and giving up the next attempt takes 4.5 seconds.
@@ -88,10 +88,10 @@ def _is_quiet(connection: Any) -> bool:
     return not waiting.poll(0)
 
 
-_PREPARE: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}
+_ON_CONNECT: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}
 
 
-def _without_values(context: ExceptionContext) -> None:
+def _redact_row_values(context: ExceptionContext) -> None:
     """Remove the row that PostgreSQL quotes below an error's message, because a log must not contain hashes."""
     diagnosis = getattr(context.original_exception, "diag", None)
     if diagnosis is not None and diagnosis.message_detail is not None:

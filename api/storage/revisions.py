@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, inspect, text
 
-from api.config.paths import folder
-from api.storage.database import reaching
+from api.config.paths import resource_dir
+from api.storage.database import translate_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
@@ -34,7 +34,7 @@ class RevisionUnknown(Exception):
 
 def head() -> str:
     """Return the revision that this release needs: the last one, because each file name starts with its revision."""
-    return max(file.name for file in (folder("migrations") / "versions").glob("*.py")).partition("_")[0]
+    return max(file.name for file in (resource_dir("migrations") / "versions").glob("*.py")).partition("_")[0]
 
 
 def upgrade(engine: Engine) -> None:
@@ -59,7 +59,7 @@ def upgrade(engine: Engine) -> None:
 
 def current(engine: Engine) -> str | None:
     """Return the revision of the database, or None before the first migration. Raises DatabaseUnavailable."""
-    with reaching(), engine.connect() as connection:
+    with translate_errors(), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -72,7 +72,7 @@ def migrating(engine: Engine) -> Iterator["AlembicConfig"]:
 
     Raises DatabaseUnavailable.
     """
-    with reaching(), engine.begin() as connection:
+    with translate_errors(), engine.begin() as connection:
         connection.exec_driver_sql(_ALONE[engine.dialect.name])
         alembic = _alembic()
         alembic.attributes["connection"] = connection
@@ -83,5 +83,5 @@ def _alembic() -> "AlembicConfig":
     from alembic.config import Config as AlembicConfig
 
     alembic = AlembicConfig()
-    alembic.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
+    alembic.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
     return alembic

@@ -11,24 +11,24 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from api.config.settings import hand_on
+from api.config.settings import export_env
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
 # A PID that no process has, for the merged counters of dead processes.
-_OF_THE_DEAD = 0
+_DEAD_PID = 0
 
 
 @contextmanager
-def exported(host: str, port: int) -> Iterator[None]:
+def serve_metrics(host: str, port: int) -> Iterator[None]:
     """Serve the metrics of this process and its children. Raises OSError if the address cannot be used."""
     with TemporaryDirectory(prefix="charter-metrics-") as folder:
-        hand_on("PROMETHEUS_MULTIPROC_DIR", folder)
+        export_env("PROMETHEUS_MULTIPROC_DIR", folder)
         from prometheus_client import CollectorRegistry, start_http_server
 
         registry = CollectorRegistry()
-        registry.register(_Merged(Path(folder)))
+        registry.register(_MergedCollector(Path(folder)))
         server, thread = start_http_server(port, host, registry)
         try:
             yield
@@ -38,7 +38,7 @@ def exported(host: str, port: int) -> Iterator[None]:
             thread.join()
 
 
-class _Merged:
+class _MergedCollector:
     """A collector of the metrics of all processes, including killed ones."""
 
     def __init__(self, folder: Path) -> None:
@@ -49,17 +49,17 @@ class _Merged:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         with self._turn:
-            self._bury()
+            self._merge_dead()
             files = [str(file) for file in self._folder.glob("*.db") if _is_begun(file)]
             return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
-    def _bury(self) -> None:
+    def _merge_dead(self) -> None:
         """Merge the counters of dead processes into one file and delete their gauges."""
         for file in self._folder.glob("*.db"):
             kind, _, pid = file.stem.rpartition("_")
-            if int(pid) != _OF_THE_DEAD and not _lives(int(pid)):
+            if int(pid) != _DEAD_PID and not _lives(int(pid)):
                 if kind in {"counter", "histogram"} and _is_begun(file):
-                    _add(file, file.with_stem(f"{kind}_{_OF_THE_DEAD}"))
+                    _add(file, file.with_stem(f"{kind}_{_DEAD_PID}"))
                 file.unlink()
 
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
 from api import clock
-from api.contract import Outcome, Parent
+from api.contract import Outcome, TraceParent
 from api.crypto.password_hasher import Work
 from api.storage.database import Database
 
@@ -39,18 +39,18 @@ class Metrics:
         self._seconds: Callable[..., Histogram] = cache(seconds.labels)
         self._problems: Callable[..., Counter] = cache(problems.labels)
         self._begun = 0
-        self._in_flight = _now("charter_requests_in_flight", "Requests in flight.", registry)
-        self._hashing = _now("charter_password_hashes_running", "Passwords being hashed.", registry)
+        self._in_flight = _gauge("charter_requests_in_flight", "Requests in flight.", registry)
+        self._hashing = _gauge("charter_password_hashes_running", "Passwords being hashed.", registry)
         self._hashed = Counter("charter_password_hashes", "Passwords hashed.", registry=registry)
-        self._connections = _now("charter_database_connections_in_use", "Pool connections in use.", registry)
-        self._memory = _now("charter_process_resident_memory_bytes", "Memory in use.", registry, "liveall")
-        started = _now(
+        self._connections = _gauge("charter_database_connections_in_use", "Pool connections in use.", registry)
+        self._memory = _gauge("charter_process_resident_memory_bytes", "Memory in use.", registry, "liveall")
+        started = _gauge(
             "charter_process_start_time_seconds", "Start time of the process, in Unix time.", registry, "liveall"
         )
         started.set(clock.now().timestamp())
-        logging.getLogger("charter.requests").addHandler(_Refusals(self._count))
+        logging.getLogger("charter.requests").addHandler(_RejectedRequestCounter(self._count))
 
-    def begin(self, _: Parent | None) -> Callable[[Outcome], None]:
+    def begin(self, _: TraceParent | None) -> Callable[[Outcome], None]:
         """Record the start of a request. Call the returned function with its outcome."""
         self._begun += 1
         return self._end
@@ -65,7 +65,7 @@ class Metrics:
         if outcome.code is not None:
             self._problems(operation, outcome.code).inc()
 
-    def counting(self, work: Work) -> Work:
+    def instrument(self, work: Work) -> Work:
         """Wrap `work` so that it counts each password hash."""
 
         def counted(call: Callable[[], Result]) -> Result:
@@ -86,7 +86,7 @@ class Metrics:
             await asyncio.sleep(_SAMPLED_SECONDS)
 
 
-class _Refusals(logging.Handler):
+class _RejectedRequestCounter(logging.Handler):
     """Counts requests that were rejected before they were complete. They appear only in the request log."""
 
     def __init__(self, count: Callable[[Outcome], None]) -> None:
@@ -99,7 +99,7 @@ class _Refusals(logging.Handler):
             self._count(Outcome(None, "", facts["status"], facts["code"], 0.0))
 
 
-def _now(name: str, text: str, registry: CollectorRegistry, mode: str = "livesum") -> Gauge:
+def _gauge(name: str, text: str, registry: CollectorRegistry, mode: str = "livesum") -> Gauge:
     """Return a gauge: the sum of all running processes, or one value for each process (`liveall`)."""
     return Gauge(name, text, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 )
 
 from api import logs
-from api.contract import Outcome, Parent
+from api.contract import Outcome, TraceParent
 
 _SEND_SECONDS = 2
 # Bounded, because an unreachable collector must not delay the shutdown of the process.
@@ -36,7 +36,7 @@ _LAST_SECONDS = 0.5
 _METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
 
-class Traces:
+class Tracing:
     """Sends spans to the collector at `url`. `paths` maps each operation to its path."""
 
     def __init__(self, url: str, paths: Mapping[str, str]) -> None:
@@ -47,11 +47,11 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("charter")
 
-    def begin(self, parent: Parent | None) -> Callable[[Outcome], None]:
+    def begin(self, parent: TraceParent | None) -> Callable[[Outcome], None]:
         """Start the span of a request. Call the returned function with the outcome of the request."""
         span = self._tracer.start_span("HTTP", _context(parent), kind=SpanKind.SERVER)
         known = span.get_span_context()
-        logs.note(trace_id=format_trace_id(known.trace_id), span_id=format_span_id(known.span_id))
+        logs.bind(trace_id=format_trace_id(known.trace_id), span_id=format_span_id(known.span_id))
         return partial(self._end, span)
 
     def _end(self, span: Span, outcome: Outcome) -> None:
@@ -77,7 +77,7 @@ class Traces:
         giving_up.cancel()
 
 
-def _context(parent: Parent | None) -> Context:
+def _context(parent: TraceParent | None) -> Context:
     if parent is None:
         return Context()
     flags = TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT)

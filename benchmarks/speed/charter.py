@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api import clock
 from api.config import Config
-from api.crypto.access_tokens import Tokens
-from api.crypto.signing_keys import SigningKey, Vault
+from api.crypto.access_tokens import AccessTokenCodec
+from api.crypto.signing_keys import KeyCipher, SigningKey
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from benchmarks.speed.service import CORE, Service, free_port, started
@@ -49,7 +49,7 @@ class Place:
     def fresh(self, count: int) -> list[str]:
         """So many more tokens of her session, none like another."""
         said = jwt.decode(self.token, options={"verify_signature": False})
-        tokens = Tokens(said["iss"], said["aud"], _LIFETIME)
+        tokens = AccessTokenCodec(said["iss"], said["aud"], _LIFETIME)
         ends_at = clock.now() + timedelta(days=1)
         ids = UUID(said["sub"]), UUID(said["sid"])
         return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]
@@ -147,7 +147,7 @@ def _post(port: int, path: str, body: dict[str, str]) -> dict[str, Any]:
 
 
 def _signing_key(config: Config) -> SigningKey:
-    keyring = Keyring(Vault(config.secret), config.signing_algorithm, _LIFETIME)
+    keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, _LIFETIME)
     database = Database(config.database_url)
     with database.transaction() as db:
         key = keyring.signing(db)

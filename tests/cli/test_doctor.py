@@ -140,7 +140,7 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
     for name, value in beside(config).settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
-    (found,) = [found for found in doctor.examine(1) if found.subject == "disk"]
+    (found,) = [found for found in doctor.run_checks(1) if found.subject == "disk"]
     advice = "" if verdict == "ok" else "; free some space"
     assert found == (verdict, "disk", f"{config.data_dir} has {free / 1e9:.1f} GB free{advice}")
 

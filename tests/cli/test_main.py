@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from api.cli import main as cli
 from api.clock import now
-from api.crypto.access_tokens import Tokens
+from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import generate
 from api.storage import revisions
 from tests.support.charter import GREETING, PEPPER, SECRET, Charter
@@ -386,7 +386,7 @@ def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charte
         r"connection failed: .*Connection refused\n",
         result.stderr,
     )
-    made = Tokens("http://127.0.0.1:8000", "charter", 900)
+    made = AccessTokenCodec("http://127.0.0.1:8000", "charter", 900)
     token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", now() + timedelta(days=1))
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)

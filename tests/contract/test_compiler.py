@@ -9,14 +9,14 @@ from typing import Any
 from connexion.json_schema import Draft4RequestValidator, Draft4ResponseValidator, resolve_refs
 
 from api import app, contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json
-from api.contract.schema.compiler import quick_test
-from api.contract.schema.formats import STANDARD, Of, format_checker
-from api.contract.schema.request_schema import SchemaCheck
+from api.contract.schema.compiler import compile_predicate
+from api.contract.schema.formats import STANDARD, TypedFormat, format_checker
+from api.contract.schema.request_schema import SchemaValidator
 from tests.support.random_json import Wild
 
-DOCUMENT: Json = resolve_refs(contract.load(folder("openapi")).document)
+DOCUMENT: Json = resolve_refs(contract.load(resource_dir("openapi")).document)
 FORMATS = {**STANDARD, **app.formats("Charter")}
 KINDS = (Draft4RequestValidator, Draft4ResponseValidator)
 
@@ -42,10 +42,10 @@ def inside(schema: Json) -> Iterator[Json]:
 def verdicts(schema: Json, values: list[Any]) -> Counter[bool]:
     """How many of these values are taken and how many refused, by all alike: quick test, jsonschema, and faults."""
     found: Counter[bool] = Counter()
-    check = SchemaCheck(schema, FORMATS)
+    check = SchemaValidator(schema, FORMATS)
     for kind in KINDS:
         exact = kind(schema, format_checker=format_checker(FORMATS))
-        quick = quick_test(exact)
+        quick = compile_predicate(exact)
         for value in values:
             verdict = exact.is_valid(value)
             assert quick(value) is verdict, (kind, schema, value)
@@ -63,7 +63,7 @@ def tried(wild: Wild, schema: Json, count: int) -> list[Any]:
 def test_the_contract_has_no_keyword_that_is_not_quick() -> None:
     for schema in (part for whole in OURS.values() for part in inside(whole)):
         for kind in KINDS:
-            assert not ismethod(quick_test(kind(schema, format_checker=format_checker(FORMATS)))), schema
+            assert not ismethod(compile_predicate(kind(schema, format_checker=format_checker(FORMATS)))), schema
 
 
 def test_all_agree_on_the_schemas_of_the_contract(wild: Wild) -> None:
@@ -100,14 +100,16 @@ def test_a_format_is_left_out_only_where_the_bounds_say_more() -> None:
     formats = {"tens": range(0, 100, 10).__contains__, "few": range(5).__contains__, "count": range(5).count}
     for name, right in (("tens", [0, 90]), ("few", [0, 4]), ("count", [0, 4])):
         checker = format_checker(formats)
-        checker.checkers[name] = (Of(int, formats[name]), ())
+        checker.checkers[name] = (TypedFormat(int, formats[name]), ())
         exact = Draft4RequestValidator(
             {"type": "integer", "format": name, "minimum": right[0], "maximum": right[1]}, format_checker=checker
         )
-        assert [n for n in range(-10, 110) if quick_test(exact)(n)] == [n for n in range(-10, 110) if exact.is_valid(n)]
+        assert [n for n in range(-10, 110) if compile_predicate(exact)(n)] == [
+            n for n in range(-10, 110) if exact.is_valid(n)
+        ]
 
 
 def test_after_a_no_jsonschema_has_the_last_word() -> None:
     schema = {"type": "integer", "enum": [1.0]}
-    assert not quick_test(Draft4RequestValidator(schema, format_checker=format_checker({})))(1)
-    assert not list(SchemaCheck(schema, {}).faults(1, "/body"))
+    assert not compile_predicate(Draft4RequestValidator(schema, format_checker=format_checker({})))(1)
+    assert not list(SchemaValidator(schema, {}).faults(1, "/body"))

@@ -189,7 +189,7 @@ class Engine:
             handlers="made",
             identify=identify,
             formats=self.formats,
-            serving=contract.Serving(self.ledger.transaction, self.resources),
+            serving=contract.HandlerResources(self.ledger.transaction, self.resources),
             lifespan=lifespan,
             body_bytes=1024,
             body_seconds=5,

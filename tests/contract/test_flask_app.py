@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.config import Config
 from api.contract import ContractError, nonblocking
-from api.contract.dispatch.flask_app import Application
-from api.contract.dispatch.handlers import Handlers
+from api.contract.dispatch.flask_app import ContractFlask
+from api.contract.dispatch.handlers import HandlerDispatch
 from api.handlers import system
 
 RUNNING = {"status": "running"}
@@ -30,7 +30,9 @@ def config(sqlite_config: Config) -> Config:
 def asked(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx.Response]:
     """Serve `ping` by another handler; a thread runs it, or the event loop."""
 
-    def ask(handler: Callable[[], Any], *, prepare: Callable[[Application], object] = lambda _: None) -> httpx.Response:
+    def ask(
+        handler: Callable[[], Any], *, prepare: Callable[[ContractFlask], object] = lambda _: None
+    ) -> httpx.Response:
         monkeypatch.setattr(system, "ping", handler)
         app = create_app(config)
         prepare(flask_of(app))
@@ -41,8 +43,8 @@ def asked(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., http
     return ask
 
 
-def flask_of(app: ConnexionMiddleware) -> Application:
-    (handlers,) = (layer for layer in app.middleware_stack if isinstance(layer, Handlers))
+def flask_of(app: ConnexionMiddleware) -> ContractFlask:
+    (handlers,) = (layer for layer in app.middleware_stack if isinstance(layer, HandlerDispatch))
     return handlers.flask
 
 
@@ -95,7 +97,7 @@ SIGNALS = (
 )
 
 
-def hooks(call: Callable[..., None]) -> Iterator[Callable[[Application], object]]:
+def hooks(call: Callable[..., None]) -> Iterator[Callable[[ContractFlask], object]]:
     """Each way to be called around a view."""
 
     def after(response: flask.Response) -> flask.Response:
@@ -129,7 +131,7 @@ def test_an_error_handler_of_flask_answers(asked: Callable[..., httpx.Response])
     def fail() -> None:
         raise ZeroDivisionError
 
-    def prepare(app: Application) -> None:
+    def prepare(app: ContractFlask) -> None:
         app.register_error_handler(ZeroDivisionError, lambda _: flask.jsonify(RUNNING))
 
     answer = asked(fail, prepare=prepare)

@@ -11,11 +11,11 @@ from starlette.types import Receive, Scope, Send
 from api import contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.dispatch import view
 from api.contract.document.model import Json
-from api.contract.middleware.response_validation import Conform
-from api.contract.middleware.routing import Routes
+from api.contract.middleware.response_validation import ResponseValidationMiddleware
+from api.contract.middleware.routing import Router
 from api.contract.schema import response_schema
 from api.contract.schema.formats import STANDARD, format_checker
 from api.handlers import system
@@ -49,7 +49,7 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
     violation: str,
 ) -> None:
     # Answers are cut to the contract; only without the knife can they break it.
-    monkeypatch.setattr(view, "shaper", lambda _: lambda value: value)
+    monkeypatch.setattr(view, "make_serializer", lambda _: lambda value: value)
     monkeypatch.setattr(system, "ping", ping)
     with TestClient(create_app(config)) as client:
         assert client.get("/ping").status_code == status
@@ -75,8 +75,8 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
 def test_what_cannot_even_be_read_is_reported_too(
     violations: Violations, path: str, answer: Response, violation: str
 ) -> None:
-    document = contract.load(folder("openapi"))
-    client = TestClient(Conform(answer, document, Routes(document), STANDARD))
+    document = contract.load(resource_dir("openapi"))
+    client = TestClient(ResponseValidationMiddleware(answer, document, Router(document), STANDARD))
     assert client.get(path).content == answer.body
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
@@ -85,13 +85,13 @@ def test_what_cannot_even_be_read_is_reported_too(
 
 def test_a_body_is_wrong_after_any_number_of_right_ones(violations: Violations) -> None:
     bodies = [b'{"status":"running"}', b'{"status":"running"}', b'{"status":"broken"}', b'{"status":"running"}']
-    document = contract.load(folder("openapi"))
+    document = contract.load(resource_dir("openapi"))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body = bodies[len(found)]
         await Response(body, 200, FIXED, media_type="application/json")(scope, receive, send)
 
-    client = TestClient(Conform(app, document, Routes(document), STANDARD))
+    client = TestClient(ResponseValidationMiddleware(app, document, Router(document), STANDARD))
     found: list[list[str]] = []
     for _ in bodies:
         client.get("/ping")
@@ -111,16 +111,16 @@ def test_a_body_is_wrong_after_any_number_of_right_ones(violations: Violations) 
 )
 def test_an_integer_of_any_size_is_one(schema: Json, violations: list[str]) -> None:
     declared = {"content": {"application/json": {"schema": schema}}}
-    response = response_schema.Response(declared, format_checker(STANDARD))
+    response = response_schema.ResponseSpec(declared, format_checker(STANDARD))
     headers = [(b"content-type", b"application/json")]
     assert response.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
 
 
 def test_a_header_that_comes_twice_is_right_twice(violations: Violations) -> None:
-    document = contract.load(folder("openapi"))
+    document = contract.load(resource_dir("openapi"))
     answer = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
     answer.headers.append("Cache-Control", "public")
-    TestClient(Conform(answer, document, Routes(document), STANDARD)).get("/ping")
+    TestClient(ResponseValidationMiddleware(answer, document, Router(document), STANDARD)).get("/ping")
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert found == ["the header cache-control breaks enum"]

@@ -11,12 +11,12 @@ from schemathesis.engine import Status
 
 from api import contract
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from tests.support.campaign import Campaign
 from tests.support.databases import DATABASES, settings
 from tests.support.violations import Violations
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 SUCCESSES = {operation["operationId"]: int(contract.success(operation)) for _, _, operation in CONTRACT.operations()}
 
 pytestmark = pytest.mark.filterwarnings("default")

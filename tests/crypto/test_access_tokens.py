@@ -23,7 +23,7 @@ from api.app import create_app
 from api.config import Config
 from api.crypto.access_tokens import public_jwk
 from api.crypto.secret import derive
-from api.crypto.signing_keys import ALGORITHMS, SigningKey, Vault
+from api.crypto.signing_keys import ALGORITHMS, KeyCipher, SigningKey
 from api.models import User
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
@@ -51,7 +51,7 @@ LIFETIME = 900
 @pytest.fixture
 def keys(config: Config, database: Database) -> dict[str, SigningKey]:
     """All keys in the database: the one that signs, the next one, one of each algorithm that verifies, and others."""
-    keyring = Keyring(Vault(config.secret), "ES256", LIFETIME)
+    keyring = Keyring(KeyCipher(config.secret), "ES256", LIFETIME)
     with database.transaction() as db:
         signing = keyring.signing(db)
         [following] = keyring.verifying(db).keys() - {signing.id}
@@ -61,7 +61,7 @@ def keys(config: Config, database: Database) -> dict[str, SigningKey]:
             ("retired", config.secret, "ES256"),
             ("sealed by somebody else", ATTACKERS_SECRET, "ES256"),
         ]:
-            ring = Keyring(Vault(secret), algorithm, LIFETIME)
+            ring = Keyring(KeyCipher(secret), algorithm, LIFETIME)
             row = ring.add(db)
             row.activated_at = row.created_at - timedelta(hours=1)
             row.retires_at = clock.now() if name == "retired" else None

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from api import contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json, resolve
 from api.models import User
 from api.services.names import canonical, normalize_email
@@ -28,7 +28,7 @@ from tests.storage.test_agreement import stored
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 
 
 class Taken(NamedTuple):

@@ -12,15 +12,15 @@ from starlette.testclient import TestClient
 from api import contract
 from api.clock import now
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json, security_of
-from api.crypto.access_tokens import Tokens
-from api.crypto.signing_keys import Vault
+from api.crypto.access_tokens import AccessTokenCodec
+from api.crypto.signing_keys import KeyCipher
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support.person import newcomer
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in CONTRACT.operations()}
 # Who may be called by anybody, each with a reason: the law is that a token is asked for.
 PUBLIC = {
@@ -77,8 +77,8 @@ class People:
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
-        tokens = Tokens(config.issuer, config.audience, config.access_token_seconds)
-        keyring = Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+        tokens = AccessTokenCodec(config.issuer, config.audience, config.access_token_seconds)
+        keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:
             key = keyring.signing(db)
         claims = tokens.decode(other.token, key)

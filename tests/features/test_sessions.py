@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 from api import clock
 from api.config import Config
-from api.crypto.cursors import Cursors
+from api.crypto.cursors import CursorCodec
 from api.models import RefreshToken, Session, User
 from api.services import sessions
-from api.storage.change_feed import Change, follow
+from api.storage.change_feed import Change, subscribe
 from api.storage.database import Database
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
@@ -221,9 +221,9 @@ def test_a_cursor_is_for_one_list_of_one_user_under_one_secret(
 ) -> None:
     refuses(bobby, cursor)
     last, user_id = UUID(session_of(alice)), UUID(alice.id)
-    assert listed(alice, cursor=Cursors(config.secret).make("sessions", user_id, last)) == []
-    refuses(alice, Cursors(config.secret).make("notes", user_id, last))
-    refuses(alice, Cursors(config.pepper).make("sessions", user_id, last))
+    assert listed(alice, cursor=CursorCodec(config.secret).make("sessions", user_id, last)) == []
+    refuses(alice, CursorCodec(config.secret).make("notes", user_id, last))
+    refuses(alice, CursorCodec(config.pepper).make("sessions", user_id, last))
 
 
 def test_a_session_that_has_expired_is_not_listed(alice: Person, travel: Travel) -> None:
@@ -355,7 +355,7 @@ def test_a_purge_of_expired_sessions_is_not_reported_as_a_change(alice: Person, 
         first, second = db.scalars(ended)
         for session_id, since in ((first, timedelta(hours=2)), (second, timedelta(minutes=-5))):
             db.execute(update(Session).where(Session.id == session_id).values(expires_at=clock.now() - since))
-    following = follow(database)
+    following = subscribe(database)
     with database.transaction() as db:
         db.execute(delete(Session))
     assert following.feed.read() == [Change("sessions", second.hex)]

@@ -4,7 +4,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api import contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.storage.database import Database
 from tests.support.person import Person
 
@@ -45,4 +45,4 @@ def test_it_is_ready_when_the_database_has_the_schema_of_this_release(client: Te
 
 def test_it_publishes_the_contract_it_is_made_of(client: TestClient) -> None:
     answer = client.get("/openapi.json")
-    assert (answer.status_code, answer.json()) == (200, contract.load(folder("openapi")).document)
+    assert (answer.status_code, answer.json()) == (200, contract.load(resource_dir("openapi")).document)

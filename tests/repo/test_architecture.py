@@ -18,11 +18,11 @@ import pytest
 from inflection import underscore
 
 from api import contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json, resolve
 from tests.support.paths import CHECKOUT
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = [operation for _, _, operation in CONTRACT.operations()]
 TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
 

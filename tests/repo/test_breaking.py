@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from api import contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json
 from tests.support.breaking import breaks, may_break
 from tests.support.paths import CHECKOUT
@@ -296,7 +296,7 @@ def test_a_break_needs_a_new_major_version_or_before_the_first_a_minor_one(old: 
 
 
 def test_nothing_breaks_a_client_of_the_released_contract_without_the_version_saying_so() -> None:
-    current = contract.load(folder("openapi")).document
+    current = contract.load(resource_dir("openapi")).document
     found = breaks(RELEASED, current)
     assert not found or may_break(RELEASED["info"]["version"], current["info"]["version"]), "\n".join(found)
 

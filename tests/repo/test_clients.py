@@ -19,7 +19,7 @@ from inflection import underscore
 
 from api import contract
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json, resolve
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
@@ -30,7 +30,7 @@ from tests.support.readme import blocks
 pytestmark = pytest.mark.xdist_group("clients")
 
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation["operationId"]: operation for _, _, operation in CONTRACT.operations()}
 
 

@@ -16,9 +16,9 @@ from compose_spec import PyCompose
 from api import contract
 from api.cli import main as cli
 from api.config import Config, variable
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.crypto.secret import parse_secret
-from api.runtime.shutdown import STOP_SECONDS
+from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from tests.support.charter import Charter, beside, free_port
 from tests.support.databases import on_postgresql
 from tests.support.image import Image, image_environment, said
@@ -28,7 +28,7 @@ from tests.support.person import newcomer
 from tests.support.readme import blocks
 
 SETTINGS = {variable(setting) for setting in fields(Config)}
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 COMPOSE = yaml.safe_load((CHECKOUT / "compose.yaml").read_text())
 JOB, DEPLOYMENT, SERVICE, BUDGET = yaml.safe_load_all((CHECKOUT / "deploy/kubernetes.yaml").read_text())
 POD = DEPLOYMENT["spec"]["template"]["spec"]
@@ -134,13 +134,13 @@ def test_who_is_told_to_stop_has_the_time_to() -> None:
     environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
     drain, probe = int(environment["CHARTER_DRAIN_SECONDS"]), CONTAINER["readinessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] < drain
-    assert drain + STOP_SECONDS + 3 <= POD["terminationGracePeriodSeconds"]
+    assert drain + SHUTDOWN_TIMEOUT + 3 <= POD["terminationGracePeriodSeconds"]
     for name in ("charter-1", "charter-2"):
         service = COMPOSE["services"][name]
         drain, grace = (int(service["environment"]["CHARTER_DRAIN_SECONDS"]), service["stop_grace_period"])
         # The proxy looks each second.
         assert drain > 1
-        assert drain + STOP_SECONDS + 3 <= int(grace.removesuffix("s"))
+        assert drain + SHUTDOWN_TIMEOUT + 3 <= int(grace.removesuffix("s"))
     assert said("STOPSIGNAL") == "SIGTERM"
 
 

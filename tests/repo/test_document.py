@@ -17,11 +17,11 @@ from starlette.testclient import TestClient
 
 from api import app, contract
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Contract, Json, success
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.formats import STANDARD, format_checker
-from api.crypto.refresh_tokens import RefreshTokens
+from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import Fault
 from tests.repo.test_architecture import schemas
 from tests.repo.test_readme import normal
@@ -30,7 +30,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 from tests.test_errors import SIGN_UP, catalogue
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 RESOLVED = Contract(resolve_refs(CONTRACT.document))
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in RESOLVED.operations()}
 FORMATS = format_checker({**STANDARD, **app.formats(CONTRACT.title)})
@@ -207,7 +207,7 @@ def test_the_tokens_of_the_examples_verify_with_the_keys_of_the_examples(client:
 def test_the_refresh_tokens_of_the_examples_are_those_of_one_session() -> None:
     first, second = answered("logIn")["refresh_token"], answered("refreshTokens")["refresh_token"]
     assert first == sent("refreshTokens")["refresh_token"] != second
-    family = RefreshTokens(bytes(32)).family
+    family = RefreshTokenFactory(bytes(32)).family
     assert family(first) == family(second)
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.cli import main as cli
 from api.config import Config, variable
-from api.crypto.secret import HOW_TO, parse_secret
+from api.crypto.secret import GENERATE_HINT, parse_secret
 from api.storage import revisions
 from tests.support.databases import DATABASES
 from tests.support.paths import BIN, CHECKOUT
@@ -210,7 +210,7 @@ def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
         for _ in range(2)
     ]
     assert len({parse_secret(text.strip()) for text in made}) == 2
-    assert HOW_TO.endswith(line.rstrip())
+    assert GENERATE_HINT.endswith(line.rstrip())
 
 
 def test_a_change_of_the_secret_logs_everybody_out_and_keeps_passwords(config: Config) -> None:

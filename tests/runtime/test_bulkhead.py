@@ -24,10 +24,10 @@ from starlette.testclient import TestClient
 from api import clock, contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import resolve
 from api.errors import TooBusy
-from api.runtime.bulkhead import Lane
+from api.runtime.bulkhead import Bulkhead
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import until
 from tests.support.concurrency import at_once
@@ -65,7 +65,7 @@ def lane_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Control the clock of every lane, with the patience that ships."""
     found = Clock()
     monkeypatch.setattr("api.runtime.bulkhead.monotonic", found.time)
-    monkeypatch.setattr("api.runtime.bulkhead._PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr("api.runtime.bulkhead._MAX_WAIT_SECONDS", 2.0)
     return found
 
 
@@ -242,19 +242,19 @@ def test_hashes_have_a_low_priority_and_nothing_else_has(
 
 
 def test_an_operation_that_hashes_says_that_it_may_be_too_busy_and_no_other_does() -> None:
-    document = contract.load(folder("openapi")).document
-    for _, _, operation in contract.load(folder("openapi")).operations():
+    document = contract.load(resource_dir("openapi")).document
+    for _, _, operation in contract.load(resource_dir("openapi")).operations():
         handler = getattr(import_module(f"api.handlers.{operation['tags'][0]}"), underscore(operation["operationId"]))
         unavailable = resolve(operation["responses"].get("503", {}), document)
         assert ("hasher" in inspect.signature(handler).parameters) == ("TOO_BUSY" in str(unavailable))
 
 
-async def _refusals(lane: Lane, calls: int) -> int:
+async def _refusals(lane: Bulkhead, calls: int) -> int:
     """How many of some calls at once are refused, when each has to wait for the one before."""
 
     async def ask() -> bool:
         try:
-            await lane.run(lambda: lane.work(lambda: sleep(0.01)))
+            await lane.run(lambda: lane.run_work(lambda: sleep(0.01)))
         except TooBusy:
             return True
         return False
@@ -264,7 +264,7 @@ async def _refusals(lane: Lane, calls: int) -> int:
 
 def test_a_call_without_work_makes_nobody_believe_that_work_is_quick(lane_clock: Clock) -> None:
     async def tell() -> None:
-        lane = Lane(1, guess=1.0)
+        lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(50):
             await lane.run(lambda: None)
         assert await _refusals(lane, 5) == 2
@@ -275,9 +275,9 @@ def test_a_call_without_work_makes_nobody_believe_that_work_is_quick(lane_clock:
 
 def test_a_turn_counts_with_all_its_work(lane_clock: Clock) -> None:
     async def tell() -> None:
-        lane = Lane(1, guess=0.0)
+        lane = Bulkhead(1, initial_estimate=0.0)
         for _ in range(15):
-            await lane.run(lambda: [lane.work(lambda: lane_clock.work(0.05)) for _ in range(2)])
+            await lane.run(lambda: [lane.run_work(lambda: lane_clock.work(0.05)) for _ in range(2)])
         # They would need 2 seconds if only half of it counted.
         assert await _refusals(lane, 35) > 0
         lane.close()
@@ -287,11 +287,11 @@ def test_a_turn_counts_with_all_its_work(lane_clock: Clock) -> None:
 
 def test_what_fails_in_the_lane_fails_for_who_asked_and_frees_its_place() -> None:
     async def tell() -> None:
-        lane = Lane(1, guess=1.0)
+        lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(5):
             with pytest.raises(ValueError, match="none"):
-                await lane.run(lambda: lane.work(lambda: int("none")))
-        assert await lane.run(lambda: lane.work(lambda: "done")) == "done"
+                await lane.run(lambda: lane.run_work(lambda: int("none")))
+        assert await lane.run(lambda: lane.run_work(lambda: "done")) == "done"
         lane.close()
 
     asyncio.run(tell())

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
-from api.crypto.signing_keys import ALGORITHMS, SigningKey, Vault, generate
+from api.crypto.signing_keys import ALGORITHMS, KeyCipher, SigningKey, generate
 from api.errors import NotFound
-from api.models import SealedKey
+from api.models import StoredSigningKey
 from api.services import signing_keys
 from api.services.signing_keys import Keyring, State
 from api.storage.database import Database
@@ -42,7 +42,7 @@ def keyring(config: Config) -> Keyring:
 
 
 def keyring_of(config: Config) -> Keyring:
-    return Keyring(Vault(config.secret), config.signing_algorithm, config.access_token_seconds)
+    return Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_key_that_was_made_just_now_signs_once_every_process_knows_it(
     travel(timedelta(seconds=1))
     assert signer(database, keyring) == third
     with database.transaction() as db:
-        for row in db.scalars(select(SealedKey).where(SealedKey.id.in_([second, third]))):
+        for row in db.scalars(select(StoredSigningKey).where(StoredSigningKey.id.in_([second, third]))):
             assert row.activated_at is not None
             assert row.activated_at - row.created_at >= timedelta(seconds=1)
 
@@ -276,9 +276,9 @@ def spellings(key: SigningKey) -> list[bytes]:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config: Config, algorithm: str) -> None:
     keyring, key = keyring_of(config), generate(algorithm)
-    sealed = Vault(config.secret).seal(key)
+    sealed = KeyCipher(config.secret).seal(key)
     row = {"id": key.id, "algorithm": algorithm, "sealed": sealed, "retires_at": None}
-    opened = keyring.open(SealedKey(**row))
+    opened = keyring.open(StoredSigningKey(**row))
     assert opened is not None
     assert spellings(opened) == spellings(key)
     flipped = [sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :] for place in range(len(sealed))]
@@ -286,15 +286,15 @@ def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config
         *({"sealed": each} for each in flipped),
         *({"sealed": sealed[:length]} for length in (0, 7, 8, 12, 20, 28, len(sealed) - 1)),
         {"sealed": sealed + b"\0"},
-        {"sealed": Vault(bytes(32)).seal(key)},
-        {"sealed": Vault(config.secret).seal(generate(algorithm))},
+        {"sealed": KeyCipher(bytes(32)).seal(key)},
+        {"sealed": KeyCipher(config.secret).seal(generate(algorithm))},
         {"id": generate(algorithm).id},
         *({"algorithm": other} for other in ALGORITHMS if other != algorithm),
     ]
-    assert {keyring.open(SealedKey(**(row | change))) for change in changes} == {None}
+    assert {keyring.open(StoredSigningKey(**(row | change))) for change in changes} == {None}
 
 
-def without_end(database: Database) -> list[SealedKey]:
+def without_end(database: Database) -> list[StoredSigningKey]:
     """The keys that sign, or are about to, until somebody rotates them."""
     with database.transaction() as db:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
-from api.crypto.signing_keys import Vault, generate
+from api.crypto.signing_keys import KeyCipher, generate
 from api.storage.database import Database
 from tests.runtime.test_bulkhead import TOO_BUSY, WRONG, closed, connections, crowd
 from tests.support.bcrypt_spy import Bcrypt
@@ -29,7 +29,7 @@ __all__ = ["collector"]
 
 
 def test_keys_are_opened_at_once(config: Config) -> None:
-    vault, key = Vault(config.secret), generate("RS256")
+    vault, key = KeyCipher(config.secret), generate("RS256")
     sealed = vault.seal(key)
     began = perf_counter()
     for _ in range(100):

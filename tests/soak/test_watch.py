@@ -54,7 +54,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 def test_a_listener_that_hangs_holds_nobody_up_and_another_comes(listening: Watched) -> None:
     async def ask(times: int) -> set[bool]:
-        return {await listening.watch.is_up_to_date() for _ in range(times)}
+        return {await listening.watch.ensure_fresh() for _ in range(times)}
 
     with stopped(listener(listening)):
         sleep(0.06)

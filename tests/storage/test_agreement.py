@@ -29,12 +29,12 @@ from sqlalchemy.types import TypeEngine
 
 from api import contract, models
 from api.clock import now, rfc3339
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.contract.document.model import Json, resolve
 from api.services.names import canonical, is_email, normalize_email
 from api.storage.database import Base, UtcDateTime, new_id
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 SCHEMAS: dict[str, Json] = CONTRACT.document["components"]["schemas"]
 TABLES: dict[str, Table] = {name: getattr(models, name).__table__ for name in models.__all__}
 COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c]

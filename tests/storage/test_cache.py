@@ -7,26 +7,26 @@ import pytest
 
 from api.config import Config
 from api.storage import cache as memory_module
-from api.storage.cache import Latest, Memory
+from api.storage.cache import BoundedDict, Cache
 from api.storage.database import Database
 from tests.support.workers import INSERT_KEY, by_hand
 
 
 @pytest.fixture
-def memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+def memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
     # A look may take longer on a busy machine; that it is worth nothing then, test_watch knows.
-    monkeypatch.setattr("api.storage.change_monitor._FRESH_SECONDS", 5)
+    monkeypatch.setattr("api.storage.change_monitor._MAX_STALENESS", 5)
     database = Database(config.database_url)
-    memory = Memory(database)
+    memory = Cache(database)
     yield memory
-    memory.watch.close()
+    memory.monitor.close()
     database.dispose()
 
 
 class Asked:
     """What the database would say, and how often it was asked."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Cache) -> None:
         self._memory = memory
         self.times = 0
 
@@ -40,7 +40,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked(memory: Memory) -> Asked:
+def asked(memory: Cache) -> Asked:
     return Asked(memory)
 
 
@@ -55,11 +55,11 @@ def test_that_there_is_nothing_is_not_remembered(asked: Asked) -> None:
     assert asked.times == 3
 
 
-def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory: Memory, asked: Asked) -> None:
+def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory: Cache, asked: Asked) -> None:
     def change() -> None:
         by_hand(config, INSERT_KEY)
-        memory.watch.doubt()
-        asyncio.run(memory.watch.is_up_to_date())
+        memory.monitor.mark_stale()
+        asyncio.run(memory.monitor.ensure_fresh())
 
     asked.get("b", "bobby")
     assert asked.get("a", "alice", meanwhile=change) == "alice"
@@ -68,15 +68,15 @@ def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory:
     assert asked.times == 3
 
 
-def test_what_was_read_before_the_first_look_is_not_remembered(memory: Memory, asked: Asked) -> None:
-    keep = memory.offer()
+def test_what_was_read_before_the_first_look_is_not_remembered(memory: Cache, asked: Asked) -> None:
+    keep = memory.begin_fill()
     asked.get("b", "bobby")
     keep("sessions", "a", "alice")
     assert asked.get("a", "nobody") == "nobody"
 
 
-def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "_MOST", 3)
+def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "_MAX_ENTRIES", 3)
     asked = Asked(memory)
     assert asyncio.run(memory.get("signing_keys", "", lambda: "key")) == "key"
     for subject in "abcde":
@@ -86,7 +86,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Memory, monkeypatc
 
 
 def test_what_is_kept_once_more_takes_no_place_of_another() -> None:
-    latest: Latest[str, int] = Latest(3)
+    latest: BoundedDict[str, int] = BoundedDict(3)
     for number, key in enumerate("abcbbd"):
-        latest.keep(key, number)
+        latest.put(key, number)
     assert latest == {"b": 4, "c": 2, "d": 5}

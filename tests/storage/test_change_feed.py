@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 from api.config import Config
-from api.storage.change_feed import Change, ChangesMissed, Following, follow
+from api.storage.change_feed import Change, FeedGap, Subscription, subscribe
 from api.storage.database import Database
 from tests.support.databases import on_sqlite
 from tests.support.proxy import proxied
@@ -23,13 +23,13 @@ def engine(database: Database) -> Engine:
 
 
 @pytest.fixture
-def following(database: Database) -> Iterator[Following]:
-    following = follow(database)
+def following(database: Database) -> Iterator[Subscription]:
+    following = subscribe(database)
     yield following
     following.connection.close()
 
 
-def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine, following: Following) -> None:
+def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine, following: Subscription) -> None:
     assert following.feed.read() == []
     for _ in range(300):
         with engine.begin() as connection:
@@ -42,7 +42,7 @@ def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine
         assert following.feed.read() == []
 
 
-def test_what_is_rolled_back_is_not_told(engine: Engine, following: Following) -> None:
+def test_what_is_rolled_back_is_not_told(engine: Engine, following: Subscription) -> None:
     with engine.connect() as connection:
         connection.execute(text(INSERT_KEY))
         connection.rollback()
@@ -107,11 +107,11 @@ def test_notes_that_are_gone_unread_are_missed(
 ) -> None:
     database = Database(config.database_url)
     note(notes, 3)
-    feed, connection = follow(database)
+    feed, connection = subscribe(database)
     note(notes, 2)
     assert feed.read() == [Change("sessions", "a")] * 2
     lose(notes, tmp_path)
-    with pytest.raises(ChangesMissed):
+    with pytest.raises(FeedGap):
         feed.read()
     connection.close()
     database.dispose()
@@ -120,7 +120,7 @@ def test_notes_that_are_gone_unread_are_missed(
 @on_sqlite
 def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) -> None:
     database = Database(config.database_url)
-    feed, connection = follow(database)
+    feed, connection = subscribe(database)
     for _ in range(2):
         note(notes, 3)
         assert feed.read() == [Change("sessions", "a")] * 3
@@ -142,16 +142,16 @@ def test_a_database_without_notes_cannot_be_followed(config: Config) -> None:
     by_hand(config, "DROP TABLE changes")
     database = Database(config.database_url)
     with pytest.raises(sqlite3.OperationalError, match="no such table: changes"):
-        follow(database)
+        subscribe(database)
     database.dispose()
 
 
 def test_behind_a_pooler_nothing_can_be_followed(postgres_url: URL) -> None:
     with proxied(postgres_url) as proxy:
         database = Database(proxy.url)
-        follow(database).connection.close()
+        subscribe(database).connection.close()
         # A pooler makes up the number of the process that it says is at the other end.
         proxy.alter = lambda data: re.sub(rb"(?s)(?<=K\0\0\0\x0c)....", b"\0\0\0\0", data)
-        with pytest.raises(ChangesMissed, match="LISTEN does not work through the connection pooler"):
-            follow(database)
+        with pytest.raises(FeedGap, match="LISTEN does not work through the connection pooler"):
+            subscribe(database)
         database.dispose()

@@ -19,7 +19,7 @@ from api.config import Config
 from api.config.parsers import database_url
 from api.storage import change_monitor, revisions
 from api.storage.change_feed import Change
-from api.storage.change_monitor import Watch
+from api.storage.change_monitor import ChangeMonitor
 from api.storage.database import Database
 from tests.support.charter import until
 from tests.support.databases import on_sqlite
@@ -37,12 +37,12 @@ class Watched:
     def __init__(self, url: URL) -> None:
         self.told: list[list[Change] | None] = []
         self.database = Database(url)
-        self.watch = Watch(self.database, self.told.append)
+        self.watch = ChangeMonitor(self.database, self.told.append)
 
     def knows(self) -> bool:
         """The answer, which never takes long: it may wait for 50 ms."""
         began = monotonic()
-        knows = asyncio.run(self.watch.is_up_to_date())
+        knows = asyncio.run(self.watch.ensure_fresh())
         assert monotonic() - began < PATIENCE_SECONDS
         return knows
 
@@ -73,7 +73,7 @@ def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: W
         for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
             watched.told.clear()
             by_hand(config, statement)
-            watched.watch.doubt()
+            watched.watch.mark_stale()
             until(watched.knows)
             assert watched.told == [CHANGED]
 
@@ -81,7 +81,7 @@ def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: W
 def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
     def ask(_: int) -> None:
         for _ in range(20):
-            until(lambda: asyncio.run(watched.watch.is_up_to_date()))
+            until(lambda: asyncio.run(watched.watch.ensure_fresh()))
 
     until(watched.knows)
     with ThreadPoolExecutor(4) as pool:

@@ -21,10 +21,10 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
-from api.crypto.refresh_tokens import RefreshTokens
+from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import DatabaseUnavailable, UsernameTaken
-from api.models import SealedKey, User
-from api.storage.change_feed import follow
+from api.models import StoredSigningKey, User
+from api.storage.change_feed import subscribe
 from api.storage.database import Database, new_id
 from tests.support.charter import beside, until
 from tests.support.databases import on_sqlite
@@ -41,11 +41,11 @@ UNAVAILABLE = {
 }
 
 
-def key(created_at: datetime) -> SealedKey:
-    return SealedKey(id=uuid4().hex[:16], algorithm="ES256", sealed=b"", created_at=created_at)
+def key(created_at: datetime) -> StoredSigningKey:
+    return StoredSigningKey(id=uuid4().hex[:16], algorithm="ES256", sealed=b"", created_at=created_at)
 
 
-def count(database: Database, model: type[User | SealedKey] = SealedKey) -> int:
+def count(database: Database, model: type[User | StoredSigningKey] = StoredSigningKey) -> int:
     with database.transaction() as db:
         return db.scalar(select(func.count()).select_from(model)) or 0
 
@@ -56,21 +56,21 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_went_in_with(database: Databa
     with database.transaction() as db:
         db.add(key(noon.astimezone(timezone(timedelta(hours=hours)))))
     with database.transaction() as db:
-        found = db.scalars(select(SealedKey.created_at)).one()
+        found = db.scalars(select(StoredSigningKey.created_at)).one()
         assert (found, found.tzinfo) == (noon, UTC)
         kept = {"sqlite": "2026-07-01 12:00:00.123456", "postgresql": noon}[database.engine.dialect.name]
         assert db.scalars(text("SELECT created_at FROM signing_keys")).one() == kept
         earlier, later = (datetime(2026, 7, 1, hour, tzinfo=timezone(timedelta(hours=2))) for hour in (13, 15))
-        assert db.scalar(select(SealedKey.created_at < earlier)) is False
-        assert db.scalar(select(SealedKey.created_at < later)) is True
+        assert db.scalar(select(StoredSigningKey.created_at < earlier)) is False
+        assert db.scalar(select(StoredSigningKey.created_at < later)) is True
 
 
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     naive = datetime(2026, 7, 1)
     with database.transaction() as db:
         for statement in (
-            insert(SealedKey).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
-            select(SealedKey).where(SealedKey.created_at < naive),
+            insert(StoredSigningKey).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
+            select(StoredSigningKey).where(StoredSigningKey.created_at < naive),
         ):
             with pytest.raises(StatementError, match="a time needs its zone"):
                 db.execute(statement)
@@ -134,10 +134,10 @@ def test_reading_first_and_writing_then_never_meets_a_locked_database(config: Co
     def work(_: int) -> None:
         for _ in range(rounds):
             with database.transaction() as db:
-                db.execute(select(func.count()).select_from(SealedKey)).one()
+                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
                 db.add(key(datetime.now(UTC)))
                 db.flush()
-                db.execute(select(func.count()).select_from(SealedKey)).one()
+                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
                 db.add(key(datetime.now(UTC)))
 
     with ThreadPoolExecutor(writers) as pool:
@@ -175,7 +175,7 @@ class TestBesideAWriter:
             assert {one.result().status_code for one in going} == {204}
 
     def test_what_is_no_refresh_token_does_not_wait_for_a_writer(self, client: TestClient, config: Config) -> None:
-        guesses = [RefreshTokens(secret).new() for secret in (config.secret, bytes(32))] + ["A"]
+        guesses = [RefreshTokenFactory(secret).new() for secret in (config.secret, bytes(32))] + ["A"]
         with locked(config):
             began = perf_counter()
             answers = [client.post("/api/v1/auth/refresh", json={"refresh_token": guess}) for guess in guesses]
@@ -290,7 +290,7 @@ def test_a_migration_that_is_missing_is_told(client: TestClient, database: Datab
 def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
-    following = follow(database)
+    following = subscribe(database)
     start = threading.Barrier(20)
 
     def log_out(_: int) -> int:

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, inspect, text
 
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from api.errors import DatabaseUnavailable
 from api.storage import revisions
 from api.storage.database import Base, Database
@@ -160,7 +160,7 @@ def _upgrade_with(engine: Engine, versions: Path) -> None:
     """Upgrade to the newest of our migrations and those in a folder."""
     with revisions.migrating(engine) as alembic:
         alembic.set_main_option("path_separator", "newline")
-        alembic.set_main_option("version_locations", f"{folder('migrations') / 'versions'}\n{versions}")
+        alembic.set_main_option("version_locations", f"{resource_dir('migrations') / 'versions'}\n{versions}")
         command.upgrade(alembic, "head")
 
 
@@ -195,10 +195,10 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
 
 def test_the_revisions_are_one_line() -> None:
     alembic = AlembicConfig()
-    alembic.set_main_option("script_location", str(folder("migrations")))
+    alembic.set_main_option("script_location", str(resource_dir("migrations")))
     script = ScriptDirectory.from_config(alembic)
     assert (script.get_heads(), len(script.get_bases())) == ([revisions.head()], 1)
-    names = sorted(file.name[:5] for file in (folder("migrations") / "versions").glob("*.py"))
+    names = sorted(file.name[:5] for file in (resource_dir("migrations") / "versions").glob("*.py"))
     assert names == [f"{step.revision}_" for step in script.walk_revisions()][::-1]
 
 

@@ -82,11 +82,11 @@ def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
 
 
 def _is_spoilt(name: str, form: dict[str, str]) -> bool:
-    return _is_guessable(**form) if name == "password" else names.log_in_key(form[name]) in TAKEN
+    return _is_guessable(**form) if name == "password" else names.login_key(form[name]) in TAKEN
 
 
 def _is_guessable(username: str, email: str, password: str) -> bool:
-    return password_policy.holds_own_name(password, username, email) or not password_policy.is_hard_to_guess(
+    return password_policy.contains_identity(password, username, email) or not password_policy.is_hard_to_guess(
         password, "Charter"
     )
 
@@ -95,7 +95,7 @@ def _is_guessable(username: str, email: str, password: str) -> bool:
 def after_call(_: HookContext, case: Case, response: Response) -> None:
     """Keep in mind which names are taken, what tokens and cursors are good for, and which password holds."""
     if _is(case, "signUp") and response.status_code == 201:
-        TAKEN.update(names.log_in_key(_form(case)[name]) for name in ("username", "email"))
+        TAKEN.update(names.login_key(_form(case)[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
         fuzzed.hold(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:
@@ -113,7 +113,7 @@ def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, 
     session = fuzzed.session_of(case, response)
     if session is not None and _is(case, "getProfile") and response.status_code == 200:
         profile = response.json()
-        assert names.log_in_key(session.name) in {names.log_in_key(profile[key]) for key in ("username", "email")}
+        assert names.login_key(session.name) in {names.login_key(profile[key]) for key in ("username", "email")}
 
 
 @schemathesis.check

@@ -16,7 +16,7 @@ from api.app import create_app
 from api.config import Config
 from api.services import users
 from api.storage import change_monitor
-from api.storage.change_feed import Change, Following, follow
+from api.storage.change_feed import Change, Subscription, subscribe
 from api.storage.database import Base, Database
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person
@@ -82,7 +82,7 @@ def statements() -> Iterator[list[str]]:
 class Counted:
     """A feed that counts how often it was read."""
 
-    def __init__(self, following: Following) -> None:
+    def __init__(self, following: Subscription) -> None:
         self.following = following
         self.reads = 0
 
@@ -102,8 +102,8 @@ class WatchClock:
         # Each time differs from the one before, because a look counts only if it began after a doubt.
         self._ticks = count()
         monkeypatch.setattr(change_monitor, "monotonic", lambda: self._moved + next(self._ticks) * 1e-9)
-        monkeypatch.setattr(change_monitor, "_FRESH_SECONDS", self.FRESH)
-        monkeypatch.setattr(change_monitor, "_EARLY_SECONDS", self.EARLY)
+        monkeypatch.setattr(change_monitor, "_MAX_STALENESS", self.FRESH)
+        monkeypatch.setattr(change_monitor, "_REFRESH_AFTER", self.EARLY)
 
     def move(self, seconds: float) -> None:
         self._moved += seconds
@@ -113,9 +113,9 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
     """All feeds that are followed from now on."""
     found: list[Counted] = []
 
-    def count(database: Database) -> Following:
-        found.append(Counted(follow(database)))
-        return Following(found[-1], found[-1].following.connection)
+    def count(database: Database) -> Subscription:
+        found.append(Counted(subscribe(database)))
+        return Subscription(found[-1], found[-1].following.connection)
 
-    monkeypatch.setattr(change_monitor, "follow", count)
+    monkeypatch.setattr(change_monitor, "subscribe", count)
     return found

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from api import contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from tests.support.charter import Charter, Server, free_port, until
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 from tests.support.readme import page
 
-CONTRACT = contract.load(folder("openapi"))
+CONTRACT = contract.load(resource_dir("openapi"))
 
 
 class Figures:
@@ -164,8 +164,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 # Its parent, which publishes what its children count, and starts one for each line that it is told.
 PARENT = f"""
 import subprocess, sys
-from api.telemetry.exporter import exported
-with exported("127.0.0.1", int(sys.argv[1])):
+from api.telemetry.exporter import serve_metrics
+with serve_metrics("127.0.0.1", int(sys.argv[1])):
     print("serving", flush=True)
     for line in sys.stdin:
         print(subprocess.run([sys.executable, "-c", {WORKER!r}]).returncode, flush=True)

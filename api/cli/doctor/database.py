@@ -5,24 +5,24 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from api.cli import support
-from api.cli.doctor.finding import Finding, Verdict, ok, warning, wrong
+from api.cli.doctor.finding import Finding, Verdict, error, ok, warning
 from api.config import Config
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.errors import DatabaseUnavailable
 from api.services import diagnostics, signing_keys
 from api.services.signing_keys import Keyring, State
 from api.storage import revisions
-from api.storage.change_feed import follow
+from api.storage.change_feed import subscribe
 from api.storage.database import Database, Db
 
 _ODD_SKEW_SECONDS = 2
 
 
-def examine(settings: Config, processes: int) -> Iterator[Finding]:
+def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
     """Yield a finding for each check. `processes` is the number of worker processes that use the database."""
     # The reason is reported below, so the log would repeat it.
     logging.getLogger("charter.database").addHandler(logging.NullHandler())
-    database = Database(settings.database_url, settings.most_connections)
+    database = Database(settings.database_url, settings.max_connections)
     try:
         yield from _server(settings, database, processes)
         yield (revision := _revision(revisions.current(database.engine)))
@@ -30,9 +30,9 @@ def examine(settings: Config, processes: int) -> Iterator[Finding]:
             yield _revocation(database)
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
-    except DatabaseUnavailable as error:
-        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
-        yield wrong("database", f"{reason}; check DATABASE_URL and the server")
+    except DatabaseUnavailable as cause:
+        reason = str(getattr(cause.__cause__, "orig", cause)).partition("\n")[0]
+        yield error("database", f"{reason}; check DATABASE_URL and the server")
     finally:
         database.dispose()
 
@@ -43,7 +43,7 @@ def _server(settings: Config, database: Database, processes: int) -> Iterator[Fi
         if settings.is_shared:
             yield _clock(diagnostics.clock_skew(db).total_seconds())
             # Each process also holds one connection outside the pool, for LISTEN.
-            yield _connections(diagnostics.most_connections(db), database.most_connections + 1, processes)
+            yield _connections(diagnostics.max_connections(db), database.max_connections + 1, processes)
 
 
 def _speed(db: Db, where: str) -> Finding:
@@ -56,7 +56,7 @@ def _speed(db: Db, where: str) -> Finding:
 def _clock(skew: float) -> Finding:
     told = f"{abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} the database's clock; synchronize both with NTP"
     if abs(skew) > LEEWAY_SECONDS:
-        return wrong("clock", f"{told}, because hosts whose clocks differ reject each other's tokens")
+        return error("clock", f"{told}, because hosts whose clocks differ reject each other's tokens")
     return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "in step with the database's clock")
 
 
@@ -64,7 +64,7 @@ def _connections(most: int, each: int, processes: int) -> Finding:
     told = f"up to {each * processes} of the {most} that PostgreSQL allows, {each} for each process"
     if each * processes > most:
         advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
-        return wrong("connections", f"{told}; {advice}")
+        return error("connections", f"{told}; {advice}")
     return ok("connections", told)
 
 
@@ -73,15 +73,15 @@ def _revision(current: str | None) -> Finding:
     if current == needed:
         return ok("revision", f"{current}, which this release requires")
     if current is not None and current > needed:
-        return wrong("revision", f"{current} is from a later release; use that release")
-    return wrong("revision", f"{current or 'none'}, but this release requires {needed}; run charter migrate")
+        return error("revision", f"{current} is from a later release; use that release")
+    return error("revision", f"{current or 'none'}, but this release requires {needed}; run charter migrate")
 
 
 def _revocation(database: Database) -> Finding:
     try:
-        following = follow(database)
-    except Exception as error:
-        told = str(error).partition("\n")[0]
+        following = subscribe(database)
+    except Exception as cause:
+        told = str(cause).partition("\n")[0]
         return warning("revocation", f"{told}; each request queries the database instead")
     following.connection.close()
     return ok("revocation", "revocations arrive immediately")
@@ -94,5 +94,5 @@ def _signing_key(db: Db, keyring: Keyring) -> Finding:
         return warning("signing key", "missing until the first log-in; run charter migrate to create one")
     if keyring.open(signing[-1]) is None:
         advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
-        return wrong("signing key", f"{signing[-1].id} {advice}")
+        return error("signing key", f"{signing[-1].id} {advice}")
     return ok("signing key", f"{signing[-1].id} signs, and this secret decrypts it")

@@ -21,4 +21,4 @@ class Finding(NamedTuple):
     detail: str
 
 
-ok, warning, wrong = (partial(Finding, verdict) for verdict in Verdict)
+ok, warning, error = (partial(Finding, verdict) for verdict in Verdict)

@@ -7,16 +7,16 @@ from pathlib import Path
 from stat import S_IMODE
 from time import perf_counter
 
-from api.cli.doctor.finding import Finding, ok, warning, wrong
+from api.cli.doctor.finding import Finding, error, ok, warning
 from api.config import Config
-from api.crypto.password_hasher import Hasher
+from api.crypto.password_hasher import PasswordHasher
 
 _SLOW_HASH_SECONDS = 1.0
 _TOO_FEW_BYTES, _FEW_BYTES = 100_000_000, 1_000_000_000
 _OTHERS = 0o077
 
 
-def examine(settings: Config) -> Iterator[Finding]:
+def run_checks(settings: Config) -> Iterator[Finding]:
     """Yield a finding for each check that does not need the database."""
     yield ok("settings", "all are valid; charter check-config shows them")
     yield _issuer(settings)
@@ -54,7 +54,7 @@ def _data_folder(folder: Path) -> Finding:
     if not folder.exists():
         return ok("data folder", f"{folder} does not exist and is not needed")
     if exposed := _exposed(folder):
-        return wrong("data folder", f"other users of this host can read {', '.join(exposed)}; run chmod 700 {folder}")
+        return error("data folder", f"other users of this host can read {', '.join(exposed)}; run chmod 700 {folder}")
     return ok("data folder", f"only the owner can read {folder}")
 
 
@@ -62,7 +62,7 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     told = f"{folder} has {free / 1e9:.1f} GB free"
     if free < _TOO_FEW_BYTES:
-        return wrong("disk", f"{told}; free some space")
+        return error("disk", f"{told}; free some space")
     return warning("disk", f"{told}; free some space") if free < _FEW_BYTES else ok("disk", told)
 
 
@@ -79,7 +79,7 @@ def _is_open(path: Path) -> bool:
 
 def _hashes(settings: Config) -> Finding:
     began = perf_counter()
-    Hasher(settings.pepper, settings.bcrypt_cost, lambda call: call()).hash("correct horse battery staple")
+    PasswordHasher(settings.pepper, settings.bcrypt_cost, lambda call: call()).hash("correct horse battery staple")
     seconds = perf_counter() - began
     told = f"cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins per second and core"
     if seconds > _SLOW_HASH_SECONDS:

@@ -18,7 +18,7 @@ from api.contract.http.response import Reply, raw_headers
 from api.contract.middleware.body import BODY
 
 
-class Bare(flask.Response):
+class PlainResponse(flask.Response):
     """A response without a default Content-Type."""
 
     default_mimetype = None
@@ -37,17 +37,17 @@ class _NoSession(SessionInterface):
 _NOBODY = NullSession()
 
 
-class Application(flask.Flask):
+class ContractFlask(flask.Flask):
     """A Flask application that lets all errors through, because the edge formats them."""
 
-    response_class = Bare
+    response_class = PlainResponse
     session_interface = _NoSession()
 
     def __init__(self, import_name: str) -> None:
         super().__init__(import_name, static_folder=None)
         self.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_HTTP_EXCEPTIONS=True)
 
-    def is_bare(self) -> bool:
+    def has_no_hooks(self) -> bool:
         """Return True if no function is registered to run before, around or after a view."""
         before = self.before_request_funcs or self.url_value_preprocessors or self.error_handler_spec
         after = self.after_request_funcs or self.teardown_request_funcs or self.teardown_appcontext_funcs
@@ -69,15 +69,15 @@ def _is_listened_to() -> bool:
     return bool(begin or end or gone or signals.appcontext_popped.receivers)
 
 
-class Context(RequestContext):
+class LazyRequestContext(RequestContext):
     """The context behind `flask.request`, `g` and `current_app`, which builds the request on first access.
 
     Most handlers use none of the three, and a context that Flask itself pushes and pops costs 44 us.
     """
 
-    app: Application
+    app: ContractFlask
 
-    def __init__(self, app: Application, scope: Scope, rule: Rule) -> None:
+    def __init__(self, app: ContractFlask, scope: Scope, rule: Rule) -> None:
         self.app = app
         self.url_adapter = app.create_url_adapter(None)
         self.flashes = None
@@ -97,12 +97,12 @@ class Context(RequestContext):
     def match_request(self) -> None:
         """Do nothing, because the path is already matched."""
 
-    def dispatch(self) -> Reply:
+    def call_full(self) -> Reply:
         """Call the view with the full processing of Flask around it and return the response."""
         with self:
             return _reply(self.app.full_dispatch_request())
 
-    def call(self, view: Callable[[Scope], Reply]) -> Reply:
+    def call_fast(self, view: Callable[[Scope], Reply]) -> Reply:
         """Call the view directly and return its response. Use this only if `is_bare` returns True."""
         app, request = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
         try:
@@ -118,7 +118,7 @@ class Context(RequestContext):
 def as_response(reply: Reply) -> flask.Response:
     """Return the response as an object of Flask."""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in reply.headers]
-    return Bare(reply.body or None, reply.status, headers)
+    return PlainResponse(reply.body or None, reply.status, headers)
 
 
 def _reply(response: flask.Response) -> Reply:

@@ -11,10 +11,10 @@ from connexion.spec import Specification
 from starlette.types import Receive, Scope, Send
 from werkzeug.routing import Rule
 
-from api.contract.dispatch.flask_app import Application, Context
-from api.contract.dispatch.view import Lane, Serving, View
+from api.contract.dispatch.flask_app import ContractFlask, LazyRequestContext
+from api.contract.dispatch.view import Executor, HandlerResources, HandlerView
 from api.contract.http.response import Reply, respond
-from api.runtime.thread_pool import Threads
+from api.runtime.thread_pool import ThreadPool
 
 # Two pools: reads never queue behind writes that wait for the one write lock of SQLite.
 _READING, _WRITING = 16, 16
@@ -23,59 +23,59 @@ _READING, _WRITING = 16, 16
 class HandlerApi(FlaskApi):
     """Connexion's Flask routes, with views built once. Connexion would decorate the function for each request."""
 
-    def __init__(self, *args: Any, serving: Serving, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, serving: HandlerResources, **kwargs: Any) -> None:
         self._serving = serving
         super().__init__(*args, **kwargs)
 
-    def make_operation(self, operation: AbstractOperation) -> View:
-        return View(operation, self._serving)
+    def make_operation(self, operation: AbstractOperation) -> HandlerView:
+        return HandlerView(operation, self._serving)
 
 
-class Served:
+class OperationEndpoint:
     """An operation that runs where it does not block other requests."""
 
-    def __init__(self, app: Application, view: View, rule: Rule, lane: Lane) -> None:
+    def __init__(self, app: ContractFlask, view: HandlerView, rule: Rule, executor: Executor) -> None:
         self._app = app
         self._view = view
         self._rule = rule
-        self._lane = view.lane or lane
+        self._executor = view.executor or executor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._view.nonblocking:
             reply = self._call(scope)
         else:
-            reply = await self._lane.run(partial(self._call, scope))
+            reply = await self._executor.run(partial(self._call, scope))
         await respond(send, reply)
 
     def _call(self, scope: Scope) -> Reply:
-        context = Context(self._app, scope, self._rule)
-        return context.call(self._view.reply) if self._app.is_bare() else context.dispatch()
+        context = LazyRequestContext(self._app, scope, self._rule)
+        return context.call_fast(self._view.reply) if self._app.has_no_hooks() else context.call_full()
 
 
-class Lifetime(LifespanMiddleware):
+class LifespanStep(LifespanMiddleware):
     """The innermost layer, which opens and closes the resources of the service. Requests bypass it."""
 
     @property
-    def operations(self) -> dict[str, Served]:
+    def operations(self) -> dict[str, OperationEndpoint]:
         return self.next_app.operations  # type: ignore[no-any-return]
 
 
-class Handlers(SpecMiddleware):
+class HandlerDispatch(SpecMiddleware):
     """The Flask application, inside all layers."""
 
     def __init__(self, import_name: str) -> None:
-        self.flask = Application(import_name)
-        self._reading = Threads("reading", _READING)
-        self._writing = Threads("writing", _WRITING)
-        self.operations: dict[str, Served] = {}
+        self.flask = ContractFlask(import_name)
+        self._reading = ThreadPool("reading", _READING)
+        self._writing = ThreadPool("writing", _WRITING)
+        self.operations: dict[str, OperationEndpoint] = {}
 
     def add_api(self, specification: Specification, **options: Any) -> HandlerApi:
         api = HandlerApi(specification, **options)
         self.flask.register_blueprint(api.blueprint)
         for rule in self.flask.url_map.iter_rules():
             view: Any = self.flask.view_functions[rule.endpoint]
-            lane = self._reading if "GET" in (rule.methods or ()) else self._writing
-            self.operations[view.operation_id] = Served(self.flask, view, rule, lane)
+            executor = self._reading if "GET" in (rule.methods or ()) else self._writing
+            self.operations[view.operation_id] = OperationEndpoint(self.flask, view, rule, executor)
         return api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from api.contract.document.model import ContractError, success
 from api.contract.http.client import client_of
 from api.contract.http.response import Reply, raw_headers
 from api.contract.middleware.routing import CONTEXT
-from api.contract.schema.serializer import shaper
+from api.contract.schema.serializer import make_serializer
 from api.errors import ApiError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens the `db` argument of a handler. Leaving the context commits, raising rolls back."""
 
 
-class Lane(Protocol):
+class Executor(Protocol):
     """Runs calls where they do not block other requests."""
 
     async def run(self, call: Callable[[], Found]) -> Found:
@@ -35,21 +35,21 @@ class Lane(Protocol):
 
 
 @dataclass(frozen=True)
-class Serving:
+class HandlerResources:
     """The resources that handlers may declare as parameters, in addition to those of the request.
 
-    `lanes` maps a resource to the bulkhead for the handlers that declare it.
+    `executors` maps a resource to the bulkhead for the handlers that declare it.
     """
 
     transaction: Transaction
     resources: Mapping[str, Any]
-    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    executors: Mapping[str, Executor] = field(default_factory=dict)
 
 
 # The longest pause in seconds before each retry of a handler.
-_PAUSES = (0.02, 0.1)
+_RETRY_DELAYS = (0.02, 0.1)
 # Parameters that a handler may declare for any operation.
-_GIVEN = {"client", "db"}
+_BUILT_IN = {"client", "db"}
 _EMPTY = (b"content-length", b"0")
 # Serialize only shaped values: on its own, orjson would dump every field of a dataclass, and format times differently.
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -64,7 +64,7 @@ def nonblocking(handler: Handler) -> Handler:
     return handler
 
 
-class View:
+class HandlerView:
     """The handler of one operation, prepared once.
 
     A handler may declare `body`, any parameter of the operation, `identity`, `client`, `db` and resources. It returns
@@ -72,27 +72,27 @@ class View:
     members. A handler with `db` is called up to three times if its transaction conflicts with others.
     """
 
-    def __init__(self, operation: AbstractOperation, serving: Serving) -> None:
+    def __init__(self, operation: AbstractOperation, serving: HandlerResources) -> None:
         status = success({"responses": operation.responses})
         content = operation.responses[status].get("content", {})
         self.operation_id: str = operation.operation_id
         self._status = int(status)
         media_type = next(iter(content), "")
         self._content_type = (b"content-type", media_type.encode())
-        self._shape = shaper(content[media_type].get("schema", {})) if media_type else None
+        self._shape = make_serializer(content[media_type].get("schema", {})) if media_type else None
         self._function = operation.function
         self._transaction = serving.transaction
-        asks_for = set(inspect.signature(self._function).parameters)
-        self._resources = {name: value for name, value in serving.resources.items() if name in asks_for}
-        self._from_request = asks_for - self._resources.keys() - _GIVEN
-        self._wants_client = "client" in asks_for
-        self._wants_db = "db" in asks_for
+        parameters = set(inspect.signature(self._function).parameters)
+        self._resources = {name: value for name, value in serving.resources.items() if name in parameters}
+        self._from_request = parameters - self._resources.keys() - _BUILT_IN
+        self._wants_client = "client" in parameters
+        self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
-        self.lane = next((lane for name, lane in serving.lanes.items() if name in asks_for), None)
+        self.executor = next((executor for name, executor in serving.executors.items() if name in parameters), None)
         _check_names(operation, self._from_request, serving.resources.keys())
         if inspect.iscoroutinefunction(self._function):
             raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
-        if self.nonblocking and (waits_for := asks_for & {"db", *serving.lanes}):
+        if self.nonblocking and (waits_for := parameters & {"db", *serving.executors}):
             raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
 
     def __call__(self, **_: object) -> flask.Response:
@@ -107,11 +107,11 @@ class View:
             arguments["client"] = client_of(scope)
         if not self._wants_db:
             return self._reply(self._function(**arguments, **self._resources))
-        for pause in _PAUSES:
+        for pause in _RETRY_DELAYS:
             try:
                 return self._transact(arguments)
             except ApiError as error:
-                if not error.repeatable:
+                if not error.retryable:
                     raise
             # The random pause keeps conflicting transactions from colliding again.
             sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
@@ -138,7 +138,7 @@ def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: S
     if unknown := asked_for - offered:
         names = ", ".join(sorted(unknown))
         raise ContractError(f"{_name(operation)}: unknown parameters of the handler: {names}")
-    if clash := resources & (offered | _GIVEN):
+    if clash := resources & (offered | _BUILT_IN):
         raise ContractError(f"{_name(operation)}: name already in use by a resource: {', '.join(sorted(clash))}")
 
 

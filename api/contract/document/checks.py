@@ -17,7 +17,7 @@ def check(document: Json) -> None:
 
     Raises ContractError if a reference is not found or an operation cannot be served.
     """
-    for address, node in _nodes(document, "openapi"):
+    for address, node in _walk(document, "openapi"):
         if "$ref" in node:
             _check_reference(address, node, document)
         if isinstance(node.get("pattern"), str):
@@ -43,20 +43,20 @@ def check_formats(document: Json, known: Container[str]) -> None:
 
     Raises ContractError if a format is not in `known` or its schema has no type.
     """
-    for address, node in _nodes(document, "openapi"):
+    for address, node in _walk(document, "openapi"):
         name = node.get("format")
         if isinstance(name, str) and (name not in known or "type" not in node):
             raise ContractError(f"{address}: unknown format {name!r} for type {node.get('type')!r}")
 
 
-def _nodes(node: Any, address: str) -> Iterator[tuple[str, Json]]:
+def _walk(node: Any, address: str) -> Iterator[tuple[str, Json]]:
     if isinstance(node, dict):
         yield address, node
     parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, part in parts:
         # Examples are data, not parts of the contract.
         if name not in _EXAMPLES or address.endswith(" > properties"):
-            yield from _nodes(part, f"{address} > {name}")
+            yield from _walk(part, f"{address} > {name}")
 
 
 def _check_reference(address: str, node: Json, document: Json) -> None:

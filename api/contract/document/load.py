@@ -32,7 +32,7 @@ def load(folder: Path) -> Contract:
     shared = document.pop("x-shared", {})
     contract = Contract(document)
     for _, _, operation in contract.operations():
-        _share(shared, operation, document)
+        _apply_shared(shared, operation, document)
     _add_headers(shared, document.get("x-elsewhere", {}), document)
     return contract
 
@@ -108,7 +108,7 @@ def _add(target: Json, name: str, value: object, address: str) -> None:
     target[name] = value
 
 
-def _share(shared: Json, operation: Json, document: Json) -> None:
+def _apply_shared(shared: Json, operation: Json, document: Json) -> None:
     """Add the shared responses and headers to an operation. Its own definitions take precedence."""
     groups = shared.get("responses", {})
     applying = dict(groups.get("always", {}))

@@ -11,7 +11,7 @@ _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 _SAMPLED = 0x01
 
 
-class Parent(NamedTuple):
+class TraceParent(NamedTuple):
     """The caller's span, and whether the caller records it (the flag `sampled`)."""
 
     trace_id: str
@@ -19,7 +19,7 @@ class Parent(NamedTuple):
     is_sampled: bool
 
 
-def parent_of(scope: Scope, fields: Fields) -> Parent | None:
+def parent_of(scope: Scope, fields: Fields) -> TraceParent | None:
     """Return the caller's span, or None if the header is missing, repeated or invalid (section 3.2)."""
     value = fields.get(b"traceparent")
     if value is None or sum([name == b"traceparent" for name, _ in scope["headers"]]) > 1:
@@ -31,4 +31,4 @@ def parent_of(scope: Scope, fields: Fields) -> Parent | None:
     # A later version may append fields (section 3.2.1). Version ff is invalid, and so are ids of zeros only.
     if version == b"ff" or (version == b"00" and more) or not int(trace_id, 16) or not int(span_id, 16):
         return None
-    return Parent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED))
+    return TraceParent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED))

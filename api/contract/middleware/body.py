@@ -15,7 +15,7 @@ BODY = "contract_body"
 """The key in `scope["extensions"]` under which later layers find the body, as bytes."""
 
 
-class Body:
+class BodyMiddleware:
     """Reads the whole body, including a chunked body of unknown length.
 
     `limit` is the maximum size in bytes for operations without `x-body-bytes`. `seconds` is the time limit.

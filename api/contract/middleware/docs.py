@@ -61,7 +61,7 @@ def is_docs(path: str) -> bool:
     return path == PATH or path.startswith(f"{PATH}/")
 
 
-class Docs:
+class DocsMiddleware:
     """Serves `GET /docs` and the files that the page needs. All other requests go to the next layer."""
 
     def __init__(self, app: ASGIApp, title: str) -> None:

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 from api import logs
 from api.contract.http import framing
 from api.contract.http.response import Headers, Reply, raw_headers, respond
-from api.contract.http.traceparent import Parent, parent_of
+from api.contract.http.traceparent import TraceParent, parent_of
 from api.contract.middleware.routing import CONTEXT, OPERATION
 from api.errors import InternalError, answer, as_api_error
 
@@ -34,11 +34,11 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-Observer = Callable[[Parent | None], Callable[[Outcome], None]]
+Observer = Callable[[TraceParent | None], Callable[[Outcome], None]]
 """Called when a request begins, with its parent span. The function that it returns is called with the outcome."""
 
 
-class Edge:
+class EdgeMiddleware:
     """Gives each request an id, its own scope and a log line, each error its format, and each response its headers."""
 
     def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
@@ -51,20 +51,20 @@ class Edge:
             return
         fields = dict(scope["headers"])
         exchange = _Exchange(scope, receive, send, fields)
-        logs.request_facts.set(exchange.facts)
-        private = _private(scope, fields)
-        tell = [begin(exchange.parent) for begin in self._observers]
+        logs.request_context.set(exchange.facts)
+        isolated = _isolate(scope, fields)
+        finish = [begin(exchange.parent) for begin in self._observers]
         try:
             framing.check(scope, fields)
-            await self.app(private, exchange.receive, exchange.send)
-        except ClientGone:
+            await self.app(isolated, exchange.receive, exchange.send)
+        except ClientDisconnected:
             pass
         except Exception as error:
             await exchange.fail(error)
         finally:
             exchange.log()
-            for end in tell:
-                end(exchange.outcome(private))
+            for end in finish:
+                end(exchange.outcome(isolated))
 
 
 # A response may override these.
@@ -74,18 +74,18 @@ _BY_DEFAULT = (
 )
 
 
-def fixed_headers(request_id: str, answer: Headers) -> Headers:
+def default_headers(request_id: str, answer: Headers) -> Headers:
     """Return the headers that every response carries in addition to its own."""
     named = {name for name, _ in answer}
     fixed = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
     return fixed + [header for header in _BY_DEFAULT if header[0] not in named]
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client disconnected before the end of the response."""
 
 
-def _private(scope: Scope, fields: framing.Fields) -> Scope:
+def _isolate(scope: Scope, fields: framing.Fields) -> Scope:
     """Return a copy of the scope that no other request and no later byte can change.
 
     granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
@@ -127,10 +127,10 @@ class _Exchange:
         try:
             await self._send(message)
         except (OSError, RuntimeError):
-            raise ClientGone() from None
+            raise ClientDisconnected() from None
 
     def _complete(self, headers: Headers) -> Headers:
-        headers = headers + fixed_headers(self.facts["request_id"], headers)
+        headers = headers + default_headers(self.facts["request_id"], headers)
         if self._body_pending:
             # The rest of the body stays unread, so the next request on this connection could not be found.
             headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
@@ -139,7 +139,7 @@ class _Exchange:
     async def fail(self, error: Exception) -> None:
         """Send the error as the response. Raises the error if a response has begun, to break the connection."""
         known = as_api_error(error)
-        logs.note(code=known.code)
+        logs.bind(code=known.code)
         if known.status == InternalError.status:
             _log.error("unhandled_error", exc_info=error)
         if self.status is not None:

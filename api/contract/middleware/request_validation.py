@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.contract.document.model import ContractError
 from api.contract.http.framing import FIELDS, Fields
 from api.contract.middleware.body import BODY
-from api.contract.middleware.routing import CONTEXT, step
+from api.contract.middleware.routing import CONTEXT, next_app
 from api.contract.schema import strict_json
 from api.contract.schema.formats import Format
 from api.contract.schema.parameters import Parameters
-from api.contract.schema.request_schema import SchemaCheck
+from api.contract.schema.request_schema import SchemaValidator
 from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
 
@@ -27,7 +27,7 @@ class JsonBody:
         if operation.consumes != ["application/json"]:
             raise ContractError("only application/json bodies are supported")
         self._required = operation.request_body.get("required", False)
-        self._check = SchemaCheck(operation.body_schema("application/json"), formats)
+        self._check = SchemaValidator(operation.body_schema("application/json"), formats)
 
     def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
         """Return the parsed body, and append its faults to `faults`.
@@ -85,12 +85,12 @@ class ValidationApi(RoutedAPI[ValidatedOperation]):
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
         try:
-            return ValidatedOperation(operation, step(self.next_app, operation.operation_id), self._formats)
+            return ValidatedOperation(operation, next_app(self.next_app, operation.operation_id), self._formats)
         except ContractError as error:
             raise ContractError(f"{operation.operation_id.rpartition('.')[2]}: {error}") from None
 
 
-class Validate(RequestValidationMiddleware):
+class StrictRequestValidation(RequestValidationMiddleware):
     """Connexion's validation step, made strict. It compiles validators once, reports all faults and quotes no value."""
 
     api_cls = ValidationApi

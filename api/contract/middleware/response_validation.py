@@ -8,9 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.document.model import Contract
 from api.contract.middleware.docs import is_docs
-from api.contract.middleware.routing import Routes
+from api.contract.middleware.routing import Router
 from api.contract.schema.formats import Format, format_checker
-from api.contract.schema.response_schema import ELSEWHERE, Responses
+from api.contract.schema.response_schema import ELSEWHERE, ResponseSpecs
 from api.errors import MethodNotAllowed, NotFound
 
 _log = logging.getLogger("charter.contract")
@@ -18,17 +18,17 @@ _log = logging.getLogger("charter.contract")
 _FAST = {"int32", "int64", "uuid"}
 
 
-class Conform:
+class ResponseValidationMiddleware:
     """The outermost layer. It logs each violation as an error and never changes the response."""
 
-    def __init__(self, app: ASGIApp, contract: Contract, routes: Routes, formats: Mapping[str, Format]) -> None:
+    def __init__(self, app: ASGIApp, contract: Contract, routes: Router, formats: Mapping[str, Format]) -> None:
         self.app = app
         self._routes = routes
         # Cached: many responses to one user contain the same email, and its check takes 0.1 ms.
         remembered: dict[str, Format] = dict(formats)
         for name in formats.keys() - _FAST:
             remembered[name] = lru_cache(1024)(formats[name])
-        self._responses = Responses(contract, format_checker(remembered))
+        self._responses = ResponseSpecs(contract, format_checker(remembered))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -16,7 +16,7 @@ CONTEXT = "connexion_context"
 """The key under which layers store the handler's arguments by name. ConnexionRequest calls it `context`."""
 
 
-def step(app: Any, operation_id: str) -> ASGIApp:
+def next_app(app: Any, operation_id: str) -> ASGIApp:
     """Return the endpoint of an operation in the next layer.
 
     Layers call this when they are built, because a lookup in every layer would cost 8 us for each request.
@@ -24,14 +24,14 @@ def step(app: Any, operation_id: str) -> ASGIApp:
     return app.operations[operation_id]  # type: ignore[no-any-return]
 
 
-class Match(NamedTuple):
+class RouteMatch(NamedTuple):
     """The operation that a request matches, and the text of each path parameter."""
 
     operation: Json
     parameters: dict[str, str]
 
 
-class Routes:
+class Router:
     """The paths of a contract, matched exactly: no redirects, no stripped slashes, no encoded slashes."""
 
     def __init__(self, contract: Contract) -> None:
@@ -51,7 +51,7 @@ class Routes:
             # OpenAPI 3.0, Path Templating: concrete paths come before templated ones.
             candidates.sort(key=lambda candidate: [segment.startswith("{") for segment in candidate[0]])
 
-    def find(self, method: str, raw_path: bytes) -> Match:
+    def find(self, method: str, raw_path: bytes) -> RouteMatch:
         """Return the operation for a method and an undecoded path. Raises NotFound or MethodNotAllowed."""
         # Most requests match a concrete path literally: the lookup saves a search of 15 us.
         methods = self._concrete.get(raw_path)
@@ -60,7 +60,7 @@ class Routes:
             methods, parameters = self._search(raw_path)
         if method not in methods:
             raise MethodNotAllowed(methods)
-        return Match(methods[method], parameters)
+        return RouteMatch(methods[method], parameters)
 
     def _search(self, raw_path: bytes) -> tuple[dict[str, Json], dict[str, str]]:
         try:
@@ -86,10 +86,10 @@ def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | No
     return parameters
 
 
-class Route:
+class RoutingMiddleware:
     """Stores the matched operation in the scope, for the later layers."""
 
-    def __init__(self, app: ASGIApp, routes: Routes) -> None:
+    def __init__(self, app: ASGIApp, routes: Router) -> None:
         self.app = app
         self.routes = routes
 

@@ -9,18 +9,18 @@ from connexion.security import AbstractSecurityHandler
 from starlette.types import Receive, Scope, Send
 
 from api.contract.http.framing import FIELDS
-from api.contract.middleware.routing import CONTEXT, step
+from api.contract.middleware.routing import CONTEXT, next_app
 from api.errors import InsufficientScope, MissingToken
 
 
-class Caller(Protocol):
+class Identity(Protocol):
     """The caller, as far as the contract needs it: the scopes of the token."""
 
     @property
     def scopes(self) -> frozenset[str]: ...
 
 
-Identify = Callable[[str], Awaitable[Caller]]
+Authenticate = Callable[[str], Awaitable[Identity]]
 """Returns the caller for a bearer token. Raises an ApiError if the token is invalid."""
 
 
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 class Bearer(AbstractSecurityHandler):
     """Reads the token from the `Authorization` header only (RFC 6750, section 2.1) and calls `identify`."""
 
-    def __init__(self, identify: Identify) -> None:
+    def __init__(self, identify: Authenticate) -> None:
         self._identify = identify
 
     def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Callable[..., Awaitable[Any]]:
@@ -68,12 +68,12 @@ class SecuredApi(SecurityAPI):
     def make_operation(self, operation: Any) -> SecuredOperation:
         factory = self.security_handler_factory
         made: SecuredOperation = SecuredOperation.from_operation(
-            operation, next_app=step(self.next_app, operation.operation_id), security_handler_factory=factory
+            operation, next_app=next_app(self.next_app, operation.operation_id), security_handler_factory=factory
         )
         return made
 
 
-class Secure(SecurityMiddleware):
+class SecurityStep(SecurityMiddleware):
     """Connexion's security step."""
 
     api_cls = SecuredApi

@@ -15,9 +15,9 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from api.contract.document.model import Json
-from api.contract.schema.formats import Of
+from api.contract.schema.formats import TypedFormat
 
-Test = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 """Returns True if a value fits a schema."""
 Lines = list[str]
 
@@ -25,12 +25,12 @@ Lines = list[str]
 _DEEPEST = 8
 
 
-def quick_test(exact: Any) -> Test:
-    """Return a test that accepts only values that `exact`, a jsonschema validator, accepts, and nearly all of those."""
-    if _kind(exact) is None:
-        return exact.is_valid  # type: ignore[no-any-return]
+def compile_predicate(validator: Any) -> Predicate:
+    """Return a test that accepts only values that the jsonschema `validator` accepts, and nearly all of those."""
+    if _kind(validator) is None:
+        return validator.is_valid  # type: ignore[no-any-return]
     names: dict[str, Any] = {}
-    body = _Part(exact, 0, names).lines()
+    body = _Emitter(validator, 0, names).lines()
     exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
     return names["test"]  # type: ignore[no-any-return]
 
@@ -48,24 +48,26 @@ def _unless(*conditions: str) -> Lines:
     return [f"if not ({' and '.join(conditions)}): return False"]
 
 
-class _Part:
+class _Emitter:
     """A schema and the Python code that checks it. In the code, `v0` is the value, `v1` is inside it, and so on."""
 
     def __init__(self, exact: Any, depth: int, names: dict[str, Any]) -> None:
-        self.exact, self.schema = exact, exact.schema
+        self.validator, self.schema = exact, exact.schema
         self.value, self.inner = f"v{depth}", f"v{depth + 1}"
         self._depth, self._names = depth, names
 
     def lines(self) -> Lines:
-        kind = _kind(self.exact)
+        kind = _kind(self.validator)
         if kind is None or self._depth == _DEEPEST:
-            return _unless(f"{self.constant(quick_test(self.exact))}({self.value})")
+            return _unless(f"{self.constant(compile_predicate(self.validator))}({self.value})")
         lines = kind.write(self)
         # jsonschema decides only once, when compiling, if `nullable` lets null pass the other keywords.
-        return [f"if {self.value} is not None:", *_indented(lines)] if lines and self.exact.is_valid(None) else lines
+        return (
+            [f"if {self.value} is not None:", *_indented(lines)] if lines and self.validator.is_valid(None) else lines
+        )
 
     def inside(self, schema: Any) -> Lines:
-        return _Part(self.exact.evolve(schema=schema), self._depth + 1, self._names).lines()
+        return _Emitter(self.validator.evolve(schema=schema), self._depth + 1, self._names).lines()
 
     def constant(self, value: Any) -> str:
         self._names[name := f"c{len(self._names)}"] = value
@@ -78,25 +80,25 @@ class _Part:
 
     def accepts(self, kind: type) -> Any:
         """Return the check of the schema's format for a value of this type, or None without a format."""
-        check = self.exact.format_checker.checkers.get(self.schema.get("format"), [None])[0]
-        return check.accepts if isinstance(check, Of) and check.kind is kind else check
+        check = self.validator.format_checker.checkers.get(self.schema.get("format"), [None])[0]
+        return check.accepts if isinstance(check, TypedFormat) and check.kind is kind else check
 
     def formatted(self, kind: type) -> Lines:
         accepts = self.accepts(kind)
         return [f"{self.constant(accepts)}({self.value})"] if accepts else []
 
 
-def _any(_: _Part) -> Lines:
+def _any(_: _Emitter) -> Lines:
     return []
 
 
-def _one_of(part: _Part, kind: type, values: Iterable[Any]) -> Lines:
+def _one_of(part: _Emitter, kind: type, values: Iterable[Any]) -> Lines:
     # A finite set of values can be checked against all keywords when compiling.
-    taken = frozenset(value for value in values if type(value) is kind and part.exact.is_valid(value))
+    taken = frozenset(value for value in values if type(value) is kind and part.validator.is_valid(value))
     return _unless(f"type({part.value}) is {kind.__name__}", f"{part.value} in {part.constant(taken)}")
 
 
-def _string(part: _Part) -> Lines:
+def _string(part: _Emitter) -> Lines:
     if "enum" in part.schema:
         return _one_of(part, str, part.schema["enum"])
     sized = part.between(part.schema.get("minLength"), f"len({part.value})", part.schema.get("maxLength"))
@@ -106,7 +108,7 @@ def _string(part: _Part) -> Lines:
     return _unless(f"type({part.value}) is str", *sized, *matches, *part.formatted(str))
 
 
-def _integer(part: _Part) -> Lines:
+def _integer(part: _Emitter) -> Lines:
     if "enum" in part.schema:
         return _one_of(part, int, part.schema["enum"])
     # The format is implied: an integer between two int32 bounds is an int32.
@@ -122,26 +124,26 @@ def _is_narrower(schema: Json, accepts: Any) -> bool:
     return all(type(bound) is int and bound in held for bound in (schema.get("minimum"), schema.get("maximum")))
 
 
-def _number(part: _Part) -> Lines:
+def _number(part: _Emitter) -> Lines:
     return _unless(f"type({part.value}) in {part.constant({int, float})}", *_bounds(part), *part.formatted(float))
 
 
-def _bounds(part: _Part) -> Lines:
+def _bounds(part: _Emitter) -> Lines:
     return part.between(part.schema.get("minimum"), part.value, part.schema.get("maximum"))
 
 
-def _boolean(part: _Part) -> Lines:
+def _boolean(part: _Emitter) -> Lines:
     return _one_of(part, bool, [False, True])
 
 
-def _array(part: _Part) -> Lines:
+def _array(part: _Emitter) -> Lines:
     sized = part.between(part.schema.get("minItems"), f"len({part.value})", part.schema.get("maxItems"))
     item = part.inside(part.schema.get("items", {}))
     each = [f"for {part.inner} in {part.value}:", *_indented(item)] if item else []
     return [*_unless(f"type({part.value}) is list", *sized), *each]
 
 
-def _object(part: _Part) -> Lines:
+def _object(part: _Emitter) -> Lines:
     parts, required = part.schema.get("properties", {}), part.schema.get("required", ())
     lines = _unless(f"type({part.value}) is dict")
     for name in dict.fromkeys([*parts, *required]):
@@ -154,7 +156,7 @@ def _object(part: _Part) -> Lines:
     return lines + _others(part, part.constant(frozenset(parts)))
 
 
-def _others(part: _Part, known: str) -> Lines:
+def _others(part: _Emitter, known: str) -> Lines:
     schema = part.schema.get("additionalProperties", True)
     if schema is False:
         return _unless(f"{known}.issuperset({part.value})")
@@ -163,26 +165,26 @@ def _others(part: _Part, known: str) -> Lines:
     return [f"for name in {part.value}:", *_indented(read)] if other else []
 
 
-class _Kind(NamedTuple):
+class _TypeCompiler(NamedTuple):
     """The function that writes the test of a `type`, and the keywords that the function supports."""
 
-    write: Callable[[_Part], Lines]
+    write: Callable[[_Emitter], Lines]
     keywords: set[str]
 
 
 _READ_BY_OTHERS = {"exclusiveMaximum", "exclusiveMinimum"}
-_ANY = _Kind(_any, set())
+_ANY = _TypeCompiler(_any, set())
 _KINDS = {
-    "array": _Kind(_array, {"type", "items", "maxItems", "minItems"}),
-    "boolean": _Kind(_boolean, {"type", "enum"}),
-    "integer": _Kind(_integer, {"type", "enum", "format", "maximum", "minimum"}),
-    "number": _Kind(_number, {"type", "format", "maximum", "minimum"}),
-    "object": _Kind(_object, {"type", "additionalProperties", "properties", "required"}),
-    "string": _Kind(_string, {"type", "enum", "format", "maxLength", "minLength", "pattern"}),
+    "array": _TypeCompiler(_array, {"type", "items", "maxItems", "minItems"}),
+    "boolean": _TypeCompiler(_boolean, {"type", "enum"}),
+    "integer": _TypeCompiler(_integer, {"type", "enum", "format", "maximum", "minimum"}),
+    "number": _TypeCompiler(_number, {"type", "format", "maximum", "minimum"}),
+    "object": _TypeCompiler(_object, {"type", "additionalProperties", "properties", "required"}),
+    "string": _TypeCompiler(_string, {"type", "enum", "format", "maxLength", "minLength", "pattern"}),
 }
 
 
-def _kind(exact: Any) -> _Kind | None:
+def _kind(exact: Any) -> _TypeCompiler | None:
     spoken = exact.schema.keys() & (exact.VALIDATORS.keys() | _READ_BY_OTHERS)
     kind = _KINDS.get(str(exact.schema.get("type"))) if spoken else _ANY
     return kind if kind is not None and spoken <= kind.keywords else None

@@ -33,7 +33,7 @@ _OF_INTEGERS = {"int32", "int64"}
 
 
 @dataclass(frozen=True)
-class Of:
+class TypedFormat:
     """A format check as jsonschema calls it, for a value of any type.
 
     A value of another type passes here, because the keyword `type` reports it.
@@ -50,5 +50,5 @@ def format_checker(formats: Mapping[str, Format]) -> FormatChecker:
     """Return a jsonschema checker for these formats."""
     checker = FormatChecker(formats=())
     for name, accepts in formats.items():
-        checker.checks(name)(Of(int if name in _OF_INTEGERS else str, accepts))
+        checker.checks(name)(TypedFormat(int if name in _OF_INTEGERS else str, accepts))
     return checker

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 from starlette.types import Scope
 
 from api.contract.schema.formats import Format
-from api.contract.schema.request_schema import SchemaCheck
+from api.contract.schema.request_schema import SchemaValidator
 from api.contract.schema.strict_json import INTEGERS
 from api.errors import Fault, InvalidInput
 
@@ -27,7 +27,7 @@ class Parameter:
         self.type: str = schema["type"]
         self.default = schema.get("default")
         self.pointer = f"/{self.place}/{self.name}"
-        self._check = SchemaCheck(schema, formats)
+        self._check = SchemaValidator(schema, formats)
 
     def read(self, texts: list[str]) -> tuple[Any, list[Fault]]:
         """Return the value and its faults. Only the exact notation of the type is accepted."""

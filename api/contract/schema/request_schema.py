@@ -8,7 +8,7 @@ from jsonschema import ValidationError
 from jsonschema.validators import extend
 
 from api.contract.document.model import Json
-from api.contract.schema.compiler import quick_test
+from api.contract.schema.compiler import compile_predicate
 from api.contract.schema.formats import Format, format_checker
 from api.errors import Fault
 
@@ -55,12 +55,12 @@ def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> It
 _Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-untyped-call]
 
 
-class SchemaCheck:
+class SchemaValidator:
     """A compiled schema of the contract that finds every fault of a value."""
 
     def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
         self._exact = _Exact(schema, format_checker=format_checker(formats))
-        self._fits = quick_test(self._exact)
+        self._fits = compile_predicate(self._exact)
 
     def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
         """Return every fault of `value` once. `pointer` is the location of the value in the request."""
@@ -74,15 +74,15 @@ def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
     keyword = str(error.validator)
     place = pointer + "".join(f"/{_escape(step)}" for step in error.absolute_path)
     code, detail = _rule(keyword, error.schema)
-    limit = _limit(keyword, error)
-    detail = (_one(detail) if limit == 1 else detail).format(limit)
+    limit = _argument(keyword, error)
+    detail = (_singular(detail) if limit == 1 else detail).format(limit)
     if keyword == "required":
         missing = [name for name in cast(list[str], error.validator_value) if name not in cast(Json, error.instance)]
         return [Fault(f"{place}/{_escape(name)}", code, detail) for name in missing]
     return [Fault(place, code, detail)]
 
 
-def _one(detail: str) -> str:
+def _singular(detail: str) -> str:
     return detail.replace("characters", "character").replace("items", "item")
 
 
@@ -92,7 +92,7 @@ def _rule(keyword: str, schema: Any) -> Rule:
     return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword == "format" else rule
 
 
-def _limit(keyword: str, error: ValidationError) -> object:
+def _argument(keyword: str, error: ValidationError) -> object:
     schema: Any = error.schema
     if keyword in {"format", "pattern"}:
         return schema.get("description", "Must have the format that the contract requires.")

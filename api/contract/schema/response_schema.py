@@ -9,7 +9,7 @@ from connexion.json_schema import Draft4ResponseValidator, resolve_refs
 from jsonschema import FormatChecker, ValidationError
 
 from api.contract.document.model import Contract, Json
-from api.contract.schema.compiler import quick_test
+from api.contract.schema.compiler import compile_predicate
 
 ELSEWHERE = "x-elsewhere"
 """The member of the contract with the responses to requests that match no operation."""
@@ -21,7 +21,7 @@ _INTEGER = re.compile("-?[0-9]{1,18}")
 _LONG, _DIGITS = b"0" * 19, bytes.maketrans(b"123456789", b"000000000")
 
 
-class Responses:
+class ResponseSpecs:
     """The declared responses of all operations, each compiled on first use."""
 
     def __init__(self, contract: Contract, formats: FormatChecker) -> None:
@@ -30,16 +30,16 @@ class Responses:
         operations = Contract(document).operations()
         self._declared = {operation["operationId"]: operation["responses"] for _, _, operation in operations}
         self._declared[ELSEWHERE] = document.get(ELSEWHERE, {})
-        self._ready: dict[tuple[str, int], Response] = {}
+        self._ready: dict[tuple[str, int], ResponseSpec] = {}
 
-    def find(self, name: str, status: int) -> "Response | None":
+    def find(self, name: str, status: int) -> "ResponseSpec | None":
         """Return the declared response of an operation with this status, or None."""
         if (name, status) not in self._ready and str(status) in self._declared[name]:
-            self._ready[name, status] = Response(self._declared[name][str(status)], self._formats)
+            self._ready[name, status] = ResponseSpec(self._declared[name][str(status)], self._formats)
         return self._ready.get((name, status))
 
 
-class Response:
+class ResponseSpec:
     """The declared response with one status."""
 
     def __init__(self, declared: Json, formats: FormatChecker) -> None:
@@ -60,13 +60,13 @@ class Response:
         for name, value in headers:
             header = self._headers.get(name)
             if header is not None:
-                found += () if value == header.right else header.violations(value)
+                found += () if value == header.last_valid else header.violations(value)
             elif name not in _ON_ANY_ANSWER:
                 found.append(f"the header {name.decode('latin-1')} is not declared")
         if not self._bodies or not has_body:
             return [*found, "the response has a body, but none is declared"] if body else found
         media = self._bodies.get(given.get(b"content-type", b""))
-        return found if media is None or body == media.right else found + media.violations(body)
+        return found if media is None or body == media.last_valid else found + media.violations(body)
 
 
 class _Header:
@@ -75,13 +75,13 @@ class _Header:
     def __init__(self, name: str, schema: Json, formats: FormatChecker) -> None:
         self._check = _Check(f"the header {name}", schema, formats)
         self._is_integer = schema.get("type") == "integer"
-        self.right: bytes | None = None
+        self.last_valid: bytes | None = None
 
     def violations(self, value: bytes) -> list[str]:
         text = value.decode("latin-1")
         read = int(text) if self._is_integer and _INTEGER.fullmatch(text) else text
         found = [] if self._check.fits(read) else self._check.violations(read)
-        self.right = self.right if found else value
+        self.last_valid = self.last_valid if found else value
         return found
 
 
@@ -90,24 +90,24 @@ class _Body:
 
     def __init__(self, schema: Json, formats: FormatChecker) -> None:
         self._check = _Check("the body", schema, formats)
-        self.right: bytes | None = None
+        self.last_valid: bytes | None = None
 
     def violations(self, body: bytes) -> list[str]:
         try:
             if _LONG not in body.translate(_DIGITS) and self._check.fits(orjson.loads(body)):
-                self.right = body
+                self.last_valid = body
                 return []
         except (ValueError, RecursionError):
             # The violations are those of the value that json reads.
             pass
-        return self._closely(body)
+        return self._slow_path(body)
 
-    def _closely(self, body: bytes) -> list[str]:
+    def _slow_path(self, body: bytes) -> list[str]:
         try:
             found = self._check.violations(json.loads(body.decode()))
         except (ValueError, RecursionError):
             return ["the body is not JSON"]
-        self.right = self.right if found else body
+        self.last_valid = self.last_valid if found else body
         return found
 
 
@@ -117,7 +117,7 @@ class _Check:
     def __init__(self, what: str, schema: Json, formats: FormatChecker) -> None:
         self._what = what
         self._exact = Draft4ResponseValidator(schema, format_checker=formats)
-        self.fits = quick_test(self._exact)
+        self.fits = compile_predicate(self._exact)
 
     def violations(self, value: Any) -> list[str]:
         return [f"{self._what}{_pointer(error)} breaks {error.validator}" for error in self._exact.iter_errors(value)]

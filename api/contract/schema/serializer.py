@@ -12,17 +12,17 @@ Shape = Callable[[Any], Any]
 _JSON = frozenset({bool, dict, float, int, list, str, type(None)})
 
 
-def shaper(schema: dict[str, Any]) -> Shape:
+def make_serializer(schema: dict[str, Any]) -> Shape:
     """Return a function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
 
     The function reads the members in the schema's `properties` by name. It raises KeyError or AttributeError if a
     required member is missing.
     """
     if schema.get("type") == "array":
-        item = shaper(schema["items"])
+        item = make_serializer(schema["items"])
         return lambda values: [item(value) for value in values]
     if "properties" in schema and schema.get("additionalProperties") is False:
-        members = {name: shaper(part) for name, part in schema["properties"].items()}
+        members = {name: make_serializer(part) for name, part in schema["properties"].items()}
         return _object_shape(members, frozenset(schema.get("required", ())))
     return _plain
 

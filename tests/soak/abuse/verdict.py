@@ -4,13 +4,13 @@ import json
 from typing import NamedTuple
 
 from api import contract
-from api.config.paths import folder
+from api.config.paths import resource_dir
 from tests.soak.abuse.attacks import Attack
 from tests.soak.abuse.connection import Answer
 from tests.soak.abuse.framing import Request
 from tests.soak.abuse.marks import Marks
 
-_CODES = set(contract.load(folder("openapi")).document["components"]["schemas"]["ProblemCode"]["enum"])
+_CODES = set(contract.load(resource_dir("openapi")).document["components"]["schemas"]["ProblemCode"]["enum"])
 _MEMBERS = {"type", "title", "status", "detail", "code"}
 
 

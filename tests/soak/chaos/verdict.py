@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 
 from api.config import Config
-from api.crypto.refresh_tokens import RefreshTokens, digest
+from api.crypto.refresh_tokens import RefreshTokenFactory, digest
 from api.models import RefreshToken, Session, User
 from api.storage.database import Base, Database, Db
 from tests.soak.chaos.clients import Live
@@ -27,7 +27,7 @@ class Verdict:
 def judge(config: Config, journal: Journal, sessions: Iterable[Live]) -> Verdict:
     """Hold the tables against the journal, and against what each session's client knows."""
     database = Database(config.database_url)
-    tokens = RefreshTokens(config.secret)
+    tokens = RefreshTokenFactory(config.secret)
     with database.transaction() as db:
         verdict = Verdict(journal.counted().total(), 0, 0, _damage(db))
         _judge_names(db, journal, verdict)
@@ -43,7 +43,7 @@ def _judge_names(db: Db, journal: Journal, verdict: Verdict) -> None:
     verdict.doubled += len(found) - len(set(found))
 
 
-def _judge_sessions(db: Db, tokens: RefreshTokens, sessions: Iterable[Live], verdict: Verdict) -> None:
+def _judge_sessions(db: Db, tokens: RefreshTokenFactory, sessions: Iterable[Live], verdict: Verdict) -> None:
     there = {str(id_) for id_ in db.scalars(select(Session.id))}
     newest = defaultdict(list)
     for id_, token in db.execute(
@@ -59,7 +59,7 @@ def _judge_sessions(db: Db, tokens: RefreshTokens, sessions: Iterable[Live], ver
             verdict.lost += not set(newest[live.id]) & _expected(live, tokens)
 
 
-def _expected(live: Live, tokens: RefreshTokens) -> set[bytes]:
+def _expected(live: Live, tokens: RefreshTokenFactory) -> set[bytes]:
     following = {digest(tokens.next(live.refresh_token))} if live.asked else set()
     return {digest(live.refresh_token)} | following
 
