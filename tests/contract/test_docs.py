@@ -1,4 +1,4 @@
-"""The documentation page: in a browser, and file by file."""
+"""The documentation page: in a browser, and each of its files."""
 
 import json
 import re
@@ -22,16 +22,16 @@ def config(sqlite_config: Config) -> Config:
 
 
 @pytest.mark.slow
-def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(server: str) -> None:
-    visit = subprocess.run(
+def test_a_new_user_signs_up_and_calls_operations_on_the_page(server: str) -> None:
+    browser = subprocess.run(
         [NODE, SCRIPT, server, "alice"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
-    assert visit.returncode == 0, visit.stdout + visit.stderr
-    seen = json.loads(visit.stdout)
-    user, grant = seen["signUp"]["body"], seen["logIn"]["body"]
+    assert browser.returncode == 0, browser.stdout + browser.stderr
+    report = json.loads(browser.stdout)
+    user, grant = report["signUp"]["body"], report["logIn"]["body"]
     assert (user["username"], user["email"]) == ("alice", "alice@example.com")
-    (session,) = seen["sessions"]["body"]["items"]
-    assert seen == {
+    (session,) = report["sessions"]["body"]["items"]
+    assert report == {
         "title": "Charter",
         "signUp": {"status": 201, "body": user},
         "logIn": {"status": 200, "body": grant},
@@ -48,7 +48,7 @@ def test_a_newcomer_signs_up_logs_in_and_calls_what_is_protected_on_the_page(ser
     }
 
 
-def test_the_page_runs_no_code_but_its_own_and_stands_in_no_frame(client: TestClient) -> None:
+def test_the_page_allows_only_its_own_scripts_and_no_framing(client: TestClient) -> None:
     page = client.get("/docs")
     policy = dict(directive.split(" ", 1) for directive in page.headers["content-security-policy"].split("; "))
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -58,23 +58,25 @@ def test_the_page_runs_no_code_but_its_own_and_stands_in_no_frame(client: TestCl
     assert "unsafe" not in str(policy)
 
 
-def test_every_file_of_the_page_is_served_with_its_media_type(client: TestClient) -> None:
+def test_page_files_are_served_with_their_media_types(client: TestClient) -> None:
     page = client.get("/docs")
-    answers = [client.get(urljoin(str(page.url), name)) for name in re.findall(r'(?:href|src)="([^"]+)"', page.text)]
-    assert {urlsplit(str(answer.url)).path: answer.headers["content-type"] for answer in answers} == {
+    responses = [client.get(urljoin(str(page.url), name)) for name in re.findall(r'(?:href|src)="([^"]+)"', page.text)]
+    assert {urlsplit(str(response.url)).path: response.headers["content-type"] for response in responses} == {
         "/docs/favicon-32x32.png": "image/png",
         "/docs/index.css": "text/css; charset=utf-8",
         "/docs/start.js": "text/javascript; charset=utf-8",
         "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
         "/docs/swagger-ui.css": "text/css; charset=utf-8",
     }
-    assert {(answer.status_code, answer.headers["x-content-type-options"]) for answer in answers} == {(200, "nosniff")}
+    assert {(response.status_code, response.headers["x-content-type-options"]) for response in responses} == {
+        (200, "nosniff")
+    }
 
 
-def test_the_page_can_only_be_read(client: TestClient) -> None:
-    answer = client.post("/docs")
-    assert (answer.headers["allow"], answer.headers["content-type"]) == ("GET, HEAD", "application/problem+json")
-    assert (answer.status_code, answer.json()) == (
+def test_the_page_allows_only_get_and_head(client: TestClient) -> None:
+    response = client.post("/docs")
+    assert (response.headers["allow"], response.headers["content-type"]) == ("GET, HEAD", "application/problem+json")
+    assert (response.status_code, response.json()) == (
         405,
         {
             "type": "about:blank",
@@ -86,7 +88,7 @@ def test_the_page_can_only_be_read(client: TestClient) -> None:
     )
 
 
-def test_only_the_files_of_the_page_are_under_its_path(client: TestClient) -> None:
+def test_unknown_paths_below_the_page_are_not_found(client: TestClient) -> None:
     assert client.post("/docs-of-mine").status_code == 404
     assert client.get("/docs/").status_code == 404
     assert client.get("/docs/LICENSE").status_code == 404

@@ -1,4 +1,4 @@
-"""A handler runs on Flask: its context is there for whoever looks at it, and all that Flask offers around a view."""
+"""Handlers run in Flask: its contexts, hooks, signals and error handlers work."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,32 +27,32 @@ def config(sqlite_config: Config) -> Config:
 
 
 @pytest.fixture
-def asked(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx.Response]:
-    """Serve `ping` by another handler; a thread runs it, or the event loop."""
+def request_ping(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx.Response]:
+    """A function that replaces the handler of `ping` and sends one request."""
 
-    def ask(
+    def request_ping(
         handler: Callable[[], Any], *, prepare: Callable[[ContractFlask], object] = lambda _: None
     ) -> httpx.Response:
         monkeypatch.setattr(system, "ping", handler)
         app = create_app(config)
-        prepare(flask_of(app))
+        prepare(flask_app_of(app))
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
-            answer: httpx.Response = client.get("/ping", headers={"X-Asked": "yes"})
-            return answer
+            response: httpx.Response = client.get("/ping", headers={"X-Test": "yes"})
+            return response
 
-    return ask
+    return request_ping
 
 
-def flask_of(app: ConnexionMiddleware) -> ContractFlask:
+def flask_app_of(app: ConnexionMiddleware) -> ContractFlask:
     (handlers,) = (layer for layer in app.middleware_stack if isinstance(layer, HandlerDispatch))
     return handlers.flask
 
 
-def look() -> dict[str, str]:
-    """Looks at everything that Flask puts in place, and finds it new."""
+def check_flask_context() -> dict[str, str]:
+    """Check everything that Flask sets up for a request, and that nothing is left from the request before."""
     assert flask.has_request_context()
     assert flask.has_app_context()
-    assert (flask.request.method, flask.request.path, flask.request.headers["X-Asked"]) == ("GET", "/ping", "yes")
+    assert (flask.request.method, flask.request.path, flask.request.headers["X-Test"]) == ("GET", "/ping", "yes")
     assert "Host" not in flask.request.headers
     assert flask.request.endpoint is not None
     assert flask.url_for(flask.request.endpoint, _external=False) == "/ping"
@@ -63,16 +63,20 @@ def look() -> dict[str, str]:
     return RUNNING
 
 
-@pytest.mark.parametrize("handler", [look, nonblocking(lambda: look())])  # noqa: PLW0108 - the mark would be on `look`
-def test_what_flask_puts_in_place_is_there_and_new_at_each_request(
-    asked: Callable[..., httpx.Response], handler: Callable[[], Any]
+# The lambda keeps the mark of a nonblocking handler off `check_flask_context`.
+HANDLERS = [check_flask_context, nonblocking(lambda: check_flask_context())]  # noqa: PLW0108
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_each_request_gets_a_new_flask_context(
+    request_ping: Callable[..., httpx.Response], handler: Callable[[], Any]
 ) -> None:
-    assert [asked(handler).status_code for _ in range(2)] == [200, 200]
+    assert [request_ping(handler).status_code for _ in range(2)] == [200, 200]
     assert not flask.has_request_context()
     assert not flask.has_app_context()
 
 
-def test_who_asks_for_the_answer_in_the_view_gets_it(asked: Callable[..., httpx.Response]) -> None:
+def test_after_this_request_runs_in_a_handler(request_ping: Callable[..., httpx.Response]) -> None:
     def ping() -> dict[str, str]:
         @flask.after_this_request
         def keep(response: flask.Response) -> flask.Response:
@@ -83,7 +87,7 @@ def test_who_asks_for_the_answer_in_the_view_gets_it(asked: Callable[..., httpx.
         return RUNNING
 
     seen: list[Any] = []
-    assert asked(ping).json() == RUNNING
+    assert request_ping(ping).json() == RUNNING
     assert seen == [RUNNING]
 
 
@@ -98,7 +102,7 @@ SIGNALS = (
 
 
 def hooks(call: Callable[..., None]) -> Iterator[Callable[[ContractFlask], object]]:
-    """Each way to be called around a view."""
+    """Yield functions that register `call`, one for each hook and signal of Flask."""
 
     def after(response: flask.Response) -> flask.Response:
         call()
@@ -113,32 +117,32 @@ def hooks(call: Callable[..., None]) -> Iterator[Callable[[ContractFlask], objec
         yield partial(signal.connect, call)
 
 
-@pytest.mark.parametrize("handler", [look, nonblocking(lambda: look())])  # noqa: PLW0108
+@pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize("number", range(11))
-def test_who_wants_to_be_called_around_a_view_is(
-    asked: Callable[..., httpx.Response], handler: Callable[[], Any], number: int
+def test_flask_hooks_run_around_a_handler(
+    request_ping: Callable[..., httpx.Response], handler: Callable[[], Any], number: int
 ) -> None:
     calls = []
 
     def call(*_: object, **__: object) -> None:
         calls.append(number)
 
-    answer = asked(handler, prepare=list(hooks(call))[number])
-    assert (answer.status_code, answer.json(), calls) == (200, RUNNING, [number])
+    response = request_ping(handler, prepare=list(hooks(call))[number])
+    assert (response.status_code, response.json(), calls) == (200, RUNNING, [number])
 
 
-def test_an_error_handler_of_flask_answers(asked: Callable[..., httpx.Response]) -> None:
+def test_flask_error_handlers_create_the_response(request_ping: Callable[..., httpx.Response]) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
     def prepare(app: ContractFlask) -> None:
         app.register_error_handler(ZeroDivisionError, lambda _: flask.jsonify(RUNNING))
 
-    answer = asked(fail, prepare=prepare)
-    assert (answer.status_code, answer.json()) == (200, RUNNING)
+    response = request_ping(fail, prepare=prepare)
+    assert (response.status_code, response.json()) == (200, RUNNING)
 
 
-def test_a_handler_that_says_it_never_waits_cannot_ask_for_what_it_would_wait_for(
+def test_nonblocking_handlers_with_blocking_resources_are_rejected(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reads(db: object) -> dict[str, str]:
@@ -153,7 +157,7 @@ def test_a_handler_that_says_it_never_waits_cannot_ask_for_what_it_would_wait_fo
             create_app(config)
 
 
-def test_a_handler_that_would_have_to_be_awaited_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_async_handlers_are_rejected(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ping() -> dict[str, str]:
         return RUNNING
 

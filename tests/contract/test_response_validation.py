@@ -1,4 +1,4 @@
-"""The outermost layer holds every answer against the contract; it reports, and changes nothing."""
+"""The outermost middleware validates every response against the contract. It reports violations and changes nothing."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def config(sqlite_config: Config) -> Config:
         (lambda: (RUNNING, {"Cache-Control": "public"}), 200, "the header cache-control breaks enum"),
     ],
 )
-def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
+def test_violations_are_reported_and_the_response_is_sent(
     config: Config,
     monkeypatch: pytest.MonkeyPatch,
     violations: Violations,
@@ -48,7 +48,7 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
     status: int,
     violation: str,
 ) -> None:
-    # Answers are cut to the contract; only without the knife can they break it.
+    # The serializer drops undeclared properties. Without it, a handler can violate the contract.
     monkeypatch.setattr(view, "make_serializer", lambda _: lambda value: value)
     monkeypatch.setattr(system, "ping", ping)
     with TestClient(create_app(config)) as client:
@@ -59,7 +59,7 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "violation"),
+    ("path", "response", "violation"),
     [
         ("/ping", Response(b"{", 200, media_type="application/json"), "the body is not JSON"),
         ("/ping", Response(b"\xff", 200, media_type="application/json"), "the body is not JSON"),
@@ -72,18 +72,18 @@ def test_what_breaks_the_contract_is_reported_and_sent_all_the_same(
         ("/ready", Response(b"{}", 503, {"Retry-After": "9" * 5000}), "the header retry-after breaks type"),
     ],
 )
-def test_what_cannot_even_be_read_is_reported_too(
-    violations: Violations, path: str, answer: Response, violation: str
+def test_unreadable_responses_are_reported(
+    violations: Violations, path: str, response: Response, violation: str
 ) -> None:
     document = contract.load(resource_dir("openapi"))
-    client = TestClient(ResponseValidationMiddleware(answer, document, Router(document), STANDARD))
-    assert client.get(path).content == answer.body
+    client = TestClient(ResponseValidationMiddleware(response, document, Router(document), STANDARD))
+    assert client.get(path).content == response.body
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert violation in found
 
 
-def test_a_body_is_wrong_after_any_number_of_right_ones(violations: Violations) -> None:
+def test_an_invalid_body_is_reported_after_valid_ones(violations: Violations) -> None:
     bodies = [b'{"status":"running"}', b'{"status":"running"}', b'{"status":"broken"}', b'{"status":"running"}']
     document = contract.load(resource_dir("openapi"))
 
@@ -109,23 +109,23 @@ def test_a_body_is_wrong_after_any_number_of_right_ones(violations: Violations) 
         ({"type": "integer"}, []),
     ],
 )
-def test_an_integer_of_any_size_is_one(schema: Json, violations: list[str]) -> None:
+def test_integers_of_any_size_are_validated(schema: Json, violations: list[str]) -> None:
     declared = {"content": {"application/json": {"schema": schema}}}
-    response = response_schema.ResponseSpec(declared, format_checker(STANDARD))
+    spec = response_schema.ResponseSpec(declared, format_checker(STANDARD))
     headers = [(b"content-type", b"application/json")]
-    assert response.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
+    assert spec.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
 
 
-def test_a_header_that_comes_twice_is_right_twice(violations: Violations) -> None:
+def test_each_value_of_a_repeated_header_is_validated(violations: Violations) -> None:
     document = contract.load(resource_dir("openapi"))
-    answer = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
-    answer.headers.append("Cache-Control", "public")
-    TestClient(ResponseValidationMiddleware(answer, document, Router(document), STANDARD)).get("/ping")
+    response = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
+    response.headers.append("Cache-Control", "public")
+    TestClient(ResponseValidationMiddleware(response, document, Router(document), STANDARD)).get("/ping")
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert found == ["the header cache-control breaks enum"]
 
 
-def test_the_documentation_page_is_no_operation_and_is_not_held_against_the_contract(client: TestClient) -> None:
+def test_the_documentation_page_is_not_validated(client: TestClient) -> None:
     assert client.get("/docs").status_code == 200
     assert client.get("/docs/x").status_code == 404

@@ -1,4 +1,4 @@
-"""Schemathesis holds the live server to its contract: examples, coverage, fuzzing, and journeys along the links."""
+"""Schemathesis tests a live server against its contract: examples, coverage, fuzzing and link sequences."""
 
 import secrets
 from collections.abc import Callable
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    # Each of the databases in turn.
+    # The seeds alternate between the databases.
     seeds = metafunc.config.getoption("seeds").split(",")
     metafunc.parametrize(("kind", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)))
 
 
 @pytest.fixture
 def config(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Config:
-    """The settings on a database of this kind."""
+    """The settings, with a database of this kind."""
     return settings(request.getfixturevalue(DATABASES[kind]), tmp_path)
 
 
 @pytest.mark.slow
-def test_every_answer_is_what_the_contract_says(
+def test_every_response_conforms_to_the_contract(
     server: str,
     violations: Violations,
     seed: str,
@@ -51,7 +51,7 @@ def test_every_answer_is_what_the_contract_says(
     assert campaign.faults == set(), report
     assert violations.found == [], report
     assert [status for counter in campaign.statuses.values() for status in counter if status >= 500] == [], report
-    # What was left out would not be missed otherwise.
+    # Without these assertions, a skipped operation, check or phase would go unnoticed.
     assert {name for name, status in SUCCESSES.items() if not campaign.statuses[name][status]} == set(), report
     assert {*CHECKS.get_all_names()} - campaign.checks == set(), report
     for phase in ("examples", "coverage", "fuzzing", "stateful"):

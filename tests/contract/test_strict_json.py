@@ -1,4 +1,4 @@
-"""JSON has one meaning, however it is written; where it has none, or two, it is refused."""
+"""The parser accepts JSON in any formatting, and rejects malformed and ambiguous JSON."""
 
 import json
 import re
@@ -40,70 +40,70 @@ LIMITS: list[tuple[str, Any]] = [
     ('"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["', "[" * 36),
     (f"[{','.join(['{}'] * 50)}]", [{}] * 50),
 ]
+PLACEHOLDER = "placeholder"
 
 
-PLACE = "here is something else"
-
-
-def storable(wild: Wild) -> Any:
-    """Any JSON that is within the rules."""
+def storable_value(wild: Wild) -> Any:
+    """Return a random JSON value within all limits."""
     value = wild.value()
     while re.search(r"\\x00|[0-9]{19}", repr(value)):
         value = wild.value()
     return value
 
 
-def around(wild: Wild, depth: int = 3) -> Any:
-    """Some JSON with a place in it."""
+def wrap_placeholder(wild: Wild, depth: int = 3) -> Any:
+    """Return a random JSON value that contains the placeholder."""
     if not depth or wild.happens(0.2):
-        return PLACE
-    beside = {name: storable(wild) for name in ("x", "y") if wild.happens(0.5)}
-    return wild.choice([{**beside, "z": around(wild, depth - 1)}, [*beside.values(), around(wild, depth - 1)]])
+        return PLACEHOLDER
+    siblings = {name: storable_value(wild) for name in ("x", "y") if wild.happens(0.5)}
+    return wild.choice(
+        [{**siblings, "z": wrap_placeholder(wild, depth - 1)}, [*siblings.values(), wrap_placeholder(wild, depth - 1)]]
+    )
 
 
-def written(wild: Wild, value: Any) -> str:
-    """A text that says so, in one of the ways there are."""
+def serialize(wild: Wild, value: Any) -> str:
+    """Serialize the value with random whitespace and escapes."""
     text = json.dumps(value, ensure_ascii=wild.happens(0.5), indent=wild.choice([None, None, 1, "\t"]))
     return wild.choice(["", " ", "\r\n"]) + text + wild.choice(["", "\n"])
 
 
-def test_what_is_just_within_the_rules_is_read(wild: Wild) -> None:
+def test_values_at_the_limits_are_parsed(wild: Wild) -> None:
     for text, value in LIMITS * 20:
-        frame = around(wild)
-        read = parse(written(wild, frame).replace(f'"{PLACE}"', text).encode())
-        assert repr(read) == repr(frame).replace(repr(PLACE), repr(value))
+        frame = wrap_placeholder(wild)
+        read = parse(serialize(wild, frame).replace(f'"{PLACEHOLDER}"', text).encode())
+        assert repr(read) == repr(frame).replace(repr(PLACEHOLDER), repr(value))
 
 
-def test_one_fault_anywhere_is_enough(wild: Wild) -> None:
+def test_a_single_fault_anywhere_is_rejected(wild: Wild) -> None:
     for text, detail in FAULTS * 20:
-        body = written(wild, around(wild)).replace(f'"{PLACE}"', text)
-        with pytest.raises(InvalidInput) as refusal:
+        body = serialize(wild, wrap_placeholder(wild)).replace(f'"{PLACEHOLDER}"', text)
+        with pytest.raises(InvalidInput) as error:
             parse(body.encode(errors="surrogateescape"))
-        (fault,) = refusal.value.faults
+        (fault,) = error.value.faults
         assert fault.detail.startswith(detail)
         assert fault.code == ("REPEATED" if detail is TWICE else "MALFORMED_JSON")
 
 
-def test_any_json_is_read_as_it_was_written(wild: Wild) -> None:
-    for value in (storable(wild) for _ in range(500)):
-        assert repr(parse(written(wild, value).encode())) == repr(value)
+def test_valid_json_is_parsed_unchanged(wild: Wild) -> None:
+    for value in (storable_value(wild) for _ in range(500)):
+        assert repr(parse(serialize(wild, value).encode())) == repr(value)
 
 
 @pytest.mark.parametrize("levels", [1, 31, MAX_DEPTH])
-def test_so_many_levels_are_read(levels: int) -> None:
+def test_nesting_up_to_the_limit_is_parsed(levels: int) -> None:
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         inner = "1" if closing == "}" else ""
         assert json.dumps(parse(f"{opening * levels}{inner}{closing * levels}".encode())).count(closing) == levels
 
 
-def test_a_name_given_twice_is_found_however_many_colons_there_are() -> None:
+def test_duplicate_names_are_rejected_beside_other_colons() -> None:
     for text in ('{"a":1,"a":2}', '{"a" :1,"a":2}', '{"a":{"b":1},"c":[{"d":1,"d":2}]}', '{"a":":","a":"::"}'):
-        with pytest.raises(InvalidInput) as refusal:
+        with pytest.raises(InvalidInput) as error:
             parse(text.encode())
-        assert refusal.value.faults[0].code == "REPEATED"
+        assert error.value.faults[0].code == "REPEATED"
     assert parse(b'{"a":":"}') == {"a": ":"}
 
 
-def test_what_is_no_plain_value_is_read_to_the_last_digit() -> None:
+def test_numbers_and_literals_keep_their_exact_value() -> None:
     for text in ("9007199254740993", "-0", "0.1", "[1.0]", "null", "true", '{"a":[]}', str(2**63 - 1)):
         assert repr(parse(text.encode())) == repr(json.loads(text))

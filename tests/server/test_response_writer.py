@@ -1,4 +1,4 @@
-"""Answers that are whole go out together, in the order of their requests; nothing of a header becomes another."""
+"""Responses keep the order of their requests, and a header cannot smuggle in another."""
 
 import socket
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the path, at once."""
+    """Respond with the path."""
     if scope["type"] != "http":
         return
     body = scope["raw_path"]
@@ -22,7 +22,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def talk(url: str) -> Iterator[socket.socket]:
+def connect(url: str) -> Iterator[socket.socket]:
     with closing(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 10)) as connection:
         yield connection
 
@@ -31,77 +31,77 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def ask(path: str, *headers: str) -> bytes:
+def get_request(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
 
 
 @pytest.mark.parametrize(
     ("last", "end"),
     [
-        (ask("/last", "Connection: close"), b"/last"),
+        (get_request("/last", "Connection: close"), b"/last"),
         (b"GET /last HTTP/1.0\r\n\r\n", b"/last"),
-        # What is no request ends the connection behind the last answer.
+        # A malformed request closes the connection after the last response.
         (b"nonsense\r\n\r\n", b"/number7"),
     ],
 )
-def test_answers_come_in_the_order_of_their_requests(last: bytes, end: bytes) -> None:
-    with serving(echo) as url, talk(url) as connection:
-        connection.sendall(b"".join(ask(f"/number{number}") for number in range(8)) + last)
-        said = read_all(connection)
-    places = [said.index(b"/number%d" % number) for number in range(8)]
-    assert places == sorted(places)
-    assert said.count(b"HTTP/1.1 200 OK") == said.count(b"/last") + 8
-    assert said.endswith(end)
+def test_responses_keep_the_order_of_their_requests(last: bytes, end: bytes) -> None:
+    with serving(echo) as url, connect(url) as connection:
+        connection.sendall(b"".join(get_request(f"/number{number}") for number in range(8)) + last)
+        received = read_all(connection)
+    positions = [received.index(b"/number%d" % number) for number in range(8)]
+    assert positions == sorted(positions)
+    assert received.count(b"HTTP/1.1 200 OK") == received.count(b"/last") + 8
+    assert received.endswith(end)
 
 
-def test_a_client_that_says_no_more_gets_its_answer() -> None:
+def test_half_closed_connections_get_their_responses() -> None:
     with serving(echo) as url:
         for _ in range(200):
-            with talk(url) as connection:
-                connection.sendall(ask("/whole"))
+            with connect(url) as connection:
+                connection.sendall(get_request("/whole"))
                 connection.shutdown(socket.SHUT_WR)
                 assert read_all(connection).endswith(b"/whole")
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\x00b", b"a\x7f"])
 @pytest.mark.parametrize("place", ["name", "value"])
-def test_a_header_that_would_be_two_is_refused(place: str, value: bytes) -> None:
+def test_headers_with_control_characters_are_rejected(place: str, value: bytes) -> None:
     header = (value, b"x") if place == "name" else (b"x-made", value)
 
-    async def made(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2"), header]})
             await send({"type": "http.response.body", "body": b"ok"})
 
-    with serving(made) as url, talk(url) as connection:
-        connection.sendall(ask("/", "Connection: keep-alive"))
+    with serving(app) as url, connect(url) as connection:
+        connection.sendall(get_request("/", "Connection: keep-alive"))
         connection.shutdown(socket.SHUT_WR)
-        said = read_all(connection)
-    assert b"set-cookie" not in said
-    assert b"\r\n\r\nok" not in said
+        received = read_all(connection)
+    assert b"set-cookie" not in received
+    assert b"\r\n\r\nok" not in received
 
 
 @pytest.mark.parametrize("length", [b"1", b"3"])
-def test_a_length_that_is_not_the_bodys_is_refused(length: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+def test_a_wrong_content_length_is_rejected(length: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
             await send({"type": "http.response.body", "body": b"ok"})
 
-    with serving(wrong) as url, talk(url) as connection:
-        connection.sendall(ask("/"))
+    with serving(app) as url, connect(url) as connection:
+        connection.sendall(get_request("/"))
         connection.shutdown(socket.SHUT_WR)
         read_all(connection)
     assert "Response content " in caplog.text
 
 
-def test_an_answer_in_pieces_arrives() -> None:
-    async def pieces(scope: Scope, receive: Receive, send: Send) -> None:
+def test_responses_in_chunks_are_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
             await send({"type": "http.response.body", "body": b"ab", "more_body": True})
             await send({"type": "http.response.body", "body": b"cd"})
 
-    with serving(pieces) as url, talk(url) as connection:
-        connection.sendall(ask("/", "Connection: close"))
+    with serving(app) as url, connect(url) as connection:
+        connection.sendall(get_request("/", "Connection: close"))
         assert read_all(connection).endswith(b"\r\n\r\nabcd")

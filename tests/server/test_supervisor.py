@@ -1,4 +1,4 @@
-"""Several workers on one socket: how they start, and how they share the cores. The rest is in tests/soak."""
+"""The start of several workers on one socket. Other tests of the supervisor are in tests/soak."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ def charter(tmp_path: Path, migrated_file: Path) -> Charter:
     return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
 
 
-def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charter: Charter) -> None:
+def test_a_worker_that_cannot_start_stops_the_service(charter: Charter) -> None:
     for name in ("api", "migrations", "openapi"):
         shutil.copytree(CHECKOUT / name, charter.folder / name)
     (charter.folder / "api/handlers/profile.py").write_text("")
@@ -29,7 +29,7 @@ def test_a_worker_that_cannot_start_ends_the_service_and_the_log_says_why(charte
     assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
 
 
-def test_all_workers_together_hash_on_as_many_cores_as_there_are(charter: Charter) -> None:
+def test_workers_share_the_cores_for_hashing(charter: Charter) -> None:
     cores = len(os.sched_getaffinity(0))
     for count, hashes in (("1", cores), ("2", max(1, cores // 2)), ("256", 1)):
         charter.settings["CHARTER_WORKERS"] = count

@@ -1,0 +1,44 @@
+"""The extensions of the contract: `x-scopes`, `x-roles` and `x-body-bytes`."""
+
+import pytest
+
+from api import contract
+from api.contract import ContractError
+from tests.support.engine import OPERATION, REQUEST_BODY, SHARED, Engine, document
+
+
+@pytest.mark.parametrize(("token", "status"), [("", 401), ("a", 403), ("a,c", 403), ("a,b", 200), ("c,b,a", 200)])
+def test_operations_require_all_of_their_scopes(engine: Engine, token: str, status: int) -> None:
+    engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    response = engine.request("/x", headers={"Authorization": f"Bearer {token}"} if token else {})
+    assert response.status_code == status
+    if status == 403:
+        assert response.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="a b"'
+        assert response.json()["code"] == "INSUFFICIENT_SCOPE"
+
+
+@pytest.mark.parametrize("roles", ["[a]", "{user: a}", "{user: [c]}", "{user: [a, c]}", "{user: [[a]]}"])
+def test_roles_must_be_lists_of_known_scopes(engine: Engine, roles: str) -> None:
+    engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
+    assert contract.load(engine.folder).scopes_of("user") == set()
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{user: [a]}}\n")
+    assert contract.load(engine.folder).scopes_of("user") == {"a"}
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {roles}\n")
+    with pytest.raises(ContractError, match="x-roles"):
+        contract.load(engine.folder)
+
+
+@pytest.mark.parametrize("size", [100, 2000])
+def test_operations_can_set_their_own_body_limit(engine: Engine, size: int) -> None:
+    engine.write(
+        document(OPERATION.replace("resp", f"requestBody: {REQUEST_BODY}, x-body-bytes: {size}, resp")).replace(
+            "get:", "put:"
+        )
+    )
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    for length, status in ((size, 200), (size + 1, 413)):
+        for content in (b"{}".ljust(length), iter([b"{}".ljust(length)])):
+            response = engine.request("/x", "PUT", content=content, headers={"Content-Type": "application/json"})
+            assert (length, response.status_code) == (length, status)
+    assert response.json()["detail"] == f"The body is larger than {size} bytes."

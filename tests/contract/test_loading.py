@@ -1,0 +1,196 @@
+"""Loading a contract and finding its handlers: errors at startup."""
+
+import pytest
+
+from api import contract
+from api.contract import ContractError
+from tests.support.engine import ECHO, OPERATION, PARTS, REQUEST_BODY, SHARED, Engine, document, list_things
+
+WORD = "{name: word, in: query, schema: {type: string}}"
+WRONG_PARAMETER = "a.yaml: GET /x: the parameter 'word' must be a string, an integer or a boolean"
+
+
+def document_with_parameters(*parameters: str, address: str = "/x") -> str:
+    """Return a contract file with one operation that has these parameters."""
+    return document(f"{{tags: [a], operationId: listThings, parameters: [{', '.join(parameters)}], {ECHO}}}", address)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a.yaml must be a mapping"),
+        ("- a", "a.yaml must be a mapping"),
+        ("paths: [", "a.yaml is not valid YAML"),
+        ("paths: {}\npaths: {}", "a.yaml, line 2: duplicate key 'paths'"),
+        ("tags: [{name: a}]\npath: {}", "a.yaml must have tags and paths"),
+        ("tags: [{name: a}]\npaths:\n", "a.yaml, line 2: 'paths' must not be empty"),
+        ("tags: [{name: a}]\npaths: []", "a.yaml: paths must be a mapping"),
+        ("tags: [{name: a}]\npaths: {/x: []}", "a.yaml: /x must be a mapping"),
+        ("tags: [{name: b}]\npaths: {}", "a.yaml must describe exactly one tag, 'a'"),
+        ("tags: a\npaths: {}", "a.yaml must describe exactly one tag, 'a'"),
+        (document("[]"), "a.yaml: /x: get must be a mapping"),
+        (document(OPERATION) + "    parameters: []\n", "a.yaml: /x: unknown method 'parameters'"),
+        (document(OPERATION.replace("[a]", "[b]")), "a.yaml: GET /x must have exactly one tag, 'a'"),
+        (document(OPERATION.replace("'200'", "200")), "a.yaml, line 4: the key '200' must be quoted"),
+        (document(OPERATION.replace("'200'", "'2XX'")), "a.yaml: GET /x: '2XX' is not a three-digit status"),
+        (document(OPERATION.replace("'200'", "'400'")), "a.yaml: GET /x must declare exactly one 2xx response"),
+        (document("{tags: [a], operationId: listThings}"), "a.yaml: GET /x: responses must be a mapping"),
+        (
+            document("{tags: [a], operationId: listThings, responses: {'200': []}}"),
+            "a.yaml: GET /x: 200 must be a mapping",
+        ),
+        (
+            document(OPERATION.replace("operationId: listThings, ", "")),
+            "a.yaml: GET /x: operationId must be an identifier",
+        ),
+        (
+            document(OPERATION) + f"    post: {OPERATION}\n",
+            "the operationId 'listThings' is already in use by a.yaml: .* /x",
+        ),
+        (
+            document(OPERATION.replace("type: object", "$ref: '#/components/schemas/No'")),
+            "/x > get > .*schema: reference .* not found",
+        ),
+        (
+            document(OPERATION) + "components: {schemas: {A: {$ref: b.yaml}}}",
+            "schemas > A: reference 'b.yaml' not found",
+        ),
+        (
+            document(OPERATION) + "components: {schemas: {A: {$ref: '#/components/schemas/A'}}}",
+            "schemas > A: circular reference",
+        ),
+        (
+            document(OPERATION.replace("type: object", "$ref: '#/components/schemas/A'"))
+            + "components: {schemas: {A: {type: array, items: {$ref: '#/components/schemas/A'}}}}",
+            "recursive schemas are not supported",
+        ),
+        (
+            document(OPERATION) + "components: {securitySchemes: {bearer: {type: http, scheme: bearer}}}",
+            "components.securitySchemes.bearer is defined twice",
+        ),
+        (
+            document(OPERATION.replace("resp", "security: [{bearer: []}, {}], resp")),
+            "a.yaml: GET /x: .* optional security is not supported",
+        ),
+        (
+            document(OPERATION.replace("resp", "security: {bearer: []}, resp")),
+            "a.yaml: GET /x: security must be a list",
+        ),
+        (
+            document(OPERATION.replace("resp", "x-scope: [a], resp")),
+            "a.yaml: GET /x: unknown extension x-scope; did you mean x-scopes",
+        ),
+        (
+            document(OPERATION.replace("resp", "x-body-byte: 9, resp")),
+            "unknown extension x-body-byte; did you mean x-body-bytes",
+        ),
+        (
+            document(OPERATION.replace("description: ''", "description: '', links: {a: {operationId: getNot}}")),
+            "operation of the link 'a' not found",
+        ),
+        (document(OPERATION.replace("resp", "summry: x, resp")), "'summry'"),
+        (PARTS.replace("maxLength: 5", "maxLenght: 5"), "Word: .*'maxLenght'"),
+        (
+            PARTS.replace("maxLength: 5", "pattern: '(a'"),
+            r"Word: the pattern '\(a' is not a valid regular expression: missing \)",
+        ),
+        (
+            document(OPERATION.replace("resp", "x-scopes: [a], resp")),
+            "a.yaml: GET /x: x-scopes requires a token, but security",
+        ),
+        *(
+            (
+                document(OPERATION.replace("resp", f"security: [{{bearer: []}}], x-scopes: {scopes}, resp")),
+                "x-scopes must be a list",
+            )
+            for scopes in ("a", "[]", "['a b']", "[1]", "[[a]]", "{a: 1}")
+        ),
+        *(
+            (
+                document(OPERATION.replace("resp", f"requestBody: {REQUEST_BODY}, x-body-bytes: {size}, resp")),
+                "x-body-bytes must be",
+            )
+            for size in (0, -1, "1.0", "true", "'9'", 2**24 + 1, "[]")
+        ),
+        (
+            document(OPERATION.replace("resp", "x-body-bytes: 9, resp")),
+            "x-body-bytes must be an integer from 1 to 16777216 and needs a requestBody",
+        ),
+        (
+            document(OPERATION.replace("description: '', ", "")),
+            "a.yaml: GET /x: the response 200 must have a description",
+        ),
+        (document(OPERATION.replace("resp", "parameters: {a: 1}, resp")), "a.yaml: GET /x: parameters must be a list"),
+        (document_with_parameters(WORD, WORD.replace("query", "path")), "a.yaml: GET /x: duplicate parameter 'word'"),
+        (document_with_parameters(WORD.replace("word", "body")), "a.yaml: GET /x: 'body' is a reserved name"),
+        (document_with_parameters(WORD.replace("word", "db")), "a.yaml: GET /x: 'db' is a reserved name"),
+        (document_with_parameters(WORD.replace("word", "identity")), "a.yaml: GET /x: 'identity' is a reserved name"),
+        (document_with_parameters("{name: word, in: query}"), WRONG_PARAMETER),
+        (document_with_parameters(WORD.replace("type: string", "")), WRONG_PARAMETER),
+        (document_with_parameters(WORD.replace("string", "number")), WRONG_PARAMETER),
+        (document_with_parameters(WORD.replace("query", "header")), WRONG_PARAMETER),
+        (
+            document_with_parameters(WORD, address="/x/{word}"),
+            "a.yaml: GET /x/{word}: path parameters and {placeholders} must match",
+        ),
+        (
+            document_with_parameters(WORD.replace("query", "path, required: true"), address="/x/{word}.json"),
+            "each must fill a whole segment",
+        ),
+        (document_with_parameters(WORD.replace("string", "string, format: odd")), "unknown format 'odd'"),
+        (
+            PARTS.replace("type: string, format: date-time", "format: date-time"),
+            "unknown format 'date-time' for type None",
+        ),
+        (PARTS.replace("date-time", "odd"), "schemas > Thing > properties > at: unknown format 'odd'"),
+        (
+            document_with_parameters(WORD.replace("word", "names")),
+            "listThings: name already in use by a resource: names",
+        ),
+        (document(OPERATION.replace("listThings", "findThing")), "findThing: made/a.py has no function find_thing"),
+        (
+            document(OPERATION.replace("resp", "requestBody: {content: {text/plain: {}}}, resp")),
+            "listThings: only application/json",
+        ),
+    ],
+)
+def test_invalid_contracts_are_rejected_at_startup(engine: Engine, text: str, message: str) -> None:
+    engine.resources = {"names": 1}
+    engine.write(text)
+    with pytest.raises(ContractError, match=message.replace("{", r"\{")):
+        engine.start()
+
+
+def test_the_shared_file_is_checked_too(engine: Engine) -> None:
+    for text, message in (
+        (SHARED.replace("info:", "# "), "openapi.yaml: info must be a mapping"),
+        (SHARED.replace("paths: {}", "paths: {/x: {}}"), "openapi.yaml: paths must be {}"),
+    ):
+        engine.write(text, "openapi.yaml")
+        with pytest.raises(ContractError, match=message):
+            engine.start()
+    (engine.folder / "openapi.yaml").unlink()
+    with pytest.raises(ContractError, match=r"openapi.yaml cannot be read: No such file"):
+        engine.start()
+
+
+def test_operations_keep_the_order_of_the_document(engine: Engine) -> None:
+    methods = ["put", "delete", "post", "get", "patch"]
+    operations = "".join(f"    {method}: {{tags: [a], operationId: {method}It, {ECHO}}}\n" for method in methods)
+    engine.write(f"tags: [{{name: a}}]\npaths:\n  /it:\n{operations}")
+    assert [method for _, method, _ in contract.load(engine.folder).operations()] == methods
+
+
+def test_tags_without_a_module_are_rejected(engine: Engine) -> None:
+    engine.write(document(OPERATION).replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
+    engine.write(PARTS.replace("listThings", "listThings2"))
+    engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
+    with pytest.raises(ContractError, match=r"listThings: made/b\.py not found"):
+        engine.start()
+
+
+def test_handlers_with_unknown_parameters_are_rejected(engine: Engine) -> None:
+    for handler in (lambda word: word, lambda body: body, lambda identity: identity):
+        engine.handlers.list_things = handler  # type: ignore[attr-defined]
+        with pytest.raises(ContractError, match="listThings: unknown parameters of the handler: "):
+            engine.start()

@@ -1,0 +1,154 @@
+"""Malformed HTTP, headers, trailers and upgrade offers on a live server."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.support.person import newcomer
+from tests.support.raw_http import RawConnection, raw_request, sign_up_request
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"BREW /ping HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /ping HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET /p\xc3\xb6ng HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"GET /ping HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"0" * 4301 + b"\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /ping HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    ],
+)
+def test_malformed_http_gets_a_problem_response(connect: Callable[[], RawConnection], data: bytes) -> None:
+    connection = connect()
+    connection.send(data)
+    response = connection.read_response()
+    assert (response.status, response.code) == (400, "MALFORMED_REQUEST")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"]
+
+
+def test_a_rejected_head_request_gets_no_body(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(raw_request("HEAD /ping", "Ho st: a"))
+    head, _, body = connection.read_all().partition(b"\r\n\r\n")
+    assert (head.split()[1], body) == (b"400", b"")
+
+
+def test_a_request_rejected_by_two_layers_logs_no_error(
+    connect: Callable[[], RawConnection], caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = connect()
+    connection.send(raw_request("POST /nothing", "Transfer-Encoding: chunked", body=b"z\r\n"))
+    assert connection.read_response().code == "MALFORMED_REQUEST"
+    assert connection.is_closed()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_headers_over_the_limit_are_rejected(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(raw_request("GET /ping", f"X-Padding: {'x' * 20_000}"))
+    response = connection.read_response()
+    assert (response.status, response.code) == (431, "HEADERS_TOO_LARGE")
+
+
+def test_endless_headers_are_rejected(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(b"GET /ping HTTP/1.1\r\nHost: a\r\nX-Padding: ")
+    for _ in range(40):
+        connection.send(b"x" * 1024)
+    response = connection.read_response()
+    assert (response.status, response.code) == (431, "HEADERS_TOO_LARGE")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Host"])
+def test_duplicate_singleton_headers_are_rejected(connect: Callable[[], RawConnection], name: str) -> None:
+    connection = connect()
+    connection.send(raw_request("GET /ping", f"{name}: a", f"{name}: b"))
+    response = connection.read_response()
+    assert (response.status, response.code) == (400, "MALFORMED_REQUEST")
+
+
+def test_requests_without_a_host_are_rejected(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(b"GET /ping HTTP/1.1\r\n\r\n")
+    assert connection.read_response().code == "MALFORMED_REQUEST"
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b?c@d", "[::1", "a:xx", "\xff\xfe", "a, b"])
+def test_invalid_hosts_are_rejected(connect: Callable[[], RawConnection], host: str) -> None:
+    connection = connect()
+    connection.send(f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+    response = connection.read_response()
+    assert (response.status, response.code) == (400, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "[::1]:80", "127.0.0.1:1", ""])
+def test_unknown_but_valid_hosts_are_served(connect: Callable[[], RawConnection], host: str) -> None:
+    connection = connect()
+    connection.send(f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+    assert connection.read_response().status == 200
+
+
+def test_trailers_are_not_headers(server: str, connect: Callable[[], RawConnection]) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+    trailer = f"Authorization: Bearer {alice.token}".encode()
+    for pause in (False, True):
+        connection = connect()
+        connection.send(raw_request("GET /api/v1/me", "Transfer-Encoding: chunked") + (b"" if pause else b"0\r\n"))
+        connection.send((b"0\r\n" if pause else b"") + trailer + b"\r\n\r\n")
+        assert (connection.read_response().status, connection.is_open()) == (401, True)
+
+
+def test_connection_close_in_a_trailer_closes_the_connection(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(
+        sign_up_request(
+            "Transfer-Encoding: chunked", "Content-Type: application/json", body=b"0\r\nConnection: close\r\n\r\n"
+        )
+    )
+    assert connection.read_response().headers["connection"] == "close"
+    assert connection.is_closed()
+
+
+def test_endless_trailers_are_rejected(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(sign_up_request("Content-Type: application/json", "Transfer-Encoding: chunked", body=b"0\r\nX: "))
+    for _ in range(10):
+        connection.send(b"y" * 65_536)
+    assert connection.read_response().code == "MALFORMED_REQUEST"
+    assert connection.is_closed()
+
+
+def test_expect_100_continue_is_ignored_in_http_1_0(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(b"GET /ping HTTP/1.0\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.read_response().status == 200
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_upgrade_offers_are_ignored(connect: Callable[[], RawConnection], protocol: str) -> None:
+    connection = connect()
+    connection.send(raw_request("GET /ping", "Connection: Upgrade", f"Upgrade: {protocol}"))
+    assert connection.read_response().status == 200
+
+
+def test_the_body_of_an_upgrade_offer_is_not_parsed_as_a_request(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    inner = raw_request("GET /ping")
+    connection.send(
+        sign_up_request("Connection: Upgrade", "Upgrade: h2c", f"Content-Length: {len(inner)}", body=b"\r\n")
+    )
+    connection.send(inner)
+    assert connection.read_response().code == "MALFORMED_REQUEST"
+    assert connection.is_closed()
