@@ -44,8 +44,8 @@ def test_content_codings_are_rejected(client: TestClient) -> None:
     "media_type", ["Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"']
 )
 def test_media_types_are_compared_without_regard_to_case(client: TestClient, media_type: str) -> None:
-    bad = client.post(SIGN_UP, content=b'{"role": "admin"}', headers={"Content-Type": media_type})
-    assert_problem(bad, 400, "INVALID_INPUT")
+    invalid = client.post(SIGN_UP, content=b'{"role": "admin"}', headers={"Content-Type": media_type})
+    assert_problem(invalid, 400, "INVALID_INPUT")
     assert client.post(SIGN_UP, content=SIGN_UP_BODY, headers={"Content-Type": media_type}).status_code == 201
 
 

@@ -1,4 +1,4 @@
-"""Responses keep the order of their requests, and a header cannot smuggle in another."""
+"""Responses keep the order of their requests, and a header value cannot add another header."""
 
 import socket
 from collections.abc import Iterator
