@@ -1,4 +1,4 @@
-"""What every test stands on: a fresh database, the whole application, people who use it, a clock, a live server."""
+"""The shared fixtures: databases, the application, its users, a clock that can be moved and a live server."""
 
 import gc
 import logging
@@ -38,12 +38,12 @@ from tests.support.violations import Violations
 pytest_plugins = ["tests.support.stages"]
 
 COLLECTOR = Collector()
-"""The SQL statements that the application has sent in this process. The fixtures of the databases check them."""
+"""The SQL statements that the application has sent in this process. The database fixtures check their plans."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", default="1,2", help="the seeds to fuzz with, such as 1,2,random")
-    parser.addoption("--examples", type=int, default=40, help="how often to fuzz each operation, for each seed")
+    parser.addoption("--seeds", default="1,2", help="the seeds for fuzzing, such as 1,2,random")
+    parser.addoption("--examples", type=int, default=40, help="the number of examples per operation and seed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,14 +55,14 @@ LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is left alone with it."""
+    """Run the longest tests first, so that the workers finish at about the same time."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 
 def pytest_configure() -> None:
-    """What is written here has to outlive no crash: where memory can be had as a folder, nobody waits for a disk."""
+    """Put temporary files in memory if possible: the tests need no durability, and disks are slow."""
     COLLECTOR.listen()
-    memory = Path("/dev/shm")  # noqa: S108 - what is made there has a name that nobody can guess
+    memory = Path("/dev/shm")  # noqa: S108 - the names of the files in it are random
     if memory.is_dir() and "TMPDIR" not in os.environ and _is_roomy(memory):
         tempfile.tempdir = str(memory)
 
@@ -73,11 +73,11 @@ def _is_roomy(folder: Path) -> bool:
 
 
 ROOM = 4 * 2**30
-"""More than all tests together write, in bytes."""
+"""The free space that the tests require, in bytes. All of them together write less."""
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: who looks for garbage leaves it out, and looks less often (10 %)."""
+    """Exclude the imported modules from garbage collection, and collect less often. This saves 10 % of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)
@@ -85,7 +85,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Wild:
-    """Chance, from one of the seeds to fuzz with."""
+    """The source of random JSON, initialized with one of the seeds."""
     if request.param != "random":
         return Wild(int(request.param))
     number = secrets.randbelow(2**32)
@@ -94,7 +94,7 @@ def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how to do again what chance began, whatever came of it."""
+    """Print the command that repeats each test with a random seed, whether the test passed or not."""
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, command in report.user_properties:
@@ -103,21 +103,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_work() -> Iterator[None]:
-    """Do work that is the same in every test once in each worker process."""
+    """Cache the results of expensive calls that are the same in every test of a worker process."""
     with speedups():
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def generous_bounds() -> Iterator[None]:
-    """Let no test fail because the machine is slow."""
+    """Extend the timeouts of the application, so that no test fails because the machine is slow."""
     with patience():
         yield
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty SQLite database at the newest revision. Its end checks the plan of each statement that was sent."""
+    """An empty SQLite database at the newest revision. The teardown checks the plans of all statements sent."""
     file = tmp_path_factory.mktemp("database") / "charter.db"
     database = Database(URL.create("sqlite", database=str(file)))
     revisions.upgrade(database.engine)
@@ -128,10 +128,10 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[URL]:
-    """A real PostgreSQL; what is created in it is empty, and at the newest revision."""
-    # Not in a folder of pytest's: started by root, it opens all folders on the way to its own to everybody.
+    """A real PostgreSQL server. Databases created from its template are empty and at the newest revision."""
+    # Outside of pytest's folders: as root, the server makes all parents of its data folder readable for all users.
     with get_server(tempfile.mkdtemp(), cleanup_mode="delete") as server:
-        # What it holds outlives no crash; to wait for the disk at each of its many databases takes a minute.
+        # The data is temporary. Waiting for the disk for each of the many databases would take a minute.
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
         template = Database(database_url(server.get_uri("template1")))
         revisions.upgrade(template.engine)
@@ -143,7 +143,7 @@ def postgres() -> Iterator[URL]:
 
 @contextmanager
 def large(postgres: URL) -> Iterator[Engine]:
-    """A database in PostgreSQL with 20,000 users and 60,000 sessions."""
+    """Create a PostgreSQL database with 20,000 users and 60,000 sessions."""
     with created(postgres, "template1") as url:
         engine = filled(url)
         try:
@@ -154,20 +154,20 @@ def large(postgres: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def postgres_url(postgres: URL) -> Iterator[URL]:
-    """A database of this test's own in PostgreSQL, empty and at the newest revision."""
+    """A PostgreSQL database for one test, empty and at the newest revision."""
     with created(postgres, "template1") as url:
         yield url
 
 
 @pytest.fixture
 def sqlite_url(migrated_file: Path, tmp_path: Path) -> URL:
-    """A file of this test's own, empty and at the newest revision."""
+    """A SQLite database for one test, empty and at the newest revision."""
     return URL.create("sqlite", database=str(shutil.copy(migrated_file, tmp_path / "charter.db")))
 
 
 @pytest.fixture(autouse=True)
 def violations() -> Iterator[Violations]:
-    """Fails the test in which any answer, of whichever layer, broke the contract."""
+    """The violations of the contract that were logged. The test fails if a response of any layer has one."""
     handler = Violations()
     logger = logging.getLogger("charter.contract")
     logger.addHandler(handler)
@@ -178,25 +178,25 @@ def violations() -> Iterator[Violations]:
 
 @pytest.fixture(params=DATABASES)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
-    """The settings of this test's application, on each of the databases in turn."""
+    """The settings of the application. The test runs once for each kind of database."""
     return settings(request.getfixturevalue(DATABASES[request.param]), tmp_path)
 
 
 @pytest.fixture
 def sqlite_config(sqlite_url: URL, tmp_path: Path) -> Config:
-    """The settings of an application on SQLite, for a module to which the database makes no difference."""
+    """The settings of an application on SQLite, for modules that do not depend on the kind of database."""
     return settings(sqlite_url, tmp_path)
 
 
 @pytest.fixture
 def installed(config: Config) -> Charter:
-    """The command, with these settings."""
+    """The `charter` command with the settings of the test."""
     return beside(config)
 
 
 @pytest.fixture
 def database(config: Config) -> Iterator[Database]:
-    """The application's database, for a look behind the scenes."""
+    """The application's database, for direct access."""
     database = Database(config.database_url)
     yield database
     database.dispose()
@@ -209,20 +209,20 @@ def app(config: Config) -> ConnexionMiddleware:
 
 @pytest.fixture
 def client(app: ConnexionMiddleware) -> Iterator[TestClient]:
-    """A stranger: HTTP through the whole stack, without a socket."""
+    """An anonymous client that calls the whole stack without a socket."""
     with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
         yield client
 
 
 @pytest.fixture
 def alice(client: TestClient) -> Person:
-    """Signed up and logged in."""
+    """A user who has signed up and logged in."""
     return newcomer(client, "alice")
 
 
 @pytest.fixture
 def bobby(client: TestClient) -> Person:
-    """Signed up and logged in, too."""
+    """Another user who has signed up and logged in."""
     return newcomer(client, "bobby")
 
 
@@ -233,7 +233,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> Bcrypt:
 
 @pytest.fixture
 def events(caplog: pytest.LogCaptureFixture) -> Events:
-    """The authentication events of the test so far: their names and facts."""
+    """A function that returns the authentication events of the test so far, as (name, facts)."""
     caplog.set_level(logging.INFO, "charter.events")
 
     def read() -> list[tuple[str, dict[str, str]]]:
@@ -245,7 +245,7 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
 
 @pytest.fixture
 def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
-    """Stop the clock of the application, and move it: `travel(timedelta(hours=1))`."""
+    """Stop the clock of the application. `travel(timedelta(hours=1))` moves it."""
     still = StillClock()
     monkeypatch.setattr(clock, "now", still.now)
     return still.move
@@ -253,11 +253,11 @@ def travel(monkeypatch: pytest.MonkeyPatch) -> Travel:
 
 @pytest.fixture
 def still(travel: Travel) -> None:
-    """Stop the clock of the application, for tests that a slow request must not change."""
+    """Stop the clock of the application, for tests whose result must not depend on the duration of a request."""
 
 
 @pytest.fixture
 def server(app: ConnexionMiddleware) -> Iterator[str]:
-    """The base URL of a live server: the application as it ships, on a socket of 127.0.0.1."""
+    """The base URL of a live server that runs the application on a socket of 127.0.0.1."""
     with serving(app) as base_url:
         yield base_url

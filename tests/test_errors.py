@@ -1,4 +1,4 @@
-"""Errors: one shape for all of them, whoever raises them, and the contract names every code (RFC 9457)."""
+"""Errors: all have the shape of RFC 9457, and the contract lists every code."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ SIGN_UP = "/api/v1/auth/signup"
 
 
 def catalogue() -> list[type[ApiError]]:
-    """The errors that have a code of their own."""
+    """Return the error classes that define a code."""
 
     def below(error: type[ApiError]) -> Iterator[type[ApiError]]:
         for child in error.__subclasses__():
@@ -44,43 +44,43 @@ def catalogue() -> list[type[ApiError]]:
 
 
 def phrase_of(status: int) -> str:
-    """The status in the words of RFC 9110, whichever Python runs."""
+    """Return the reason phrase of RFC 9110, which older versions of Python lack for some statuses."""
     newer = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
     return newer.get(status, HTTPStatus(status).phrase)
 
 
-def problem(answer: httpx.Response) -> dict[str, Any]:
-    """The members of a problem, which must have the shape and headers of every problem."""
-    body: dict[str, Any] = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-request-id"]
+def problem(response: httpx.Response) -> dict[str, Any]:
+    """Return the members of a problem. Assert that it has the common shape and headers."""
+    body: dict[str, Any] = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-request-id"]
     assert list(body)[:5] == ["type", "title", "status", "detail", "code"]
     assert body["type"] == "about:blank"
-    assert (body["status"], body["title"]) == (answer.status_code, phrase_of(answer.status_code))
+    assert (body["status"], body["title"]) == (response.status_code, phrase_of(response.status_code))
     return body
 
 
-def test_every_error_code_is_in_the_contract_and_every_code_of_the_contract_is_an_error() -> None:
+def test_error_codes_and_the_contract_correspond() -> None:
     codes = [error.code for error in catalogue()]
     assert sorted(codes) == SCHEMAS["ProblemCode"]["enum"]
 
 
-def test_a_request_with_a_thousand_faults_is_told_the_first_hundred() -> None:
+def test_a_response_lists_at_most_100_faults() -> None:
     faults = [Fault(f"/body/{number:03}", "WRONG_TYPE", "Must be a string.") for number in range(1000)]
-    answer = errors.InvalidInput(faults).problem()
-    assert answer["errors"] == [fault._asdict() for fault in faults[:100]]
-    assert answer["detail"] == "The request breaks 1000 rules of the contract."
+    body = errors.InvalidInput(faults).problem()
+    assert body["errors"] == [fault._asdict() for fault in faults[:100]]
+    assert body["detail"] == "The request breaks 1000 rules of the contract."
     assert SCHEMAS["Problem"]["properties"]["errors"]["maxItems"] == 100
 
 
-def test_errors_are_made_in_the_catalogue_alone() -> None:
+def test_all_errors_are_defined_in_the_catalogue() -> None:
     assert {error.__module__ for error in catalogue()} == {"api.errors"}
     assert all(error.__name__ in (errors.__doc__ or "") for error in catalogue())
 
 
-def test_every_code_reads_as_the_name_of_its_class() -> None:
+def test_every_error_code_is_derived_from_its_class_name() -> None:
     spelled = {error.__name__: "".join(f"_{c}" if c.isupper() else c for c in error.__name__) for error in catalogue()}
     assert {error.__name__: error.code for error in catalogue()} == {
         name: words.lstrip("_").upper() for name, words in spelled.items()
@@ -122,7 +122,7 @@ FAULTY: list[tuple[dict[str, Any], Any, str]] = [
 
 
 @pytest.mark.parametrize(("schema", "value", "code"), FAULTY)
-def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: object, code: str) -> None:
+def test_each_schema_keyword_has_a_fault_code(schema: dict[str, Any], value: object, code: str) -> None:
     check = SchemaValidator(schema, {**STANDARD, "username": lambda _: False})
     found = list(check.faults(value, "/body"))
     assert [fault.code for fault in found] == [code]
@@ -138,19 +138,19 @@ def test_every_rule_of_a_schema_has_its_fault(schema: dict[str, Any], value: obj
         ("maxItems", [1, 2, 3], "Must have at most 1 item.", "Must have at most 2 items."),
     ],
 )
-def test_one_is_no_plural(keyword: str, value: object, one: str, two: str) -> None:
+def test_fault_details_use_singular_and_plural(keyword: str, value: object, one: str, two: str) -> None:
     found = [next(SchemaValidator({keyword: limit}, {}).faults(value, "/body")).detail for limit in (1, 2)]
     assert found == [one, two]
 
 
-def test_every_fault_code_is_in_the_contract_and_every_one_in_the_contract_can_happen() -> None:
+def test_fault_codes_and_the_contract_correspond() -> None:
     assert set(_fault_codes()) == set(SCHEMAS["FaultCode"]["enum"])
     assert SCHEMAS["FaultCode"]["enum"] == sorted(SCHEMAS["FaultCode"]["enum"])
     assert {code for _, _, code in FAULTY} | {"MALFORMED_JSON", "REPEATED"} == set(SCHEMAS["FaultCode"]["enum"])
 
 
 def _fault_codes() -> Iterator[str]:
-    """The codes that the source gives to faults and to the rules that become faults."""
+    """Yield the codes of all faults, and of the rules that become faults, in the source."""
     place = {"Fault": 1, "Rule": 0}
     for file in Path(str(files("api"))).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -184,12 +184,10 @@ JSON = {"content-type": "application/json"}
         ({"json": ALICE | {"password": "alice's own"}}, ["/body/password TOO_GUESSABLE"]),
     ],
 )
-def test_a_bad_request_says_what_is_wrong_and_where(
-    client: TestClient, sent: dict[str, Any], faults: list[str]
-) -> None:
-    answer = client.post(SIGN_UP, **sent)
-    body = problem(answer)
-    assert (answer.status_code, body["code"]) == (400, "INVALID_INPUT")
+def test_a_bad_request_lists_faults_with_pointers(client: TestClient, sent: dict[str, Any], faults: list[str]) -> None:
+    response = client.post(SIGN_UP, **sent)
+    body = problem(response)
+    assert (response.status_code, body["code"]) == (400, "INVALID_INPUT")
     assert sorted(f"{fault['pointer']} {fault['code']}" for fault in body["errors"]) == faults
     assert all(fault.keys() == {"pointer", "code", "detail"} and fault["detail"] for fault in body["errors"])
     rules = "1 rule" if len(faults) == 1 else f"{len(faults)} rules"
@@ -209,45 +207,45 @@ def test_a_bad_request_says_what_is_wrong_and_where(
         {"content-type": "application/json", "content-encoding": "gzip"},
     ],
 )
-def test_another_media_type_is_415(client: TestClient, headers: dict[str, str]) -> None:
-    answer = client.post(SIGN_UP, content=json.dumps(ALICE), headers=headers)
-    assert (answer.status_code, problem(answer)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+def test_an_unsupported_media_type_is_415(client: TestClient, headers: dict[str, str]) -> None:
+    response = client.post(SIGN_UP, content=json.dumps(ALICE), headers=headers)
+    assert (response.status_code, problem(response)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_413(client: TestClient, config: Config, chunked: bool) -> None:
     body = b" " * (config.body_bytes + 1)
     content = iter([body]) if chunked else body
-    answer = client.post(SIGN_UP, content=content, headers=JSON)
-    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
-    assert problem(answer)["detail"] == "The body is larger than 65536 bytes."
+    response = client.post(SIGN_UP, content=content, headers=JSON)
+    assert (response.status_code, response.headers["connection"]) == (413, "close")
+    assert problem(response)["detail"] == "The body is larger than 65536 bytes."
     whole = json.dumps(ALICE).encode().ljust(config.body_bytes)
     assert client.post(SIGN_UP, content=whole, headers=JSON).status_code == 201
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PURGE"])
-def test_what_is_not_in_the_contract_is_404(client: TestClient, method: str) -> None:
+def test_a_path_outside_the_contract_is_404(client: TestClient, method: str) -> None:
     paths = ["/", "//ping", "/ping/", "/PING", "/ping;a", "/ping%2f", "/ping%00", "/%ff", "/.%2e/ping", "/api"]
     paths += ["/api/v1/auth", "/api/v1/me/", "/api/v1//me", "/api%2fv1/me", "/docs/x", "/swagger.json", "/protected "]
     for path in paths:
         url = httpx.URL(scheme="http", host="127.0.0.1", port=8000, raw_path=path.encode())
-        answer = client.request(method, url)
-        assert (path, answer.status_code, problem(answer)["code"]) == (path, 404, "NOT_FOUND")
+        response = client.request(method, url)
+        assert (path, response.status_code, problem(response)["code"]) == (path, 404, "NOT_FOUND")
 
 
-def test_another_method_is_405_with_the_methods_of_the_contract(client: TestClient) -> None:
+def test_an_undeclared_method_is_405_with_the_allowed_methods(client: TestClient) -> None:
     methods = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"}
     for path, item in DOCUMENT["paths"].items():
         declared = {method.upper() for method in item}
         allowed = declared | ({"HEAD"} if "GET" in declared else set())
         for method in methods - declared:
-            answer = client.request(method, path)
-            assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(allowed)))
-            assert problem(answer) == {
+            response = client.request(method, path)
+            assert (response.status_code, response.headers["allow"]) == (405, ", ".join(sorted(allowed)))
+            assert problem(response) == {
                 "type": "about:blank",
                 "title": "Method Not Allowed",
                 "status": 405,
-                "detail": f"Allowed methods: {answer.headers['allow']}.",
+                "detail": f"Allowed methods: {response.headers['allow']}.",
                 "code": "METHOD_NOT_ALLOWED",
             }
 
@@ -259,22 +257,22 @@ Raise = Callable[[], object]
 def failing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
 ) -> Iterator[Callable[[Raise], httpx.Response]]:
-    """The answer of an operation whose service raises what its contract does not know."""
+    """A function that returns the response of an operation whose service raises an undeclared error."""
 
     def ask(raise_: Raise) -> httpx.Response:
         monkeypatch.setattr(readiness, "check", lambda *_: raise_())
-        answer: httpx.Response = client.get("/ready")
-        return answer
+        response: httpx.Response = client.get("/ready")
+        return response
 
     yield ask
     violations.found.clear()
 
 
-def thrown(error: Exception) -> Raise:
-    def throw() -> NoReturn:
+def raising(error: Exception) -> Raise:
+    def raise_error() -> NoReturn:
         raise error
 
-    return throw
+    return raise_error
 
 
 @pytest.mark.parametrize(
@@ -294,33 +292,33 @@ def thrown(error: Exception) -> Raise:
         (lambda: flask.abort(418), 418, {}),
         (lambda: flask.abort(429, retry_after=7), 429, {"retry-after": "7"}),
         (lambda: flask.abort(503, retry_after=7), 503, {"retry-after": "7"}),
-        (thrown(werkzeug.exceptions.BadRequestKeyError("secret")), 400, {}),
-        (thrown(werkzeug.exceptions.RequestEntityTooLarge("secret")), 413, {}),
-        (thrown(starlette.exceptions.HTTPException(403, "secret", {"X-Why": "x"})), 403, {"x-why": "x"}),
-        (thrown(starlette.exceptions.HTTPException(429, headers={"Retry-After": "7"})), 429, {"retry-after": "7"}),
-        (thrown(connexion.exceptions.BadRequestProblem("secret")), 400, {}),
-        (thrown(connexion.exceptions.ExtraParameterProblem(param_type="secret", extra_params=["secret"])), 400, {}),
-        (thrown(connexion.exceptions.Unauthorized("secret")), 401, {}),
-        (thrown(connexion.exceptions.Forbidden("secret")), 403, {}),
-        (thrown(connexion.exceptions.UnsupportedMediaTypeProblem("secret")), 415, {}),
-        (thrown(connexion.exceptions.ProblemException(status=409, detail="secret", ext={"secret": 1})), 409, {}),
-        (thrown(connexion.exceptions.ProblemException(status=503, headers={"Retry-After": "7"})), 503, {}),
+        (raising(werkzeug.exceptions.BadRequestKeyError("secret")), 400, {}),
+        (raising(werkzeug.exceptions.RequestEntityTooLarge("secret")), 413, {}),
+        (raising(starlette.exceptions.HTTPException(403, "secret", {"X-Why": "x"})), 403, {"x-why": "x"}),
+        (raising(starlette.exceptions.HTTPException(429, headers={"Retry-After": "7"})), 429, {"retry-after": "7"}),
+        (raising(connexion.exceptions.BadRequestProblem("secret")), 400, {}),
+        (raising(connexion.exceptions.ExtraParameterProblem(param_type="secret", extra_params=["secret"])), 400, {}),
+        (raising(connexion.exceptions.Unauthorized("secret")), 401, {}),
+        (raising(connexion.exceptions.Forbidden("secret")), 403, {}),
+        (raising(connexion.exceptions.UnsupportedMediaTypeProblem("secret")), 415, {}),
+        (raising(connexion.exceptions.ProblemException(status=409, detail="secret", ext={"secret": 1})), 409, {}),
+        (raising(connexion.exceptions.ProblemException(status=503, headers={"Retry-After": "7"})), 503, {}),
     ],
 )
-def test_what_libraries_raise_takes_the_one_shape_and_keeps_status_and_headers(
+def test_library_errors_become_problems_with_the_same_status(
     failing: Callable[[Raise], httpx.Response], raise_: Raise, status: int, headers: dict[str, str]
 ) -> None:
-    answer = failing(raise_)
+    response = failing(raise_)
     phrase = phrase_of(status)
-    assert problem(answer) == {
+    assert problem(response) == {
         "type": "about:blank",
         "title": phrase,
         "status": status,
         "detail": f"{phrase}.",
         "code": phrase.upper().replace("'", "").replace(" ", "_"),
     }
-    assert headers.items() <= dict(answer.headers).items()
-    assert "secret" not in str(answer.headers) + answer.text
+    assert headers.items() <= dict(response.headers).items()
+    assert "secret" not in str(response.headers) + response.text
 
 
 class Odd(werkzeug.exceptions.HTTPException):
@@ -345,65 +343,65 @@ class Odd(werkzeug.exceptions.HTTPException):
         starlette.exceptions.HTTPException(299, "secret"),
     ],
 )
-def test_what_nobody_foresaw_is_500_and_says_no_more(
+def test_unexpected_exceptions_become_500_without_details(
     failing: Callable[[Raise], httpx.Response], error: Exception
 ) -> None:
-    answer = failing(thrown(error))
-    assert problem(answer) == {
+    response = failing(raising(error))
+    assert problem(response) == {
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
         "detail": "An internal error occurred. The server's log has the cause under this response's X-Request-ID.",
         "code": "INTERNAL_ERROR",
     }
-    assert "secret" not in str(answer.headers) + answer.text
+    assert "secret" not in str(response.headers) + response.text
 
 
-OURS: dict[Raise, tuple[int, dict[str, str]]] = {
-    thrown(errors.BodyTooLarge(7)): (413, {"connection": "close"}),
-    thrown(errors.RequestTooSlow()): (408, {"connection": "close"}),
-    thrown(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
-    thrown(errors.EmailTaken()): (409, {}),
-    thrown(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
-    thrown(errors.InsufficientScope(["a", "b"])): (
+OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
+    raising(errors.BodyTooLarge(7)): (413, {"connection": "close"}),
+    raising(errors.RequestTooSlow()): (408, {"connection": "close"}),
+    raising(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
+    raising(errors.EmailTaken()): (409, {}),
+    raising(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
+    raising(errors.InsufficientScope(["a", "b"])): (
         403,
         {"www-authenticate": 'Bearer error="insufficient_scope", scope="a b"'},
     ),
-    thrown(errors.InternalError()): (500, {}),
-    thrown(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
-    thrown(errors.InvalidInput([Fault("/body", "REQUIRED", "A body is required.")])): (400, {}),
-    thrown(errors.InvalidRefreshToken()): (401, {"www-authenticate": "Bearer"}),
-    thrown(errors.InvalidToken()): (401, {"www-authenticate": 'Bearer error="invalid_token"'}),
-    thrown(errors.MalformedRequest()): (400, {}),
-    thrown(errors.MethodNotAllowed(["PUT", "GET"])): (405, {"allow": "GET, PUT"}),
-    thrown(errors.MigrationsBehind()): (503, {"retry-after": "5"}),
-    thrown(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
-    thrown(errors.NotFound()): (404, {}),
-    thrown(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
-    thrown(errors.ServiceStopping()): (503, {"retry-after": "5"}),
-    thrown(errors.TooBusy(7)): (503, {"retry-after": "7"}),
-    thrown(errors.UnsupportedMediaType()): (415, {}),
-    thrown(errors.UsernameTaken()): (409, {}),
-    thrown(errors.WrongPassword()): (403, {}),
+    raising(errors.InternalError()): (500, {}),
+    raising(errors.InvalidCredentials()): (401, {"www-authenticate": "Bearer"}),
+    raising(errors.InvalidInput([Fault("/body", "REQUIRED", "A body is required.")])): (400, {}),
+    raising(errors.InvalidRefreshToken()): (401, {"www-authenticate": "Bearer"}),
+    raising(errors.InvalidToken()): (401, {"www-authenticate": 'Bearer error="invalid_token"'}),
+    raising(errors.MalformedRequest()): (400, {}),
+    raising(errors.MethodNotAllowed(["PUT", "GET"])): (405, {"allow": "GET, PUT"}),
+    raising(errors.MigrationsBehind()): (503, {"retry-after": "5"}),
+    raising(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
+    raising(errors.NotFound()): (404, {}),
+    raising(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
+    raising(errors.ServiceStopping()): (503, {"retry-after": "5"}),
+    raising(errors.TooBusy(7)): (503, {"retry-after": "7"}),
+    raising(errors.UnsupportedMediaType()): (415, {}),
+    raising(errors.UsernameTaken()): (409, {}),
+    raising(errors.WrongPassword()): (403, {}),
 }
 
 
-def test_each_of_our_errors_has_its_status_its_headers_and_a_sentence(
+def test_each_error_class_has_its_status_headers_and_detail(
     failing: Callable[[Raise], httpx.Response],
 ) -> None:
     seen = set()
-    for raise_, (status, headers) in OURS.items():
-        answer = failing(raise_)
-        body = problem(answer)
-        assert answer.status_code == status
-        assert headers.items() <= dict(answer.headers).items()
+    for raise_, (status, headers) in OWN_ERRORS.items():
+        response = failing(raise_)
+        body = problem(response)
+        assert response.status_code == status
+        assert headers.items() <= dict(response.headers).items()
         assert body["detail"].endswith(".")
         assert body.keys() - {"errors"} == {"type", "title", "status", "detail", "code"}
         seen.add(body["code"])
     assert seen == {error.code for error in catalogue()}
 
 
-def test_an_error_a_handler_raises_undoes_what_it_did(
+def test_an_error_in_a_handler_rolls_the_transaction_back(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, violations: Violations
 ) -> None:
     monkeypatch.setattr("api.storage.database.Db.after_commit", lambda *_, **__: flask.abort(429, retry_after=7))

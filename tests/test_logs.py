@@ -1,4 +1,4 @@
-"""The log: one line for each event and request, which strangers cannot forge and secrets do not enter."""
+"""The log: one line for each event and request, which clients cannot forge."""
 
 import io
 import json
@@ -33,7 +33,7 @@ CANARY = "canary-5b1e7f"
 
 
 class Written(io.StringIO):
-    """What was written, and what waits to be."""
+    """A stream that flushes the buffers of the log before it is read."""
 
     def getvalue(self) -> str:
         for handler in logging.root.handlers:
@@ -43,7 +43,7 @@ class Written(io.StringIO):
 
 @pytest.fixture
 def configure() -> Iterator[Configure]:
-    """Sends the log of everything, down to the last detail, to where the test can read it."""
+    """A function that sends all log records of the test to a stream and returns the stream."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
 
@@ -63,24 +63,22 @@ def log(configure: Configure) -> io.StringIO:
 
 
 def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
-    """The lines of one logger, or of all that Charter has."""
+    """Return the lines of one logger of Charter, or of all its loggers."""
     return [
         line for line in map(json.loads, log.getvalue().splitlines()) if line["logger"].startswith(f"charter.{logger}")
     ]
 
 
-def shown(line: dict[str, Any]) -> dict[str, Any]:
+def stable_members(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in {"time", "ms"}}
 
 
-def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
-    client: TestClient, log: io.StringIO
-) -> None:
+def test_each_authentication_event_is_logged_with_user_and_request(client: TestClient, log: io.StringIO) -> None:
     alice = Person(client, "alice")
-    answers = [
+    responses = [
         alice.sign_up(),
         alice.log_in(password="wrong password"),
-        alice.log_in(username="nobody"),
+        alice.log_in(username="unknown"),
         alice.log_in(),
         alice.refresh(),
         alice.put("/api/v1/me/password", json={"current_password": "wrong", "new_password": "another passphrase"}),
@@ -100,8 +98,8 @@ def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
         {"event": "session_revoked", "user_id": alice.id, "session_id": session},
     ]
     common = {"level": "info", "logger": "charter.events", "address": "127.0.0.1"}
-    ids = [answer.headers["x-request-id"] for answer in answers]
-    assert [shown(line) for line in found] == [
+    ids = [response.headers["x-request-id"] for response in responses]
+    assert [stable_members(line) for line in found] == [
         common | {"request_id": request_id} | facts for request_id, facts in zip(ids, expected, strict=True)
     ]
     assert all(re.fullmatch(r"[0-9T:-]{19}\.[0-9]{3}Z", line["time"]) for line in found)
@@ -111,7 +109,7 @@ def test_each_authentication_event_is_a_line_with_who_where_and_which_request(
     assert UUID(session).version == 7
 
 
-def test_each_request_is_a_line_with_the_id_its_answer_has(client: TestClient, alice: Person, log: io.StringIO) -> None:
+def test_each_request_is_logged_with_its_request_id(client: TestClient, alice: Person, log: io.StringIO) -> None:
     requests: list[tuple[str, str, int, dict[str, str]]] = [
         ("GET", "/ping", 200, {}),
         ("GET", "/protected", 200, {"user_id": alice.id}),
@@ -119,16 +117,16 @@ def test_each_request_is_a_line_with_the_id_its_answer_has(client: TestClient, a
         ("POST", "/protected", 405, {"code": "METHOD_NOT_ALLOWED"}),
         ("HEAD", "/docs", 200, {}),
     ]
-    answers = [client.request(method, path, headers=alice.headers) for method, path, _, _ in requests]
-    assert [shown(line) for line in lines(log)] == [
+    responses = [client.request(method, path, headers=alice.headers) for method, path, _, _ in requests]
+    assert [stable_members(line) for line in lines(log)] == [
         {"level": "info", "logger": "charter.requests", "event": "request"}
-        | {"request_id": answer.headers["x-request-id"], "address": "127.0.0.1"}
+        | {"request_id": response.headers["x-request-id"], "address": "127.0.0.1"}
         | more
         | {"method": method, "path": path, "status": status}
-        for answer, (method, path, status, more) in zip(answers, requests, strict=True)
+        for response, (method, path, status, more) in zip(responses, requests, strict=True)
     ]
     assert all(0 <= line["ms"] < 10_000 for line in lines(log))
-    assert len({answer.headers["x-request-id"] for answer in answers}) == len(requests)
+    assert len({response.headers["x-request-id"] for response in responses}) == len(requests)
 
 
 def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.StringIO) -> None:
@@ -138,27 +136,27 @@ def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.S
         "Forwarded": "for=10.1.2.3",
         "X-Real-IP": "10.1.2.3",
     }
-    answer = client.get("/ping", headers=claims)
+    response = client.get("/ping", headers=claims)
     (line,) = lines(log)
-    assert (line["request_id"], line["address"]) == (answer.headers["x-request-id"], "127.0.0.1")
-    assert CANARY not in answer.headers["x-request-id"]
+    assert (line["request_id"], line["address"]) == (response.headers["x-request-id"], "127.0.0.1")
+    assert CANARY not in response.headers["x-request-id"]
 
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @pytest.mark.parametrize(
-    "told", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-ff", f"cc-{TRACE}-{SPAN}-00-more-to-come"]
+    "traceparent", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-ff", f"cc-{TRACE}-{SPAN}-00-more-to-come"]
 )
-def test_all_lines_of_a_request_name_the_trace_it_belongs_to(client: TestClient, log: io.StringIO, told: str) -> None:
-    client.headers["traceparent"] = told
+def test_all_lines_of_a_request_have_its_trace_id(client: TestClient, log: io.StringIO, traceparent: str) -> None:
+    client.headers["traceparent"] = traceparent
     assert Person(client, "alice").log_in().status_code == 401
     assert [line["event"] for line in lines(log)] == ["log_in_failed", "request"]
     assert [(line["trace_id"], line["parent_id"]) for line in lines(log)] == [(TRACE, SPAN)] * 2
 
 
 @pytest.mark.parametrize(
-    "told",
+    "traceparent",
     [
         "",
         CANARY,
@@ -182,22 +180,22 @@ def test_all_lines_of_a_request_name_the_trace_it_belongs_to(client: TestClient,
         f"00-{TRACE}-{SPAN}-01," * 200,
     ],
 )
-def test_what_is_no_traceparent_is_ignored(client: TestClient, log: io.StringIO, told: str | bytes) -> None:
+def test_an_invalid_traceparent_is_ignored(client: TestClient, log: io.StringIO, traceparent: str | bytes) -> None:
     assert client.get(
-        "/ping", headers=[(b"traceparent", told if isinstance(told, bytes) else told.encode())]
+        "/ping", headers=[(b"traceparent", traceparent if isinstance(traceparent, bytes) else traceparent.encode())]
     ).is_success
     (line,) = lines(log)
     assert {"trace_id", "parent_id"}.isdisjoint(line)
     assert CANARY not in log.getvalue()
 
 
-def test_a_request_of_two_traces_is_of_none(client: TestClient, log: io.StringIO) -> None:
+def test_two_traceparent_headers_are_ignored(client: TestClient, log: io.StringIO) -> None:
     twice = [("traceparent", f"00-{TRACE}-{SPAN}-01")] * 2
     assert client.get("/ping", headers=twice).status_code == 200
     assert "trace_id" not in lines(log)[0]
 
 
-def test_the_log_of_a_live_server_has_the_address_of_the_client(server: str, log: io.StringIO) -> None:
+def test_a_live_server_logs_the_address_of_the_client(server: str, log: io.StringIO) -> None:
     httpx.get(f"{server}/ping", headers={"X-Forwarded-For": "10.1.2.3"})
     assert [(line["event"], line["address"]) for line in lines(log)] == [("request", "127.0.0.1")]
 
@@ -206,7 +204,7 @@ FORGED_PATH = "/%0d%0a{%22event%22:%22session_issued%22}%0a12:00:00%20info%1b[2J
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_control_characters_stay_inside_the_line(client: TestClient, configure: Configure, form: str) -> None:
+def test_control_characters_are_escaped(client: TestClient, configure: Configure, form: str) -> None:
     log = configure(form)
     client.get(FORGED_PATH)
     Person(client, "alice\r\n\x1b[31m\u2028\x9b").log_in()
@@ -234,13 +232,13 @@ def test_an_exception_cannot_forge_a_line(
     assert set(re.findall(r"[^ -~]", log.getvalue())) == {"\n"}
 
 
-def test_text_is_for_people(client: TestClient, configure: Configure) -> None:
+def test_the_text_format_is_readable(client: TestClient, configure: Configure) -> None:
     log = configure("text")
-    answer = Person(client, "alice").sign_up()
+    response = Person(client, "alice").sign_up()
     event, request = [line for line in log.getvalue().splitlines() if "request_id" in line]
-    ids = f'request_id="{answer.headers["x-request-id"]}" address="127.0.0.1"'
+    ids = f'request_id="{response.headers["x-request-id"]}" address="127.0.0.1"'
     time = r"\d\d:\d\d:\d\d"
-    assert re.fullmatch(rf'{time} info    user_created {ids} user_id="{answer.json()["id"]}"', event)
+    assert re.fullmatch(rf'{time} info    user_created {ids} user_id="{response.json()["id"]}"', event)
     assert re.fullmatch(
         rf'{time} info    request {ids} method="POST" path="/api/v1/auth/signup" status=201 ms=[\d.]+', request
     )
@@ -258,7 +256,7 @@ def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None
         assert re.match(start, stream.getvalue())
 
 
-def test_a_log_that_cannot_be_written_keeps_nobody_from_an_answer(client: TestClient, configure: Configure) -> None:
+def test_a_failing_log_does_not_fail_requests(client: TestClient, configure: Configure) -> None:
     class Full(io.StringIO):
         def write(self, _: str) -> int:
             raise OSError("No space left on device")
@@ -269,7 +267,7 @@ def test_a_log_that_cannot_be_written_keeps_nobody_from_an_answer(client: TestCl
 
 
 @pytest.mark.parametrize("then", ["pass", "await asyncio.sleep(0.5); os._exit(0)"])
-def test_a_line_that_waits_is_written_soon_or_when_the_process_ends(then: str) -> None:
+def test_a_buffered_line_is_written_soon_or_at_exit(then: str) -> None:
     serve = f"async def serve():\n logs.request(path='/last')\n {then}\n"
     program = f"import asyncio, os\nfrom api import logs\nlogs.configure('json')\n{serve}asyncio.run(serve())"
     result = subprocess.run(
@@ -278,65 +276,65 @@ def test_a_line_that_waits_is_written_soon_or_when_the_process_ends(then: str) -
     assert json.loads(result.stderr)["path"] == "/last"
 
 
-REFUSING = {
+REJECTING = {
     "sqlite": (
         "CREATE TRIGGER stop BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'stopped'); END",
         "DROP TRIGGER stop",
     ),
-    # It tells the whole row that a rule forbids.
+    # The error message of PostgreSQL contains the whole rejected row.
     "postgresql": (
         "ALTER TABLE users ADD CONSTRAINT stop CHECK (password_hash = '') NOT VALID",
         "ALTER TABLE users DROP CONSTRAINT stop",
     ),
 }
-"""How a database is made to refuse what is written of a user, and to take it again."""
+"""Statements that make a database reject changes of users, and accept them again."""
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_no_secret_is_in_a_log_or_an_answer(
+def test_no_log_or_response_contains_a_secret(
     client: TestClient, configure: Configure, config: Config, database: Database, form: str
 ) -> None:
     log = configure(form)
     alice = Person(client, "alice", f"{CANARY}-one")
-    answers = [alice.sign_up(), alice.sign_up()]
+    responses = [alice.sign_up(), alice.sign_up()]
     granted = alice.log_in()
     tokens = [alice.token]
-    answers += [alice.log_in(password=f"{CANARY}-two"), alice.log_in(username="nobody", password=f"{CANARY}-three")]
+    responses += [alice.log_in(password=f"{CANARY}-two"), alice.log_in(username="unknown", password=f"{CANARY}-three")]
     alice.token = tokens[0]
-    answers += [alice.get("/protected"), alice.get("/api/v1/me"), alice.get(f"/protected?access_token={tokens[0]}")]
-    answers += _faulty(client, alice)
-    answers += [alice.log_out(), alice.get("/protected")]
+    responses += [alice.get("/protected"), alice.get("/api/v1/me"), alice.get(f"/protected?access_token={tokens[0]}")]
+    responses += _faulty(client, alice)
+    responses += [alice.log_out(), alice.get("/protected")]
     with database.transaction() as db:
         hashes = list(db.scalars(text("SELECT password_hash FROM users")))
-        # A hash to renew, and a database that refuses to.
+        # The next log-in renews the hash, and the database rejects the change.
         db.execute(
             update(User).values(
                 password_hash=PasswordHasher(config.pepper, 5, lambda call: call()).hash(alice.password)
             )
         )
-        refuse, forgive = REFUSING[database.engine.dialect.name]
-        db.execute(text(refuse))
-    answers.append(alice.log_in())
+        reject, accept = REJECTING[database.engine.dialect.name]
+        db.execute(text(reject))
+    responses.append(alice.log_in())
     with database.transaction() as db:
-        db.execute(text(forgive))
+        db.execute(text(accept))
         db.execute(update(User).values(password_hash=f"{CANARY}-hash"))
-    answers.append(alice.log_in())
+    responses.append(alice.log_in())
     with database.transaction() as db:
         db.execute(text("ALTER TABLE users RENAME COLUMN email TO electronic_mail"))
-    answers += [Person(client, "bobby", f"{CANARY}-four").sign_up(), alice.log_in()]
-    # What SQLite does not find is for it the same as what it cannot read.
-    assert [answer.status_code for answer in answers[-4:]] == [500, 500] + [500 if config.is_shared else 503] * 2
-    told = log.getvalue() + "".join(str(answer.headers) + answer.text for answer in answers)
-    told += str(granted.headers)
+    responses += [Person(client, "bobby", f"{CANARY}-four").sign_up(), alice.log_in()]
+    # SQLite reports a missing column like an unreadable database.
+    assert [response.status_code for response in responses[-4:]] == [500, 500] + [500 if config.is_shared else 503] * 2
+    output = log.getvalue() + "".join(str(response.headers) + response.text for response in responses)
+    output += str(granted.headers)
     secrets = [CANARY, *tokens, *tokens[0].split("."), *hashes, *(hash_[-31:] for hash_ in hashes)]
     secrets += [config.secret.hex(), config.pepper.hex(), repr(config.secret)[2:-1], "$2b$"]
-    assert [secret for secret in secrets if secret in told] == []
-    assert "user_created" in told
-    assert "UPDATE users SET password_hash=" in told
+    assert [secret for secret in secrets if secret in output] == []
+    assert "user_created" in output
+    assert "UPDATE users SET password_hash=" in output
 
 
 def _faulty(client: TestClient, person: Person) -> list[httpx.Response]:
-    """Requests that carry secrets and break every rule there is."""
+    """Send requests that contain secrets and break the rules of the contract. Return the responses."""
     paths = ["/api/v1/auth/signup", "/api/v1/auth/login"]
     bodies: list[dict[str, Any]] = [
         {"content": f'{{"username": "alice", "password": "{CANARY}"'},
@@ -354,58 +352,56 @@ def _faulty(client: TestClient, person: Person) -> list[httpx.Response]:
         {"files": {"password": CANARY}},
         {"content": CANARY * 10_000},
     ]
-    answers = [client.post(path, headers=person.headers, **body) for path in paths for body in bodies]
-    assert {answer.status_code for answer in answers} <= {400, 413, 415}
+    responses = [client.post(path, headers=person.headers, **body) for path in paths for body in bodies]
+    assert {response.status_code for response in responses} <= {400, 413, 415}
     for header in (f"Bearer {CANARY}", f"Basic {CANARY}", CANARY):
-        answers.append(client.get("/protected", headers={"Authorization": header, "Cookie": f"token={CANARY}"}))
-    return answers
+        responses.append(client.get("/protected", headers={"Authorization": header, "Cookie": f"token={CANARY}"}))
+    return responses
 
 
-def test_a_failure_tells_the_caller_nothing_and_the_log_everything_under_one_id(
+def test_a_failure_is_logged_and_hidden_from_the_client(
     client: TestClient, alice: Person, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"SELECT {CANARY}")
 
     monkeypatch.setattr(credentials, "log_in", fail)
-    answer = alice.log_in()
-    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
-    assert answer.json() == {
+    response = alice.log_in()
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+    assert response.json() == {
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
         "detail": "An internal error occurred. The server's log has the cause under this response's X-Request-ID.",
         "code": "INTERNAL_ERROR",
     }
-    told = str(answer.headers) + answer.text
-    assert [word for word in (CANARY, "RuntimeError", "Traceback", ".py", "SELECT", "/api/") if word in told] == []
+    sent = str(response.headers) + response.text
+    assert [word for word in (CANARY, "RuntimeError", "Traceback", ".py", "SELECT", "/api/") if word in sent] == []
     (failure,) = [line for line in lines(log) if line["level"] == "error"]
-    assert failure["request_id"] == answer.headers["x-request-id"]
+    assert failure["request_id"] == response.headers["x-request-id"]
     assert failure["exception"].startswith("Traceback")
     assert failure["exception"].endswith(f"RuntimeError: SELECT {CANARY}")
     assert lines(log, "requests")[-1]["status"] == 500
 
 
 @on_sqlite
-def test_the_log_tells_why_the_database_cannot_be_used(
-    client: TestClient, log: io.StringIO, database: Database
-) -> None:
+def test_the_log_has_the_cause_of_a_database_failure(client: TestClient, log: io.StringIO, database: Database) -> None:
     with database.transaction() as db:
         db.execute(text("DROP TABLE users"))
-    answer = Person(client, "alice", PASSWORD).log_in()
-    assert answer.status_code == 503
+    response = Person(client, "alice", PASSWORD).log_in()
+    assert response.status_code == 503
     (failure,) = lines(log, "database")
-    assert shown(failure) == {
+    assert stable_members(failure) == {
         "level": "error",
         "logger": "charter.database",
         "event": "database_unavailable",
-        "request_id": answer.headers["x-request-id"],
+        "request_id": response.headers["x-request-id"],
         "address": "127.0.0.1",
         "cause": "no such table: users",
     }
 
 
-def test_what_was_not_kept_is_no_event(client: TestClient, log: io.StringIO) -> None:
+def test_a_rolled_back_transaction_logs_no_event(client: TestClient, log: io.StringIO) -> None:
     def fail(_: Session) -> None:
         raise OperationalError("COMMIT", None, Exception("disk full"))
 

@@ -1,4 +1,4 @@
-"""Signing up, logging in, logging out."""
+"""Sign-up, log-in and log-out."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,13 +8,14 @@ from starlette.testclient import TestClient
 
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from tests.support.person import PASSWORD, Person
+from tests.support.problems import assert_problem
 from tests.support.types import Travel
 
 
-def test_signing_up_answers_with_the_user_and_where_to_find_it(client: TestClient) -> None:
-    answer = Person(client, "alice").sign_up()
-    user = answer.json()
-    assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/me")
+def test_sign_up_returns_the_user_and_its_location(client: TestClient) -> None:
+    response = Person(client, "alice").sign_up()
+    user = response.json()
+    assert (response.status_code, response.headers["location"]) == (201, "/api/v1/me")
     assert user == {
         "id": user["id"],
         "username": "alice",
@@ -44,54 +45,52 @@ def test_signing_up_answers_with_the_user_and_where_to_find_it(client: TestClien
         ({"password": 12345678}, "/body/password", "WRONG_TYPE"),
     ],
 )
-def test_signing_up_names_the_field_that_is_wrong(
-    client: TestClient, change: dict[str, Any], pointer: str, code: str
-) -> None:
+def test_sign_up_names_the_invalid_field(client: TestClient, change: dict[str, Any], pointer: str, code: str) -> None:
     form = {name: value for name, value in (Person(client, "alice").form | change).items() if value is not None}
-    answer = client.post("/api/v1/auth/signup", json=form)
-    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT")
-    assert {(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]} == {(pointer, code)}
+    response = client.post("/api/v1/auth/signup", json=form)
+    assert_problem(response, 400, "INVALID_INPUT")
+    assert {(fault["pointer"], fault["code"]) for fault in response.json()["errors"]} == {(pointer, code)}
 
 
-def test_signing_up_reports_every_fault_at_once_and_quotes_none(client: TestClient) -> None:
+def test_sign_up_reports_all_faults_without_quoting_values(client: TestClient) -> None:
     form = {"username": "a!", "email": "nowhere", "password": "hunter2"}
-    answer = client.post("/api/v1/auth/signup", json=form)
-    assert answer.status_code == 400
-    assert {fault["pointer"] for fault in answer.json()["errors"]} == {
+    response = client.post("/api/v1/auth/signup", json=form)
+    assert response.status_code == 400
+    assert {fault["pointer"] for fault in response.json()["errors"]} == {
         "/body/username",
         "/body/email",
         "/body/password",
     }
-    assert not any(value in answer.text for value in form.values())
+    assert not any(value in response.text for value in form.values())
 
 
 @pytest.mark.parametrize("name", ["role", "is_admin", "id", "user_id", "verified", "created_at", "password_hash"])
-def test_nobody_signs_up_with_more_than_the_contract_takes(client: TestClient, name: str) -> None:
-    answer = client.post("/api/v1/auth/signup", json=Person(client, "alice").form | {name: True})
-    assert answer.status_code == 400
-    assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("/body", "UNKNOWN")]
+def test_sign_up_rejects_undeclared_properties(client: TestClient, name: str) -> None:
+    response = client.post("/api/v1/auth/signup", json=Person(client, "alice").form | {name: True})
+    assert response.status_code == 400
+    assert [(fault["pointer"], fault["code"]) for fault in response.json()["errors"]] == [("/body", "UNKNOWN")]
 
 
 @pytest.mark.parametrize("username", ["alice", "ALICE"])
-def test_a_username_is_used_once(client: TestClient, alice: Person, username: str) -> None:
+def test_a_username_is_unique(client: TestClient, alice: Person, username: str) -> None:
     form = {"username": username, "email": "other@example.com", "password": PASSWORD}
-    answer = client.post("/api/v1/auth/signup", json=form)
-    assert (answer.status_code, answer.json()["code"]) == (409, "USERNAME_TAKEN")
+    response = client.post("/api/v1/auth/signup", json=form)
+    assert_problem(response, 409, "USERNAME_TAKEN")
 
 
 @pytest.mark.parametrize("email", ["alice@example.com", "ALICE@EXAMPLE.COM", "\uff41lice@example.com"])
-def test_an_email_is_used_once(client: TestClient, alice: Person, email: str) -> None:
+def test_an_email_is_unique(client: TestClient, alice: Person, email: str) -> None:
     form = {"username": "other", "email": email, "password": PASSWORD}
-    answer = client.post("/api/v1/auth/signup", json=form)
-    assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
+    response = client.post("/api/v1/auth/signup", json=form)
+    assert_problem(response, 409, "EMAIL_TAKEN")
 
 
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("name", ["alice", "Alice", "alice@example.com", " ALICE@example.com "])
-def test_logging_in_takes_the_username_or_the_email(alice: Person, name: str) -> None:
-    answer = alice.log_in(username=name)
-    assert answer.status_code == 200
-    assert answer.json() == {
+def test_log_in_accepts_the_username_or_the_email(alice: Person, name: str) -> None:
+    response = alice.log_in(username=name)
+    assert response.status_code == 200
+    assert response.json() == {
         "access_token": alice.token,
         "token_type": "Bearer",
         "expires_in": 900,
@@ -99,12 +98,12 @@ def test_logging_in_takes_the_username_or_the_email(alice: Person, name: str) ->
         "refresh_expires_in": 2_592_000,
         "scope": "password profile sessions",
     }
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "no-store"
     assert alice.get("/protected").json() == {"message": "Your token is good."}
 
 
-def test_unknown_users_and_wrong_passwords_get_the_same_answer(alice: Person) -> None:
-    known, unknown = alice.log_in(password="wrong password"), alice.log_in(username="nobody")
+def test_unknown_user_and_wrong_password_get_the_same_response(alice: Person) -> None:
+    known, unknown = alice.log_in(password="wrong password"), alice.log_in(username="unknown")
     assert known.status_code == unknown.status_code == 401
     assert known.json() == unknown.json()
     assert known.json()["code"] == "INVALID_CREDENTIALS"
@@ -115,20 +114,20 @@ def test_unknown_users_and_wrong_passwords_get_the_same_answer(alice: Person) ->
     }
 
 
-def test_logging_out_ends_the_session_and_no_other(alice: Person) -> None:
+def test_log_out_ends_only_its_own_session(alice: Person) -> None:
     phone = alice.token
     alice.log_in()
-    answer = alice.log_out()
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = alice.log_out()
+    assert (response.status_code, response.content) == (204, b"")
     assert alice.get("/protected").json()["code"] == "INVALID_TOKEN"
     assert alice.log_out().status_code == 401
     alice.token = phone
     assert alice.get("/protected").status_code == 200
 
 
-def test_a_token_ends_by_itself(alice: Person, travel: Travel) -> None:
+def test_an_access_token_expires(alice: Person, travel: Travel) -> None:
     travel(timedelta(seconds=900 - 1))
     assert alice.get("/protected").status_code == 200
     travel(timedelta(seconds=1 + LEEWAY_SECONDS))
-    answer = alice.get("/protected")
-    assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
+    response = alice.get("/protected")
+    assert_problem(response, 401, "INVALID_TOKEN")

@@ -1,6 +1,6 @@
-"""The longest, shortest and oddest that the contract lets in: SQLite and PostgreSQL keep it, and answer alike.
+"""Extreme but valid request bodies: SQLite and PostgreSQL store them and return the same responses.
 
-What is tried is the same in every run, until the contract or a strategy changes.
+The examples are the same in every run, until the contract or a strategy changes.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from api.contract.document.model import Json, resolve
 from api.models import User
 from api.services.names import canonical, normalize_email
 from api.storage.database import Base, Database
-from tests.repo.test_readme import normal
+from tests.repo.test_readme import normalized
 from tests.storage.test_agreement import stored
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
@@ -31,16 +31,16 @@ from tests.support.person import Person, newcomer
 CONTRACT = contract.load(resource_dir("openapi"))
 
 
-class Taken(NamedTuple):
-    """Where a body is taken, and what the contract says of it."""
+class RequestBody(NamedTuple):
+    """The operation that accepts a body, and the content of the body in the contract."""
 
     method: str
     path: str
     content: Json
 
 
-TAKEN = {
-    operation["operationId"]: Taken(method, path, operation["requestBody"]["content"]["application/json"])
+REQUEST_BODIES = {
+    operation["operationId"]: RequestBody(method, path, operation["requestBody"]["content"]["application/json"])
     for path, method, operation in CONTRACT.operations()
     if "requestBody" in operation
 }
@@ -48,49 +48,49 @@ EXAMPLES = 100
 
 
 @dataclass
-class Both:
-    """Somebody who does everything twice: on SQLite, and on PostgreSQL."""
+class BothDatabases:
+    """A user who sends each request to two applications: one on SQLite and one on PostgreSQL."""
 
     people: tuple[Person, Person]
     databases: tuple[Database, Database]
 
     def each(self, ask: Callable[[Person], httpx.Response]) -> tuple[httpx.Response, httpx.Response]:
-        """The answers, alike but for ids, times and tokens; never a fault of the server's."""
+        """Return both responses. Assert that they differ only in ids, times and tokens, and that none is a 5xx."""
         one, other = (ask(person) for person in self.people)
-        assert self._told(one) == self._told(other)
+        assert self._normalized(one) == self._normalized(other)
         assert one.status_code < 500
         return one, other
 
     def send(self, operation: str, body: Json) -> tuple[httpx.Response, httpx.Response]:
-        method, path, _ = TAKEN[operation]
+        method, path, _ = REQUEST_BODIES[operation]
         return self.each(lambda person: person.client.request(method, path, headers=person.headers, json=body))
 
     def log_in(self, name: str, password: str) -> None:
-        answer, _ = self.each(lambda person: person.log_in(username=name, password=password))
-        assert answer.status_code == 200, name
+        response, _ = self.each(lambda person: person.log_in(username=name, password=password))
+        assert response.status_code == 200, name
 
-    def find(self, answers: tuple[httpx.Response, httpx.Response]) -> None:
-        """What was created is where its answer says, and as it says."""
-        for person, answer in zip(self.people, answers, strict=True):
-            assert person.get(answer.headers["location"]).json() == answer.json()
+    def assert_located(self, responses: tuple[httpx.Response, httpx.Response]) -> None:
+        """Assert that the `Location` of each response has the same body as the response."""
+        for person, response in zip(self.people, responses, strict=True):
+            assert person.get(response.headers["location"]).json() == response.json()
 
     @staticmethod
-    def _told(answer: httpx.Response) -> tuple[int, str, str]:
-        return answer.status_code, normal(answer.headers.get("location", "")), normal(answer.text)
+    def _normalized(response: httpx.Response) -> tuple[int, str, str]:
+        return response.status_code, normalized(response.headers.get("location", "")), normalized(response.text)
 
 
 @pytest.fixture
-def both(config: Config, database: Database, postgres_url: URL) -> Iterator[Both]:
-    """Signed up and logged in."""
+def both(config: Config, database: Database, postgres_url: URL) -> Iterator[BothDatabases]:
+    """A user who has signed up and logged in on both databases."""
     other = Database(postgres_url)
     lite, post = (TestClient(create_app(replace(config, database_url=at.engine.url))) for at in (database, other))
     with lite, post:
-        yield Both((newcomer(lite, "alice"), newcomer(post, "alice")), (database, other))
+        yield BothDatabases((newcomer(lite, "alice"), newcomer(post, "alice")), (database, other))
     other.dispose()
 
 
-# They grow or shrink as they are normalized or folded, take four bytes, combine, are not seen, end lines, or mean
-# something to SQL, LIKE, JSON or a log.
+# These grow or shrink when they are normalized or folded, have four bytes, combine, are invisible or end a line. Others
+# have a meaning in SQL, LIKE, JSON or a log.
 LETTERS = "aZ0\u00e9\ufdfa\u0390\u1fb7\u00df\u0130\ufb03\u0958\u212a\U0001d49c\U00020000\uac00"
 ODD = LETTERS + "\u0301\u0345\u200d\u00ad\u202e\u2028\x01\x1b\x7f\x85\ufeff\uffff\U0001f600\U0010ffff'\"\\%_;\t\r\n "
 DOMAINS = (
@@ -108,7 +108,7 @@ DOMAINS = (
     ".".join(["\u00fc" * 40] * 4),
 )
 
-# Their canonical forms have 254 characters, or would have more.
+# The canonical forms of these addresses have 254 characters or more.
 LONGEST = (
     f"{'a' * 64}@{DOMAINS[-3]}",
     f"{chr(0xFDFA) * 13}{'a' * 8}@example.com",
@@ -118,13 +118,13 @@ LONGEST = (
 
 
 def lengths(schema: Json) -> SearchStrategy[int]:
-    """The least and the most that a schema allows, and some between."""
+    """Return lengths that a schema allows: the least, the most and some between."""
     least, most = schema.get("minLength", 0), schema["maxLength"]
     return st.sampled_from([least, most, least + 1, most - 1]) | st.integers(least, most)
 
 
 def filled(piece: SearchStrategy[str], length: SearchStrategy[int]) -> SearchStrategy[str]:
-    """A piece, repeated up to a length."""
+    """Return texts that repeat a piece up to a length."""
     return st.builds(lambda text, count: (text * count)[:count], piece, length)
 
 
@@ -147,16 +147,16 @@ def emails(_: Json) -> SearchStrategy[str]:
 
 def opaque(schema: Json) -> SearchStrategy[str]:
     piece = st.from_regex("[A-Za-z0-9_-]{1,9}", fullmatch=True)
-    # So long is what the server itself gives out.
+    # The tokens of the server have 64 characters.
     return filled(piece, lengths(schema) | st.just(64))
 
 
-# By what makes a text special: its format, or its pattern.
+# The strategies for texts, by format or pattern.
 STRINGS = {"username": usernames, "email": emails, r"^[A-Za-z0-9_-]+$(?!\n)": opaque}
 
 
 def values(schema: Json) -> SearchStrategy[Any]:
-    """Extremes of what a schema lets in."""
+    """Return extreme values that a schema allows."""
     schema = resolve(schema, CONTRACT.document)
     if schema["type"] == "object":
         parts = {name: values(part) for name, part in schema["properties"].items()}
@@ -169,62 +169,62 @@ def values(schema: Json) -> SearchStrategy[Any]:
 
 
 @on_sqlite
-@pytest.mark.parametrize("operation", sorted(TAKEN))
-def test_both_databases_keep_what_is_let_in_and_give_it_back(both: Both, operation: str) -> None:
+@pytest.mark.parametrize("operation", sorted(REQUEST_BODIES))
+def test_both_databases_store_extreme_values_alike(both: BothDatabases, operation: str) -> None:
     statuses = []
 
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
-    @given(body=values(TAKEN[operation].content["schema"]))
+    @given(body=values(REQUEST_BODIES[operation].content["schema"]))
     def send(body: Json) -> None:
-        answers = answer, _ = both.send(operation, body)
-        statuses.append(answer.status_code)
-        if answer.is_success:
-            _is_told_as_sent(answer.json(), body)
-        if operation == "signUp" and answer.is_success:
+        responses = response, _ = both.send(operation, body)
+        statuses.append(response.status_code)
+        if response.is_success:
+            _assert_returned_as_sent(response.json(), body)
+        if operation == "signUp" and response.is_success:
             _log_in_by_every_name(both, body)
-        if "location" in answer.headers:
-            both.find(answers)
+        if "location" in response.headers:
+            both.assert_located(responses)
         one, other = (rows(database) for database in both.databases)
         assert one == other
-        _forget_others(both)
+        _delete_other_users(both)
 
     send()
-    # What is refused at the door reaches no database.
+    # Bodies that the contract rejects do not reach a database, so most of them must be valid.
     assert statuses.count(400) < len(statuses) / 2
 
 
-def _is_told_as_sent(shown: Json, sent: Json) -> None:
+def _assert_returned_as_sent(shown: Json, sent: Json) -> None:
     kept = sent | ({"email": normalize_email(sent["email"])} if "email" in sent else {})
     names = shown.keys() & sent.keys()
     assert {name: shown[name] for name in names} == {name: kept[name] for name in names}
 
 
-def _log_in_by_every_name(both: Both, form: Json) -> None:
+def _log_in_by_every_name(both: BothDatabases, form: Json) -> None:
     for name in (form["email"], form["username"].swapcase(), canonical(form["email"])):
         both.log_in(name, form["password"])
 
 
 def rows(database: Database) -> list[tuple[Any, ...]]:
-    """All that bodies have left in the tables, but for hashes, which are salted."""
+    """Return all stored values that came from bodies, except for the hashes, which are salted."""
     columns = {column for column, name, _ in stored() if column.name != f"{name}_hash"}
     tables = [[column for column in table.c if column in columns] for table in Base.metadata.sorted_tables]
     with database.transaction() as db:
         return sorted(tuple(row) for kept in tables if kept for row in db.execute(select(*kept)))
 
 
-def _forget_others(both: Both) -> None:
-    """What is tried next may have been tried before, under another name."""
+def _delete_other_users(both: BothDatabases) -> None:
+    """Delete all users but alice, because the next example may use the same names."""
     for database in both.databases:
         with database.transaction() as db:
             db.execute(delete(User).where(User.username != "alice"))
 
 
 @on_sqlite
-@pytest.mark.parametrize("operation", sorted(TAKEN))
-def test_a_nul_is_let_in_nowhere(both: Both, operation: str) -> None:
-    example = TAKEN[operation].content["example"]
+@pytest.mark.parametrize("operation", sorted(REQUEST_BODIES))
+def test_every_field_rejects_a_nul_character(both: BothDatabases, operation: str) -> None:
+    example = REQUEST_BODIES[operation].content["example"]
     for name, value in example.items():
         for place in (0, 3, len(value)):
             body = example | {name: f"{value[:place]}\0{value[place:]}"}
-            answer, _ = both.send(operation, body)
-            assert answer.status_code == 400
+            response, _ = both.send(operation, body)
+            assert response.status_code == 400

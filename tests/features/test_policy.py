@@ -1,4 +1,4 @@
-"""Who may do what: the authorization matrix, made from the contract and asked of the running application."""
+"""The authorization matrix: derived from the contract, and checked against the running application."""
 
 import re
 from collections.abc import Iterator
@@ -22,57 +22,57 @@ from tests.support.person import newcomer
 
 CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in CONTRACT.operations()}
-# Who may be called by anybody, each with a reason: the law is that a token is asked for.
+# The public operations, each with a reason. All others require a token.
 PUBLIC = {
     "checkReadiness": "a readiness probe has no token",
-    "getContract": "who has no token yet learns here how to get one",
-    "getSigningKeys": "who verifies tokens needs none",
-    "logIn": "it is the way to a token",
+    "getContract": "clients without a token read here how to get one",
+    "getSigningKeys": "services that verify tokens have no token of their own",
+    "logIn": "it returns the first token",
     "ping": "a liveness probe has no token",
-    "refreshTokens": "it is asked when the access token has expired",
-    "signUp": "it is the way to a user",
+    "refreshTokens": "it is called when the access token has expired",
+    "signUp": "it creates the user",
 }
-CALLERS = ("a stranger", "a user without scopes", "another user", "the owner")
+CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
 
 
-def test_every_operation_asks_for_a_token_but_those_with_a_reason_not_to() -> None:
-    assert {name for name in OPERATIONS if not asks_for_a_token(name)} == set(PUBLIC)
+def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
+    assert {name for name in OPERATIONS if not requires_token(name)} == set(PUBLIC)
 
 
-def asks_for_a_token(name: str) -> bool:
-    """Whether the contract names a security for this operation."""
+def requires_token(name: str) -> bool:
+    """Return True if the contract declares a security requirement for this operation."""
     return bool(security_of(OPERATIONS[name][2], CONTRACT.document))
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_who_may_call_what(people: "People", name: str, caller: str) -> None:
+def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name: str, caller: str) -> None:
     expected = expected_status(name, caller)
-    answer = people.call(name, caller)
-    assert answer.status_code == expected, answer.text
+    response = callers.call(name, caller)
+    assert response.status_code == expected, response.text
     if expected == 403:
         required = " ".join(OPERATIONS[name][2]["x-scopes"])
-        assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
-    if caller != "the owner" and asks_for_a_token(name):
-        assert people.owner.id not in answer.text
-        assert people.owner.username not in answer.text
+        assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
+    if caller != "the owner" and requires_token(name):
+        assert callers.owner.id not in response.text
+        assert callers.owner.username not in response.text
 
 
 def expected_status(name: str, caller: str) -> int:
-    """What the contract says of this caller."""
+    """Return the status that the contract promises this caller."""
     path, _, operation = OPERATIONS[name]
-    if caller == "a stranger" and asks_for_a_token(name):
+    if caller == "anonymous" and requires_token(name):
         return 401
     if caller == "a user without scopes" and "x-scopes" in operation:
         return 403
     if caller in {"a user without scopes", "another user"} and "{" in path:
-        # What belongs to another is not there, like what nobody has.
+        # Another user's resource gets the same response as one that does not exist.
         return 404
     return int(contract.success(operation))
 
 
-class People:
-    """The callers, and what each of them sends: the examples of the contract."""
+class Callers:
+    """The callers. Each of them sends the examples of the contract."""
 
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
@@ -87,24 +87,24 @@ class People:
         self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
-        """An operation's answer to its example, after the owner has done what leads there."""
+        """Return the response to an operation's example, after the owner has called the operations it depends on."""
         path, method, operation = OPERATIONS[name]
         body = example_of_body(operation)
-        for source, link in leading_to(name):
+        for source, link in prerequisites(name):
             made = self.call(source, "the owner").json()
             for parameter in re.findall("{(.+?)}", path):
                 path = path.replace(f"{{{parameter}}}", evaluated(link["parameters"][parameter], made))
             for member, expression in link.get("requestBody", {}).items():
-                # What it takes of the request, the examples have in common.
+                # The examples already agree on the values that a link copies from the request.
                 if expression.startswith("$response"):
                     body = body | {member: evaluated(expression, made)}
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
-        answer: httpx.Response = self.client.request(method, path, json=body, headers=headers)
-        return answer
+        response: httpx.Response = self.client.request(method, path, json=body, headers=headers)
+        return response
 
 
-def leading_to(name: str) -> Iterator[tuple[str, Json]]:
-    """Each operation whose answer this one needs, and the link that says what of it (OpenAPI 3.0.3, Link Object)."""
+def prerequisites(name: str) -> Iterator[tuple[str, Json]]:
+    """Yield each operation whose response this one needs, and the link between them (OpenAPI 3.0.3, Link Object)."""
     path, _, _ = OPERATIONS[name]
     for source, (_, _, operation) in OPERATIONS.items():
         for link in operation["responses"][contract.success(operation)].get("links", {}).values():
@@ -113,17 +113,17 @@ def leading_to(name: str) -> Iterator[tuple[str, Json]]:
 
 
 def example_of_body(operation: Json) -> Any:
-    """What the contract shows being sent, or None."""
+    """Return the example of the request body, or None if the operation has no body."""
     return operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
 
 
 def evaluated(expression: str, body: Any) -> str:
-    """What a runtime expression names in the body of an answer."""
+    """Return the value that a runtime expression selects from a response body."""
     for step in expression.removeprefix("$response.body#/").split("/"):
         body = body[int(step) if step.isdecimal() else step]
     return str(body)
 
 
 @pytest.fixture
-def people(client: TestClient, config: Config, database: Database) -> People:
-    return People(client, config, database)
+def callers(client: TestClient, config: Config, database: Database) -> Callers:
+    return Callers(client, config, database)

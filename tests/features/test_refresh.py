@@ -1,4 +1,4 @@
-"""Refresh tokens: each works once, and one that comes again later ends its session."""
+"""Refresh tokens: each works once, and later reuse ends its session."""
 
 import base64
 from collections.abc import Callable
@@ -19,10 +19,11 @@ from api.storage.database import Base, Database, Db
 from tests.features.test_sessions import session_of
 from tests.support.concurrency import at_once
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 from tests.support.workers import WatchClock, statements, worker
 
-# A session goes on for the grace of a token, which a slow machine could let pass.
+# On a slow machine, the grace period of a token could end during a test.
 pytestmark = pytest.mark.usefixtures("still")
 
 GRACE = timedelta(seconds=10)
@@ -33,12 +34,12 @@ def refresh(client: httpx.Client, token: str) -> httpx.Response:
     return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
 
 
-def refused(answer: httpx.Response) -> str:
-    """The code of a 401 that gives nothing."""
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert answer.json().keys() == {"type", "title", "status", "detail", "code"}
-    return str(answer.json()["code"])
+def unauthorized_code(response: httpx.Response) -> str:
+    """Return the code of a 401 response. Assert that it contains no tokens."""
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json().keys() == {"type", "title", "status", "detail", "code"}
+    return str(response.json()["code"])
 
 
 def count(database: Database, table: type[Base]) -> int:
@@ -52,11 +53,11 @@ def purge(database: Database, delete: Callable[[Db, int], int], most: int = 100)
         return delete(db, most)
 
 
-def test_a_refresh_goes_on_with_the_session_and_has_new_tokens(alice: Person) -> None:
+def test_a_refresh_continues_the_session_with_new_tokens(alice: Person) -> None:
     before, session = (alice.token, alice.refresh_token), session_of(alice)
-    answer = alice.refresh()
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    assert answer.json() == {
+    response = alice.refresh()
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
+    assert response.json() == {
         "access_token": alice.token,
         "token_type": "Bearer",
         "expires_in": 900,
@@ -70,7 +71,7 @@ def test_a_refresh_goes_on_with_the_session_and_has_new_tokens(alice: Person) ->
     assert len(alice.get("/api/v1/sessions").json()["items"]) == 1
 
 
-def test_a_refresh_token_has_256_bits_that_are_new_each_time(alice: Person) -> None:
+def test_a_refresh_token_has_256_new_random_bits(alice: Person) -> None:
     tokens = [alice.refresh_token]
     for _ in range(20):
         alice.refresh()
@@ -81,7 +82,7 @@ def test_a_refresh_token_has_256_bits_that_are_new_each_time(alice: Person) -> N
     assert len({token[at : at + 8] for token in raw for at in range(16, 48, 8)}) == 4 * len(tokens)
 
 
-def test_a_refresh_leaves_the_access_token_before_to_expire_by_itself(alice: Person, travel: Travel) -> None:
+def test_the_previous_access_token_stays_valid_until_it_expires(alice: Person, travel: Travel) -> None:
     before = alice.headers
     alice.refresh()
     assert alice.client.get("/protected", headers=before).status_code == 200
@@ -89,7 +90,7 @@ def test_a_refresh_leaves_the_access_token_before_to_expire_by_itself(alice: Per
     assert alice.client.get("/protected", headers=before).status_code == 401
 
 
-def test_a_retry_within_the_grace_gets_the_next_token_that_was_lost(alice: Person, travel: Travel) -> None:
+def test_a_retry_within_the_grace_period_returns_the_lost_token(alice: Person, travel: Travel) -> None:
     used = alice.refresh_token
     alice.refresh()
     lost = alice.refresh_token
@@ -102,7 +103,7 @@ def test_a_retry_within_the_grace_gets_the_next_token_that_was_lost(alice: Perso
     assert alice.refresh().status_code == 200
 
 
-def test_a_retry_within_the_grace_catches_up_with_what_was_used_meanwhile(alice: Person, travel: Travel) -> None:
+def test_a_retry_within_the_grace_period_returns_the_newest_token(alice: Person, travel: Travel) -> None:
     used = alice.refresh_token
     for _ in range(5):
         alice.refresh()
@@ -120,7 +121,7 @@ def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
     return WatchClock(monkeypatch)
 
 
-def test_a_retry_costs_the_same_however_many_refreshes_it_missed(watch_clock: WatchClock, alice: Person) -> None:
+def test_a_retry_costs_the_same_after_any_number_of_refreshes(watch_clock: WatchClock, alice: Person) -> None:
     used, sent = alice.refresh_token, []
     for _ in range(20):
         alice.refresh()
@@ -131,7 +132,7 @@ def test_a_retry_costs_the_same_however_many_refreshes_it_missed(watch_clock: Wa
     assert set(sent) == {sent[0]}
 
 
-def test_a_retry_catches_up_though_the_clocks_of_two_hosts_differ(alice: Person, travel: Travel) -> None:
+def test_a_retry_returns_the_newest_token_despite_clock_skew(alice: Person, travel: Travel) -> None:
     used = alice.refresh_token
     for seconds in (5, -5, 12):
         travel(timedelta(seconds=seconds))
@@ -143,16 +144,16 @@ def test_a_retry_catches_up_though_the_clocks_of_two_hosts_differ(alice: Person,
     assert alice.refresh_token == newest
 
 
-def test_a_retry_does_not_prolong_the_grace(alice: Person, travel: Travel) -> None:
+def test_a_retry_does_not_extend_the_grace_period(alice: Person, travel: Travel) -> None:
     used = alice.refresh_token
     for _ in range(2):
         alice.refresh_token = used
         assert alice.refresh().status_code == 200
         travel(timedelta(seconds=6))
-    assert refused(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
+    assert unauthorized_code(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
 
 
-def test_a_token_used_again_after_the_grace_ends_its_session_and_no_other(
+def test_reuse_after_the_grace_period_ends_only_that_session(
     client: TestClient, alice: Person, bobby: Person, travel: Travel, events: Events
 ) -> None:
     phone = Person(client, "alice")
@@ -160,111 +161,114 @@ def test_a_token_used_again_after_the_grace_ends_its_session_and_no_other(
     stolen, session = alice.refresh_token, session_of(alice)
     alice.refresh()
     travel(GRACE)
-    answer = refresh(client, stolen)
-    assert refused(answer) == "REFRESH_TOKEN_REUSED"
+    response = refresh(client, stolen)
+    assert unauthorized_code(response) == "REFRESH_TOKEN_REUSED"
     assert events()[-1] == ("refresh_token_reused", {"user_id": alice.id, "session_id": session})
     assert alice.get("/protected").json()["code"] == "INVALID_TOKEN"
-    assert refused(refresh(client, alice.refresh_token)) == "INVALID_REFRESH_TOKEN"
-    assert refused(refresh(client, stolen)) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(refresh(client, alice.refresh_token)) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(refresh(client, stolen)) == "INVALID_REFRESH_TOKEN"
     for other in (phone, bobby):
         assert [other.get("/protected").status_code, other.refresh().status_code] == [200, 200]
     assert [name for name, _ in events()].count("refresh_token_reused") == 1
 
 
 @pytest.mark.parametrize("ago", [1, 2, 30])
-def test_a_token_of_many_refreshes_ago_is_recognized(alice: Person, travel: Travel, ago: int) -> None:
+def test_reuse_of_a_much_older_token_is_detected(alice: Person, travel: Travel, ago: int) -> None:
     stolen = alice.refresh_token
     for _ in range(ago):
         assert alice.refresh().status_code == 200
         travel(DAY)
-    assert refused(refresh(alice.client, stolen)) == "REFRESH_TOKEN_REUSED"
-    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(refresh(alice.client, stolen)) == "REFRESH_TOKEN_REUSED"
+    assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
-def test_an_altered_token_is_never_good(alice: Person) -> None:
+def test_an_altered_refresh_token_is_rejected(alice: Person) -> None:
     token = alice.refresh_token
     other = "B" if token[0] == "A" else "A"
-    assert refused(refresh(alice.client, other + token[1:])) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(refresh(alice.client, other + token[1:])) == "INVALID_REFRESH_TOKEN"
     assert alice.refresh().status_code == 200
-    # Whoever knows the first half of a token has seen one.
+    # A client that knows the first part of a token must have seen a token of that session.
     token = alice.refresh_token
-    assert refused(refresh(alice.client, token[:-1] + ("B" if token[-1] == "A" else "A"))) == "REFRESH_TOKEN_REUSED"
-    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert (
+        unauthorized_code(refresh(alice.client, token[:-1] + ("B" if token[-1] == "A" else "A")))
+        == "REFRESH_TOKEN_REUSED"
+    )
+    assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
 @pytest.mark.parametrize("token", ["A", "A" * 63, "A" * 64, "A" * 65, "_" * 64, "-" * 256])
-def test_what_is_no_refresh_token_is_refused_and_ends_nothing(alice: Person, token: str) -> None:
-    assert refused(refresh(alice.client, token)) == "INVALID_REFRESH_TOKEN"
+def test_a_malformed_refresh_token_is_rejected_and_ends_no_session(alice: Person, token: str) -> None:
+    assert unauthorized_code(refresh(alice.client, token)) == "INVALID_REFRESH_TOKEN"
     assert alice.refresh().status_code == 200
 
 
 RESPELLINGS: dict[str, Callable[[str], object]] = {
     "padded": lambda token: f"{token}=",
-    "with a line's end": lambda token: f"{token}\n",
+    "with a line break": lambda token: f"{token}\n",
     "with a space": lambda token: f" {token}",
     "in the other base64": lambda token: f"{token[:-1]}+",
     "in full width": lambda token: token[:-1] + chr(0xFEE0 + ord(token[-1])),
     "four times": lambda token: 4 * token + "A",
     "in a list": lambda token: [token],
-    "without anything": lambda token: token[:0],
+    "empty": lambda token: token[:0],
 }
 
 
 @pytest.mark.parametrize("spelling", RESPELLINGS)
 def test_a_refresh_token_has_one_spelling(alice: Person, spelling: str) -> None:
     respelled = RESPELLINGS[spelling](alice.refresh_token)
-    answer = alice.client.post("/api/v1/auth/refresh", json={"refresh_token": respelled})
-    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT")
-    assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/body/refresh_token"}
+    response = alice.client.post("/api/v1/auth/refresh", json={"refresh_token": respelled})
+    assert_problem(response, 400, "INVALID_INPUT")
+    assert {fault["pointer"] for fault in response.json()["errors"]} == {"/body/refresh_token"}
     assert alice.refresh().status_code == 200
 
 
-def test_neither_token_is_good_in_the_place_of_the_other(alice: Person) -> None:
+def test_access_and_refresh_tokens_are_not_interchangeable(alice: Person) -> None:
     assert refresh(alice.client, alice.token).status_code == 400
-    answer = alice.client.get("/protected", headers={"Authorization": f"Bearer {alice.refresh_token}"})
-    assert refused(answer) == "INVALID_TOKEN"
+    response = alice.client.get("/protected", headers={"Authorization": f"Bearer {alice.refresh_token}"})
+    assert unauthorized_code(response) == "INVALID_TOKEN"
     assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
 
 
-def test_a_session_that_is_not_used_for_30_days_is_over(alice: Person, travel: Travel) -> None:
+def test_a_session_ends_after_30_days_without_use(alice: Person, travel: Travel) -> None:
     travel(30 * DAY - timedelta(minutes=1))
     assert alice.refresh().json()["refresh_expires_in"] == 30 * 86_400
     travel(30 * DAY)
-    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
     assert alice.get("/protected").status_code == 401
 
 
-def test_a_session_is_over_after_90_days_however_it_is_used(alice: Person, travel: Travel) -> None:
+def test_a_session_ends_after_90_days_despite_use(alice: Person, travel: Travel) -> None:
     left = []
     for days in (29, 29, 29, 2):
         travel(days * DAY)
         left.append(alice.refresh().json()["refresh_expires_in"] / 86_400)
     assert left == [pytest.approx(days, abs=0.01) for days in (30, 30, 3, 1)]
     travel(DAY)
-    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
     assert alice.get("/protected").status_code == 401
 
 
-def test_both_limits_of_a_session_are_settings(config: Config, travel: Travel) -> None:
+def test_both_lifetimes_of_a_session_are_configurable(config: Config, travel: Travel) -> None:
     with worker(replace(config, session_idle_seconds=2 * 86_400, session_seconds=3 * 86_400)) as client:
         idle, busy = newcomer(client, "alice"), newcomer(client, "bobby")
         for days in (2, 2, 1):
             assert busy.refresh().json()["refresh_expires_in"] == pytest.approx(days * 86_400, abs=60)
             travel(DAY)
-        assert refused(idle.refresh()) == refused(busy.refresh()) == "INVALID_REFRESH_TOKEN"
+        assert unauthorized_code(idle.refresh()) == unauthorized_code(busy.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
 def test_no_token_outlives_its_session(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = datetime.fromisoformat(alice.get("/api/v1/sessions").json()["items"][0]["created_at"]) + 90 * DAY
     for before in (75 * DAY, 50 * DAY, 25 * DAY, timedelta(seconds=100), timedelta(seconds=0.3)):
         monkeypatch.setattr(clock, "now", lambda at=ends - before: at)
-        answer = alice.refresh().json()
-        assert 1 <= answer["expires_in"] <= max(1, min(900, before.total_seconds()))
-        assert 1 <= answer["refresh_expires_in"] <= max(1, min(30 * 86_400, before.total_seconds()))
-    # Clocks differ by 10 seconds at most.
+        body = alice.refresh().json()
+        assert 1 <= body["expires_in"] <= max(1, min(900, before.total_seconds()))
+        assert 1 <= body["refresh_expires_in"] <= max(1, min(30 * 86_400, before.total_seconds()))
+    # The clocks of two hosts may differ by 10 seconds.
     monkeypatch.setattr(clock, "now", lambda: ends + timedelta(seconds=11))
     assert alice.get("/protected").status_code == 401
-    assert refused(alice.refresh()) == "INVALID_REFRESH_TOKEN"
+    assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
 def test_used_tokens_are_purged_after_their_grace_period(alice: Person, database: Database, travel: Travel) -> None:
@@ -278,10 +282,10 @@ def test_used_tokens_are_purged_after_their_grace_period(alice: Person, database
     assert purge(database, sessions.delete_used_tokens) == 20
     assert count(database, RefreshToken) == 2
     assert count(database, Session) == 1
-    assert refused(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
+    assert unauthorized_code(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
 
 
-def test_no_refresh_brings_a_session_back_that_is_revoked_meanwhile(server: str) -> None:
+def test_a_concurrent_refresh_does_not_restore_a_revoked_session(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""A session that ends is over at once, for every worker, and no request asks the database for that."""
+"""Revocation: every worker rejects an ended session within 100 ms, without a query per request."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -51,7 +51,7 @@ ENDINGS: dict[str, Callable[[Person, Person], int]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_later_everywhere(
+def test_a_request_that_ends_a_session_reaches_all_workers_within_100_ms(
     here: TestClient, there: TestClient, ending: str
 ) -> None:
     phone = newcomer(here, "alice")
@@ -76,7 +76,7 @@ def test_a_session_that_a_request_ends_is_over_for_the_next_request_and_100_ms_l
         partial(by_hand, statement="UPDATE users SET disabled_at = created_at"),
     ],
 )
-def test_a_session_that_ends_beside_the_service_is_over_100_ms_later(
+def test_a_session_ended_in_the_database_is_rejected_within_100_ms(
     config: Config, here: TestClient, there: TestClient, end: Callable[[Config], None]
 ) -> None:
     alice = newcomer(here, "alice")
@@ -88,19 +88,19 @@ def test_a_session_that_ends_beside_the_service_is_over_100_ms_later(
     assert [person.get("/protected").status_code for person in everywhere] == [401, 401]
 
 
-def test_what_changes_in_a_profile_beside_the_service_is_known_100_ms_later(
+def test_a_profile_changed_in_the_database_is_current_within_100_ms(
     config: Config, here: TestClient, there: TestClient
 ) -> None:
     alice = newcomer(here, "alice")
     everywhere = [alice, at(there, alice)]
     for name, value in (("username", "bobby"), ("email", "bobby@example.com")):
         assert [person.get("/api/v1/me").status_code for person in everywhere] == [200, 200]
-        by_hand(config, f"UPDATE users SET {name} = '{value}'")  # noqa: S608 - of the line above
+        by_hand(config, f"UPDATE users SET {name} = '{value}'")  # noqa: S608 - both are constants above
         sleep(BOUND_SECONDS)
         assert [person.get("/api/v1/me").json()[name] for person in everywhere] == [value, value]
 
 
-def test_all_sessions_are_over_when_their_table_is_emptied_in_postgresql(config: Config, postgres_url: URL) -> None:
+def test_truncating_the_sessions_table_in_postgresql_ends_all_sessions(config: Config, postgres_url: URL) -> None:
     config = replace(config, database_url=postgres_url)
     with worker(config) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
@@ -119,7 +119,7 @@ def has_read(feed: Counted, times: int) -> bool:
     return feed.reads == times
 
 
-def test_requests_run_no_statement_but_a_look_for_changes_when_the_last_is_old(
+def test_requests_with_a_cached_session_send_no_statement(
     config: Config, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
 ) -> None:
     feeds = counting(monkeypatch)
@@ -134,7 +134,7 @@ def test_requests_run_no_statement_but_a_look_for_changes_when_the_last_is_old(
                 assert feed.reads == reads
                 watch_clock.move(WatchClock.EARLY)
                 assert alice.get("/protected").status_code == 200
-                # The look is made beside the request, which does not wait for it.
+                # The poll runs in the background. The request does not wait for it.
                 until(partial(has_read, feed, reads + 1))
             assert (sent, feed.reads) == ([], reads + 1)
         with statements() as sent:
@@ -142,7 +142,7 @@ def test_requests_run_no_statement_but_a_look_for_changes_when_the_last_is_old(
         assert len(sent) == 1
 
 
-def test_what_is_written_meanwhile_costs_others_no_statement(watch_clock: WatchClock, here: TestClient) -> None:
+def test_a_write_by_one_user_costs_others_no_statement(watch_clock: WatchClock, here: TestClient) -> None:
     alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
     assert alice.get("/protected").status_code == 200
     for _ in range(20):

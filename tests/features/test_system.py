@@ -1,4 +1,4 @@
-"""Whether it is up, whether it is ready, and what it offers."""
+"""Liveness, readiness and the published contract."""
 
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -9,14 +9,14 @@ from api.storage.database import Database
 from tests.support.person import Person
 
 
-def test_a_live_process_says_so(client: TestClient) -> None:
-    answer = client.get("/ping")
-    assert (answer.status_code, answer.json()) == (200, {"status": "running"})
+def test_ping_reports_a_running_process(client: TestClient) -> None:
+    response = client.get("/ping")
+    assert (response.status_code, response.json()) == (200, {"status": "running"})
 
 
-def test_what_is_protected_opens_to_an_access_token_alone(client: TestClient, alice: Person) -> None:
-    answer, refusal = alice.get("/protected"), client.get("/protected")
-    assert (answer.status_code, answer.json()) == (200, {"message": "Your token is good."})
+def test_the_protected_operation_requires_an_access_token(client: TestClient, alice: Person) -> None:
+    response, refusal = alice.get("/protected"), client.get("/protected")
+    assert (response.status_code, response.json()) == (200, {"message": "Your token is good."})
     assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
     assert refusal.json() == {
         "type": "about:blank",
@@ -27,14 +27,14 @@ def test_what_is_protected_opens_to_an_access_token_alone(client: TestClient, al
     }
 
 
-def test_it_is_ready_when_the_database_has_the_schema_of_this_release(client: TestClient, database: Database) -> None:
-    answer = client.get("/ready")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+def test_readiness_requires_the_schema_of_this_release(client: TestClient, database: Database) -> None:
+    response = client.get("/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
     with database.transaction() as db:
         db.execute(text("UPDATE alembic_version SET version_num = 'another'"))
-    answer = client.get("/ready")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert answer.json() == {
+    response = client.get("/ready")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json() == {
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
@@ -43,6 +43,6 @@ def test_it_is_ready_when_the_database_has_the_schema_of_this_release(client: Te
     }
 
 
-def test_it_publishes_the_contract_it_is_made_of(client: TestClient) -> None:
-    answer = client.get("/openapi.json")
-    assert (answer.status_code, answer.json()) == (200, contract.load(resource_dir("openapi")).document)
+def test_the_service_publishes_its_contract(client: TestClient) -> None:
+    response = client.get("/openapi.json")
+    assert (response.status_code, response.json()) == (200, contract.load(resource_dir("openapi")).document)

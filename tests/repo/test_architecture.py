@@ -27,14 +27,14 @@ OPERATIONS = [operation for _, _, operation in CONTRACT.operations()]
 TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
 
 
-def test_a_tag_is_a_file_and_a_module() -> None:
+def test_each_tag_has_a_contract_file_and_a_handler_module() -> None:
     files = {file.stem for file in (CHECKOUT / "openapi").glob("*.yaml")} - {"openapi"}
     modules = {file.stem for file in (CHECKOUT / "api/handlers").glob("*.py")} - {"__init__"}
     assert files == modules == TAGS == {operation["tags"][0] for operation in OPERATIONS}
 
 
 @pytest.mark.parametrize("tag", sorted(TAGS))
-def test_a_tag_has_its_tests(tag: str) -> None:
+def test_each_tag_has_a_test_file(tag: str) -> None:
     assert (CHECKOUT / f"tests/features/test_{tag}.py").is_file()
 
 
@@ -45,7 +45,7 @@ def test_the_contract_has_the_version_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("tag", sorted(TAGS))
-def test_an_operation_is_a_handler_and_a_handler_is_an_operation(tag: str) -> None:
+def test_operations_and_handlers_correspond(tag: str) -> None:
     module = import_module(f"api.handlers.{tag}")
     handlers = {
         name
@@ -146,7 +146,7 @@ def test_layers_import_only_what_the_table_allows() -> None:
     assert layers("api.contract.") == CONTRACT_LAYERS
 
 
-def test_at_most_5_modules_stand_beside_the_folders() -> None:
+def test_the_package_root_has_only_the_named_modules() -> None:
     beside = {file.stem for file in (CHECKOUT / "api").glob("*.py")}
     assert beside == {"__init__", "app", "clock", "errors", "logs"}
 
@@ -161,7 +161,7 @@ def test_no_imports_form_a_cycle() -> None:
     assert len([*TopologicalSorter(graph).static_order()]) == len(trees)
 
 
-def test_other_packages_import_contract_by_its_interface() -> None:
+def test_other_packages_import_only_the_interface_of_contract() -> None:
     public = {"api.contract", *(f"api.contract.{name}" for name in contract.__all__)}
     for name, tree in modules():
         if not name.startswith("contract/"):
@@ -221,7 +221,7 @@ def test_setup_lists_every_package() -> None:
         ),
     ],
 )
-def test_a_library_has_its_rooms(library: str, places: set[str]) -> None:
+def test_each_library_is_imported_only_where_listed(library: str, places: set[str]) -> None:
     # A place is a module, or a folder that may use the library throughout.
     users = {name for name, tree in modules() if any(full.split(".")[0] == library for full in imported(tree))}
     found = {name if name in places else f"{name.partition('/')[0]}/" for name in users}
@@ -247,7 +247,7 @@ def _reads_environment(node: ast.AST) -> bool:
 CLOCKS = {"monotonic", "monotonic_ns", "now", "perf_counter", "perf_counter_ns", "time", "time_ns", "today", "utcnow"}
 
 
-def test_only_the_clock_knows_the_time() -> None:
+def test_only_the_clock_module_reads_the_time() -> None:
     asked = {
         (name, full)
         for name, tree in modules()
@@ -293,7 +293,7 @@ def test_patterns_mean_the_same_in_every_language() -> None:
             assert not re.search(r"\\[dws]", pattern), pattern
 
 
-def inside(schema: Json) -> Iterator[Json]:
+def subschemas(schema: Json) -> Iterator[Json]:
     """A schema and all that it is made of, behind its references."""
     schema = resolve(schema, CONTRACT.document)
     yield schema
@@ -303,30 +303,30 @@ def inside(schema: Json) -> Iterator[Json]:
     ]
     parts += [schema[name] for name in ("additionalProperties", "items") if isinstance(schema.get(name), dict)]
     for part in parts:
-        yield from inside(part)
+        yield from subschemas(part)
 
 
-def taken() -> Iterator[Json]:
+def request_schemas() -> Iterator[Json]:
     """Every schema of something that is sent in a body."""
     for operation in OPERATIONS:
         for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
-            yield from inside(content["schema"])
+            yield from subschemas(content["schema"])
 
 
-def test_what_goes_in_is_closed() -> None:
-    for schema in taken():
+def test_request_schemas_forbid_other_properties() -> None:
+    for schema in request_schemas():
         assert schema.get("type") != "object" or schema["additionalProperties"] is False, schema
 
 
-def test_every_string_that_goes_in_has_a_limit_and_no_nul() -> None:
-    strings = [schema for schema in taken() if schema["type"] == "string" and "enum" not in schema]
+def test_request_strings_have_a_maximum_length_and_a_pattern() -> None:
+    strings = [schema for schema in request_schemas() if schema["type"] == "string" and "enum" not in schema]
     assert strings
     for schema in strings:
         assert "maxLength" in schema, schema
         assert "pattern" in schema or schema["format"] == "email", schema
 
 
-def test_every_operation_declares_what_every_answer_carries() -> None:
+def test_every_operation_declares_the_common_errors() -> None:
     for operation in OPERATIONS:
         assert {"400", "408", "413", "431", "500"} <= operation["responses"].keys()
         if operation.get("security", CONTRACT.document["security"]):

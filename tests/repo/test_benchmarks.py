@@ -14,7 +14,7 @@ from benchmarks.speed.results import BARS, Bar, Section
 from benchmarks.speed.service import Service
 from tests.support.paths import CHECKOUT
 
-SAID = """Running 5s test @ http://127.0.0.1:8000
+OUTPUT = """Running 5s test @ http://127.0.0.1:8000
   1 threads and 16 connections
 {"answers": %d, "failed": %d, "microseconds": 5000000, "p50": 1950, "p90": 2500, "p99": 4400}
 """
@@ -28,20 +28,20 @@ def service() -> Service:
     return Service(os.getpid(), 0, 0.5)
 
 
-def test_what_wrk_says_is_read() -> None:
-    assert parse(SAID % (36_000, 0)) == Run(36_000, 7200, 1.95, 2.5, 4.4)
+def test_the_output_of_wrk_is_parsed() -> None:
+    assert parse(OUTPUT % (36_000, 0)) == Run(36_000, 7200, 1.95, 2.5, 4.4)
 
 
-def test_a_service_that_answers_nothing_is_not_quick() -> None:
-    assert parse(SAID % (0, 0)) == Run(0, 0, inf, inf, inf)
+def test_a_run_without_responses_has_infinite_latency() -> None:
+    assert parse(OUTPUT % (0, 0)) == Run(0, 0, inf, inf, inf)
 
 
-def test_a_run_in_which_a_request_failed_counts_for_nothing() -> None:
+def test_a_run_with_a_failed_request_is_rejected() -> None:
     with pytest.raises(AssertionError, match='"failed": 1'):
-        parse(SAID % (36_000, 1))
+        parse(OUTPUT % (36_000, 1))
 
 
-def test_a_request_is_written_as_http() -> None:
+def test_a_request_is_serialized_as_http() -> None:
     assert Request("/a", "e30", "{}").raw == (
         "POST /a HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer e30\r\n"
         "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -59,18 +59,18 @@ def test_a_request_is_written_as_http() -> None:
         ("at most", inf, "MISSED"),
     ],
 )
-def test_a_bar_holds_up_to_its_bound(sign: str, figure: float, verdict: str) -> None:
+def test_a_bar_holds_at_its_bound(sign: str, figure: float, verdict: str) -> None:
     assert Bar("Some rate", sign, 1.6, "times").verdict(figure) == verdict
 
 
-def test_a_rate_stands_beside_that_of_charter(service: Service) -> None:
+def test_a_rate_is_compared_with_that_of_charter(service: Service) -> None:
     *_, line = rates(
         {"Charter": service, "Other": service}, {"Charter": RUN, "Other": RUN._replace(rate=3600, cost=300)}
     )
     assert line.startswith("| Other | 3,600 | 1.95 | 2.50 | 4.40 | 2.00 | 300 | 2.50 | ")
 
 
-def test_only_what_was_measured_has_a_line() -> None:
+def test_only_measured_bars_have_a_line() -> None:
     *_, line = bars({"ping/FastAPI async def": 1.25})
     assert line == "| GET /ping, rate beside FastAPI async def | at least 1.1 times | 1.25 times | holds |"
     assert len(bars({})) == 2
@@ -86,19 +86,19 @@ def test_no_bar_has_a_unit_that_depends_on_the_machine() -> None:
     assert {bar.unit for bar in BARS.values()} == {"times", "%", "operations", "refreshes"}
 
 
-def test_the_document_has_all_tables() -> None:
-    said = document([Section("Some title", ["| a |"], dict.fromkeys(BARS, 1), {})], "Measured by nobody.")
-    assert "## Some title\n\n| a |" in said
-    assert [bar.what for bar in BARS.values() if f"| {bar.what} |" not in said] == []
+def test_the_document_contains_all_tables() -> None:
+    text = document([Section("Some title", ["| a |"], dict.fromkeys(BARS, 1), {})], "Measured by nobody.")
+    assert "## Some title\n\n| a |" in text
+    assert [bar.what for bar in BARS.values() if f"| {bar.what} |" not in text] == []
 
 
-def test_the_published_results_tell_of_every_bar() -> None:
-    said = (CHECKOUT / "benchmarks/RESULTS.md").read_text()
+def test_the_published_results_contain_every_bar() -> None:
+    text = (CHECKOUT / "benchmarks/RESULTS.md").read_text()
     lines = [f"| {bar.what} | {bar.sign} {bar.bound:g} {bar.unit} |" for bar in BARS.values()]
-    assert [line for line in lines if line not in said] == []
+    assert [line for line in lines if line not in text] == []
 
 
-def test_the_chart_shows_each_service_to_scale() -> None:
+def test_the_chart_draws_each_service_to_scale() -> None:
     svg = ElementTree.fromstring(chart({"GET /a": {"Charter": 2000, "O & O": 500}, "GET /b": {"Charter": 1000}}))  # noqa: S314
     words = [text.text for text in svg.iter(f"{SVG}text")][2:]
     assert words == ["GET /a", "Charter", "2,000", "O & O", "500", "GET /b", "Charter", "1,000"]
@@ -107,15 +107,15 @@ def test_the_chart_shows_each_service_to_scale() -> None:
     assert bars == [("bar ours", full), ("bar", full // 4), ("bar ours", full // 2)]
 
 
-def test_the_chart_speaks_to_those_who_do_not_see_it() -> None:
+def test_the_chart_has_a_text_alternative() -> None:
     svg = ElementTree.fromstring(chart({"GET /a": {"Charter": 2000, "O & O": 500}}))  # noqa: S314
     assert svg.get("role") == "img"
-    said = {element.get("id"): element.text or "" for element in svg if element.get("id")}
-    assert svg.get("aria-labelledby", "").split() == list(said)
-    assert said["desc"].endswith("GET /a: Charter 2,000, O & O 500.")
+    text = {element.get("id"): element.text or "" for element in svg if element.get("id")}
+    assert svg.get("aria-labelledby", "").split() == list(text)
+    assert text["desc"].endswith("GET /a: Charter 2,000, O & O 500.")
 
 
-def test_the_published_chart_is_a_picture() -> None:
+def test_the_published_chart_is_an_svg_image() -> None:
     svg = ElementTree.parse(CHECKOUT / "benchmarks/speed.svg").getroot()  # noqa: S314
     assert svg.tag == f"{SVG}svg"
     assert "Charter" in [text.text for text in svg.iter(f"{SVG}text")]

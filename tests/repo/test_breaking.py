@@ -210,7 +210,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{answered} properties parent", {"type": "object"}, f"{ANSWERED}: /parent: x-name went from Tree to nothing"),
     ],
 )
-def test_a_break_is_said_in_one_line(address: str, value: Any, line: str) -> None:
+def test_a_breaking_change_is_reported_in_one_line(address: str, value: Any, line: str) -> None:
     assert line in breaks(TREES, changed(address, value))
 
 
@@ -262,11 +262,11 @@ def test_a_break_is_said_in_one_line(address: str, value: Any, line: str) -> Non
         ("components schemas Problem properties code x-may-grow", GONE),
     ],
 )
-def test_what_a_client_need_not_notice_is_no_break(address: str, value: Any) -> None:
+def test_a_compatible_change_is_not_reported(address: str, value: Any) -> None:
     assert breaks(TREES, changed(address, value)) == []
 
 
-def test_a_change_behind_a_reference_is_said_where_it_is_met() -> None:
+def test_a_change_behind_a_reference_is_reported_at_each_use() -> None:
     narrower = changed(f"{answered} properties name maxLength", 90)
     narrower["components"]["schemas"]["Timber"] = narrower["components"]["schemas"].pop("Tree")
     content = narrower["paths"]["/trees"]["post"]["responses"]["201"]["content"]["application/json"]
@@ -291,18 +291,18 @@ def test_a_change_behind_a_reference_is_said_where_it_is_met() -> None:
         ("1.0.0", "0.9.0", False),
     ],
 )
-def test_a_break_needs_a_new_major_version_or_before_the_first_a_minor_one(old: str, new: str, allowed: bool) -> None:
+def test_a_breaking_change_requires_a_new_major_version(old: str, new: str, allowed: bool) -> None:
     assert may_break(old, new) is allowed
 
 
-def test_nothing_breaks_a_client_of_the_released_contract_without_the_version_saying_so() -> None:
+def test_the_contract_is_compatible_with_its_last_release() -> None:
     current = contract.load(resource_dir("openapi")).document
     found = breaks(RELEASED, current)
     assert not found or may_break(RELEASED["info"]["version"], current["info"]["version"]), "\n".join(found)
 
 
-def test_what_is_kept_as_released_is_the_newest_release_of_the_changelog() -> None:
+def test_the_released_contract_is_the_newest_in_the_changelog() -> None:
     changelog = (CHECKOUT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", changelog, re.MULTILINE)
-    told = "make freeze keeps the contract of a release: date its version in CHANGELOG.md, or restore released.json"
-    assert RELEASED["info"]["version"] == releases[0], told
+    hint = "make freeze keeps the contract of a release: date its version in CHANGELOG.md, or restore released.json"
+    assert RELEASED["info"]["version"] == releases[0], hint

@@ -52,15 +52,15 @@ def run(where: Path, *command: str | Path) -> str:
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which both clients are at hand, as `make clients` generates them."""
-    made, here = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("clients")
+    generated, folder = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("clients")
     # The environment of these tests is there; `-o` keeps make from bringing it up to date.
     there = ["-o", ".venv/.test", "-o", ".venv/.node", f"BIN={BIN}"]
-    run(CHECKOUT, "make", "clients", *there, f"CLIENTS={made}")
+    run(CHECKOUT, "make", "clients", *there, f"CLIENTS={generated}")
     install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target"]
-    run(here, sys.executable, *install, here, made / "python")
-    (here / "charter.d.ts").write_text((made / "typescript/charter.d.ts").read_text())
-    (here / "node_modules").symlink_to(NODE_MODULES)
-    return here
+    run(folder, sys.executable, *install, folder, generated / "python")
+    (folder / "charter.d.ts").write_text((generated / "typescript/charter.d.ts").read_text())
+    (folder / "node_modules").symlink_to(NODE_MODULES)
+    return folder
 
 
 PYTHON = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "charter_client", "program.py")
@@ -88,14 +88,16 @@ def typescript(clients: Path, program: str, server: str) -> str:
     return run(clients, "node", "program.mts")
 
 
-Use = Callable[[Path, str, str], str]
+RunProgram = Callable[[Path, str, str], str]
 
 
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(("use", "file"), [(python, "support/journey.py"), (typescript, "node/journey.ts")])
-def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: Use, file: str) -> None:
+def test_a_client_program_passes_type_checks_and_runs(
+    clients: Path, server: str, run_program: RunProgram, file: str
+) -> None:
     journey = (CHECKOUT / "tests" / file).read_text()
-    assert json.loads(use(clients, journey, server)) == {
+    assert json.loads(run_program(clients, journey, server)) == {
         "signUp": ["alice", "alice@example.com"],
         "refused": [400, "INVALID_INPUT", [["/body/password", "TOO_SHORT"], ["/body/username", "TOO_SHORT"]]],
         "logIn": [900, "password profile sessions"],
@@ -113,12 +115,14 @@ def test_a_whole_journey_is_typed_and_happens(clients: Path, server: str, use: U
 
 
 @pytest.mark.parametrize(("use", "language"), [(python, "python"), (typescript, "ts")])
-def test_the_docs_show_how_to_use_them(clients: Path, server: str, use: Use, language: str) -> None:
+def test_the_client_examples_in_the_docs_work(
+    clients: Path, server: str, run_program: RunProgram, language: str
+) -> None:
     with httpx.Client(base_url=server) as client:
         newcomer(client, "alice")
     assert sorted(block.language for block in blocks("docs/clients.md")) == ["", "python", "ts"]
     programs = {block.language: block.text for block in blocks("docs/clients.md")}
-    assert use(clients, programs[language], server) == programs[""]
+    assert run_program(clients, programs[language], server) == programs[""]
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def imported(clients: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return lambda name: import_module(f"charter_client.{name}")
 
 
-def test_every_name_in_the_python_client_is_one_of_the_contract(imported: Callable[[str], Any]) -> None:
+def test_every_name_in_the_python_client_is_in_the_contract(imported: Callable[[str], Any]) -> None:
     found = {
         (tag.name, function.name)
         for tag in iter_modules(imported("api").__path__)
@@ -145,7 +149,7 @@ def is_class(schema: Json) -> bool:
     return schema["type"] == "object" or "enum" in schema
 
 
-def test_every_value_of_an_enum_reads_as_it_is_sent(imported: Callable[[str], Any]) -> None:
+def test_enum_members_are_named_like_their_values(imported: Callable[[str], Any]) -> None:
     models = vars(imported("models")).values()
     enums = [model for model in models if isinstance(model, type) and issubclass(model, StrEnum)]
     names = {member.name: re.sub("[^a-z0-9]", "_", member.value.lower()).upper() for enum in enums for member in enum}
@@ -153,22 +157,22 @@ def test_every_value_of_an_enum_reads_as_it_is_sent(imported: Callable[[str], An
     assert list(names) == list(names.values())
 
 
-def test_a_code_of_a_later_release_is_a_problem_all_the_same(imported: Callable[[str], Any]) -> None:
-    told = {"type": "about:blank", "title": "Conflict", "status": 409, "detail": "Too late.", "code": "TOO_LATE"}
-    problem = imported("models").Problem.from_dict(told)
-    assert (problem.status, problem.code, problem.to_dict()) == (409, "TOO_LATE", told)
+def test_the_client_accepts_an_unknown_problem_code(imported: Callable[[str], Any]) -> None:
+    body = {"type": "about:blank", "title": "Conflict", "status": 409, "detail": "Too late.", "code": "TOO_LATE"}
+    problem = imported("models").Problem.from_dict(body)
+    assert (problem.status, problem.code, problem.to_dict()) == (409, "TOO_LATE", body)
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_every_declared_answer_comes_out_typed(imported: Callable[[str], Any], name: str) -> None:
+def test_every_declared_response_has_a_type(imported: Callable[[str], Any], name: str) -> None:
     operation = OPERATIONS[name]
     function = imported(f"api.{operation['tags'][0]}.{underscore(name)}").sync
-    answers = {answer.__name__ for answer in get_args(get_type_hints(function)["return"])}
+    types = {response.__name__ for response in get_args(get_type_hints(function)["return"])}
     # None is for an answer that is not declared.
-    assert answers == {*declared(operation), "NoneType"}
+    assert types == {*declared_types(operation), "NoneType"}
 
 
-def declared(operation: Json) -> Iterator[str]:
+def declared_types(operation: Json) -> Iterator[str]:
     """The name of the schema of each answer, or Any for the one that has no body."""
     for status, response in operation["responses"].items():
         content = resolve(response, CONTRACT.document).get("content", {})

@@ -37,44 +37,44 @@ POD = DEPLOYMENT["spec"]["template"]["spec"]
 OURS = [service for service in COMPOSE["services"].values() if service["image"].startswith("charter:")]
 
 
-def test_a_linter_of_dockerfiles_finds_nothing(tmp_path: Path) -> None:
+def test_the_dockerfile_passes_hadolint(tmp_path: Path) -> None:
     lint: list[str | Path] = [BIN / "hadolint", "--no-color"]
-    told = subprocess.run(
+    result = subprocess.run(
         [*lint, CHECKOUT / "Dockerfile"], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
     (tmp_path / "Dockerfile").write_text("FROM python\nCMD charter serve\n")
-    told = subprocess.run(
+    result = subprocess.run(
         [*lint, tmp_path / "Dockerfile"], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
-    assert {"DL3006", "DL3025"} <= set(re.findall("DL[0-9]+", told.stdout))
+    assert {"DL3006", "DL3025"} <= set(re.findall("DL[0-9]+", result.stdout))
 
 
-def test_compose_takes_its_file() -> None:
+def test_the_compose_file_is_valid() -> None:
     assert PyCompose.from_json(json.dumps(COMPOSE)).services.keys() == COMPOSE["services"].keys()  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="readonly"):
         PyCompose.from_json(json.dumps(COMPOSE | {"services": {"a": {"image": "a", "readonly": True}}}))
 
 
-def test_kubernetes_takes_its_resources(tmp_path: Path) -> None:
+def test_the_kubernetes_resources_are_valid(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text((CHECKOUT / "deploy/kubernetes.yaml").read_text().replace("readinessProbe", "readyProbe"))
     check: list[str | Path] = [BIN / "kubernetes-validate", "--strict", "--quiet"]
-    told = [
+    result = [
         subprocess.run([*check, file], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         for file in (CHECKOUT / "deploy/kubernetes.yaml", wrong)
     ]
-    assert [result.returncode for result in told] == [0, 1]
-    assert told[0].stdout + told[0].stderr == ""
+    assert [result.returncode for result in result] == [0, 1]
+    assert result[0].stdout + result[0].stderr == ""
 
 
-def test_the_proxy_takes_its_file() -> None:
+def test_the_caddyfile_is_formatted_and_valid() -> None:
     file = CHECKOUT / "deploy/Caddyfile"
     for command in (["fmt", "--diff"], ["validate", "--adapter", "caddyfile", "--config"]):
-        told = subprocess.run(
+        result = subprocess.run(
             [BIN / "caddy", *command, file], check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
-        assert "warn" not in told.stderr
+        assert "warn" not in result.stderr
 
 
 def test_every_variable_is_a_setting() -> None:
@@ -86,7 +86,7 @@ def test_every_variable_is_a_setting() -> None:
     assert kubernetes | compose | image <= SETTINGS
 
 
-def test_every_command_is_one_of_charter() -> None:
+def test_every_command_is_a_command_of_charter() -> None:
     assert said("ENTRYPOINT") == '["charter"]'
     arguments = [*(service["command"] for service in OURS if "command" in service), json.loads(said("CMD"))]
     arguments += [CONTAINER["args"], MIGRATION["args"]]
@@ -96,7 +96,7 @@ def test_every_command_is_one_of_charter() -> None:
         assert set(options) <= known
 
 
-def test_every_path_that_is_asked_is_an_operation_for_everybody() -> None:
+def test_every_probed_path_is_a_public_operation() -> None:
     text = said("HEALTHCHECK") + json.dumps(COMPOSE) + (CHECKOUT / "deploy/Caddyfile").read_text()
     asked = {*re.findall(r"http://127\.0\.0\.1:8000(/[a-z]+)", text), *re.findall("health_uri (.*)", text)}
     asked |= {CONTAINER[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
@@ -106,7 +106,7 @@ def test_every_path_that_is_asked_is_an_operation_for_everybody() -> None:
     assert asked == {"/ping", "/ready"} <= public
 
 
-def test_all_speak_of_the_same_port() -> None:
+def test_all_files_use_the_same_port() -> None:
     port = str(Config.port)
     assert said("EXPOSE") == port
     assert f"127.0.0.1:{port}/" in said("HEALTHCHECK")
@@ -116,7 +116,7 @@ def test_all_speak_of_the_same_port() -> None:
     assert f"charter-1:{port} charter-2:{port}" in (CHECKOUT / "deploy/Caddyfile").read_text()
 
 
-def test_no_secret_is_in_a_file() -> None:
+def test_no_file_contains_a_secret() -> None:
     given = [
         value
         for service in COMPOSE["services"].values()
@@ -130,7 +130,7 @@ def test_no_secret_is_in_a_file() -> None:
     assert "/.env" in (CHECKOUT / ".gitignore").read_text().split()
 
 
-def test_who_is_told_to_stop_has_the_time_to() -> None:
+def test_the_grace_period_covers_drain_and_shutdown() -> None:
     environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
     drain, probe = int(environment["CHARTER_DRAIN_SECONDS"]), CONTAINER["readinessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] < drain
@@ -144,7 +144,7 @@ def test_who_is_told_to_stop_has_the_time_to() -> None:
     assert said("STOPSIGNAL") == "SIGTERM"
 
 
-def test_nobody_can_do_more_than_it_takes() -> None:
+def test_containers_run_with_minimal_privileges() -> None:
     user, _, group = said("USER").partition(":")
     for pod in (POD, JOB["spec"]["template"]["spec"]):
         context = pod["securityContext"]
@@ -161,7 +161,7 @@ def test_nobody_can_do_more_than_it_takes() -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
 
 
-def test_one_that_goes_leaves_another() -> None:
+def test_a_disruption_leaves_one_replica() -> None:
     labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
     selectors = [SERVICE["spec"]["selector"], BUDGET["spec"]["selector"]["matchLabels"]]
     assert selectors == [labels] * 2 == [DEPLOYMENT["spec"]["selector"]["matchLabels"]] * 2
@@ -192,7 +192,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 @on_postgresql
-def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config) -> None:
+def test_the_image_builds_and_its_commands_serve(image: Image, config: Config) -> None:
     within = {name: image.within(value) for name, value in image_environment().items()}
     path = within.pop("PATH").replace("$PATH", os.defpath)
     settings = beside(config).settings
@@ -207,8 +207,8 @@ def test_the_image_is_built_and_its_commands_serve(image: Image, config: Config)
     health = [word.replace(":8000/", f":{port}/") for word in json.loads(said("HEALTHCHECK").partition("CMD ")[2])]
 
     def is_healthy() -> bool:
-        told = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=PATIENCE_SECONDS)
-        return told.returncode == 0
+        result = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=PATIENCE_SECONDS)
+        return result.returncode == 0
 
     assert not is_healthy()
     # The log is beside what would be read-only.

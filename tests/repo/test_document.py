@@ -24,7 +24,7 @@ from api.contract.schema.formats import STANDARD, format_checker
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import Fault
 from tests.repo.test_architecture import schemas
-from tests.repo.test_readme import normal
+from tests.repo.test_readme import normalized
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
@@ -58,19 +58,19 @@ main(["openapi"])
 """
 
 
-def test_where_yaml_comes_without_libyaml_the_contract_is_the_same() -> None:
+def test_the_contract_is_the_same_without_libyaml() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML]
     told = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)
     assert json.loads(told.stdout) == CONTRACT.document
 
 
 @pytest.mark.slow
-def test_spectral_finds_nothing(tmp_path: Path) -> None:
+def test_the_contract_passes_spectral(tmp_path: Path) -> None:
     assert lint(CONTRACT.document, tmp_path) == set()
 
 
 @pytest.mark.slow
-def test_spectral_would_find_what_its_two_rulesets_are_about(tmp_path: Path) -> None:
+def test_spectral_reports_violations_of_both_rulesets(tmp_path: Path) -> None:
     document: Any = deepcopy(CONTRACT.document)
     del document["components"]["schemas"]["NewUser"]["properties"]["username"]["maxLength"]
     document["paths"]["/api/v1/me"]["get"]["security"] = []
@@ -82,11 +82,11 @@ def test_spectral_would_find_what_its_two_rulesets_are_about(tmp_path: Path) -> 
     }
 
 
-def answers() -> Iterator[tuple[str, Json]]:
+def responses() -> Iterator[tuple[str, Json]]:
     """Each answer of the contract, as (whose it is and which, response)."""
     for name, (_, _, operation) in OPERATIONS.items():
-        yield from ((f"{name} {status}", answer) for status, answer in operation["responses"].items())
-    yield from ((f"elsewhere {status}", answer) for status, answer in RESOLVED.document["x-elsewhere"].items())
+        yield from ((f"{name} {status}", response) for status, response in operation["responses"].items())
+    yield from ((f"elsewhere {status}", response) for status, response in RESOLVED.document["x-elsewhere"].items())
 
 
 def examples(content: Json) -> list[Any]:
@@ -94,29 +94,29 @@ def examples(content: Json) -> list[Any]:
     return [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
 
 
-ANSWERS = dict(answers())
+RESPONSES = dict(responses())
 PROBLEMS = {
-    name: examples(answer["content"]["application/problem+json"])
-    for name, answer in ANSWERS.items()
-    if "application/problem+json" in answer.get("content", {})
+    name: examples(response["content"]["application/problem+json"])
+    for name, response in RESPONSES.items()
+    if "application/problem+json" in response.get("content", {})
 }
 
 
 # A cursor is good for one user alone, and Swagger UI would send the example of one for everybody.
-def test_every_body_parameter_and_header_has_an_example_but_the_cursor() -> None:
+def test_every_body_parameter_and_header_has_an_example() -> None:
     requests = {
         name: operation["requestBody"] for name, (*_, operation) in OPERATIONS.items() if "requestBody" in operation
     }
-    for name, body in (ANSWERS | requests).items():
+    for name, body in (RESPONSES | requests).items():
         assert all(examples(content) for content in body.get("content", {}).values()), name
-    for name, answer in ANSWERS.items():
-        assert all("example" in header["schema"] for header in answer["headers"].values()), name
+    for name, response in RESPONSES.items():
+        assert all("example" in header["schema"] for header in response["headers"].values()), name
     for name, (*_, operation) in OPERATIONS.items():
         parameters = [parameter for parameter in operation.get("parameters", []) if parameter["name"] != "cursor"]
         assert all("example" in parameter["schema"] for parameter in parameters), name
 
 
-def test_every_example_is_what_its_schema_says() -> None:
+def test_every_example_matches_its_schema() -> None:
     found = 0
     for part in schemas(RESOLVED.document):
         schema = part.get("schema", part)
@@ -128,7 +128,7 @@ def test_every_example_is_what_its_schema_says() -> None:
 
 
 # What an error is about, where its class does not say it.
-ABOUT: dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "BODY_TOO_LARGE": Config.body_bytes,
     "HEADERS_TOO_LARGE": HEADER_BYTES,
     "INSUFFICIENT_SCOPE": ["profile"],
@@ -136,33 +136,33 @@ ABOUT: dict[str, Any] = {
 }
 
 
-def said(code: str, errors: list[dict[str, str]]) -> Json:
+def problem_of(code: str, errors: list[dict[str, str]]) -> Json:
     """What the server says with this code."""
     (error,) = (error for error in catalogue() if error.code == code)
-    about = ABOUT | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
-    return (error(about[code]) if code in about else error()).problem()
+    arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
+    return (error(arguments[code]) if code in arguments else error()).problem()
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_an_example_of_an_error_is_what_the_server_says_and_every_code_has_one(name: str) -> None:
+def test_error_examples_match_the_responses_of_the_server(name: str) -> None:
     for problem in PROBLEMS[name]:
-        assert problem == said(problem["code"], problem.get("errors", []))
+        assert problem == problem_of(problem["code"], problem.get("errors", []))
         assert problem["status"] == int(name.split()[1])
-    named = re.findall("`([A-Z]+(?:_[A-Z]+)+)`", ANSWERS[name]["description"])
+    named = re.findall("`([A-Z]+(?:_[A-Z]+)+)`", RESPONSES[name]["description"])
     assert set(named) <= {problem["code"] for problem in PROBLEMS[name]}
 
 
-def test_every_code_is_in_an_example() -> None:
+def test_every_error_code_has_an_example() -> None:
     shown = {problem["code"] for problems in PROBLEMS.values() for problem in problems}
     assert sorted(shown) == CONTRACT.document["components"]["schemas"]["ProblemCode"]["enum"]
 
 
-def test_the_example_of_a_fault_is_what_a_sign_up_as_bob_is_answered(client: TestClient) -> None:
-    answer = client.post(SIGN_UP, json=sent("signUp") | {"username": "bob"})
-    assert answer.json() in PROBLEMS["signUp 400"]
+def test_the_example_of_invalid_input_matches_the_server(client: TestClient) -> None:
+    response = client.post(SIGN_UP, json=request_example("signUp") | {"username": "bob"})
+    assert response.json() in PROBLEMS["signUp 400"]
 
 
-def sent(name: str) -> Json:
+def request_example(name: str) -> Json:
     """The example of what an operation is sent."""
     content: Json = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
     return dict(content["example"])
@@ -171,49 +171,53 @@ def sent(name: str) -> Json:
 @pytest.mark.usefixtures("still")
 # What has something in its path needs that to be there first.
 @pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
-def test_an_example_of_an_answer_is_what_the_server_answers(client: TestClient, name: str) -> None:
+def test_response_examples_match_the_server(client: TestClient, name: str) -> None:
     path, method, operation = OPERATIONS[name]
     client.headers["User-Agent"] = "curl/8.5.0"
     alice = Person(client, "alice") if name == "signUp" else newcomer(client, "alice")
     own = {"refresh_token": alice.refresh_token}
-    body = {key: own.get(key, value) for key, value in sent(name).items()} if "requestBody" in operation else None
+    body = (
+        {key: own.get(key, value) for key, value in request_example(name).items()}
+        if "requestBody" in operation
+        else None
+    )
     shown = [parameter for parameter in operation.get("parameters", []) if "example" in parameter["schema"]]
     query = {parameter["name"]: parameter["schema"]["example"] for parameter in shown}
-    answer = client.request(method, path, params=query, json=body, headers=alice.headers)
-    assert answer.status_code == int(success(operation))
-    for content in ANSWERS[f"{name} {answer.status_code}"].get("content", {}).values():
+    response = client.request(method, path, params=query, json=body, headers=alice.headers)
+    assert response.status_code == int(success(operation))
+    for content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).values():
         is_open = content["schema"].get("additionalProperties")
         for example in examples(content):
-            told = excerpt(answer.json(), example) if is_open else answer.json()
-            assert normal(json.dumps(told)) == normal(json.dumps(example))
+            told = excerpt(response.json(), example) if is_open else response.json()
+            assert normalized(json.dumps(told)) == normalized(json.dumps(example))
 
 
 # What differs from one access token to the next.
-OWN = {"sub", "sid", "jti", "iat", "exp"}
+VARYING_CLAIMS = {"sub", "sid", "jti", "iat", "exp"}
 
 
-def test_the_tokens_of_the_examples_verify_with_the_keys_of_the_examples(client: TestClient, alice: Person) -> None:
+def test_the_example_tokens_verify_with_the_example_keys(client: TestClient, alice: Person) -> None:
     real = jwt.decode(alice.token, KeySet.import_key_set(client.get("/.well-known/jwks.json").json()))
-    keys = KeySet.import_key_set(answered("getSigningKeys"))
-    for pair in (answered("logIn"), answered("refreshTokens")):
+    keys = KeySet.import_key_set(response_example("getSigningKeys"))
+    for pair in (response_example("logIn"), response_example("refreshTokens")):
         token = jwt.decode(pair["access_token"], keys)
         assert token.header == real.header | {"kid": keys.keys[0].kid}
-        assert token.claims == real.claims | {name: token.claims[name] for name in OWN}
+        assert token.claims == real.claims | {name: token.claims[name] for name in VARYING_CLAIMS}
         assert token.claims["exp"] - token.claims["iat"] == pair["expires_in"]
-        assert token.claims["sub"] == answered("getProfile")["id"]
-        assert token.claims["sid"] == answered("listSessions")["items"][0]["id"]
+        assert token.claims["sub"] == response_example("getProfile")["id"]
+        assert token.claims["sid"] == response_example("listSessions")["items"][0]["id"]
 
 
-def test_the_refresh_tokens_of_the_examples_are_those_of_one_session() -> None:
-    first, second = answered("logIn")["refresh_token"], answered("refreshTokens")["refresh_token"]
-    assert first == sent("refreshTokens")["refresh_token"] != second
+def test_the_example_refresh_tokens_belong_to_one_session() -> None:
+    first, second = response_example("logIn")["refresh_token"], response_example("refreshTokens")["refresh_token"]
+    assert first == request_example("refreshTokens")["refresh_token"] != second
     family = RefreshTokenFactory(bytes(32)).family
     assert family(first) == family(second)
 
 
-def answered(name: str) -> Any:
+def response_example(name: str) -> Any:
     """The example of what an operation answers when all is well."""
-    return ANSWERS[f"{name} 200"]["content"]["application/json"]["example"]
+    return RESPONSES[f"{name} 200"]["content"]["application/json"]["example"]
 
 
 def excerpt(value: Any, example: Any) -> Any:

@@ -15,39 +15,37 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 
 
-def test_everybody_gets_their_own_profile(server: str) -> None:
+def test_concurrent_users_get_their_own_profiles(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         people = [newcomer(client, f"user{number:02}") for number in range(12)]
 
-    def strangers_seen(person: Person) -> set[str]:
+    def other_usernames_seen(person: Person) -> set[str]:
         with httpx.Client(base_url=server) as client:
             person.client = client
             return {person.get("/api/v1/me").json()["username"] for _ in range(50)} - {person.username}
 
     with ThreadPoolExecutor(len(people)) as pool:
-        assert list(pool.map(strangers_seen, people)) == [set()] * len(people)
+        assert list(pool.map(other_usernames_seen, people)) == [set()] * len(people)
 
 
-def test_a_server_that_lends_all_requests_one_dict_mixes_nobody_up(
-    app: ConnexionMiddleware, client: TestClient
-) -> None:
+def test_requests_are_isolated_when_extensions_are_shared(app: ConnexionMiddleware, client: TestClient) -> None:
     people = [newcomer(client, f"user{number:02}") for number in range(12)]
     extensions: dict[str, Any] = {}
 
-    async def lend(scope: Scope, receive: Receive, send: Send) -> None:
+    async def share_extensions(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "extensions": extensions}, receive, send)
 
     async def ask() -> list[str]:
-        transport = httpx.ASGITransport(app=lend)
+        transport = httpx.ASGITransport(app=share_extensions)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as stranger:
             asked = [stranger.get("/api/v1/me", headers=person.headers) for person in people * 10]
-            return [answer.json()["username"] for answer in await asyncio.gather(*asked)]
+            return [response.json()["username"] for response in await asyncio.gather(*asked)]
 
     assert asyncio.run(ask()) == [person.username for person in people * 10]
     assert extensions == {}
 
 
-def test_a_slow_database_does_not_keep_liveness_waiting(server: str, client: TestClient, alice: Person) -> None:
+def test_a_slow_database_does_not_delay_the_liveness_probe(server: str, client: TestClient, alice: Person) -> None:
     waiting, arrived, released = [], Semaphore(0), Event()
 
     def hold(*_: object) -> None:

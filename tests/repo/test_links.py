@@ -45,7 +45,7 @@ def broken(page: Path, link: str) -> str | None:
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(CHECKOUT)))
-def test_each_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_each_link_points_to_a_file_and_a_heading(page: Path) -> None:
     assert [fault for link in links(page.read_text()) if (fault := broken(page, link))] == []
 
 
@@ -68,7 +68,7 @@ def test_each_page_can_be_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("link", ["nowhere.md", "README.md#nowhere", "http://example.org", "../outside.md", "#nowhere"])
-def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+def test_a_broken_link_is_detected(link: str) -> None:
     page = CHECKOUT / "README.md"
     assert links(f"See [this]({link}) and `[code](nowhere.md)`.\n```\n[code](nowhere.md)\n```\n") == [link]
     assert broken(page, link)

@@ -58,14 +58,14 @@ SAME = (
 )
 
 
-def normal(answer: str) -> str:
+def normalized(response: str) -> str:
     """An answer without what differs each time."""
     for pattern, word in SAME:
-        answer = re.sub(pattern, word, answer)
-    return answer
+        response = re.sub(pattern, word, response)
+    return response
 
 
-def unaccounted(text: str) -> list[Block]:
+def untested_blocks(text: str) -> list[Block]:
     """The blocks of a text that no test asks for."""
     asked: list[Block] = []
     for file in (CHECKOUT / "tests").rglob("test_*.py"):
@@ -80,23 +80,23 @@ def unaccounted(text: str) -> list[Block]:
     return [block for block in blocks_in(text) if block not in asked]
 
 
-def test_every_block_is_held_to_its_word() -> None:
-    assert unaccounted(DOCUMENTS) == []
-    assert unaccounted(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
+def test_every_code_block_is_tested() -> None:
+    assert untested_blocks(DOCUMENTS) == []
+    assert untested_blocks(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
 @pytest.mark.parametrize("tour", [blocks("README.md", "Try it"), blocks("docs/tour.md")], ids=["README", "tour"])
-def test_the_tours_are_what_happens(server: str, tmp_path: Path, curl: str, tour: list[Block]) -> None:
+def test_the_tours_match_the_service(server: str, tmp_path: Path, curl: str, tour: list[Block]) -> None:
     path = os.environ["PATH"]
     if curl == "stand-in":
         (tmp_path / "curl").write_text(CURL.format(python=sys.executable))
         (tmp_path / "curl").chmod(0o700)
         path = f"{tmp_path}{os.pathsep}{path}"
     assert [block.language for block in tour] == ["sh", ""] * (len(tour) // 2)
-    commands, answers = tour[::2], tour[1::2]
+    commands, responses = tour[::2], tour[1::2]
     script = "echo ----\n".join(block.text for block in commands).replace("http://127.0.0.1:8000", server)
     result = subprocess.run(
         ["/bin/sh"],
@@ -108,10 +108,10 @@ def test_the_tours_are_what_happens(server: str, tmp_path: Path, curl: str, tour
         timeout=PATIENCE_SECONDS,
     )
     assert result.stderr == ""
-    assert normal(result.stdout).split("----\n") == [normal(block.text) for block in answers]
+    assert normalized(result.stdout).split("----\n") == [normalized(block.text) for block in responses]
 
 
-def test_the_table_of_settings_is_complete_and_true() -> None:
+def test_the_table_of_settings_is_complete_and_correct() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", page("docs/configuration.md"), re.MULTILINE))
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
@@ -122,7 +122,7 @@ def test_the_table_of_settings_is_complete_and_true() -> None:
     }
 
 
-def test_every_make_target_is_documented_and_every_documented_one_exists() -> None:
+def test_documented_make_targets_and_real_ones_correspond() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", DOCUMENTS, re.MULTILINE)) == targets
     listed = re.findall(r"^\| `make ([a-z]+)` \|", section("CONTRIBUTING.md", "Make targets"), re.MULTILINE)
@@ -131,7 +131,7 @@ def test_every_make_target_is_documented_and_every_documented_one_exists() -> No
 
 
 @pytest.mark.slow
-def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path) -> None:
+def test_make_run_installs_and_prints_the_addresses(tmp_path: Path) -> None:
     assert "make run     # installs, migrates and serves http://127.0.0.1:8000\n" in block("make run").text
     environment = {"PATH": os.environ["PATH"], "CHARTER_PORT": "0"}
     with subprocess.Popen(
@@ -155,7 +155,7 @@ def test_make_run_makes_all_it_needs_and_says_where_everything_is(tmp_path: Path
     assert {"charter.db", "pepper", "secret"} <= {file.name for file in (tmp_path / "data").iterdir()}
 
 
-def test_make_test_checks_what_it_says() -> None:
+def test_make_test_runs_the_documented_checks() -> None:
     steps = {
         "format": "ruff format --check .",
         "style": "ruff check .",
@@ -179,7 +179,7 @@ def make(target: str) -> list[str]:
     return ["make", "-f", str(CHECKOUT / "Makefile"), *installed, target]
 
 
-def test_every_command_it_names_exists() -> None:
+def test_every_documented_command_exists() -> None:
     named = re.findall(r"^charter ([a-z-]+(?: [a-z]+)?)(?: [A-Z]+)? {2,}", block("charter serve ").text, re.MULTILINE)
     assert sorted(named) == sorted(commands(cli.main))
 
@@ -192,7 +192,7 @@ def commands(group: click.Group) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_another_service_can_verify_tokens_as_it_shows(server: str) -> None:
+def test_the_documented_program_verifies_tokens(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
     program = block("import jwt").text.replace("http://127.0.0.1:8000/", f"{server}/")
@@ -203,7 +203,7 @@ def test_another_service_can_verify_tokens_as_it_shows(server: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
+def test_the_documented_command_generates_a_new_secret() -> None:
     line, path = block("python3 -c").text, f"{BIN}{os.pathsep}{os.environ['PATH']}"
     made = [
         subprocess.run(["/bin/sh"], input=line, check=True, env={"PATH": path}, capture_output=True, text=True).stdout
@@ -213,7 +213,7 @@ def test_the_line_that_makes_a_secret_makes_a_new_one_each_time() -> None:
     assert GENERATE_HINT.endswith(line.rstrip())
 
 
-def test_a_change_of_the_secret_logs_everybody_out_and_keeps_passwords(config: Config) -> None:
+def test_a_new_secret_ends_all_sessions_and_keeps_passwords(config: Config) -> None:
     here = ("127.0.0.1", 50_000)
     with TestClient(create_app(config), client=here) as client:
         alice = newcomer(client, "alice")
@@ -228,7 +228,7 @@ def test_a_change_of_the_secret_logs_everybody_out_and_keeps_passwords(config: C
         assert len(alice.get("/api/v1/sessions").json()["items"]) == 3
 
 
-def test_the_folders_in_the_docs_are_the_folders() -> None:
+def test_the_documented_folders_are_complete() -> None:
     cells = re.findall(r"^\| (`.+?`) \|", section("docs/architecture.md", "Folders"), re.MULTILINE)
     named = [name for cell in cells for name in re.findall("`(.+?)`", cell)]
     found = [set(CHECKOUT.glob(re.sub("<[a-z]+>", "*", name.rstrip("/")))) for name in named]
@@ -238,12 +238,12 @@ def test_the_folders_in_the_docs_are_the_folders() -> None:
     assert {file for file in modules if not described & {file, *file.parents}} == set()
 
 
-def test_every_file_that_the_architecture_names_exists() -> None:
+def test_every_file_in_the_architecture_page_exists() -> None:
     named = set(re.findall("`(api/[a-z_/]+[.]py)`", page("docs/architecture.md")))
     assert {name for name in named if not (CHECKOUT / name).is_file()} == set()
 
 
-def test_the_diagram_names_files_and_folders() -> None:
+def test_the_diagram_names_existing_files_and_folders() -> None:
     stages = re.findall(r'\["([a-z ]+):', block("flowchart TD").text)
     assert len(stages) == 12
     names = [name.replace(" ", "_") for stage in stages for name in stage.split(" and ")]
@@ -252,7 +252,7 @@ def test_the_diagram_names_files_and_folders() -> None:
     assert missing == set()
 
 
-def test_a_log_in_passes_through_the_files_in_the_docs(tmp_path: Path) -> None:
+def test_a_log_in_passes_through_the_documented_files(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "CHARTER_DATA_DIR": str(tmp_path), "CHARTER_BCRYPT_COST": "10"}
     subprocess.run([BIN / "charter", "migrate"], check=True, env=environment, capture_output=True)
     traced = subprocess.run(
@@ -289,7 +289,7 @@ def test_the_readme_repeats_the_measured_figures() -> None:
 
 
 @pytest.mark.slow
-def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) -> None:
+def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
     # What mypy found out of all that stays as it is, it need not find out again.
     left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
     copy = shutil.copytree(CHECKOUT, tmp_path / "charter", ignore=shutil.ignore_patterns(*left))
@@ -322,7 +322,10 @@ def test_the_example_of_an_operation_works_and_keeps_the_laws(tmp_path: Path) ->
     assert result.stdout.count("tests/features/test_notes.py::") == 4
     assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", result.stdout)) == 4, result.stdout
     for database in DATABASES:
-        assert f"test_who_may_call_what[{database}-getNote-another user] PASSED" in result.stdout
+        assert (
+            f"test_each_operation_accepts_only_authorized_callers[{database}-getNote-another user] PASSED"
+            in result.stdout
+        )
 
 
 def write(copy: Path, block: Block) -> Path:

@@ -80,7 +80,7 @@ def test_a_skipped_module_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_tests_are_neither_slow_nor_on_postgresql(tmp_path: Path) -> None:
+def test_quick_excludes_slow_tests_and_postgresql(tmp_path: Path) -> None:
     assert outcome_of(tmp_path, QUICK) == (0, "4 passed")
     assert outcome_of(tmp_path, QUICK, "--quick") == (0, "1 passed, 3 deselected")
 
@@ -89,7 +89,7 @@ def test_the_quick_tests_are_neither_slow_nor_on_postgresql(tmp_path: Path) -> N
     ("fails", "made", "succeeds"),
     [("", ["test", "soak"], True), ("soak", ["test", "soak"], False), ("test", ["test"], False)],
 )
-def test_integration_runs_test_and_soak_and_ends_with_the_line_of_the_tests(
+def test_integration_runs_test_and_soak_and_ends_with_the_summary(
     tmp_path: Path, fails: str, made: list[str], succeeds: bool
 ) -> None:
     (tmp_path / "bin").mkdir()

@@ -65,7 +65,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_is_installed_and_serves_as_the_docs_say(
+def test_the_wheel_installs_and_serves_as_documented(
     elsewhere: Path, environment: Path, tmp_path: Path, client: TestClient
 ) -> None:
     install, _, last = block("pip install").text.rpartition(" && ")
