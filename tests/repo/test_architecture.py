@@ -1,7 +1,7 @@
-"""The house keeps its own laws: names are addresses, layers look one way, and what is said once is said everywhere.
+"""The rules of the architecture: names match the contract, imports follow the layers, and schemas are strict.
 
-Two of its laws are proven elsewhere: every setting stands in docs/configuration.md (test_readme), and every error
-code in the contract (test_errors).
+Two rules are tested elsewhere: docs/configuration.md lists every setting (test_readme), and the contract lists every
+error code (test_errors).
 """
 
 import ast
@@ -61,8 +61,8 @@ def test_operation_ids_are_camel_case_and_unique() -> None:
     assert all(re.fullmatch("[a-z]+([A-Z][a-z]+)*", name) for name in ids)
 
 
-# A folder of api/ and a module beside the folders may import the others that it names here. A permission without use
-# is a defect, too.
+# Each folder and module of api/ may import only the siblings that are listed here. An unused permission is an error,
+# too.
 LAYERS: dict[str, set[str]] = {
     "clock": set(),
     "errors": set(),
@@ -77,7 +77,7 @@ LAYERS: dict[str, set[str]] = {
     "models": {"clock", "storage"},
     "services": {"clock", "crypto", "errors", "logs", "models", "storage"},
     "handlers": {"contract", "crypto", "runtime", "services", "storage"},
-    # Only app and cli import it.
+    # Only app and cli import telemetry.
     "telemetry": {"clock", "config", "contract", "crypto", "logs", "storage"},
     # The composition root.
     "app": {"config", "contract", "crypto", "runtime", "services", "storage", "telemetry"},
@@ -123,7 +123,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "an import has the full name"
+            assert node.level == 0, "imports must be absolute"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -157,7 +157,7 @@ def test_no_imports_form_a_cycle() -> None:
         name: {full if full in trees else full.rpartition(".")[0] for full in imported(tree)} & trees.keys() - {name}
         for name, tree in trees.items()
     }
-    # It raises CycleError, which names the modules.
+    # static_order raises CycleError, which names the modules.
     assert len([*TopologicalSorter(graph).static_order()]) == len(trees)
 
 
@@ -236,19 +236,19 @@ def test_only_config_reads_the_environment() -> None:
 def _reads_environment(node: ast.AST) -> bool:
     names = {"environ", "environb", "getenv"}
     if isinstance(node, ast.Import):
-        # Under another name, what it is asked for could not be seen below.
+        # The check below only finds uses of the name os.
         return any(alias.name == "os" and alias.asname for alias in node.names)
     if isinstance(node, ast.ImportFrom):
         return node.module == "os" and bool(names & {alias.name for alias in node.names})
     return isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os"
 
 
-# Whatever they are asked of: a clock of the process, of the machine or of the database.
+# The functions that read a clock of the process, the machine or the database.
 CLOCKS = {"monotonic", "monotonic_ns", "now", "perf_counter", "perf_counter_ns", "time", "time_ns", "today", "utcnow"}
 
 
 def test_only_the_clock_module_reads_the_time() -> None:
-    asked = {
+    calls = {
         (name, full)
         for name, tree in modules()
         if name != "clock"
@@ -259,7 +259,7 @@ def test_only_the_clock_module_reads_the_time() -> None:
         if full.rpartition(".")[2] in CLOCKS
     }
     # These measure durations. fromtimestamp reads no clock.
-    assert {(name, full) for name, full in asked if full != "clock.now"} == {
+    assert {(name, full) for name, full in calls if full != "clock.now"} == {
         ("cli/doctor/database", "time.perf_counter"),
         ("cli/doctor/host", "time.perf_counter"),
         ("contract/middleware/edge", "time.perf_counter"),
@@ -273,7 +273,7 @@ def test_only_the_clock_module_reads_the_time() -> None:
 
 
 def schemas(node: Any) -> Iterator[dict[str, Any]]:
-    """Every part of the document that is an object."""
+    """Yield every object in the document."""
     if isinstance(node, dict):
         yield node
         for part in node.values():
@@ -284,7 +284,7 @@ def schemas(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_patterns_mean_the_same_in_every_language() -> None:
-    # In Python $ also matches before a last newline, and \d also digits that are not ASCII.
+    # In Python, $ also matches before a final newline, and \d also matches digits outside ASCII.
     for schema in schemas(CONTRACT.document):
         pattern = schema.get("pattern")
         if isinstance(pattern, str):
@@ -294,7 +294,7 @@ def test_patterns_mean_the_same_in_every_language() -> None:
 
 
 def subschemas(schema: Json) -> Iterator[Json]:
-    """A schema and all that it is made of, behind its references."""
+    """Yield a schema and all its parts, with references resolved."""
     schema = resolve(schema, CONTRACT.document)
     yield schema
     parts = [
@@ -307,7 +307,7 @@ def subschemas(schema: Json) -> Iterator[Json]:
 
 
 def request_schemas() -> Iterator[Json]:
-    """Every schema of something that is sent in a body."""
+    """Yield every schema of a request body."""
     for operation in OPERATIONS:
         for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
             yield from subschemas(content["schema"])

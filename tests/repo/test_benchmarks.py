@@ -1,4 +1,4 @@
-"""What `make bench` says of its figures; how fast anything is, no test asks."""
+"""The figures and documents of `make bench`. These tests measure nothing."""
 
 import os
 from math import inf
@@ -24,7 +24,7 @@ RUN = Run(36_000, 7200, 1.95, 2.5, 4.4, 120)
 
 @pytest.fixture
 def service() -> Service:
-    """This very process: it holds some memory."""
+    """A service that is this process, so that its memory can be read."""
     return Service(os.getpid(), 0, 0.5)
 
 
@@ -87,7 +87,7 @@ def test_no_bar_has_a_unit_that_depends_on_the_machine() -> None:
 
 
 def test_the_document_contains_all_tables() -> None:
-    text = document([Section("Some title", ["| a |"], dict.fromkeys(BARS, 1), {})], "Measured by nobody.")
+    text = document([Section("Some title", ["| a |"], dict.fromkeys(BARS, 1), {})], "Some machine.")
     assert "## Some title\n\n| a |" in text
     assert [bar.what for bar in BARS.values() if f"| {bar.what} |" not in text] == []
 

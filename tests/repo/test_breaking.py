@@ -1,4 +1,4 @@
-"""No change of the contract breaks its clients without the version saying so."""
+"""A change of the contract that breaks clients requires a new version."""
 
 import json
 import re
@@ -52,14 +52,14 @@ paths:
       operationId: lookUp
       security: []
       responses:
-        '204': {description: It is there.}
+        '204': {description: The sky exists.}
 components:
   securitySchemes:
     bearer: {type: http, scheme: bearer}
     key: {type: apiKey, in: header, name: Key}
   responses:
     NotFound:
-      description: None.
+      description: The tree does not exist.
       content:
         application/problem+json: {schema: {$ref: '#/components/schemas/Problem'}}
   schemas:
@@ -91,15 +91,15 @@ components:
 """)
 GONE = object()
 PLANT, LOOK = "POST /trees", "GET /sky"
-ASKED, ANSWERED = f"{PLANT}: request body", f"{PLANT}: answer 201"
+REQUEST, RESPONSE = f"{PLANT}: request body", f"{PLANT}: answer 201"
 plant, look = "paths /trees post", "paths /sky get"
-asked, answered = "components schemas NewTree", "components schemas Tree"
+new_tree, tree = "components schemas NewTree", "components schemas Tree"
 FINE = {"204": {"description": "Fine."}}
 OAK = {"type": "string", "enum": ["oak", "elm", "ash"]}
 
 
 def changed(address: str, value: Any) -> Any:
-    """The trees with another value at an address, or with none."""
+    """Return a copy of the contract with another value at an address, or without that address."""
     document: Any = deepcopy(TREES)
     *steps, last = (int(step) if len(step) == 1 else step for step in address.split())
     node = document
@@ -120,7 +120,7 @@ def changed(address: str, value: Any) -> Any:
         (look, GONE, f"{LOOK}: it is gone"),
         (f"{look} operationId", "gaze", f"{LOOK}: operationId went from lookUp to gaze"),
         (f"{look} tags", ["air"], f"{LOOK}: tags went from ['sky'] to ['air']"),
-        # Who may call.
+        # Authorization.
         (f"{look} security", GONE, f"{LOOK}: security: nothing no longer suffices"),
         (f"{plant} security", [{"bearer": []}], f"{PLANT}: security: key no longer suffices"),
         (f"{plant} security 1", {"key": [], "bearer": []}, f"{PLANT}: security: key no longer suffices"),
@@ -128,7 +128,7 @@ def changed(address: str, value: Any) -> Any:
         (f"{plant} x-scopes", ["garden", "spade"], f"{PLANT}: security: the scope spade is now needed"),
         (f"{look} x-scopes", ["stars"], f"{LOOK}: security: the scope stars is now needed"),
         ("components securitySchemes key name", "X-Key", "security scheme key: name went from Key to X-Key"),
-        # What a client sends.
+        # Requests.
         (f"{plant} parameters", GONE, f"{PLANT}: query parameter depth: it is gone"),
         (f"{plant} parameters 0 required", True, f"{PLANT}: query parameter depth: it is required"),
         (f"{plant} parameters 0 in", "header", f"{PLANT}: query parameter depth: it is gone"),
@@ -146,68 +146,72 @@ def changed(address: str, value: Any) -> Any:
             f"{LOOK}: header parameter Hat: it is required",
         ),
         (f"{look} requestBody", {"required": True, "content": {}}, f"{LOOK}: request body: it is required"),
-        (f"{plant} requestBody required", True, f"{ASKED}: it is required"),
-        (f"{plant} requestBody content application/xml", GONE, f"{ASKED}: application/xml is gone"),
+        (f"{plant} requestBody required", True, f"{REQUEST}: it is required"),
+        (f"{plant} requestBody content application/xml", GONE, f"{REQUEST}: application/xml is gone"),
         (f"{look} x-body-bytes", 1024, f"{LOOK}: x-body-bytes went from nothing to 1024"),
         (f"{plant} x-body-bytes", 1024, f"{PLANT}: x-body-bytes went from 4096 to 1024"),
         (f"{plant} x-body-bytes", GONE, f"{PLANT}: x-body-bytes went from 4096 to nothing"),
-        (f"{asked} required", ["name", "kind"], f"{ASKED}: /kind: it is required"),
-        (f"{asked} properties age", GONE, f"{ASKED}: /age: it is gone"),
-        (f"{asked} properties age type", "string", f"{ASKED}: /age: type went from integer to string"),
-        (f"{asked} properties age minimum", 1, f"{ASKED}: /age: minimum went from 0 to 1"),
-        (f"{asked} properties age maximum", 99, f"{ASKED}: /age: maximum went from 999 to 99"),
-        (f"{asked} properties age multipleOf", 2, f"{ASKED}: /age: multipleOf went from nothing to 2"),
-        (f"{asked} properties name maxLength", 40, f"{ASKED}: /name: maxLength went from 80 to 40"),
-        (f"{asked} properties name minLength", 3, f"{ASKED}: /name: minLength went from 2 to 3"),
-        (f"{asked} properties name pattern", "^[a-z]*$", f"{ASKED}: /name: pattern went from nothing to ^[a-z]*$"),
-        (f"{asked} properties name format", "email", f"{ASKED}: /name: format went from nothing to email"),
-        (f"{asked} properties name enum", ["a"], f"{ASKED}: /name: enum went from nothing to ['a']"),
-        (f"{asked} properties kind enum", ["oak"], f"{ASKED}: /kind: enum: elm is gone"),
-        (f"{asked} properties branches maxItems", 8, f"{ASKED}: /branches: maxItems went from 9 to 8"),
+        (f"{new_tree} required", ["name", "kind"], f"{REQUEST}: /kind: it is required"),
+        (f"{new_tree} properties age", GONE, f"{REQUEST}: /age: it is gone"),
+        (f"{new_tree} properties age type", "string", f"{REQUEST}: /age: type went from integer to string"),
+        (f"{new_tree} properties age minimum", 1, f"{REQUEST}: /age: minimum went from 0 to 1"),
+        (f"{new_tree} properties age maximum", 99, f"{REQUEST}: /age: maximum went from 999 to 99"),
+        (f"{new_tree} properties age multipleOf", 2, f"{REQUEST}: /age: multipleOf went from nothing to 2"),
+        (f"{new_tree} properties name maxLength", 40, f"{REQUEST}: /name: maxLength went from 80 to 40"),
+        (f"{new_tree} properties name minLength", 3, f"{REQUEST}: /name: minLength went from 2 to 3"),
+        (f"{new_tree} properties name pattern", "^[a-z]*$", f"{REQUEST}: /name: pattern went from nothing to ^[a-z]*$"),
+        (f"{new_tree} properties name format", "email", f"{REQUEST}: /name: format went from nothing to email"),
+        (f"{new_tree} properties name enum", ["a"], f"{REQUEST}: /name: enum went from nothing to ['a']"),
+        (f"{new_tree} properties kind enum", ["oak"], f"{REQUEST}: /kind: enum: elm is gone"),
+        (f"{new_tree} properties branches maxItems", 8, f"{REQUEST}: /branches: maxItems went from 9 to 8"),
         (
-            f"{asked} properties branches uniqueItems",
+            f"{new_tree} properties branches uniqueItems",
             True,
-            f"{ASKED}: /branches: uniqueItems went from nothing to True",
+            f"{REQUEST}: /branches: uniqueItems went from nothing to True",
         ),
-        (f"{asked} properties labels additionalProperties", False, f"{ASKED}: /labels: other properties are refused"),
         (
-            f"{asked} properties labels additionalProperties maxLength",
+            f"{new_tree} properties labels additionalProperties",
+            False,
+            f"{REQUEST}: /labels: other properties are refused",
+        ),
+        (
+            f"{new_tree} properties labels additionalProperties maxLength",
             8,
-            f"{ASKED}: /labels/*: maxLength went from 9 to 8",
+            f"{REQUEST}: /labels/*: maxLength went from 9 to 8",
         ),
-        (f"{asked} properties place anyOf", [{"type": "string"}], f"{ASKED}: /place: anyOf has other parts"),
+        (f"{new_tree} properties place anyOf", [{"type": "string"}], f"{REQUEST}: /place: anyOf has other parts"),
         (
-            f"{asked} properties place anyOf 0 maxLength",
+            f"{new_tree} properties place anyOf 0 maxLength",
             9,
-            f"{ASKED}: /place/anyOf/0: maxLength went from nothing to 9",
+            f"{REQUEST}: /place/anyOf/0: maxLength went from nothing to 9",
         ),
-        # What a client reads.
+        # Responses.
         (f"{plant} responses 404", GONE, f"{PLANT}: answer 404: it is gone"),
         (f"{plant} responses 202", {"description": "Later."}, f"{PLANT}: answer 202: it is new"),
-        (f"{plant} responses 201 headers Location", GONE, f"{ANSWERED}: header Location: it is gone"),
-        (f"{plant} responses 201 headers Location required", False, f"{ANSWERED}: header Location: it may be missing"),
+        (f"{plant} responses 201 headers Location", GONE, f"{RESPONSE}: header Location: it is gone"),
+        (f"{plant} responses 201 headers Location required", False, f"{RESPONSE}: header Location: it may be missing"),
         (
             f"{plant} responses 201 headers Location schema maxLength",
             90,
-            f"{ANSWERED}: header Location: maxLength went from 80 to 90",
+            f"{RESPONSE}: header Location: maxLength went from 80 to 90",
         ),
-        (f"{plant} responses 201 content", {}, f"{ANSWERED}: application/json is gone"),
+        (f"{plant} responses 201 content", {}, f"{RESPONSE}: application/json is gone"),
         (f"{look} responses 204 content", {"text/plain": {}}, f"{LOOK}: answer 204: text/plain is new"),
         ("x-elsewhere", {}, "elsewhere: answer 404: it is gone"),
-        (f"{answered} required", GONE, f"{ANSWERED}: /name: it may be missing"),
-        (f"{answered} properties age", GONE, f"{ANSWERED}: /age: it is gone"),
-        (f"{answered} properties age type", "number", f"{ANSWERED}: /age: type went from integer to number"),
-        (f"{answered} properties age nullable", True, f"{ANSWERED}: /age: nullable went from nothing to True"),
-        (f"{answered} properties age format", GONE, f"{ANSWERED}: /age: format went from int32 to nothing"),
-        (f"{answered} properties age maximum", GONE, f"{ANSWERED}: /age: maximum went from 999 to nothing"),
-        (f"{answered} properties name minLength", 1, f"{ANSWERED}: /name: minLength went from 2 to 1"),
-        (f"{answered} properties name maxLength", 81, f"{ANSWERED}: /name: maxLength went from 80 to 81"),
-        (f"{answered} properties name pattern", ".", f"{ANSWERED}: /name: pattern went from ^[a-z]+$ to ."),
-        (f"{answered} properties kind", OAK, f"{ANSWERED}: /kind: enum: ash is new"),
-        (f"{answered} properties kind x-may-grow", True, f"{ANSWERED}: /kind: enum: it may grow from now on"),
-        (f"{answered} properties kind enum", GONE, f"{ANSWERED}: /kind: enum went from ['oak', 'elm'] to nothing"),
-        (f"{answered} properties rings items", {}, f"{ANSWERED}: /rings/*: type went from integer to nothing"),
-        (f"{answered} properties parent", {"type": "object"}, f"{ANSWERED}: /parent: x-name went from Tree to nothing"),
+        (f"{tree} required", GONE, f"{RESPONSE}: /name: it may be missing"),
+        (f"{tree} properties age", GONE, f"{RESPONSE}: /age: it is gone"),
+        (f"{tree} properties age type", "number", f"{RESPONSE}: /age: type went from integer to number"),
+        (f"{tree} properties age nullable", True, f"{RESPONSE}: /age: nullable went from nothing to True"),
+        (f"{tree} properties age format", GONE, f"{RESPONSE}: /age: format went from int32 to nothing"),
+        (f"{tree} properties age maximum", GONE, f"{RESPONSE}: /age: maximum went from 999 to nothing"),
+        (f"{tree} properties name minLength", 1, f"{RESPONSE}: /name: minLength went from 2 to 1"),
+        (f"{tree} properties name maxLength", 81, f"{RESPONSE}: /name: maxLength went from 80 to 81"),
+        (f"{tree} properties name pattern", ".", f"{RESPONSE}: /name: pattern went from ^[a-z]+$ to ."),
+        (f"{tree} properties kind", OAK, f"{RESPONSE}: /kind: enum: ash is new"),
+        (f"{tree} properties kind x-may-grow", True, f"{RESPONSE}: /kind: enum: it may grow from now on"),
+        (f"{tree} properties kind enum", GONE, f"{RESPONSE}: /kind: enum went from ['oak', 'elm'] to nothing"),
+        (f"{tree} properties rings items", {}, f"{RESPONSE}: /rings/*: type went from integer to nothing"),
+        (f"{tree} properties parent", {"type": "object"}, f"{RESPONSE}: /parent: x-name went from Tree to nothing"),
     ],
 )
 def test_a_breaking_change_is_reported_in_one_line(address: str, value: Any, line: str) -> None:
@@ -222,41 +226,41 @@ def test_a_breaking_change_is_reported_in_one_line(address: str, value: Any, lin
         (f"{plant} summary", "Put a tree into the ground"),
         ("paths /moon", {"get": {"operationId": "lookFurther", "responses": FINE}}),
         ("paths /sky post", {"operationId": "paint", "responses": FINE}),
-        # Who may call.
+        # Authorization.
         (f"{plant} security", []),
         (f"{plant} security", [{"bearer": []}, {"key": []}, {"basic": []}]),
         (f"{plant} x-scopes", []),
         ("components securitySchemes bearer description", "A token."),
-        # What a client sends.
+        # Requests.
         (f"{plant} parameters 0 description", "How deep."),
         (f"{plant} parameters 0 schema maximum", 10),
         (f"{look} parameters", [{"name": "Hat", "in": "header", "schema": {}}]),
         (f"{look} requestBody", {"required": False, "content": {}}),
         (f"{plant} requestBody content text/plain", {}),
         (f"{plant} x-body-bytes", 8192),
-        (f"{asked} required", GONE),
-        (f"{asked} additionalProperties", True),
-        (f"{asked} properties colour", {"type": "string"}),
-        (f"{asked} properties age type", "number"),
-        (f"{asked} properties age minimum", -1),
-        (f"{asked} properties age nullable", True),
-        (f"{asked} properties name maxLength", GONE),
-        (f"{asked} properties name minLength", 1),
-        (f"{asked} properties name example", "Yggdrasil"),
-        (f"{asked} properties kind", OAK),
-        (f"{asked} properties kind enum", GONE),
-        (f"{asked} properties kind x-may-grow", True),
-        (f"{asked} properties labels additionalProperties", {}),
-        # What a client reads.
-        (f"{plant} responses 409", {"description": "It stands there."}),
+        (f"{new_tree} required", GONE),
+        (f"{new_tree} additionalProperties", True),
+        (f"{new_tree} properties colour", {"type": "string"}),
+        (f"{new_tree} properties age type", "number"),
+        (f"{new_tree} properties age minimum", -1),
+        (f"{new_tree} properties age nullable", True),
+        (f"{new_tree} properties name maxLength", GONE),
+        (f"{new_tree} properties name minLength", 1),
+        (f"{new_tree} properties name example", "Yggdrasil"),
+        (f"{new_tree} properties kind", OAK),
+        (f"{new_tree} properties kind enum", GONE),
+        (f"{new_tree} properties kind x-may-grow", True),
+        (f"{new_tree} properties labels additionalProperties", {}),
+        # Responses.
+        (f"{plant} responses 409", {"description": "The tree exists."}),
         (f"{plant} responses 201 description", "Your tree."),
         (f"{plant} responses 201 headers Age", {"schema": {"type": "integer"}}),
         (f"{plant} responses 201 headers Location schema maxLength", 79),
-        (f"{answered} required", ["name", "age"]),
-        (f"{answered} properties colour", {"type": "string"}),
-        (f"{answered} properties age maximum", 99),
-        (f"{answered} properties name minLength", 3),
-        (f"{answered} properties kind enum", ["oak"]),
+        (f"{tree} required", ["name", "age"]),
+        (f"{tree} properties colour", {"type": "string"}),
+        (f"{tree} properties age maximum", 99),
+        (f"{tree} properties name minLength", 3),
+        (f"{tree} properties kind enum", ["oak"]),
         ("components schemas Problem additionalProperties", False),
         ("components schemas Problem properties code enum", ["NOT_FOUND", "TOO_DARK"]),
         ("components schemas Problem properties code x-may-grow", GONE),
@@ -267,14 +271,14 @@ def test_a_compatible_change_is_not_reported(address: str, value: Any) -> None:
 
 
 def test_a_change_behind_a_reference_is_reported_at_each_use() -> None:
-    narrower = changed(f"{answered} properties name maxLength", 90)
+    narrower = changed(f"{tree} properties name maxLength", 90)
     narrower["components"]["schemas"]["Timber"] = narrower["components"]["schemas"].pop("Tree")
     content = narrower["paths"]["/trees"]["post"]["responses"]["201"]["content"]["application/json"]
     content["schema"] = {"$ref": "#/components/schemas/Timber"}
     narrower["components"]["schemas"]["Timber"]["properties"]["parent"] = content["schema"]
     assert breaks(TREES, narrower) == [
-        f"{ANSWERED}: x-name went from Tree to Timber",
-        f"{ANSWERED}: /name: maxLength went from 80 to 90",
+        f"{RESPONSE}: x-name went from Tree to Timber",
+        f"{RESPONSE}: /name: maxLength went from 80 to 90",
     ]
 
 
@@ -304,5 +308,5 @@ def test_the_contract_is_compatible_with_its_last_release() -> None:
 def test_the_released_contract_is_the_newest_in_the_changelog() -> None:
     changelog = (CHECKOUT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", changelog, re.MULTILINE)
-    hint = "make freeze keeps the contract of a release: date its version in CHANGELOG.md, or restore released.json"
+    hint = "released.json must be the newest release: date its version in CHANGELOG.md, or restore released.json"
     assert RELEASED["info"]["version"] == releases[0], hint

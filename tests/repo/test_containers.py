@@ -1,4 +1,4 @@
-"""Containers: linted as their engines would read them, held against the code, and run as far as it goes without one."""
+"""Containers: the files are valid, agree with the code, and the commands of the image run without an engine."""
 
 import json
 import os
@@ -98,12 +98,12 @@ def test_every_command_is_a_command_of_charter() -> None:
 
 def test_every_probed_path_is_a_public_operation() -> None:
     text = said("HEALTHCHECK") + json.dumps(COMPOSE) + (CHECKOUT / "deploy/Caddyfile").read_text()
-    asked = {*re.findall(r"http://127\.0\.0\.1:8000(/[a-z]+)", text), *re.findall("health_uri (.*)", text)}
-    asked |= {CONTAINER[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    probed = {*re.findall(r"http://127\.0\.0\.1:8000(/[a-z]+)", text), *re.findall("health_uri (.*)", text)}
+    probed |= {CONTAINER[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
     public = {
         path for path, method, operation in CONTRACT.operations() if method == "get" and operation.get("security") == []
     }
-    assert asked == {"/ping", "/ready"} <= public
+    assert probed == {"/ping", "/ready"} <= public
 
 
 def test_all_files_use_the_same_port() -> None:
@@ -138,7 +138,7 @@ def test_the_grace_period_covers_drain_and_shutdown() -> None:
     for name in ("charter-1", "charter-2"):
         service = COMPOSE["services"][name]
         drain, grace = (int(service["environment"]["CHARTER_DRAIN_SECONDS"]), service["stop_grace_period"])
-        # The proxy looks each second.
+        # The proxy checks the health of its backends every second.
         assert drain > 1
         assert drain + SHUTDOWN_TIMEOUT + 3 <= int(grace.removesuffix("s"))
     assert said("STOPSIGNAL") == "SIGTERM"
@@ -197,7 +197,7 @@ def test_the_image_builds_and_its_commands_serve(image: Image, config: Config) -
     path = within.pop("PATH").replace("$PATH", os.defpath)
     settings = beside(config).settings
     working = Path(image.within(said("WORKDIR")))
-    # Where the host is everybody's, the test has this one.
+    # The image listens on all interfaces. The test needs only this one.
     environment = within | settings | {"CHARTER_HOST": "127.0.0.1", "CHARTER_PORT": str(free_port())}
     command = Path(shutil.which(json.loads(said("ENTRYPOINT"))[0], path=path) or "missing")
     assert command.is_relative_to(image.root)
@@ -211,7 +211,7 @@ def test_the_image_builds_and_its_commands_serve(image: Image, config: Config) -
         return result.returncode == 0
 
     assert not is_healthy()
-    # The log is beside what would be read-only.
+    # The log is outside the folders that are read-only in the container.
     with replace(charter, folder=config.data_dir).serving() as server, httpx.Client(base_url=server.url) as client:
         assert is_healthy()
         assert newcomer(client, "alice").get("/protected").status_code == 200

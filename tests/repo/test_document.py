@@ -1,4 +1,4 @@
-"""The contract as a document: linted by Spectral, and its examples are what happens."""
+"""The contract as a document: Spectral finds no fault in it, and its examples match the service."""
 
 import json
 import re
@@ -38,7 +38,7 @@ NODE = CHECKOUT / "tests/node"
 
 
 def lint(document: Json, tmp_path: Path) -> set[tuple[str, str]]:
-    """What Spectral finds in a document, down to mere hints: the rules, and where they are broken."""
+    """Return the findings of Spectral, including hints, as (rule, path)."""
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(document))
     command: list[str | Path] = [BIN / "node", NODE / "node_modules/.bin/spectral", "lint", file]
@@ -83,14 +83,14 @@ def test_spectral_reports_violations_of_both_rulesets(tmp_path: Path) -> None:
 
 
 def responses() -> Iterator[tuple[str, Json]]:
-    """Each answer of the contract, as (whose it is and which, response)."""
+    """Yield each response of the contract as (operation and status, response)."""
     for name, (_, _, operation) in OPERATIONS.items():
         yield from ((f"{name} {status}", response) for status, response in operation["responses"].items())
     yield from ((f"elsewhere {status}", response) for status, response in RESOLVED.document["x-elsewhere"].items())
 
 
 def examples(content: Json) -> list[Any]:
-    """The examples of a body."""
+    """Return the examples of a body."""
     return [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
 
 
@@ -102,7 +102,7 @@ PROBLEMS = {
 }
 
 
-# A cursor is good for one user alone, and Swagger UI would send the example of one for everybody.
+# A cursor is valid for one user only, and Swagger UI would send its example for every user.
 def test_every_body_parameter_and_header_has_an_example() -> None:
     requests = {
         name: operation["requestBody"] for name, (*_, operation) in OPERATIONS.items() if "requestBody" in operation
@@ -127,7 +127,7 @@ def test_every_example_matches_its_schema() -> None:
     assert found > 100
 
 
-# What an error is about, where its class does not say it.
+# The arguments of the error classes that take any.
 ARGUMENTS: dict[str, Any] = {
     "BODY_TOO_LARGE": Config.body_bytes,
     "HEADERS_TOO_LARGE": HEADER_BYTES,
@@ -137,7 +137,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def problem_of(code: str, errors: list[dict[str, str]]) -> Json:
-    """What the server says with this code."""
+    """Return the problem that the server sends with this code."""
     (error,) = (error for error in catalogue() if error.code == code)
     arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
     return (error(arguments[code]) if code in arguments else error()).problem()
@@ -163,13 +163,13 @@ def test_the_example_of_invalid_input_matches_the_server(client: TestClient) -> 
 
 
 def request_example(name: str) -> Json:
-    """The example of what an operation is sent."""
+    """Return the example of the request body of an operation."""
     content: Json = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
     return dict(content["example"])
 
 
 @pytest.mark.usefixtures("still")
-# What has something in its path needs that to be there first.
+# Operations with path parameters are left out, because their resources would have to exist first.
 @pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
 def test_response_examples_match_the_server(client: TestClient, name: str) -> None:
     path, method, operation = OPERATIONS[name]
@@ -188,11 +188,11 @@ def test_response_examples_match_the_server(client: TestClient, name: str) -> No
     for content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).values():
         is_open = content["schema"].get("additionalProperties")
         for example in examples(content):
-            told = excerpt(response.json(), example) if is_open else response.json()
-            assert normalized(json.dumps(told)) == normalized(json.dumps(example))
+            body = excerpt(response.json(), example) if is_open else response.json()
+            assert normalized(json.dumps(body)) == normalized(json.dumps(example))
 
 
-# What differs from one access token to the next.
+# The claims that differ between access tokens.
 VARYING_CLAIMS = {"sub", "sid", "jti", "iat", "exp"}
 
 
@@ -216,10 +216,10 @@ def test_the_example_refresh_tokens_belong_to_one_session() -> None:
 
 
 def response_example(name: str) -> Any:
-    """The example of what an operation answers when all is well."""
+    """Return the example of the 200 response of an operation."""
     return RESPONSES[f"{name} 200"]["content"]["application/json"]["example"]
 
 
 def excerpt(value: Any, example: Any) -> Any:
-    """As much of a value as an example shows."""
+    """Return the members of a value that the example has."""
     return {name: excerpt(value[name], part) for name, part in example.items()} if isinstance(example, dict) else value

@@ -1,4 +1,4 @@
-"""Many callers at once: each gets its own answer, and none waits for the database of another."""
+"""Concurrent requests: each gets its own response, and a slow query does not delay the liveness probe."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -37,9 +37,9 @@ def test_requests_are_isolated_when_extensions_are_shared(app: ConnexionMiddlewa
 
     async def ask() -> list[str]:
         transport = httpx.ASGITransport(app=share_extensions)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as stranger:
-            asked = [stranger.get("/api/v1/me", headers=person.headers) for person in people * 10]
-            return [response.json()["username"] for response in await asyncio.gather(*asked)]
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as caller:
+            calls = [caller.get("/api/v1/me", headers=person.headers) for person in people * 10]
+            return [response.json()["username"] for response in await asyncio.gather(*calls)]
 
     assert asyncio.run(ask()) == [person.username for person in people * 10]
     assert extensions == {}

@@ -1,4 +1,4 @@
-"""Each link in the documentation leads somewhere."""
+"""The links in the documentation point to existing files and headings."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken(page: Path, link: str) -> str | None:
-    """Return what is wrong with a link of a page."""
+    """Return the fault of a link of a page, or None."""
     target = urlsplit(link)
     if target.scheme:
         return None if target.scheme == "https" and "." in target.netloc else f"{link}: not an https link"

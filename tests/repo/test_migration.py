@@ -29,7 +29,7 @@ for step in (lambda a: command.upgrade(a, "head"), command.check, lambda a: comm
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the target needs."""
+    """A copy of the files that `make migration` needs."""
     copy = tmp_path / "charter"
     for folder in ("api", "migrations", "openapi", "tools"):
         shutil.copytree(CHECKOUT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -58,7 +58,7 @@ case " $FAILS " in *" $1 "*) exit 2 ;; esac
 
 
 def outcome_of(folder: Path, program: str, *options: str) -> tuple[int, str]:
-    """The exit code and the closing line of pytest for the tests in a program, with the plugin of the stages."""
+    """Run pytest with the plugin of the stages. Return its exit code and the last line of its output."""
     (folder / "test_program.py").write_text(program)
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.stages", "-p", "no:schemathesis"]
     command: list[str | Path] = [*pytest, *options, folder]

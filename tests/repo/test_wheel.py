@@ -1,4 +1,4 @@
-"""The wheel: installed where there is no checkout, it holds all that the service needs."""
+"""The wheel contains all that the service needs without a checkout."""
 
 import json
 import os
@@ -26,11 +26,11 @@ def elsewhere(tmp_path: Path) -> Path:
     source = tmp_path / "source"
     left = (".*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info", "tests")
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(*left))
-    # What an earlier build left behind.
+    # Leftovers of an earlier build.
     for stale in ("build/lib/api/stale.py", "dist/charter-0.0.1-py3-none-any.whl"):
         (source / stale).parent.mkdir(parents=True)
         (source / stale).touch()
-    # The environment of these tests is there; `-o` keeps make from bringing it up to date, with this copy in it.
+    # The environment of these tests is installed. `-o` keeps make from installing this copy in it.
     make = ["make", "-o", ".venv/.run", "wheel", f"BIN={BIN}"]
     subprocess.run(make, check=True, cwd=source, capture_output=True, timeout=PATIENCE_SECONDS)
     (wheel,) = (source / "dist").iterdir()
@@ -53,7 +53,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """A Python environment that has the dependencies of this one, but no Charter."""
+    """A Python environment with the dependencies of this one, but without Charter."""
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(environment)}))
@@ -72,7 +72,7 @@ def test_the_wheel_installs_and_serves_as_documented(
     assert last == "charter serve\n"
     data = tmp_path / "library"
     commands = ["/bin/sh", "-ec", install.replace("/var/lib/charter", str(data))]
-    # What the lock asks for is there, so nothing is downloaded.
+    # The packages of the lock are installed, so nothing is downloaded.
     pip = {"PIP_NO_INDEX": "1", "PIP_PYTHON": str(environment / "bin/python")}
     path = {"PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}"}
     subprocess.run(commands, check=True, cwd=elsewhere, env=path | pip, timeout=PATIENCE_SECONDS)
