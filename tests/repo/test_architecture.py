@@ -141,7 +141,7 @@ def layers(package: str) -> dict[str, set[str]]:
     return found
 
 
-def test_layers_import_only_what_the_table_allows() -> None:
+def test_layers_import_only_the_allowed_layers() -> None:
     assert layers("api.") == LAYERS
     assert layers("api.contract.") == CONTRACT_LAYERS
 

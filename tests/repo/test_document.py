@@ -43,9 +43,9 @@ def lint(document: Json, tmp_path: Path) -> set[tuple[str, str]]:
     file.write_text(json.dumps(document))
     command: list[str | Path] = [BIN / "node", NODE / "node_modules/.bin/spectral", "lint", file]
     command += ["--ruleset", NODE / "spectral.yaml", "--format=json", "--quiet"]
-    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
-    assert (told.returncode in {0, 1}, told.stderr) == (True, "")
-    return {(found["code"], " ".join(map(str, found["path"]))) for found in json.loads(told.stdout)}
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert (result.returncode in {0, 1}, result.stderr) == (True, "")
+    return {(found["code"], " ".join(map(str, found["path"]))) for found in json.loads(result.stdout)}
 
 
 WITHOUT_LIBYAML = """
@@ -60,8 +60,8 @@ main(["openapi"])
 
 def test_the_contract_is_the_same_without_libyaml() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML]
-    told = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)
-    assert json.loads(told.stdout) == CONTRACT.document
+    result = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)
+    assert json.loads(result.stdout) == CONTRACT.document
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_every_example_matches_its_schema() -> None:
     assert found > 100
 
 
-# The arguments of the error classes that take any.
+# The arguments of the error classes that require one.
 ARGUMENTS: dict[str, Any] = {
     "BODY_TOO_LARGE": Config.body_bytes,
     "HEADERS_TOO_LARGE": HEADER_BYTES,
