@@ -60,12 +60,12 @@ def test_the_kubernetes_resources_are_valid(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text((CHECKOUT / "deploy/kubernetes.yaml").read_text().replace("readinessProbe", "readyProbe"))
     check: list[str | Path] = [BIN / "kubernetes-validate", "--strict", "--quiet"]
-    result = [
+    results = [
         subprocess.run([*check, file], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         for file in (CHECKOUT / "deploy/kubernetes.yaml", wrong)
     ]
-    assert [result.returncode for result in result] == [0, 1]
-    assert result[0].stdout + result[0].stderr == ""
+    assert [result.returncode for result in results] == [0, 1]
+    assert results[0].stdout + results[0].stderr == ""
 
 
 def test_the_caddyfile_is_formatted_and_valid() -> None:
