@@ -7,7 +7,7 @@ import pytest
 
 
 class Bcrypt:
-    """Stands in the door to bcrypt: does the work, remembers what it was asked, and can look around meanwhile."""
+    """A replacement for bcrypt that does the work, records each call, and can run code during it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hashed: list[str] = []

@@ -1,6 +1,6 @@
-"""What a client of one contract meets in the next that it cannot know, each in a plain line.
+"""Find the changes of a contract that break its clients, with one plain line for each.
 
-What cannot be judged, such as another `pattern`, counts as a break.
+A change that cannot be judged, such as a different `pattern`, counts as a break.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,16 @@ _WORDS = {"deprecated", "description", "example", "examples"}
 
 
 def may_break(old: str, new: str) -> bool:
-    """Whether the step between two versions allows breaks (Semantic Versioning, sections 4 and 8).
+    """Return True if the step between two versions allows breaks (Semantic Versioning, sections 4 and 8).
 
-    It does with a new major version and, as long as that is 0, with a new minor one.
+    A new major version allows them. While the major version is 0, a new minor version allows them too.
     """
     (old_major, old_minor, _), (major, minor, _) = (map(int, version.split(".")) for version in (old, new))
     return major > old_major or (major == old_major == 0 and minor > old_minor)
 
 
 def breaks(old: Json, new: Json) -> list[str]:
-    """Each change that breaks a client of the old contract."""
+    """Return each change that breaks a client of the old contract."""
     return list(_document(linked(old), linked(new)))
 
 
@@ -53,7 +53,7 @@ def _secured(operation: Json, document: Json) -> Json:
 
 
 def _operation(old: Json, new: Json) -> Iterator[str]:
-    # Generated clients are made of these names.
+    # Client generators derive names from these fields.
     names = ("operationId", "tags")
     yield from _changes({name: old.get(name) for name in names}, {name: new.get(name) for name in names}, set())
     yield from _security(old, new)
@@ -64,7 +64,7 @@ def _operation(old: Json, new: Json) -> Iterator[str]:
 
 
 def _body_limit(old: Json, new: Json) -> Iterator[str]:
-    # What holds without x-body-bytes is a setting, so it may be more, or less.
+    # Without x-body-bytes a setting applies, and it may be larger or smaller.
     before, after = old.get("x-body-bytes"), new.get("x-body-bytes")
     if before != after and not (before and after and before < after):
         yield went("x-body-bytes", old, new)
@@ -112,7 +112,7 @@ def _content(old: Json, new: Json, way: Way) -> Iterator[str]:
             yield from schema_breaks(known.get("schema", {}), new[media_type].get("schema", {}), way)
         else:
             yield f"{media_type} is gone"
-    # Nobody asks for a media type here: what is offered is sent to all.
+    # Charter does not negotiate media types: every client gets the offered one.
     if way is Way.OUT:
         yield from (f"{media_type} is new" for media_type in new if media_type not in old)
 
@@ -120,7 +120,7 @@ def _content(old: Json, new: Json, way: Way) -> Iterator[str]:
 def _responses(old: Json, new: Json) -> Iterator[str]:
     for status, known in old.items():
         yield from _under(f"answer {status}", _response(known, new[status]) if status in new else ["it is gone"])
-    # A client knows what a new error is about by its first digit (RFC 9110, section 15).
+    # The first digit tells a client how to handle an unknown error (RFC 9110, section 15).
     yield from (f"answer {status}: it is new" for status in new if status not in old and status[0] not in "45")
 
 

@@ -1,7 +1,7 @@
-"""What breaks a client when a schema changes: less is taken of what it sends, or more is found in what it reads.
+"""Find the changes of a schema that break a client: stricter requests, or responses with more in them.
 
-Two things may grow in what it reads, for the contract says so: an object may have new properties, and an enum with
-`x-may-grow` new values.
+The contract allows two additions to responses: new properties of an object, and new values of an enum with
+`x-may-grow`.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,16 @@ _WORDS = {"deprecated", "description", "example", "externalDocs", "title", "xml"
 
 
 class Way(Enum):
-    """Which way a value goes: in with a request, or out with an answer."""
+    """The direction of a value: in with a request, or out with a response."""
 
     IN = "in"
     OUT = "out"
 
 
 def linked(document: Json) -> Json:
-    """A copy with what a reference leads to in its place; a schema knows its name as `x-name`. It may hold circles."""
+    """Return a copy with each reference replaced by its target, and the name of each schema as `x-name`. It may be
+    cyclic.
+    """
     document = deepcopy(document)
     for name, schema in document["components"].get("schemas", {}).items():
         schema.setdefault("x-name", name)
@@ -40,12 +42,12 @@ def _link(node: Any, document: Json) -> None:
 
 
 def schema_breaks(old: Json, new: Json, way: Way) -> Iterator[str]:
-    """Each change of a linked schema that breaks a client, with a JSON Pointer to where it is."""
+    """Yield each change of a linked schema that breaks a client, with the JSON Pointer of its place."""
     for pointer, fact in _compare(old, new, way, frozenset()):
         yield f"{pointer}: {fact}" if pointer else fact
 
 
-# A JSON Pointer and what happened there.
+# A JSON Pointer and the change at that place.
 _Break = tuple[str, str]
 
 
@@ -64,12 +66,12 @@ def _compare(old: Json, new: Json, way: Way, above: frozenset[tuple[int, int]]) 
 
 
 def went(keyword: str, old: Json, new: Json) -> str:
-    """What became of a keyword, in words."""
+    """Describe the change of a keyword."""
     return f"{keyword} went from {old.get(keyword, 'nothing')} to {new.get(keyword, 'nothing')}"
 
 
 def _allows(keyword: str, narrow: Any, wide: Any) -> bool:
-    """Whether what passes one keyword passes the other; None and False are its absence."""
+    """Return True if every value that passes the narrow keyword passes the wide one. None and False mean absence."""
     if keyword == "nullable":
         return bool(wide) or not narrow
     if keyword == "default":
@@ -104,7 +106,7 @@ def _enum(old: Json, new: Json, way: Way) -> Iterator[_Break]:
     if way is Way.OUT and old.get("x-may-grow"):
         return
     if way is Way.OUT and new.get("x-may-grow"):
-        # The release after this one may add a value, and is compared with this one alone.
+        # The next release may add a value, and its contract is compared with this one only.
         yield "", "enum: it may grow from now on"
     for value in narrow["enum"]:
         if value not in wide["enum"]:

@@ -1,4 +1,4 @@
-"""One run of Schemathesis against a live server, and what it saw."""
+"""One run of Schemathesis against a live server, and its findings."""
 
 import re
 from collections import Counter, defaultdict
@@ -17,16 +17,16 @@ from tests.support.fuzzed import HELD, Session, session_of
 from tests.support.paths import CHECKOUT
 
 CONFIG = CHECKOUT / "schemathesis.toml"
-# Of one session, after its user signed up: all of this in any order, the end of it, and a refusal.
+# Each session must show all of these in any order, then its end, and then a rejection.
 DONE = ("refreshTokens 200", "getProfile 200")
 JOURNEY = re.compile("".join(rf"(?=.*{step} .*logOut 204 )" for step in DONE) + ".*logOut 204 .* 401")
 
-# Once, chance may leave every journey unfinished; so often, it is no chance.
+# Chance may leave every journey unfinished in one round, but not in ten.
 ROUNDS = 10
 
 
 class Step(NamedTuple):
-    """One request, and the answer to it."""
+    """One request and its response."""
 
     operation_id: str
     answer: Response
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Campaign:
-    """All phases and all checks, with `examples` for each operation; the same `seed` makes the same run."""
+    """A run of all phases and all checks, with `examples` per operation. The same `seed` repeats the run."""
 
     seed: int
     examples: int
@@ -49,11 +49,11 @@ class Campaign:
     journeys: int = 0
 
     def run(self, server: str) -> None:
-        """Fuzz the server at this base URL by the contract it publishes."""
+        """Fuzz the server at this base URL with the contract that it publishes."""
         config = SchemathesisConfig.from_path(CONFIG)
         config.projects.default.update(base_url=server)
         config.projects.default.generation.update(max_examples=self.examples)
-        # From a URL, Schemathesis would leave out the operation that answers with the document.
+        # Given a URL, Schemathesis would leave out the operation that returns the document.
         schema = from_dict(httpx.get(f"{server}/openapi.json").json(), config=config)
         for seed in range(self.seed, self.seed + ROUNDS):
             config.update(seed=seed, max_failures=None)
@@ -82,7 +82,7 @@ class Campaign:
 
     @property
     def replay(self) -> str:
-        """The command that makes the same run again."""
+        """Return the command that repeats this run."""
         return f"make fuzz SEED={self.seed} EXAMPLES={self.examples}"
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ def _failures(recorder: ScenarioRecorder) -> Iterator[str]:
 
 
 def _steps(recorder: ScenarioRecorder) -> dict[str, Step]:
-    """What each case came to, in the order of the requests."""
+    """Return the step of each case, in the order of the requests."""
     return {
         case_id: _step(recorder.cases[case_id].value, interaction.response)
         for case_id, interaction in recorder.interactions.items()
@@ -115,7 +115,7 @@ def _step(case: Case[Any], answer: Response) -> Step:
 
 
 def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
-    """What was done with each session of somebody who had just signed up, such as `getProfile 200 logOut 204`."""
+    """Yield the steps of each session of a new user, such as `getProfile 200 logOut 204`."""
     steps = _steps(recorder)
     for case_id, step in steps.items():
         came_from = steps.get(recorder.cases[case_id].parent_id or "")

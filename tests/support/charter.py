@@ -1,4 +1,4 @@
-"""Charter as people run it: the command, a process of its own, with an environment of its own."""
+"""The `charter` command in a process of its own, with an environment of its own."""
 
 import os
 import signal
@@ -35,30 +35,30 @@ class Server:
     log: Path
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end, and return the exit code."""
+        """Send a signal, wait for the process to exit, and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 def workers(server: Server) -> list[int]:
-    """The processes that serve, oldest first: of the children, one watches over what all of them share."""
+    """Return the process ids of the workers, oldest first. One child process only supervises shared resources."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in _command_line(child)]
 
 
 def _command_line(process: str) -> bytes:
-    # One that was there a moment ago may be gone.
+    # The process may have exited since the listing.
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{process}/cmdline").read_bytes()
     return b""
 
 
-# The listener, two ends of the pipe to its supervisor, and two of the event loop; the next leads to PostgreSQL.
+# The listener, both ends of the supervisor's pipe, and two of the event loop. The next one leads to PostgreSQL.
 _SOCKETS = 5
 
 
 def serves(worker: int) -> bool:
-    """Whether it has opened the database, which it does just before it serves."""
+    """Return True if the worker has opened the database, which it does just before it serves."""
     with suppress(FileNotFoundError):
         links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir()]
         return any("charter.db" in link for link in links) or sum("socket:" in link for link in links) > _SOCKETS
@@ -67,7 +67,7 @@ def serves(worker: int) -> bool:
 
 @dataclass
 class Charter:
-    """An installation: the command, started in `folder`, with these settings beside a free port and cheap hashes."""
+    """An installation: the command, run in `folder` with these settings, a free port and cheap hashes."""
 
     folder: Path
     settings: dict[str, str]
@@ -94,7 +94,7 @@ class Charter:
 
     @contextmanager
     def serving(self, *options: str, terminal: int | None = None) -> Iterator[Server]:
-        """A server, killed at the end; its log goes into a file, or to a terminal."""
+        """Run a server until the block ends, and kill it then. Its log goes to a file or to a terminal."""
         log = self.folder / "log"
         with log.open("a") as file:
             process = subprocess.Popen(
@@ -117,27 +117,27 @@ class Charter:
 
 
 def beside(config: Config) -> Charter:
-    """The command with the database and the secrets of these settings, started in their data folder."""
+    """Return the command with the database and the secrets of these settings, run in their data folder."""
     url = config.database_url.render_as_string(hide_password=False)
     secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
     return Charter(config.data_dir, {"DATABASE_URL": url} | secrets)
 
 
 def free_port() -> int:
-    """A port that nobody listens on yet."""
+    """Return a port on which no process listens yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def is_ready(url: str) -> bool:
-    """Whether a service there says that it is ready."""
+    """Return True if the service at this URL reports that it is ready."""
     with suppress(httpx.TransportError):
         return httpx.get(f"{url}/ready").status_code == 200
     return False
 
 
 def until(found: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> float:
-    """The seconds until it is so."""
+    """Wait until the condition is true, and return the seconds that it took."""
     began = monotonic()
     while not found():
         assert monotonic() < began + seconds, "it did not come to pass"

@@ -11,7 +11,7 @@ Found = TypeVar("Found")
 
 
 def at_once(*calls: Callable[[], Found]) -> list[Found]:
-    """What comes of calls that begin in one moment, each in a thread of its own."""
+    """Run the calls at the same moment, each in a thread of its own, and return their results."""
     start = threading.Barrier(len(calls))
 
     def begin(call: Callable[[], Found]) -> Found:

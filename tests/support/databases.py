@@ -1,4 +1,4 @@
-"""The databases that the tests run on, and the settings of an application on one."""
+"""The databases that the tests run on, and the settings of an application for each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 @contextmanager
 def created(postgres: URL, template: str) -> Iterator[URL]:
-    """A copy of a database in PostgreSQL, which goes at the end; `template0` is without any table."""
+    """Create a copy of a PostgreSQL database, and drop it at the end. `template0` has no tables."""
     new = postgres.set(database=f"test_{uuid4().hex}")
     engine = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -26,11 +26,11 @@ def created(postgres: URL, template: str) -> Iterator[URL]:
 
 
 DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
-"""What a test is run on, and the fixture that makes one."""
+"""The kind of a database, and the fixture that creates one."""
 
 
 def settings(database_url: URL, data_dir: Path) -> Config:
-    """Those of an application on this database; hashes are the cheapest there are."""
+    """Return the settings of an application on this database, with the cheapest hashes."""
     return Config(
         data_dir=data_dir,
         database_url=database_url,
@@ -38,17 +38,17 @@ def settings(database_url: URL, data_dir: Path) -> Config:
         pepper=bytes(range(32, 64)),
         body_seconds=int(PATIENCE_SECONDS),
         bcrypt_cost=4,
-        # Some look around from within a hash, and log others in.
+        # Some tests run code during a hash, and that code logs other users in.
         hashes=4,
         check_answers="report",
-        # Tests that count statements or rows are not disturbed by a purge.
+        # A purge would disturb the tests that count statements or rows.
         background="off",
     )
 
 
 on_sqlite = pytest.mark.parametrize("config", ["sqlite"], indirect=True)
-"""For what is about SQLite itself, or about nothing that a database has a part in."""
+"""Run a test on SQLite only: it is about SQLite itself, or does not depend on the database."""
 
 
 on_postgresql = pytest.mark.parametrize("config", ["postgresql"], indirect=True)
-"""For what is about PostgreSQL itself."""
+"""Run a test on PostgreSQL only."""

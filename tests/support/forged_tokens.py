@@ -1,4 +1,4 @@
-"""Access tokens put together by hand, of parts that no library would sign."""
+"""Access tokens assembled by hand from parts that no library would sign."""
 
 import base64
 import hmac
@@ -19,14 +19,14 @@ from tests.support.person import Person
 ABSENT = object()
 ATTACKER = generate_private_key(SECP256R1())
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of the group of P-256: with (r, s), (r, ORDER - s) is a signature, too."""
+"""The order of the P-256 group. If (r, s) is a signature, (r, ORDER - s) is one too."""
 
 Sign = Callable[[bytes], bytes]
 
 
 @dataclass
 class Genuine:
-    """A live token of a person, what is in it, and all keys of the server: with these, nobody forges better."""
+    """A valid token of a person, its content, and all keys of the server: the best position of a forger."""
 
     person: Person
     keys: dict[str, SigningKey]
@@ -43,27 +43,27 @@ class Genuine:
         return self.signed(_changed(self.header, header or {}), _changed(self.claims, claims or {}))
 
     def signed(self, header: object = None, claims: object = None, sign: Sign | None = None) -> str:
-        """A token with these parts, in JSON unless they are bytes, and a signature that fits."""
+        """Return a token with these parts, encoded as JSON unless they are bytes, and a matching signature."""
         parts = [self.header if header is None else header, self.claims if claims is None else claims]
         text = ".".join(encode(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in parts)
         return f"{text}.{encode((sign or es256(self.key.private))(text.encode()))}"
 
     def by(self, sign: Sign, **header: Any) -> str:
-        """The same claims, signed in another way, with what the header then says."""
+        """Return the same claims signed in another way, with a header that names that way."""
         return self.signed(_changed(self.header, header), sign=sign)
 
     def resigned(self, signature: bytes) -> str:
-        """The token as it is, but for its signature."""
+        """Return the token with this signature in place of its own."""
         return f"{self.signed_part}.{encode(signature)}"
 
     def lasting(self, begins: int, ends: int) -> str:
-        """A token with these times, in seconds from now."""
+        """Return a token with these times, in seconds from now."""
         now = int(time.time())
         return self.changed(claims={"iat": now + begins, "exp": now + ends})
 
 
 def es256(private: EllipticCurvePrivateKey, digest: HashAlgorithm | None = None, size: int = 32) -> Sign:
-    """As RFC 7518, section 3.4, has it, unless told otherwise: r and s, side by side."""
+    """Sign as in RFC 7518, section 3.4: r and s, side by side. Parameters can change that."""
 
     def sign(data: bytes) -> bytes:
         r, s = decode_dss_signature(private.sign(data, ECDSA(digest or SHA256())))
@@ -73,7 +73,7 @@ def es256(private: EllipticCurvePrivateKey, digest: HashAlgorithm | None = None,
 
 
 def signing_with(key: SigningKey) -> Sign:
-    """As the algorithm of the key has it."""
+    """Sign with the algorithm of the key."""
     signs: dict[str, Callable[[], Sign]] = {
         "ES256": lambda: es256(key.private),
         "EdDSA": lambda: key.private.sign,
@@ -96,7 +96,7 @@ def decode(part: str) -> bytes:
 
 
 def respelled(token: str) -> str:
-    """The same bytes in other characters: the last one has bits that base64 leaves unused."""
+    """Return the same bytes in other characters: base64 leaves some bits of the last one unused."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     other = token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
     assert decode(other.rpartition(".")[2]) == decode(token.rpartition(".")[2])

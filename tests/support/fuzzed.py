@@ -1,4 +1,4 @@
-"""What a run of Schemathesis knows of the server it fuzzes: who is logged in there, and what is over."""
+"""The state of a fuzzed server as a run of Schemathesis knows it: sessions, tokens and cursors."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,11 +11,11 @@ from schemathesis import Case, Response
 from tests.support.patience import PATIENCE_SECONDS
 
 TAKEN: set[str] = set()
-"""The usernames and emails of those who signed up."""
+"""The usernames and emails of all accounts."""
 
 
 class Session(NamedTuple):
-    """What a log-in began, and by which name."""
+    """The session of a log-in, and the name that was used for it."""
 
     id: str
     user_id: str
@@ -23,29 +23,29 @@ class Session(NamedTuple):
 
 
 HELD: dict[str, Session] = {}
-"""What each token is of: of an access token the header `Authorization` that a link makes of it, and refresh tokens."""
+"""The session of each token. An access token is stored as the `Authorization` header that a link builds from it."""
 
 ENDED: set[str] = set()
-"""The ids of the sessions that are over."""
+"""The ids of the ended sessions."""
 
 CURSORS: dict[str, str] = {}
-"""Whose each cursor is, by the ids of users."""
+"""The user id that each cursor belongs to."""
 
 SOMEBODY: dict[str, str] = {}
-"""Who does what no link leads to, so that all of it is found again."""
+"""The user for operations that no link leads to. It is fixed, so that a run can be repeated."""
 
 SPARE: list[str] = []
-"""A header of theirs that works, or did."""
+"""An `Authorization` header of this user that works or once worked."""
 
 
 def forget() -> None:
-    """A run knows nothing of the one before it, whose server was another."""
+    """Forget the previous run, which had another server."""
     for memory in (TAKEN, HELD, ENDED, CURSORS, SOMEBODY, SPARE):
         memory.clear()
 
 
 def hold(answer: Response | httpx.Response, name: str) -> str:
-    """Keep in mind whose the tokens in an answer are; the header that carries the access token."""
+    """Record the owner of the tokens in a response, and return the header for the access token."""
     pair = answer.json()
     header = f"Bearer {pair['access_token']}"
     claims = jwt.decode(pair["access_token"], options={"verify_signature": False})
@@ -54,7 +54,7 @@ def hold(answer: Response | httpx.Response, name: str) -> str:
 
 
 def session_of(case: Case[Any], answer: Response) -> Session | None:
-    """The session whose refresh token is in the body of a request, or whose access token is looked at."""
+    """Return the session of the refresh token in a request body, or of the access token in its header."""
     if isinstance(case.body, dict) and "refresh_token" in case.body:
         return HELD.get(str(case.body["refresh_token"]))
     is_public = case.operation.definition.raw.get("security") == []
@@ -62,28 +62,28 @@ def session_of(case: Case[Any], answer: Response) -> Session | None:
 
 
 def is_over(session: Session | None) -> bool:
-    """Whether something has ended it; nobody's session is not."""
+    """Return True if the session has ended. Return False without a session."""
     return session is not None and session.id in ENDED
 
 
 def live_sessions_of(user_id: str) -> set[str]:
-    """The ids of the sessions of a user that nothing has ended."""
+    """Return the ids of the live sessions of a user."""
     return {session.id for session in HELD.values() if session.user_id == user_id} - ENDED
 
 
 def cursors_of(header: str) -> Iterator[str]:
-    """The cursors that were given to whom this header is of."""
+    """Yield the cursors that were issued to the owner of this header."""
     session = HELD.get(header)
     yield from (cursor for cursor, user_id in CURSORS.items() if session is not None and user_id == session.user_id)
 
 
 def tokens_of(session_id: str) -> list[str]:
-    """The newest access token of a session, as the header that carries it, and the refresh token that came with it."""
+    """Return the newest access token of a session, as a header, and the refresh token issued with it."""
     return [token for token, session in HELD.items() if session.id == session_id][-2:]
 
 
 def try_token(base_url: str, token: str) -> httpx.Response:
-    """The answer to whoever comes with a token."""
+    """Send a request with a token, and return the response."""
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         if token.startswith("Bearer "):
             return client.get("/protected", headers={"Authorization": token})
@@ -91,7 +91,7 @@ def try_token(base_url: str, token: str) -> httpx.Response:
 
 
 def somebodys_header(base_url: str, *, is_new: bool, is_last: bool) -> str:
-    """A header of somebody's that works: of a new log-in, if need be, and not to be used again if this use ends it."""
+    """Return a working header of any user, from a new log-in if necessary. It is not reused if this use ends it."""
     header = SPARE.pop() if SPARE and not is_new else ""
     if header not in HELD or is_over(HELD[header]):
         header = _log_in(base_url)
@@ -110,6 +110,6 @@ def _log_in(base_url: str) -> str:
 
 
 def new_user() -> dict[str, str]:
-    """What somebody signs up with whom nobody knows."""
+    """Return a sign-up form with a name and an email that are not in use."""
     name = f"fuzz-{uuid4().hex}"
     return {"username": name, "email": f"{name}@example.com", "password": "a password for fuzzing"}

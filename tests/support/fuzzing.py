@@ -1,4 +1,4 @@
-"""What Schemathesis must know beyond the contract: whose a token is, when it ends, and what no schema can state."""
+"""Schemathesis hooks for rules that the contract cannot state: the owner of a token, its end, and the like."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -20,13 +20,13 @@ Case = AnyCase[Any]
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, __: dict[str, Any]) -> None:
-    """Begin with nothing in mind."""
+    """Start with an empty state."""
     fuzzed.forget()
 
 
 @schemathesis.hook
 def flatmap_body(context: HookContext, body: Any) -> SearchStrategy[Any]:
-    """Some passwords are such as people choose: chance alone would hardly find those that are too easily guessed."""
+    """Mix in common passwords: random ones are hardly ever too easy to guess."""
     if not _is(context, "signUp") or not isinstance(body, dict):
         return st.just(body)
     guessable = ["password1", "Charter house", f"I am {body.get('username')}"]
@@ -35,7 +35,7 @@ def flatmap_body(context: HookContext, body: Any) -> SearchStrategy[Any]:
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
-    """What is invalid although no schema can say so counts as such, or is mended."""
+    """Mark a case as invalid if it breaks a rule that no schema can state, or repair it."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if _is(case, "signUp"):
@@ -47,9 +47,9 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
 
 
 def _look_into_sign_up(case: Case, meta: CaseMetadata) -> None:
-    """A password that is too easily guessed is invalid.
+    """Mark a sign-up with an easily guessed password as invalid.
 
-    At the start of a journey it is mended instead, and so is a name that is taken: else few journeys would begin.
+    At the start of a journey, repair the password instead, and a name in use too. Otherwise few journeys would begin.
     """
     form = _form(case)
     if meta.phase.name is TestPhase.STATEFUL:
@@ -59,7 +59,7 @@ def _look_into_sign_up(case: Case, meta: CaseMetadata) -> None:
 
 
 def _look_into_change(case: Case, meta: CaseMetadata) -> None:
-    """A new password that is too easily guessed is invalid; the current one can only be known."""
+    """Mark an easily guessed new password as invalid. Fill in the current one, which chance cannot guess."""
     form = _form(case)
     if not password_policy.is_hard_to_guess(form["new_password"], "Charter"):
         _count_as_invalid(meta, ParameterLocation.BODY)
@@ -68,7 +68,7 @@ def _look_into_change(case: Case, meta: CaseMetadata) -> None:
 
 
 def _look_into_listing(case: Case, meta: CaseMetadata) -> None:
-    """A cursor that was not given to this user is invalid; those that were can only be known."""
+    """Mark a cursor of another user as invalid. Fill in issued cursors, which chance cannot guess."""
     own = [*fuzzed.cursors_of(str(case.headers.get("Authorization")))]
     if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
         case.query["cursor"] = own[-1]
@@ -93,7 +93,7 @@ def _is_guessable(username: str, email: str, password: str) -> bool:
 
 @schemathesis.hook
 def after_call(_: HookContext, case: Case, response: Response) -> None:
-    """Keep in mind which names are taken, what tokens and cursors are good for, and which password holds."""
+    """Record the names in use, the owners of tokens and cursors, and the current passwords."""
     if _is(case, "signUp") and response.status_code == 201:
         TAKEN.update(names.login_key(_form(case)[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
@@ -109,7 +109,7 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
 
 @schemathesis.check
 def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, case: Case) -> None:
-    """Whoever else is using the server."""
+    """Check that a profile belongs to the user of the token, even while other users are active."""
     session = fuzzed.session_of(case, response)
     if session is not None and _is(case, "getProfile") and response.status_code == 200:
         profile = response.json()
@@ -118,10 +118,10 @@ def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, 
 
 @schemathesis.check
 def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case: Case) -> None:
-    """Whatever is asked with a token of it, the answer is 401."""
+    """Check that every request with a token of an ended session gets a 401."""
     session = fuzzed.session_of(case, response)
     if fuzzed.is_over(session):
-        # Nobody knows whose refresh token it is while the body is not valid.
+        # While the body is invalid, the owner of its refresh token is unknown.
         refusals = {400, 401, 415} if _is(case, "refreshTokens") else {401}
         assert response.status_code in refusals, "A session was gone on with after its end."
     for session_id in _ended(session, case, response) if session is not None else ():
@@ -132,7 +132,7 @@ def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case:
 
 
 def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
-    """The ids of the sessions that this request of a session has ended."""
+    """Yield the ids of the sessions that this request has ended."""
     if b"REFRESH_TOKEN_REUSED" in response.content:
         yield session.id
     if response.status_code != 204:
@@ -147,13 +147,13 @@ def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
 
 @schemathesis.auth(refresh_interval=None)
 class SomeUser:
-    """The token that a link carries; else one of somebody's session that nothing has ended yet."""
+    """Authentication with the token of a link, or with one of any live session."""
 
     def get(self, case: Case, _: AuthContext) -> str:
         linked = str(case.headers.get("Authorization"))
         if linked in HELD:
             return linked
-        # A list has more pages than one for those alone who logged in often.
+        # Only a user with many sessions has a list with several pages.
         logs_in, logs_out = _is(case, "listSessions"), _is(case, "logOut")
         return fuzzed.somebodys_header(str(case.operation.base_url), is_new=logs_in, is_last=logs_out)
 
@@ -162,7 +162,7 @@ class SomeUser:
 
 
 def _form(case: Case) -> dict[str, str]:
-    """The body of a valid request."""
+    """Return the body of a valid request."""
     return cast(dict[str, str], case.body)
 
 

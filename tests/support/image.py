@@ -1,4 +1,4 @@
-"""The Dockerfile: what it says, and what comes of it where no engine runs."""
+"""Read the Dockerfile, and carry out its instructions without a container engine."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 class Instruction(NamedTuple):
-    """A line of the Dockerfile, with those that continue it."""
+    """An instruction of the Dockerfile, with its continuation lines."""
 
     stage: int
     name: str
@@ -33,7 +33,7 @@ def instructions() -> Iterator[Instruction]:
 
 
 def said(name: str) -> str:
-    """What the image's last instruction of this name says."""
+    """Return the argument of the image's last instruction with this name."""
     return [instruction.text for instruction in instructions() if instruction.name == name][-1]
 
 
@@ -42,7 +42,7 @@ def image_environment() -> dict[str, str]:
 
 
 class Image:
-    """What the Dockerfile makes, in a folder instead of a container, with the Python of these tests."""
+    """The result of the Dockerfile, in a folder instead of a container, with the Python of these tests."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.context, self.workplace = root, root / "context", root / "build"
@@ -51,7 +51,7 @@ class Image:
             place.mkdir(parents=True)
 
     def within(self, text: str) -> str:
-        """The same, for this folder; no other user than this one is needed here."""
+        """Return the text with its paths moved into this folder, and without a change of user."""
         text = text.replace("-o 10001 -g 10001", "")
         return re.sub(r"/(opt|var/lib)/charter", rf"{self.root}/\1/charter", text)
 
@@ -66,7 +66,7 @@ class Image:
                 self._copy(*text.split())
 
     def _send(self) -> None:
-        """What an engine is sent of the checkout."""
+        """Copy the files of the checkout that an engine would get as build context."""
         first, *rest = [line for line in (CHECKOUT / ".dockerignore").read_text().split("\n") if line[:1] not in "#"]
         assert first == "*"
         kept = {line[1:] for line in rest if line.startswith("!")}
@@ -87,12 +87,12 @@ class Image:
                 shutil.copy(self.context / source, self.workplace / target)
 
     def _lend(self) -> None:
-        """Give the new environment the packages of this one, so that nothing is downloaded: pip finds them there."""
+        """Link the packages of this environment into the new one: pip finds them there and downloads nothing."""
         base = {"base": str(self.root / "opt/charter"), "platbase": str(self.root / "opt/charter")}
         site = Path(sysconfig.get_path("purelib", "venv", base))
         for package in Path(sysconfig.get_path("purelib")).iterdir():
             if not package.name.startswith(("__editable__", "charter-", "pip")):
-                # Older Pythons bring along a setuptools of their own.
+                # Older Pythons install a setuptools of their own.
                 if (site / package.name).is_dir() and not (site / package.name).is_symlink():
                     shutil.rmtree(site / package.name)
                 (site / package.name).unlink(missing_ok=True)

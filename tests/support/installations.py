@@ -1,4 +1,4 @@
-"""A new database of each kind, and the settings of an installation beside it."""
+"""New databases of each kind, and the settings of an installation on one."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -33,6 +33,6 @@ DATABASES: dict[str, Callable[..., AbstractContextManager[Config]]] = {"SQLite":
 
 
 def config_beside(folder: str, url: URL) -> Config:
-    """The settings of an installation in a folder."""
+    """Return the settings of an installation in a folder."""
     secret, pepper = secrets.token_bytes(32), secrets.token_bytes(32)
     return Config(data_dir=Path(folder), database_url=url, secret=secret, pepper=pepper, bcrypt_cost=10)

@@ -1,4 +1,4 @@
-"""A whole journey with the generated Python client; prints what was seen as one line of JSON."""
+"""Use every operation through the generated Python client, and print the results as one line of JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where the tests find things: the checkout, and the programs installed beside the Python that runs them."""
+"""The paths of the checkout, and of the programs installed beside the Python that runs the tests."""
 
 import sys
 from pathlib import Path

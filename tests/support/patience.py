@@ -1,7 +1,7 @@
-"""Bounds that no machine misses, however busy it is.
+"""Time limits that even a busy machine meets.
 
-A test waits for a condition, and for as long as this. Where the product itself has a deadline, a test that does not
-test the deadline makes it as long, too.
+A test waits for a condition, for at most this time. A test that does not test a deadline of the product extends that
+deadline to this time.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ import pytest
 from httpx import _config
 
 PATIENCE_SECONDS = 300.0
-"""How long a test waits for something that takes milliseconds on a quiet machine."""
+"""The time limit for an event that takes milliseconds on an idle machine."""
 
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Give the clients and the server of this process enough time on a busy machine, until the block ends."""
+    """Extend the time limits of the clients and the server of this process until the block ends."""
     with pytest.MonkeyPatch.context() as patch:
         for phase in httpx.Timeout(0).as_dict():
             patch.setattr(_config.DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE_SECONDS)

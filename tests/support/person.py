@@ -10,7 +10,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass
 class Person:
-    """Somebody with a username, an email and a password, who remembers the tokens of the last log-in or refresh."""
+    """A user with a username, an email, a password, and the tokens of the last log-in or refresh."""
 
     client: httpx.Client
     username: str
@@ -25,7 +25,7 @@ class Person:
 
     @property
     def form(self) -> dict[str, str]:
-        """What they sign up with."""
+        """Return the sign-up form of this user."""
         return {"username": self.username, "email": self.email, "password": self.password}
 
     def sign_up(self) -> httpx.Response:
@@ -34,7 +34,7 @@ class Person:
         return answer
 
     def log_in(self, **instead: str) -> httpx.Response:
-        """Log in; `username` or `password` can be given instead of the own ones."""
+        """Log in. `username` or `password` replaces the user's own."""
         body = {"username": self.username, "password": self.password} | instead
         return self._keep(self.client.post("/api/v1/auth/login", json=body))
 
@@ -67,7 +67,7 @@ class Person:
 
 
 def newcomer(client: httpx.Client, username: str) -> Person:
-    """Somebody who signs up and logs in."""
+    """Return a new user who has signed up and logged in."""
     person = Person(client, username)
     assert person.sign_up().status_code == 201
     assert person.log_in().status_code == 200

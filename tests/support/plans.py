@@ -129,7 +129,7 @@ _FILL = (
     f"""INSERT INTO users
         SELECT md5('u' || n)::uuid, 'user' || n, 'user' || n, n || '@a.com', n || '@a.com', 'hash', now(), NULL
         FROM generate_series(1, {USERS}) AS n""",  # noqa: S608 - a number of ours
-    # A session that is used moves to another place: expiry has nothing to do with the order of the rows.
+    # An update moves a session to another place, so the order of the rows does not follow the expiry.
     f"""INSERT INTO sessions
         SELECT md5('s' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, sha256(n::text::bytea), now(), now(),
             now() + (random() * 90 - 30) * interval '1 day', '127.0.0.1', 'browser'

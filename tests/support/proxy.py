@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can be cut: all of it, or just the channel that tells what changes, in silence."""
+"""A proxy for PostgreSQL that can be cut: completely, or only the change channel, and silently."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 @dataclass
 class Link:
-    """One connection of a client's, and its other half."""
+    """One connection of a client, and its counterpart to the server."""
 
     ends: tuple[socket.socket, socket.socket]
     listens: bool = False
@@ -19,9 +19,9 @@ class Link:
 
 @dataclass
 class Proxy:
-    """Hands on what comes to `url`, altered if need be.
+    """A proxy that forwards data to `url`, and can alter it.
 
-    When it is cut, what a listener says or would hear is swallowed.
+    When the proxy is cut, it drops the data from and to a listener.
     """
 
     url: URL
@@ -32,14 +32,14 @@ class Proxy:
     links: list[Link] = field(default_factory=list)
 
     def accept(self) -> None:
-        """Serve whoever comes, until the listener is closed."""
+        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 self._connect(self.listener.accept()[0])
 
     def close(self) -> None:
-        """From now on nobody comes through, and whoever was through is cut off."""
-        # Closing alone would not wake up whoever accepts.
+        """Refuse new connections, and close the existing ones."""
+        # Closing the socket alone does not wake up the blocked accept.
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
@@ -72,7 +72,7 @@ def _close(link: Link) -> None:
 
 @contextmanager
 def proxied(url: URL) -> Iterator[Proxy]:
-    """A proxy before the PostgreSQL that listens in the folder which `url` names."""
+    """Run a proxy for the PostgreSQL server whose socket is in the folder that `url` names."""
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
     query = {name: value for name, value in url.query.items() if name != "host"}

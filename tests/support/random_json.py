@@ -1,4 +1,4 @@
-"""Random JSON and random schemas, the same for the same seed."""
+"""Random JSON and random schemas, which are the same for the same seed."""
 
 import random
 import re
@@ -42,7 +42,7 @@ PATTERNS = (
     r"a\Z",
     "[\u00e0-\u00ff]",
 )
-# Texts that have one of these formats.
+# Texts in one of these formats.
 FORMATTED = {
     "date-time": "2026-11-25T12:00:00.000Z",
     "email": "alice@example.com",
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class Wild:
-    """Chance, from one seed; it makes what fits a schema with a good chance, not for certain."""
+    """A seeded generator. Its values are likely to match a schema, but not certain to."""
 
     def __init__(self, number: int) -> None:
         self._random = random.Random(number)  # noqa: S311 - a seed repeats it
@@ -68,7 +68,7 @@ class Wild:
         return self._random.random() < chance
 
     def value(self, depth: int = 3) -> Any:
-        """Any JSON."""
+        """Return any JSON value."""
         makers: list[Callable[[], Any]] = [
             lambda: self.choice([None, True, False]),
             lambda: self.choice(NUMBERS),
@@ -85,7 +85,7 @@ class Wild:
         return {name: self.value(depth - 1) for name in self._several(lambda: self.choice(NAMES))}
 
     def fitting(self, schema: Json) -> Any:
-        """A value that a schema may well take."""
+        """Return a value that a schema is likely to accept."""
         choices = [part for keyword in ("allOf", "anyOf", "oneOf") for part in schema.get(keyword, [])]
         if choices and self.happens(0.5):
             return self.fitting(self.choice(choices))
@@ -133,10 +133,10 @@ class Wild:
         return self.choice(fitting or TEXTS)
 
     def matching(self, pattern: str) -> list[str]:
-        """Some texts that match a pattern."""
+        """Return some texts that match a pattern."""
         found = self._matching.setdefault(pattern, [])
         if not found:
-            # Hypothesis knows how to read a pattern backwards.
+            # Hypothesis can generate texts from a pattern.
             @seed(self._random.random())
             @settings(max_examples=15, database=None, deadline=None)
             @given(st.from_regex(pattern))
@@ -147,7 +147,7 @@ class Wild:
         return found
 
     def broken(self, value: Any) -> Any:
-        """A copy with one thing changed somewhere."""
+        """Return a copy with one random change."""
         if isinstance(value, dict) and value and self.happens(0.8):
             name = self.choice([*value])
             return {**value, name: self.broken(value[name])}
@@ -166,7 +166,7 @@ class Wild:
         return self.choice(changes)
 
     def schema(self, depth: int = 2) -> Json:
-        """Any schema: of a type for the most part, with keywords of it for the most part."""
+        """Return any schema, mostly with a type and keywords of that type."""
         kind = self.choice([*_OF_TYPE, None])
         schema: Json = {"type": kind} if kind else {}
         keywords = [keyword for keyword in _OF_TYPE.get(kind, ()) if self.happens(0.4)]
@@ -191,7 +191,7 @@ class Wild:
         return self._several(lambda: self.schema(depth), 1)
 
 
-# The keywords that most schemas are made of.
+# The keywords that most schemas consist of.
 _OF_TYPE: dict[str | None, tuple[str, ...]] = {
     "array": ("items", "maxItems", "minItems"),
     "boolean": (),

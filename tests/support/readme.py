@@ -27,7 +27,7 @@ def section(path: str, title: str) -> str:
 
 
 class Block(NamedTuple):
-    """A fenced block, and the line before it."""
+    """A fenced block, with the line before it."""
 
     before: str
     language: str
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
 
 def blocks_in(text: str) -> list[Block]:
-    """The fenced blocks of a text."""
+    """Return the fenced blocks of a text."""
     found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     fences = re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)
     assert len(fences) == 2 * len(found), "a fence is ```, and nothing stands before it"
@@ -48,6 +48,6 @@ def blocks(path: str, title: str = "") -> list[Block]:
 
 
 def block(start: str) -> Block:
-    """The one fenced block that begins so."""
+    """Return the one fenced block that begins with this text."""
     (found,) = (block for block in blocks_in(DOCUMENTS) if block.text.startswith(start))
     return found

@@ -14,13 +14,13 @@ from tests.support.patience import PATIENCE_SECONDS
 
 @contextmanager
 def serving(app: ASGIApp, loop: str = "auto") -> Iterator[str]:
-    """Serve an application the way Charter is served, on this kind of event loop, until the block ends."""
+    """Serve an application with Charter's server, on this kind of event loop, until the block ends."""
     config = uvicorn_config(app)
     config.loop = loop
-    # A test may come back to its connection late.
+    # A test may reuse its connection late.
     config.timeout_keep_alive = int(PATIENCE_SECONDS)
     listener = socket.create_server(("127.0.0.1", 0))
-    # The kernel takes little for who does not read.
+    # A small send buffer makes the server notice soon that a client does not read.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -24,7 +24,7 @@ from api.contract.document.model import Contract
 
 @contextmanager
 def speedups() -> Iterator[None]:
-    """Apply all caches until the block ends. Raises AssertionError if a cached contract was changed meanwhile."""
+    """Apply all caches until the block ends. Raises AssertionError if a cached contract was changed in between."""
     contracts: dict[object, tuple[Contract, str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract, "load", _load_once(contract.load, contracts))

@@ -1,4 +1,4 @@
-"""What the stages have in common: `--quick` selects the tests of `make check`, and a skipped test fails.
+"""Options of the test stages: `--quick` selects the tests of `make check`, and a skipped test fails.
 
 A skip would count as success although the component that the test needs is missing.
 """
@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-# They start a database server, processes of their own or a browser.
+# These fixtures start a database server, other processes or a browser.
 _SLOW_FIXTURES = {"charter", "clients", "image", "installed", "migrated", "postgres"}
 
 
@@ -31,7 +31,7 @@ def _is_slow(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Report a skipped test as failed; an expected failure stays one."""
+    """Report a skipped test as failed. An expected failure keeps its outcome."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         report.outcome, report.longrepr = "failed", _explain(report)

@@ -1,11 +1,11 @@
-"""A clock that stands still."""
+"""A clock that only a test moves."""
 
 import threading
 from datetime import UTC, datetime, timedelta
 
 
 class StillClock:
-    """A clock that moves only when a test moves it, but for a microsecond at each look, which keeps an order."""
+    """A clock that only a test moves. Each reading adds a microsecond, so that readings stay in order."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Prints the files of `api/` that the second log-in of a process passes through."""
+"""Print the files of `api/` whose code the second log-in of a process executes."""
 
 import socket
 import sys
@@ -14,13 +14,13 @@ from api.config import load
 from api.server.uvicorn_server import application, uvicorn_config
 
 PACKAGE = Path(api.__file__).parent
-# These threads work for no request in particular.
+# These threads do not work for a single request.
 BACKGROUND = ("background", "change", "watch")
 PASSWORD = "correct horse battery staple"
 
 
 class Tracer:
-    """Records the files whose functions are called while it is switched on."""
+    """A profiler that records the files of all called functions while it is on."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
@@ -32,7 +32,7 @@ class Tracer:
 
 
 def main() -> None:
-    """Serve, sign up, log in twice, and print the files of the second log-in, one a line."""
+    """Serve, sign up, log in twice, and print the files of the second log-in, one per line."""
     tracer = Tracer()
     threading.setprofile(tracer)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The types of fixtures that are functions."""
+"""Types of the fixtures that are functions."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Violations(logging.Handler):
-    """What the outermost layer reported of answers that break the contract."""
+    """A log handler that collects the reports about responses that violate the contract."""
 
     def __init__(self) -> None:
         super().__init__()

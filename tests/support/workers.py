@@ -1,4 +1,4 @@
-"""Workers on one database, and what they and others do to it."""
+"""Workers on one database, and changes that other processes make to it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,19 +26,19 @@ INSERT_KEY = "INSERT INTO signing_keys (id, algorithm, sealed, created_at) VALUE
 
 @contextmanager
 def worker(config: Config) -> Iterator[TestClient]:
-    """The application, and a stranger who asks it."""
+    """Run the application, and yield a client without an account."""
     address = ("127.0.0.1", 50_000)
     with TestClient(create_app(config), base_url="http://127.0.0.1:8000", client=address) as client:
         yield client
 
 
 def at(client: httpx.Client, person: Person) -> Person:
-    """The same person, at another worker."""
+    """Return the same person as a client of another worker."""
     return replace(person, client=client)
 
 
 def disable(config: Config, username: str) -> None:
-    """What `charter users disable` does, without the second it takes to start."""
+    """Disable a user like `charter users disable`, without the second that the command takes to start."""
     database = Database(config.database_url)
     with database.transaction() as db:
         users.disable(db, username)
@@ -46,7 +46,7 @@ def disable(config: Config, username: str) -> None:
 
 
 def by_hand(config: Config, statement: str) -> None:
-    """What somebody does who has nothing but the database; SQLite then does not even mind its foreign keys."""
+    """Execute a statement outside the application. SQLite does not check foreign keys then."""
     engine = create_engine(config.database_url)
     with engine.begin() as connection:
         connection.execute(text(statement))
@@ -54,7 +54,7 @@ def by_hand(config: Config, statement: str) -> None:
 
 
 def kept(config: Config) -> bytes:
-    """All that a database holds: of SQLite the files, of PostgreSQL each cell of each table."""
+    """Return all content of a database: the files of SQLite, or each cell of each table of PostgreSQL."""
     if not config.is_shared:
         return b"".join(
             file.read_bytes() for file in Path(str(config.database_url.database)).parent.glob("charter.db*")
@@ -68,7 +68,7 @@ def kept(config: Config) -> bytes:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """All that any engine of this process sends."""
+    """Yield a list that grows by each statement that any engine of this process sends."""
     sent: list[str] = []
 
     def note(_: Any, cursor: Any, statement: str, *rest: Any) -> None:
@@ -80,7 +80,7 @@ def statements() -> Iterator[list[str]]:
 
 
 class Counted:
-    """A feed that counts how often it was read."""
+    """A feed that counts its reads."""
 
     def __init__(self, following: Subscription) -> None:
         self.following = following
@@ -92,14 +92,14 @@ class Counted:
 
 
 class WatchClock:
-    """The clock by which a worker judges how old its knowledge is; it stands still until a test moves it."""
+    """The clock that determines how old a worker's knowledge is. Only a test moves it."""
 
     FRESH, EARLY = PATIENCE_SECONDS, 0.8 * PATIENCE_SECONDS
-    """How old knowledge may be, and when a worker looks again: as long as a busy machine may need for a look."""
+    """The maximum age, and the age at which a worker polls again. Both leave a busy machine enough time for a poll."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._moved = 0.0
-        # Each time differs from the one before, because a look counts only if it began after a doubt.
+        # Each reading differs from the one before: a poll counts only if it began after the last invalidation.
         self._ticks = count()
         monkeypatch.setattr(change_monitor, "monotonic", lambda: self._moved + next(self._ticks) * 1e-9)
         monkeypatch.setattr(change_monitor, "_MAX_STALENESS", self.FRESH)
@@ -110,7 +110,7 @@ class WatchClock:
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
-    """All feeds that are followed from now on."""
+    """Return a list that grows by each feed that is opened from now on."""
     found: list[Counted] = []
 
     def count(database: Database) -> Subscription:
