@@ -129,7 +129,7 @@ def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, ha
     assert most == 2
 
 
-def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
+def test_log_ins_that_would_queue_for_2_seconds_are_rejected_at_once(
     config: Config, alice: Person, hashing: Bcrypt, lane_clock: Clock
 ) -> None:
     one = create_app(replace(config, hashes=1))
@@ -173,7 +173,7 @@ def test_a_crowd_is_let_in_as_far_as_the_cost_of_a_hash_allows_and_the_rest_is_t
         assert 12 <= statuses.count(503) <= 18
 
 
-def test_other_operations_do_not_wait_for_64_log_ins(config: Config, alice: Person, hashing: Bcrypt) -> None:
+def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person, hashing: Bcrypt) -> None:
     # All of them in the lane, so that none of them is refused.
     many = create_app(replace(config, hashes=64))
     with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:

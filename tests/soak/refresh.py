@@ -1,6 +1,6 @@
-"""Whether 20 refreshes at once with one token ever leave a session with two ways on: two processes, one database.
+"""Check that 20 simultaneous refreshes with one token leave one live successor, with two processes on one database.
 
-Run it with `.venv/bin/python -m tests.soak.refresh`; it takes about a minute.
+Run it with `.venv/bin/python -m tests.soak.refresh`. It takes about a minute.
 """
 
 import sys
@@ -24,14 +24,14 @@ _GRACE_SECONDS = 10
 
 
 class Round(NamedTuple):
-    """What came of simultaneous refreshes with one token: their statuses, and the refresh tokens they gave."""
+    """The results of simultaneous refreshes with one token: their statuses and their refresh tokens."""
 
     statuses: Counter[int]
     successors: set[str]
 
 
 class Outcome(NamedTuple):
-    """What came of all rounds; `successors` is how many were live in a session after the grace."""
+    """The results of all rounds. `successors` has the numbers of live tokens of a session after the grace period."""
 
     rounds: int
     statuses: Counter[int]
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether each refresh was answered, and each session went on, as one."""
+        """Return True if each refresh succeeded and each session has one live successor."""
         everybody = Counter({200: self.rounds * AT_ONCE})
         return self.statuses == everybody and self.sessions == self.rounds and self.successors == {1}
 
@@ -54,18 +54,18 @@ class Outcome(NamedTuple):
 
 
 def main() -> None:
-    """Print what came of 50 rounds on each database."""
+    """Print the results of 50 rounds on each database."""
     outcomes = []
     for name, new in DATABASES.items():
         with new() as config:
             outcomes.append(trial(config, ROUNDS))
         print(f"{name:12}{outcomes[-1]}")
     if not all(outcome.holds for outcome in outcomes):
-        sys.exit("A session went on in two ways, or not at all.")
+        sys.exit("A session has two live successors, or none.")
 
 
 def trial(config: Config, rounds: int) -> Outcome:
-    """Serve the database with two processes, and refresh."""
+    """Serve the database with two processes, and run the rounds of refreshes."""
     charter = beside(config)
     charter.run("migrate", "--yes").check_returncode()
     with ExitStack() as stack:
@@ -83,7 +83,7 @@ def trial(config: Config, rounds: int) -> Outcome:
 
 
 def _refresh(clients: list[httpx.Client], alice: Person) -> Round:
-    """Begin a session, and go on with it in many ways at once."""
+    """Log in, and refresh that session many times at once."""
     alice.log_in().raise_for_status()
     body = {"refresh_token": alice.refresh_token}
     calls = [partial(clients[number % 2].post, "/api/v1/auth/refresh", json=body) for number in range(AT_ONCE)]

@@ -1,9 +1,9 @@
-"""Whether any valid token is refused while the signing key is rotated every second, under 200 requests a second.
+"""Check that no valid token is rejected while the signing key rotates every second under 200 requests a second.
 
-Two processes of `charter serve` share one database, and every request goes to either of them; one in ten is a refresh,
-so each key signs. All tokens that were ever given out are tried again and again, for all of them are still good.
+Two processes of `charter serve` share one database, and each request goes to one of them at random. One request in ten
+is a refresh, so that each key signs. The requests use all tokens issued so far, because all of them are still valid.
 
-Run it with `.venv/bin/python -m tests.soak.rotation`; it takes about a minute.
+Run it with `.venv/bin/python -m tests.soak.rotation`. It takes about a minute.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _PEOPLE = 20
 
 @dataclass
 class Outcome:
-    """What became of the requests: how many there were of each kind, and what was answered to those that failed."""
+    """The number of requests of each kind, and the responses of those that failed."""
 
     rotations: int
     rate: int
@@ -45,12 +45,12 @@ class Outcome:
         refused = ", ".join(f"{times} times {what}" for what, times in self.refused.items()) or "none"
         return (
             f"{self.rotations} rotations, {self.requests} requests at {self.rate} a second, {self.refreshes} of them"
-            f" refreshes, tokens of {len(self.keys)} keys; refused: {refused}"
+            f" refreshes, tokens of {len(self.keys)} keys; rejected: {refused}"
         )
 
 
 class Crowd:
-    """People who log in once and then go on by refresh, and every token that they were given."""
+    """Users who log in once and then refresh, with every token that was issued to them."""
 
     def __init__(self, clients: list[httpx.AsyncClient], outcome: Outcome) -> None:
         self._clients = clients
@@ -66,13 +66,13 @@ class Crowd:
         self._keep(await self._clients[0].post("/api/v1/auth/login", json=person))
 
     async def ask(self) -> None:
-        """Try a token: one of the newest, or any."""
+        """Send a request with one of the newest tokens, or with any."""
         newest = self._tokens[-_PEOPLE:]
         token = random.choice(random.choice([newest, self._tokens]))
         self._count(await self._anyone().get("/protected", headers={"Authorization": f"Bearer {token}"}))
 
     async def refresh(self) -> None:
-        """Get the next tokens for whoever has waited longest."""
+        """Refresh the tokens of the user whose last refresh is the oldest."""
         self._outcome.refreshes += 1
         body = {"refresh_token": self._refresh_tokens.popleft()}
         answer = await self._anyone().post("/api/v1/auth/refresh", json=body)
@@ -92,7 +92,7 @@ class Crowd:
         pair = answer.raise_for_status().json()
         self._tokens.append(pair["access_token"])
         self._refresh_tokens.append(pair["refresh_token"])
-        # The header names the key, and is the same for all tokens of one.
+        # The header names the key, and is the same for all tokens of that key.
         self._outcome.keys.add(pair["access_token"].partition(".")[0])
 
 
@@ -135,7 +135,7 @@ async def _ask(crowd: Crowd, times: int, rate: int) -> None:
 
 
 async def _ticks(times: int, seconds: float) -> AsyncIterator[int]:
-    """Numbers from 0, one in so many seconds, whatever is done with them."""
+    """Yield the numbers from 0 at a fixed interval, however long the loop body takes."""
     began = monotonic()
     for number in range(times):
         await asyncio.sleep(began + number * seconds - monotonic())
@@ -143,7 +143,7 @@ async def _ticks(times: int, seconds: float) -> AsyncIterator[int]:
 
 
 def main() -> None:
-    """Print the outcome on each database in one line; fail when a valid token was refused."""
+    """Print one line for each database. Exit with an error if a valid token was rejected."""
     logging.disable()
     outcomes = []
     for name, new in DATABASES.items():
@@ -151,7 +151,7 @@ def main() -> None:
             outcomes.append(trial(config, rotations=30, rate=200))
         print(f"{name:12}{outcomes[-1]}")
     if any(outcome.refused or len(outcome.keys) < outcome.rotations for outcome in outcomes):
-        sys.exit("A valid token was refused, or a key never signed.")
+        sys.exit("A valid token was rejected, or a key never signed.")
 
 
 if __name__ == "__main__":

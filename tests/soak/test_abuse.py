@@ -1,4 +1,4 @@
-"""What strangers can do to the shipped server, in short: `make abuse` does the same at length."""
+"""Hostile clients against the shipped server, in a short form of `make abuse`."""
 
 import json
 import secrets
@@ -20,7 +20,7 @@ PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def charter() -> Iterator[Server]:
-    """`charter serve`, as people run it."""
+    """Run `charter serve` as shipped."""
     with shipped() as server:
         yield server
 
@@ -29,20 +29,20 @@ def judge(trial: Trial, rows: list[Row]) -> None:
     assert all(row.holds for row in rows), "\n".join([f"SEED={trial.seed}", *trial.details, text(rows)])
 
 
-@pytest.mark.parametrize("seed", ["the same", "another"])
-def test_hostile_requests_get_what_http_and_the_contract_say(charter: Server, seed: str) -> None:
-    trial = Trial(charter, secrets.token_hex(4) if seed == "another" else "0")
+@pytest.mark.parametrize("seed", ["fixed", "random"])
+def test_hostile_requests_get_responses_of_http_and_the_contract(charter: Server, seed: str) -> None:
+    trial = Trial(charter, secrets.token_hex(4) if seed == "random" else "0")
     judge(trial, trial.hostile(1_000, warm_up=100))
 
 
-def test_nobody_gets_the_answer_of_another(charter: Server) -> None:
+def test_users_on_shared_connections_get_their_own_responses(charter: Server) -> None:
     trial = Trial(charter, secrets.token_hex(4))
     judge(trial, trial.crowded(12, 30))
 
 
-def test_stalled_clients_hold_nobody_up_and_are_cut(charter: Server) -> None:
+def test_stalled_clients_are_cut_and_delay_no_other_client(charter: Server) -> None:
     trial = Trial(charter, secrets.token_hex(4))
-    # Other tests run meanwhile; a server that waits for a client would take longer than that, too.
+    # The bound leaves room for other load on the machine. A server that waits for a client would exceed it.
     judge(trial, trial.stalled(100, ping_ms=1_000))
 
 
@@ -70,13 +70,13 @@ def test_stalled_clients_hold_nobody_up_and_are_cut(charter: Server) -> None:
         ),
     ],
 )
-def test_the_judge_knows_what_is_http(data: bytes, requests: int, rest: bytes) -> None:
+def test_split_accepts_only_valid_http(data: bytes, requests: int, rest: bytes) -> None:
     found, left = split(data)
     assert (len(found), left) == (requests, rest)
 
 
 def answer(status: int = 200, body: object = None, **headers: str) -> Answer:
-    """An answer as it should be, but for what is given."""
+    """Return a correct response, except for the given parts."""
     body = {"status": "running"} if body is None else body
     media_type = "application/problem+json" if status >= 400 else "application/json"
     given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -99,20 +99,22 @@ MARKS = Marks("00")
         (PING + b"\0", [answer(connection="close")], "closed", []),
         (b"\0", [], "closed", []),
         (PING, [answer(500, problem(500, "INTERNAL_ERROR"))], "open", ["5xx"]),
-        (PING, [answer(404, problem(404, "ODD"))], "open", ["an error in another shape"]),
-        (PING, [answer(404, "Not Found")], "open", ["an error in another shape"]),
+        (PING, [answer(404, problem(404, "ODD"))], "open", ["an error of another form"]),
+        (PING, [answer(404, "Not Found")], "open", ["an error of another form"]),
         (PING, [answer(x_request_id="")], "open", ["no X-Request-ID"]),
-        (PING, [answer(body="hush00ab")], "open", ["an answer holds a mark"]),
+        (PING, [answer(body="hush00ab")], "open", ["a response contains a mark"]),
         (PING, [], "hung", ["hung"]),
         (PING, [], "garbled", ["garbled"]),
-        (PING, [], "closed", ["dropped without an answer", "dropped after an answer"]),
-        (PING, [answer()], "closed", ["dropped after an answer"]),
-        (PING, [answer(connection="close")], "closed", ["closed for no reason"]),
-        (PING, [answer(404, problem(404, "NOT_FOUND"), connection="close")], "closed", ["closed for no reason"]),
-        (b"\0", [answer()], "closed", ["an answer to what is not HTTP"]),
-        (PING + b"\0", [answer()] * 3, "closed", ["more answers than requests"]),
+        (PING, [], "closed", ["dropped without a response", "dropped after a response"]),
+        (PING, [answer()], "closed", ["dropped after a response"]),
+        (PING, [answer(connection="close")], "closed", ["closed without a reason"]),
+        (PING, [answer(404, problem(404, "NOT_FOUND"), connection="close")], "closed", ["closed without a reason"]),
+        (b"\0", [answer()], "closed", ["a response to bytes that are not HTTP"]),
+        (PING + b"\0", [answer()] * 3, "closed", ["more responses than requests"]),
     ],
 )
-def test_the_judge_finds_what_is_wrong(data: bytes, answers: list[Answer], ending: str, expected: list[str]) -> None:
+def test_complaints_name_each_fault_of_an_exchange(
+    data: bytes, answers: list[Answer], ending: str, expected: list[str]
+) -> None:
     requests, rest = split(data)
     assert complaints(Attack("raw", [data]), requests, rest, Exchange(answers, ending), MARKS) == expected

@@ -1,4 +1,4 @@
-"""Nothing that was acknowledged is lost while parts of the service die: the short form of `make chaos`."""
+"""Check that no acknowledged write is lost while parts of the service die, in a short form of `make chaos`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ SESSIONS, RATE = 120, 50
 
 
 def check(rows: list[Row]) -> None:
-    """What must not be at all; how long something takes is for `make chaos`, on a machine that does nothing else."""
+    """Check the correctness bars. The durations are checked by `make chaos`, on an idle machine."""
     assert all(row.holds for row in rows if not row.bound), told("", rows)
 
 
@@ -35,7 +35,7 @@ def check(rows: list[Row]) -> None:
     ],
     ids=["workers are killed", "the service is killed", "rolling restarts", "a clock is an hour off"],
 )
-def test_nothing_is_lost_and_nobody_waits_for_long(
+def test_no_write_is_lost_while_processes_die(
     config: Config, tmp_path: Path, trial: Callable[[Place], list[Row]]
 ) -> None:
     with settled(config, tmp_path, SESSIONS, RATE) as place:
@@ -43,12 +43,12 @@ def test_nothing_is_lost_and_nobody_waits_for_long(
 
 
 @on_sqlite
-def test_a_stranger_may_hold_the_lock_for_4_seconds(config: Config, tmp_path: Path) -> None:
+def test_a_sqlite_lock_held_for_4_seconds_loses_no_write(config: Config, tmp_path: Path) -> None:
     with settled(config, tmp_path, SESSIONS, RATE) as place:
         check(locked.locked(place, seconds=4))
 
 
-def test_postgresql_may_restart_and_be_gone(tmp_path: Path) -> None:
+def test_postgresql_restarts_and_outages_lose_no_write(tmp_path: Path) -> None:
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         config = config_beside(str(tmp_path), database_url(server.get_uri()))
         with settled(config, tmp_path, SESSIONS, RATE) as place:

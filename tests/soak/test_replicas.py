@@ -22,7 +22,7 @@ from tests.support.person import newcomer
 
 @contextmanager
 def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
-    """The proxy, before replicas on these ports."""
+    """Run the proxy in front of replicas on these ports."""
     port = free_port()
     text = (CHECKOUT / "deploy/Caddyfile").read_text().replace(":8000 {", f"http://127.0.0.1:{port} {{", 1)
     for number, replica in enumerate(ports, 1):
@@ -39,7 +39,7 @@ def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
 
 
 @on_postgresql
-def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Config, tmp_path: Path) -> None:
+def test_replacing_replicas_behind_the_proxy_fails_no_request(config: Config, tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     installed = beside(config)
     drain = {"CHARTER_DRAIN_SECONDS": COMPOSE["services"]["charter-1"]["environment"]["CHARTER_DRAIN_SECONDS"]}
@@ -66,7 +66,7 @@ def test_behind_the_proxy_nobody_notices_that_replicas_are_replaced(config: Conf
             assert servers[number].stop(signal.SIGTERM) == 0
             stack.enter_context(replica.serving())
             until(partial(is_ready, f"http://127.0.0.1:{ports[number]}"))
-            # The proxy looks each second.
+            # The proxy probes the replicas once a second.
             sleep(2)
         over.set()
         asking.join()

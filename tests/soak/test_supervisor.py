@@ -1,4 +1,4 @@
-"""Several workers on one socket: who dies is replaced, and who stops leaves nobody without an answer."""
+"""Several workers on one socket: the supervisor replaces dead ones, and a stop drops no request."""
 
 import json
 import os
@@ -17,11 +17,12 @@ import pytest
 
 from tests.soak.chaos.restarts import STUCK
 from tests.support.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
+from tests.support.problems import assert_problem
 
 
 @pytest.fixture
 def charter(tmp_path: Path, migrated_file: Path) -> Charter:
-    """An installation with a migrated database."""
+    """Return an installation with a migrated database."""
     shutil.copy(migrated_file, tmp_path / "charter.db")
     secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
     return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
@@ -34,7 +35,7 @@ def events(server: Server, name: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def two(charter: Charter) -> Iterator[Server]:
-    """Two workers, ready."""
+    """Run a server with two ready workers."""
     with charter.serving("--workers", "2") as server:
         until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
         yield server
@@ -42,7 +43,7 @@ def two(charter: Charter) -> Iterator[Server]:
 
 @contextmanager
 def asked(url: str) -> Iterator[list[int]]:
-    """A client that comes again and again, each time anew; the statuses of its answers, 0 for none."""
+    """Send requests on new connections all the time, and yield their statuses. A failed connection counts as 0."""
     statuses: list[int] = []
     done = Event()
 
@@ -62,7 +63,7 @@ def asked(url: str) -> Iterator[list[int]]:
         client.join()
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(charter: Charter) -> None:
+def test_a_killed_worker_is_replaced_and_the_other_keeps_serving(charter: Charter) -> None:
     with two(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGKILL)
@@ -76,7 +77,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(charter: Char
         assert server.stop() == 0
 
 
-def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
+def test_a_hanging_worker_is_replaced(charter: Charter) -> None:
     with two(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGSTOP)
@@ -85,17 +86,17 @@ def test_a_worker_that_hangs_is_replaced(charter: Charter) -> None:
         assert workers(server) == [second, line["replaced_by"]]
 
 
-def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_once(charter: Charter) -> None:
+def test_a_worker_that_dies_during_a_health_check_is_replaced_at_once(charter: Charter) -> None:
     with two(charter) as server:
         first, _ = workers(server)
         os.kill(first, signal.SIGSTOP)
-        # Its supervisor asks twice a second.
+        # The supervisor checks each worker twice a second.
         sleep(1)
         os.kill(first, signal.SIGKILL)
         until(lambda: events(server, "worker_died"), 3)
 
 
-def test_workers_go_with_their_supervisor_and_leave_the_port_to_the_next(charter: Charter) -> None:
+def test_workers_exit_with_their_supervisor_and_free_the_port(charter: Charter) -> None:
     with two(charter) as server:
         server.process.kill()
         server.process.wait()
@@ -112,7 +113,7 @@ def is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers: str) -> None:
+def test_50_stuck_clients_do_not_delay_a_stop_beyond_10_seconds(charter: Charter, workers: str) -> None:
     with charter.serving("--workers", workers) as server, ExitStack() as clients:
         until(lambda: is_ready(server.url))
         for number in range(50):
@@ -125,7 +126,7 @@ def test_50_stuck_clients_do_not_keep_it_from_stopping(charter: Charter, workers
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
+def test_the_server_reports_not_ready_before_it_stops(charter: Charter, workers: str) -> None:
     charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
     with charter.serving("--workers", workers) as server, httpx.Client(base_url=server.url) as client:
         until(lambda: is_ready(server.url))
@@ -134,7 +135,7 @@ def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers:
         server.process.send_signal(signal.SIGTERM)
         until(lambda: not is_ready(server.url), 2)
         ready = client.get("/ready")
-        assert (ready.status_code, ready.json()["code"]) == (503, "SERVICE_STOPPING")
+        assert_problem(ready, 503, "SERVICE_STOPPING")
         assert (ready.headers["retry-after"], ready.headers["connection"]) == ("5", "close")
         ping = client.get("/ping")
         assert (ping.status_code, ping.headers["connection"]) == (200, "close")
@@ -142,7 +143,7 @@ def test_it_says_that_it_is_not_ready_before_it_stops(charter: Charter, workers:
         assert monotonic() - began > 3
 
 
-def test_sighup_replaces_all_workers_and_no_request_is_lost(charter: Charter) -> None:
+def test_sighup_replaces_all_workers_and_loses_no_request(charter: Charter) -> None:
     charter.settings |= {"CHARTER_DRAIN_SECONDS": "1"}
     with two(charter) as server:
         before = workers(server)

@@ -1,4 +1,4 @@
-"""How long something takes, on a machine that does nothing else."""
+"""Durations, measured on an idle machine."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +21,7 @@ from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import Charter
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
 from tests.support.serving import serving
 from tests.support.workers import counting, statements, worker
 from tests.telemetry.test_tracing import Collector, collector
@@ -28,7 +29,7 @@ from tests.telemetry.test_tracing import Collector, collector
 __all__ = ["collector"]
 
 
-def test_keys_are_opened_at_once(config: Config) -> None:
+def test_opening_100_sealed_keys_takes_less_than_a_second(config: Config) -> None:
     vault, key = KeyCipher(config.secret), generate("RS256")
     sealed = vault.seal(key)
     began = perf_counter()
@@ -37,15 +38,13 @@ def test_keys_are_opened_at_once(config: Config) -> None:
     assert perf_counter() - began < 1
 
 
-def test_1000_requests_run_no_statement_but_a_look_for_changes_each_40_ms(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_1000_requests_send_only_change_polls_40_ms_apart(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = counting(monkeypatch)
     with worker(config) as client:
         alice = newcomer(client, "alice")
         assert alice.get("/protected").status_code == 200
         (feed,) = feeds
-        # Where the machine itself stalls for 50 ms, the watch rightly knows nothing for a moment: then once more.
+        # If the machine itself stalls for 50 ms, the change monitor is rightly stale for a moment. Then measure again.
         for _ in range(5):
             reads, began = feed.reads, monotonic()
             with statements() as sent:
@@ -59,7 +58,7 @@ def test_1000_requests_run_no_statement_but_a_look_for_changes_each_40_ms(
         assert len(sent) == 1
 
 
-def test_a_slow_database_does_not_keep_liveness_waiting(server: str, client: TestClient, alice: Person) -> None:
+def test_a_slow_database_does_not_delay_liveness_probes(server: str, client: TestClient, alice: Person) -> None:
     alice.client = httpx.Client(base_url=server)
     event.listen(Engine, "before_cursor_execute", _dawdle)
     try:
@@ -79,7 +78,7 @@ def _dawdle(*_: object) -> None:
     sleep(2)
 
 
-def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
+def test_log_ins_that_would_queue_for_2_seconds_are_rejected_at_once(
     config: Config, alice: Person, hashing: Bcrypt
 ) -> None:
     one = create_app(replace(config, hashes=1))
@@ -87,7 +86,7 @@ def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
         first = log_in()
         gate.wait_for(1)
         second = log_in()
-        # The hash under way has taken longer than those before: so long will the second one take, too.
+        # The running hash now takes longer than all before it, so the estimate for the second one grows as well.
         sleep(2.1)
         hashed = len(hashing.checked)
         sent.clear()
@@ -95,7 +94,7 @@ def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
             refused = [Person(client, "alice").log_in() for _ in range(5)]
         assert [answer.json() for answer in refused] == [TOO_BUSY] * 5
         assert all(1 <= int(answer.headers["retry-after"]) <= 15 for answer in refused)
-        # Other tests may run meanwhile, but hardly during all of them.
+        # Other load may slow some of these responses down, but hardly all of them.
         assert min(answer.elapsed for answer in refused) < timedelta(milliseconds=100)
         assert len(hashing.checked) == hashed
         assert [statement for statement in sent if "users" in statement] == []
@@ -106,8 +105,8 @@ def test_who_would_wait_for_more_than_2_seconds_is_told_at_once_to_come_later(
         assert log_in(WRONG).result().status_code == 401
 
 
-def test_other_operations_do_not_wait_for_64_log_ins(config: Config, alice: Person, hashing: Bcrypt) -> None:
-    # All of them in the lane, so that none of them is refused.
+def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person, hashing: Bcrypt) -> None:
+    # The bulkhead has room for all of them, so none is rejected.
     many = create_app(replace(config, hashes=64))
     with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:
         with connections() as held:
@@ -127,7 +126,7 @@ def test_other_operations_do_not_wait_for_64_log_ins(config: Config, alice: Pers
 
 
 @on_sqlite
-def test_a_lock_that_nobody_gives_back_is_503_after_5_seconds(config: Config, postgres_url: URL) -> None:
+def test_a_row_lock_that_is_not_released_is_503_after_5_seconds(config: Config, postgres_url: URL) -> None:
     stopped = Database(postgres_url)
     with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
@@ -137,14 +136,14 @@ def test_a_lock_that_nobody_gives_back_is_503_after_5_seconds(config: Config, po
             answer = alice.log_in()
             assert 4.5 < perf_counter() - began < 8
             assert bobby.log_in().status_code == 200
-        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        assert_problem(answer, 503, "DATABASE_UNAVAILABLE")
         assert alice.log_in().status_code == 200
     stopped.dispose()
 
 
 @on_sqlite
-def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: Path) -> None:
-    # A listener whose queue is full says nothing, like a host that is gone.
+def test_an_unreachable_host_is_503_within_5_seconds(config: Config, tmp_path: Path) -> None:
+    # A listener with a full queue does not respond, just like an unreachable host.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
         port = silent.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
@@ -162,7 +161,7 @@ def test_a_host_that_is_gone_is_503_within_5_seconds(config: Config, tmp_path: P
 
 
 @on_sqlite
-def test_a_collector_that_is_gone_holds_up_nobody(installed: Charter, collector: Collector) -> None:
+def test_an_unreachable_collector_delays_no_request_and_no_stop(installed: Charter, collector: Collector) -> None:
     collector.server.server_close()
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     with installed.serving() as server, httpx.Client(base_url=server.url) as client:

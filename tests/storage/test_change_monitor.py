@@ -152,7 +152,7 @@ def proxy(postgres_url: URL) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_speaks(proxy: Proxy) -> None:
+def test_a_silent_channel_makes_the_monitor_stale_until_it_recovers(proxy: Proxy) -> None:
     watched = Watched(proxy.url)
     until(watched.knows)
     proxy.cut = True
@@ -167,7 +167,7 @@ def test_a_channel_that_is_silent_is_not_believed_and_is_found_again_when_it_spe
 
 
 @on_sqlite
-def test_without_its_channel_a_worker_asks_the_database_and_without_that_it_believes_nobody(
+def test_a_worker_without_channel_and_database_authenticates_no_request(
     config: Config, proxy: Proxy
 ) -> None:
     with worker(replace(config, database_url=proxy.url)) as client:

@@ -23,9 +23,7 @@ class Way(Enum):
 
 
 def linked(document: Json) -> Json:
-    """Return a copy with each reference replaced by its target, and the name of each schema as `x-name`. It may be
-    cyclic.
-    """
+    """Return a copy with references replaced by their targets, and schema names as `x-name`. It may be cyclic."""
     document = deepcopy(document)
     for name, schema in document["components"].get("schemas", {}).items():
         schema.setdefault("x-name", name)

@@ -140,6 +140,6 @@ def until(found: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> float:
     """Wait until the condition is true, and return the seconds that it took."""
     began = monotonic()
     while not found():
-        assert monotonic() < began + seconds, "it did not come to pass"
+        assert monotonic() < began + seconds, f"the condition is still false after {seconds} seconds"
         sleep(0.02)
     return monotonic() - began

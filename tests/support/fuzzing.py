@@ -123,12 +123,12 @@ def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case:
     if fuzzed.is_over(session):
         # While the body is invalid, the owner of its refresh token is unknown.
         refusals = {400, 401, 415} if _is(case, "refreshTokens") else {401}
-        assert response.status_code in refusals, "A session was gone on with after its end."
+        assert response.status_code in refusals, "An ended session was refreshed."
     for session_id in _ended(session, case, response) if session is not None else ():
         ENDED.add(session_id)
         for token in fuzzed.tokens_of(session_id):
             answer = fuzzed.try_token(str(case.operation.base_url), token)
-            assert answer.status_code == 401, f"A token was good after {case.operation.label}."
+            assert answer.status_code == 401, f"A token was still accepted after {case.operation.label}."
 
 
 def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:

@@ -38,7 +38,7 @@ def blocks_in(text: str) -> list[Block]:
     """Return the fenced blocks of a text."""
     found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     fences = re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)
-    assert len(fences) == 2 * len(found), "a fence is ```, and nothing stands before it"
+    assert len(fences) == 2 * len(found), "each fence must be ``` at the start of a line"
     return [Block(text[: block.start()].rstrip().rpartition("\n")[2], *block.groups()) for block in found]
 
 

@@ -48,4 +48,4 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _explain(report: pytest.TestReport | pytest.CollectReport) -> str:
-    return f"A skipped test fails, because what it needs is missing: {report.longreprtext}"
+    return f"A skipped test fails, because a component that it needs is missing: {report.longreprtext}"

@@ -133,7 +133,7 @@ def test_nothing_that_a_stranger_wrote_is_in_a_span(installed: Charter, collecto
 
 
 @on_sqlite
-def test_a_collector_that_is_gone_holds_up_nobody(installed: Charter, collector: Collector) -> None:
+def test_an_unreachable_collector_delays_no_request_and_no_stop(installed: Charter, collector: Collector) -> None:
     collector.server.server_close()
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     with installed.serving() as server, httpx.Client(base_url=server.url) as client:

@@ -1,4 +1,5 @@
-"""What strangers can do to the shipped server: hostile requests, a crowd on shared connections, stalled clients.
+"""Hostile requests, many users on shared connections, and stalled clients against the shipped server.
 
-`make abuse` runs it; it takes about ten minutes, and needs Linux, whose /proc tells what the server holds.
+`make abuse` runs these trials and takes about ten minutes. They need Linux, because they read the server's resources
+from /proc.
 """

@@ -1,4 +1,4 @@
-"""Hostile requests from a seed: each one of a kind, whose bytes only its number decides."""
+"""Hostile requests from a seed. The seed and the number of an attack determine its kind and its bytes."""
 
 import json
 from collections.abc import Iterator
@@ -18,22 +18,22 @@ _PROTECTED = ["/protected", "/api/v1/me", _SESSIONS]
 
 
 class Attack(NamedTuple):
-    """Bytes for a connection; after them the client may say no more (`FIN`), break off (`RST`), or wait."""
+    """Bytes for a connection. After them the client may half-close (`FIN`), reset (`RST`), or wait."""
 
     kind: str
     pieces: list[bytes]
     ending: str = ""
     is_refused: bool = False
-    """Whether success would be a defect, although HTTP has nothing against the request."""
+    """True if HTTP allows the request but its success would be a defect."""
 
     def read(self) -> tuple[list[Request], bytes]:
-        """The requests in it, and the rest that is none."""
+        """Return the requests in the bytes, and the rest, which is not a request."""
         return split(b"".join(self.pieces))
 
 
 @dataclass
 class Attacks:
-    """A stream of attacks by somebody who has a token; at most one in `hash_every` may cost the server a hash."""
+    """A stream of attacks from a client with a token. At most one in `hash_every` may cost the server a hash."""
 
     seed: str
     forger: Forger
@@ -42,7 +42,7 @@ class Attacks:
     _hashes: int = field(default=0, init=False)
 
     def stream(self, count: int) -> Iterator[Attack]:
-        """The first `count` attacks."""
+        """Yield the first `count` attacks."""
         number = made = 0
         while made < count:
             attack = self._attack(Random(f"{self.seed}/{number}"))
@@ -120,7 +120,7 @@ class Attacks:
         return f"Authorization: Bearer {self.forger.token}".encode()
 
     def _form(self, rng: Random) -> tuple[str, str, bodies.Form]:
-        """A method, a path, and a body that is valid there."""
+        """Return a method, a path, and a valid body for them."""
         name, secret = self.marks.name(rng), self.marks.secret(rng)
         credentials = {"username": name, "password": secret}
         change = {"current_password": secret, "new_password": self.marks.secret(rng)}
@@ -145,7 +145,7 @@ def _request(method: str, target: str, lines: list[bytes], body: bytes = b"", *,
 
 
 def _may_be_hashed(data: bytes) -> bool:
-    """Whether a body passes for one whose password is looked at."""
+    """Return True if the server may hash a password for this body."""
     try:
         body = json.loads(data[data.find(b"{") : data.rfind(b"}") + 1])
     except (ValueError, RecursionError):

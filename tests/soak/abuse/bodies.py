@@ -1,11 +1,11 @@
-"""Bodies that are almost JSON, or JSON with more than one meaning."""
+"""Bodies that are nearly JSON, or JSON with more than one meaning."""
 
 import json
 from collections.abc import Callable
 from random import Random
 
 Form = list[tuple[str, str]]
-"""The members of an object as JSON texts, in order, so that a name can stand twice."""
+"""The members of an object as JSON texts, in order, so that a name can occur twice."""
 
 _VALUES = [
     "null", "true", "0", "-0", "1e999", "-1E-999", "1.", ".5", "01", "+1", "0x10", "NaN", "-Infinity",
@@ -31,7 +31,7 @@ _PIECES = [
 
 
 def mutated(rng: Random, form: Form) -> bytes:
-    """A valid body after one to three mutations of its grammar, and often some of its bytes."""
+    """Return a valid body after one to three mutations of its grammar, and often some of its bytes."""
     members = list(form)
     for _ in range(rng.randint(1, 3)):
         rng.choice(_GRAMMAR)(rng, members)
@@ -72,7 +72,7 @@ def _add(rng: Random, members: Form) -> None:
 
 
 def _hide(rng: Random, members: Form) -> None:
-    """The same member, spelled with an escape."""
+    """Spell the same member with an escape."""
     if members:
         place = rng.randrange(len(members))
         name, value = members[place]

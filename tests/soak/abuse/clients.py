@@ -1,4 +1,4 @@
-"""People with accounts, who are logged in."""
+"""Users who are signed up and logged in."""
 
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +10,7 @@ from tests.soak.abuse.marks import Marks
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody whom tokens stand for."""
+    """A user with tokens."""
 
     id: str
     username: str
@@ -19,7 +19,7 @@ class Person:
 
 
 def newcomers(port: int, count: int, rng: Random, marks: Marks) -> list[Person]:
-    """As many people, signed up and logged in."""
+    """Sign up and log in this number of users."""
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         return [_newcomer(client, rng, marks) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""One connection to the server, and the answers on it."""
+"""One connection to the server, and the responses on it."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ _BYTES = 4 * 1024 * 1024
 
 
 class Answer(NamedTuple):
-    """One answer, with all of its bytes."""
+    """One response, with all of its bytes."""
 
     status: int
     headers: dict[str, str]
@@ -23,11 +23,11 @@ class Answer(NamedTuple):
 
 
 class NotHttp(Exception):
-    """The server sent what is no answer."""
+    """The server sent bytes that are not an HTTP response."""
 
 
 class Connection:
-    """A connection on which anything can be said."""
+    """A connection that can carry any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -35,7 +35,7 @@ class Connection:
 
     @classmethod
     async def open(cls, port: int, *, reads: bool = True) -> Self:
-        """Dial; who `reads` not takes nothing from the kernel, which then takes little from the server."""
+        """Connect. Without `reads` the client takes nothing from the kernel, so the server's buffers fill up."""
         link = socket.socket()
         if not reads:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -47,7 +47,7 @@ class Connection:
         return cls(reader, writer)
 
     async def send(self, data: bytes) -> None:
-        """Send it all; a server that hung up meanwhile may have answered all the same."""
+        """Send all bytes. A closed connection is not an error, because the server may have responded before."""
         if self._writer.transport.is_closing():
             return
         with suppress(ConnectionError):
@@ -55,20 +55,20 @@ class Connection:
             await self._writer.drain()
 
     def say_no_more(self) -> None:
-        """Close the own side: what was sent is all."""
+        """Half-close the connection, after all bytes."""
         if not self._writer.transport.is_closing():
             with suppress(OSError):
                 self._writer.write_eof()
 
     async def answer(self, *, has_body: bool = True) -> Answer | None:
-        """The next answer; None if the server hangs up instead. Raises NotHttp for anything else."""
+        """Return the next response, or None if the server closes the connection. Raises NotHttp for anything else."""
         while True:
             try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
                 answer = await self._rest(head, has_body)
             except asyncio.IncompleteReadError as error:
                 if error.partial:
-                    raise NotHttp(f"half an answer: {error.partial[:80]!r}") from None
+                    raise NotHttp(f"half a response: {error.partial[:80]!r}") from None
                 return None
             except ConnectionError:
                 return None
@@ -85,23 +85,23 @@ class Connection:
         if status < 200 or status in {204, 304}:
             return Answer(status, headers, b"", head)
         if "content-length" not in headers:
-            raise NotHttp("an answer without a length")
+            raise NotHttp("a response without a length")
         body = await self._reader.readexactly(int(headers["content-length"])) if has_body else b""
         return Answer(status, headers, body, head + body)
 
     @property
     def port(self) -> int:
-        """The port on the client's side."""
+        """The port of the client."""
         return int(self._writer.get_extra_info("sockname")[1])
 
     def break_off(self) -> None:
-        """Leave without a word of farewell: RST, not FIN."""
+        """Reset the connection (RST, not FIN)."""
         link = self._writer.get_extra_info("socket")
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """Leave, and be gone."""
+        """Close the connection, and wait until it is closed."""
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()

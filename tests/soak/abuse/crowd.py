@@ -1,4 +1,4 @@
-"""Many people on the same connections at once, strangers among them: everybody gets their own answers."""
+"""Many users and anonymous clients on the same connections: each request gets the response for its own sender."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ _PROFILE = "/api/v1/me"
 
 
 class Call(NamedTuple):
-    """A request, and what its answer must be: an error's code, or the profile of its sender."""
+    """A request and its expected response: an error code, or the profile of the sender."""
 
     data: bytes
     expected: str
 
 
 async def crowd(port: int, people: list[Person], each: int, rng: Random) -> tuple[int, Counter[str]]:
-    """As many requests of each person, and half as many of strangers: how many, and what was wrong."""
+    """Send `each` requests of each user and half as many anonymous ones. Return their number and the faults."""
     calls = [_own(person) for person in people for _ in range(each)]
     calls += [_strange(rng, people) for _ in range(len(calls) // 2)]
     rng.shuffle(calls)
@@ -34,7 +34,7 @@ async def crowd(port: int, people: list[Person], each: int, rng: Random) -> tupl
 
 
 async def _speak(port: int, stream: Iterator[Call], at_once: int, faults: Counter[str]) -> None:
-    """Send some at a time on one connection, whosever they are."""
+    """Send the requests on one connection, `at_once` at a time, in any order of their users."""
     connection = await Connection.open(port)
     while calls := [call for _, call in zip(range(at_once), stream, strict=False)]:
         await connection.send(b"".join(call.data for call in calls))

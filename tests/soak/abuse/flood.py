@@ -1,4 +1,4 @@
-"""Send attacks on many connections at once, and judge what comes back."""
+"""Send attacks on many connections at once, and judge the responses."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ _PATIENCE = 0.3
 
 @dataclass
 class Outcome:
-    """What was counted: answers by kind and status, faults with an example each, the slowest answer."""
+    """The counts of responses by kind and status, the faults with an example each, and the slowest response."""
 
     requests: int = 0
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ async def flood(port: int, attacks: Attacks, count: int) -> Outcome:
 
 
 class _Stranger:
-    """Somebody who keeps a connection as long as the server does."""
+    """A client that reuses a connection for as long as the server keeps it open."""
 
     def __init__(self, port: int, attacks: Attacks, outcome: Outcome) -> None:
         self._port = port
@@ -95,7 +95,7 @@ class _Stranger:
         if attack.ending == "FIN":
             connection.say_no_more()
         elif rest:
-            # What the server sees to be wrong it refuses by itself; what it takes for unfinished would take its time.
+            # The server rejects invalid bytes by itself. It waits for more if they look unfinished, so end them.
             asyncio.get_running_loop().call_later(_PATIENCE, connection.say_no_more)
         for request in requests:
             answer = await connection.answer(has_body=request.method != b"HEAD")

@@ -1,11 +1,11 @@
-"""What RFC 9112 says of the bytes on a connection, read independently of the server."""
+"""A parser for the framing of HTTP/1 (RFC 9112) that is independent of the server."""
 
 import re
 from typing import NamedTuple
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TARGET = rb"/[!-~]*|[A-Za-z]+://[A-Za-z0-9.]+(?::[0-9]*)?(?:/[!-~]*)?|\*"
-# Empty lines before it and more than one space are let pass (RFC 9112, sections 2.2 and 3).
+# Servers may accept empty lines before the request line, and several spaces in it (RFC 9112, sections 2.2 and 3).
 _LINE = re.compile(rb"(?:\r\n)*(%s) +(%s) +HTTP/1\.([01])\r\n" % (_TOKEN, _TARGET))
 _FIELD = re.compile(rb"(%s):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*" % _TOKEN)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
@@ -14,17 +14,17 @@ _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)
 
 
 class Request(NamedTuple):
-    """A request that has one meaning for every reader of HTTP/1."""
+    """A request that every HTTP/1 parser reads the same way."""
 
     method: bytes
     is_last: bool
-    """Whether the request itself ends the connection."""
+    """True if the request itself ends the connection."""
     has_body: bool
     offers_upgrade: bool
 
 
 def split(data: bytes) -> tuple[list[Request], bytes]:
-    """The well-framed requests that the bytes begin with, and the rest, which is not HTTP or not whole."""
+    """Return the well-framed requests at the start of the bytes, and the rest, which is incomplete or not HTTP."""
     requests = []
     while data:
         found = _first(data)
@@ -72,7 +72,7 @@ def _has_host(headers: dict[bytes, list[bytes]], version: bytes) -> bool:
 
 
 def _body_length(data: bytes, start: int, headers: dict[bytes, list[bytes]], version: bytes) -> int | None:
-    """How many bytes the body has on the wire; None if that is ambiguous, or they are not all there."""
+    """Return the length of the body on the wire, or None if it is ambiguous or the body is incomplete."""
     lengths, codings = headers.get(b"content-length", []), headers.get(b"transfer-encoding", [])
     if codings:
         is_plain = [coding.lower() for coding in codings] == [b"chunked"]

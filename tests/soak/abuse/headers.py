@@ -1,4 +1,4 @@
-"""Header sections that are odd, ambiguous, huge, or no header sections at all."""
+"""Header sections that are odd, ambiguous, huge or missing."""
 
 from collections.abc import Callable
 from random import Random
@@ -43,7 +43,7 @@ _BROKEN = [
 
 
 def mutated(rng: Random, lines: Lines, marks: Marks) -> Lines:
-    """A header section after one to four mutations; everything that is told in it is a secret."""
+    """Return a header section after one to four mutations. All values in it are marked as secrets."""
     lines = [*lines, rng.choice(_MARKED).format(marks.secret(rng)).encode("latin-1")]
     for _ in range(rng.randint(1, 4)):
         rng.choice(_MUTATIONS)(rng, lines)

@@ -1,4 +1,4 @@
-"""Random words put into requests, which tell by where they turn up whether something was let out."""
+"""Random words in requests. The place where such a word reappears shows whether the server leaked it."""
 
 import re
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from random import Random
 
 @dataclass(frozen=True)
 class Marks:
-    """The words of one run: a secret may turn up nowhere, a path in the log, a name in the database and its answer."""
+    """The words of one run. Secrets may appear nowhere, paths in the log, names in the database and its responses."""
 
     run: str
 
     def secret(self, rng: Random) -> str:
-        """For passwords, tokens, bodies, queries, cookies, the values of headers."""
+        """Return a word for passwords, tokens, bodies, queries, cookies and header values."""
         return f"hush{self.run}{rng.getrandbits(40):010x}"
 
     def path(self, rng: Random) -> str:
-        """For paths, which the log shows."""
+        """Return a word for paths, which the log shows."""
         return f"way{self.run}{rng.getrandbits(40):010x}"
 
     def name(self, rng: Random) -> str:
-        """For usernames and emails, which are kept and shown once they are accepted."""
+        """Return a word for usernames and emails, which are stored and shown after a sign-up."""
         return f"who{self.run}{rng.getrandbits(40):010x}"
 
     def in_answer(self, data: bytes, status: int) -> list[str]:
-        """What an answer must not hold."""
+        """Return the words that a response must not contain."""
         return self._found(data, "hush|way" if 200 <= status < 300 else "hush|way|who")
 
     def in_log(self, data: bytes) -> list[str]:
-        """What the log must not hold."""
+        """Return the words that the log must not contain."""
         return self._found(data, "hush|who")
 
     def in_database(self, data: bytes) -> list[str]:
-        """What the files of the database must not hold."""
+        """Return the words that the files of the database must not contain."""
         return self._found(data, "hush|way")
 
     def _found(self, data: bytes, kinds: str) -> list[str]:

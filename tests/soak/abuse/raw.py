@@ -40,7 +40,7 @@ _CHUNKS = [
 
 
 def hostile(rng: Random, plain: Callable[[], bytes], marks: Marks) -> Pieces:
-    """What is sent on a connection, in pieces with a pause between them; `plain` makes a good request."""
+    """Return the bytes of a connection, in pieces with a pause between them. `plain` makes a valid request."""
     return rng.choice(_SHAPES)(rng, plain, marks)
 
 
@@ -66,7 +66,7 @@ def _pipelined(rng: Random, plain: Callable[[], bytes], marks: Marks) -> Pieces:
 
 
 def _mixed(rng: Random, plain: Callable[[], bytes], marks: Marks) -> Pieces:
-    """Good requests, a bad one, and good ones behind it that must not be answered."""
+    """Return valid requests, an invalid one, and valid ones after it that must not get a response."""
     bad = b"".join(rng.choice([_foreign, _smuggled, _chunked])(rng, plain, marks))
     return [b"".join(plain() for _ in range(rng.randint(1, 3))) + bad + plain()]
 

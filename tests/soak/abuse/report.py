@@ -1,10 +1,10 @@
-"""The figures, and whether each keeps its bar."""
+"""The figures, and whether each meets its bar."""
 
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One fact: what was measured, what is allowed, and whether that holds."""
+    """One measurement: its value, its bar, and whether the value meets the bar."""
 
     fact: str
     figure: str
@@ -13,17 +13,17 @@ class Row(NamedTuple):
 
 
 def none_of(fact: str, count: int) -> Row:
-    """A fact of which there may be none."""
+    """Return the row of a count that must be zero."""
     return Row(fact, f"{count:,}", "none", count == 0)
 
 
 def at_most(fact: str, figure: float, bar: float, unit: str) -> Row:
-    """A fact with an upper limit."""
+    """Return the row of a value with an upper limit."""
     return Row(fact, f"{figure:,.1f} {unit}", f"at most {bar:,.0f} {unit}", figure <= bar)
 
 
 def text(rows: list[Row]) -> str:
-    """All rows as a table."""
+    """Return all rows as a table."""
     lines = [f"{'':6} {'':58} {'measured':>36}   bar"]
     for row in rows:
         lines.append(f"{'holds' if row.holds else 'MISSED':6} {row.fact:58} {row.figure:>36}   {row.bar}")

@@ -1,4 +1,4 @@
-"""The shipped server as a process of its own, and what it holds."""
+"""The shipped server as a process of its own, and the resources that it uses."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Held:
-    """What a process holds: memory in bytes, descriptors, threads."""
+    """The resources of a process: memory in bytes, descriptors, threads."""
 
     memory: int
     descriptors: int
@@ -45,22 +45,22 @@ class Server:
 
     @property
     def log(self) -> bytes:
-        """All that it wrote on standard error."""
+        """Return all output on standard error."""
         return (self.folder / "log").read_bytes()
 
     @property
     def database(self) -> bytes:
-        """The file of the database and its journal."""
+        """Return the content of the database file and its journal."""
         return b"".join(file.read_bytes() for file in (self.folder / "data").glob("charter.db*"))
 
     @property
     def secrets(self) -> list[bytes]:
-        """What the server made for itself: the secret and the pepper."""
+        """Return the secret and the pepper that the server generated."""
         return [(self.folder / "data" / name).read_bytes().strip() for name in ("secret", "pepper")]
 
     @property
     def signing_key(self) -> SigningKey:
-        """What it signs access tokens with."""
+        """Return the key that signs access tokens."""
         data = self.folder / "data"
         keyring = Keyring(
             KeyCipher(read_secret(data / "secret")), "ES256", int(_SETTINGS["CHARTER_ACCESS_TOKEN_SECONDS"])
@@ -72,18 +72,18 @@ class Server:
         return key
 
     def held(self) -> Held:
-        """What the process holds now."""
+        """Return the resources that the process uses now."""
         process = Path(f"/proc/{self.pid}")
         facts = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         memory, threads = (int(facts[name].split()[0]) for name in ("VmRSS", "Threads"))
         return Held(memory * 1024, len(list((process / "fd").iterdir())), threads)
 
     def clients(self) -> set[int]:
-        """The ports of the clients whose connections the process has open."""
+        """Return the ports of the clients whose connections the process has open."""
         table = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
         links = [line.split() for line in table]
         here = f":{self.port:04X}"
-        # What the process has let go of has no inode, though the kernel may still have something to send.
+        # A closed socket has no inode, although the kernel may still have data to send.
         ports = {int(link[2].rpartition(":")[2], 16) for link in links if link[1].endswith(here) and int(link[9])}
         # The listening socket has no client.
         return ports - {0}
@@ -91,7 +91,7 @@ class Server:
 
 @contextmanager
 def shipped() -> Iterator[Server]:
-    """Migrate and serve in a temporary folder, as people do; the server is stopped at the end."""
+    """Migrate and serve in a temporary folder, and stop the server at the end."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         environment = {"PATH": os.defpath} | _SETTINGS

@@ -1,4 +1,4 @@
-"""Clients that stall in every way there is, and how the others fare meanwhile."""
+"""Clients that stall in every possible way, and the response times of other clients beside them."""
 
 import asyncio
 from contextlib import suppress
@@ -28,9 +28,9 @@ _BEGINNINGS = {
     "in a body": _HEAD + b"Content-Length: 9000\r\n\r\n{",
     "in a chunk": _HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n{",
     "in trailers": _HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
-    "after an answer": _PING,
-    # More than the kernel takes for them.
-    "with answers unread": b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n" * 4,
+    "after a response": _PING,
+    # The response is larger than the buffers of the kernel.
+    "with responses unread": b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n" * 4,
 }
 _DRIPPING = {"in headers", "in a form", "in a body", "in a chunk", "in trailers"}
 
@@ -43,7 +43,7 @@ class _Client(NamedTuple):
 
 @dataclass
 class Stalled:
-    """What was measured, in seconds: each `/ping` before and beside the clients, and the longest life of each kind."""
+    """The results in seconds: each `/ping` before and beside the clients, and the longest life of each kind."""
 
     pings_alone: list[float] = field(default_factory=list)
     pings: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Stalled:
 
 
 async def stall(server: Server, count: int) -> Stalled:
-    """As many clients, of each kind the same number, until the server has cut all of them or never will."""
+    """Open `count` stalled clients, equally many of each kind, and wait until the server cuts them or time is up."""
     measured = Stalled()
     with suppress(TimeoutError):
         async with asyncio.timeout(_ALONE_SECONDS):
@@ -70,14 +70,14 @@ async def stall(server: Server, count: int) -> Stalled:
 
 
 async def _stalled(port: int, kind: str) -> _Client:
-    connection = await Connection.open(port, reads=kind != "with answers unread")
+    connection = await Connection.open(port, reads=kind != "with responses unread")
     await connection.send(_BEGINNINGS[kind])
     await asyncio.sleep(_BETWEEN_CLIENTS)
     return _Client(kind, connection, perf_counter())
 
 
 async def _drip(clients: list[_Client]) -> None:
-    """One of two keeps sending, a byte at a time."""
+    """Send one byte at a time from every second client."""
     while True:
         await asyncio.sleep(_DRIP)
         for client in clients[::2]:
@@ -85,7 +85,7 @@ async def _drip(clients: list[_Client]) -> None:
 
 
 async def _watch(server: Server, clients: list[_Client], lives: dict[str, float]) -> None:
-    """Note how long each client lives."""
+    """Record how long each client lives."""
     until = perf_counter() + _GIVE_UP
     while clients and perf_counter() < until:
         await asyncio.sleep(_BETWEEN_LOOKS)
@@ -96,7 +96,7 @@ async def _watch(server: Server, clients: list[_Client], lives: dict[str, float]
 
 
 async def _ping(port: int, seconds: list[float]) -> None:
-    """Ask all along, by turns on a new connection and on the last one."""
+    """Send `/ping` all the time, in turn on a new connection and on the last one."""
     while True:
         started = perf_counter()
         connection = await Connection.open(port)

@@ -1,4 +1,4 @@
-"""Methods and request targets of which no two readers would think the same."""
+"""Methods and request targets that two parsers would read differently."""
 
 from random import Random
 from urllib.parse import quote
@@ -33,7 +33,7 @@ METHODS = [
 
 
 def mutated(rng: Random, marks: Marks) -> str:
-    """A target, latin-1 for bytes; what is in its query is a secret, what is in its path is not."""
+    """Return a target, latin-1 for bytes. Words in its query are secrets, words in its path are not."""
     if rng.random() < 0.2:
         return rng.choice(_WHOLE)
     path = rng.choice(_PATHS)

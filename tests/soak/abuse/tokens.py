@@ -1,4 +1,4 @@
-"""Access tokens that somebody made, or altered, and that no server may take."""
+"""Forged and altered access tokens, which no server may accept."""
 
 import base64
 import hmac
@@ -20,7 +20,7 @@ _HEADERS: list[dict[str, Any]] = [
     {"kid": "k" * 10_000}, {"kid": ""}, {"kid": ["a"]}, {"kid": {"a": 1}}, {"typ": "JWT"}, {"typ": None}, {"typ": 1},
     {"crit": ["exp"]}, {"crit": []}, {"b64": False},
 ]  # fmt: skip
-# To be ignored, so that with the server's own signature the token would be good.
+# The server must ignore these headers: with the server's own signature, the token would be valid.
 _IGNORED: list[dict[str, Any]] = [
     {"jku": "http://127.0.0.1:1/keys"}, {"x5u": "http://127.0.0.1:1/x"}, {"jwk": {"kty": "oct", "k": "AA"}},
     {"x5c": ["AA"]}, {"zip": "DEF"}, {"cty": "JWT"},
@@ -34,12 +34,12 @@ _CLAIMS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-# Somebody's own, which the server does not know.
+# A key of the forger, unknown to the server.
 _OTHER_KEY = generate("ES256")
 
 
 class Forger(NamedTuple):
-    """Somebody with a good token, tokens whose session may end, and the server's key for the worst forgeries."""
+    """A client with a valid token, tokens whose session may end, and the server's key for the hardest forgeries."""
 
     token: str
     spare: str
@@ -48,12 +48,12 @@ class Forger(NamedTuple):
 
 
 def forged(rng: Random, forger: Forger, marks: Marks) -> str:
-    """A token that no server may take; latin-1 for bytes."""
+    """Return a token that no server may accept, latin-1 for bytes."""
     return rng.choice(_FORGERIES)(rng, forger, marks)
 
 
 def _other_header(rng: Random, forger: Forger, marks: Marks) -> str:
-    """Without a signature, with another key's, or with the server's own."""
+    """Return a token without a signature, with one of another key, or with the server's own."""
     header, payload, signature = _read(forger.token)
     change = rng.choice(_HEADERS + _IGNORED)
     signed = f"{_encode({**header, **change})}.{_encode(payload)}"
@@ -63,7 +63,7 @@ def _other_header(rng: Random, forger: Forger, marks: Marks) -> str:
 
 
 def _other_claims(rng: Random, forger: Forger, marks: Marks) -> str:
-    """With what only the server could sign, but never would."""
+    """Return a token with claims that the server would never sign, under its own signature."""
     header, payload, _ = _read(forger.token)
     changed = {**payload, **rng.choice(_CLAIMS)}
     signed = f"{_encode(header)}.{_encode(changed)}"
@@ -89,7 +89,7 @@ def _other_key(rng: Random, forger: Forger, marks: Marks) -> str:
 
 
 def refresh_token(rng: Random, forger: Forger, marks: Marks) -> str:
-    """A refresh token that no server may take; one that begins like the spare one ends its session."""
+    """Return a refresh token that no server may accept. One that begins like the spare token ends its session."""
     token = forger.spare_refresh_token
     place = rng.randrange(len(token))
     letter = rng.choice([letter for letter in "Aa0-_" if letter != token[place]])
@@ -98,7 +98,7 @@ def refresh_token(rng: Random, forger: Forger, marks: Marks) -> str:
 
 
 def _altered(rng: Random, forger: Forger, marks: Marks) -> str:
-    # The last letter of a signature has bits that mean nothing.
+    # The last character of a signature has unused bits.
     place = rng.randrange(len(forger.token) - 1)
     letter = rng.choice([letter for letter in "Aa0-_.=+/ %\xff" if letter != forger.token[place]])
     return forger.token[:place] + letter + forger.token[place + 1 :]
@@ -144,7 +144,7 @@ def _sign(text: str, key: SigningKey) -> str:
 
 
 def _confused(text: str, key: SigningKey) -> list[str]:
-    """Signed with HMAC, under what is public of the server's key (RFC 8725, section 2.1)."""
+    """Return tokens signed by HMAC with the public parts of the server's key (RFC 8725, section 2.1)."""
     forms = [(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), (Encoding.X962, PublicFormat.UncompressedPoint)]
     return [_text(hmac.digest(key.public.public_bytes(*form), text.encode(), "sha256")) for form in forms]
 

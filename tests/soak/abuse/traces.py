@@ -1,4 +1,4 @@
-"""What the server left behind: its log and its database."""
+"""The log and the database that a server leaves behind."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ _EVENTS = {"contract_violation", "unhandled_error"}
 
 
 def faults(server: Server, marks: Marks, tokens: list[str]) -> tuple[Counter[str], dict[str, str]]:
-    """What must not be there, and an example of each."""
+    """Count the leaks, and return an example of each kind."""
     found, examples = Counter[str](), dict[str, str]()
     for line in server.log.splitlines():
         for fault in _of_line(line, marks):
@@ -18,17 +18,17 @@ def faults(server: Server, marks: Marks, tokens: list[str]) -> tuple[Counter[str
             examples.setdefault(fault, line[:600].decode(errors="replace"))
     database = server.database
     for mark in marks.in_database(database):
-        found["the database holds a mark"] += 1
-        examples.setdefault("the database holds a mark", mark)
-    # Of an access token, the signature is what nobody else could know.
+        found["the database contains a mark"] += 1
+        examples.setdefault("the database contains a mark", mark)
+    # The signature is the secret part of an access token.
     secrets = [*server.secrets, *(token.rpartition(".")[2].encode() for token in tokens)]
     for name, data in (("the log", server.log), ("the database", database)):
-        found[f"{name} holds a secret of the server"] += sum(secret in data for secret in secrets)
+        found[f"{name} contains a secret of the server"] += sum(secret in data for secret in secrets)
     return +found, examples
 
 
 def _of_line(line: bytes, marks: Marks) -> list[str]:
-    found = ["the log holds a mark"] if marks.in_log(line) else []
+    found = ["the log contains a mark"] if marks.in_log(line) else []
     try:
         facts = json.loads(line)
     except ValueError:

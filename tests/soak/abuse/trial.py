@@ -1,4 +1,4 @@
-"""The three trials, each with what it measured as rows of the report."""
+"""The three trials, each with its measurements as rows of the report."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ _CUT_SECONDS = 15
 _LINGER_SECONDS = 3
 _PATIENCE_SECONDS = 20
 _AT_ONCE = 45
-# The threads that ask the database who is calling; the first requests need few of them.
+# The threads of the cache misses: the first requests need only a few of them.
 _LOOKING_UP = 8
 
 
 @dataclass
 class Trial:
-    """One seed against one server; what was found is told in `details`."""
+    """One seed against one server. `details` lists the findings."""
 
     server: Server
     seed: str
@@ -42,7 +42,7 @@ class Trial:
         self._tokens: list[str] = []
 
     def hostile(self, count: int, warm_up: int) -> list[Row]:
-        """Hostile requests: what came back, what was left behind, and what the server holds afterwards."""
+        """Send hostile requests, and check the responses, the leaks and the server's resources afterwards."""
         port, (person, spare) = self.server.port, self._people(2)
         forger = Forger(person.token, spare.token, spare.refresh_token, self.server.signing_key)
         asyncio.run(flood(port, Attacks(f"{self.seed}/warm-up", forger, self._marks), warm_up))
@@ -50,18 +50,18 @@ class Trial:
         before = asyncio.run(_rest(self.server))
         outcome = asyncio.run(flood(port, Attacks(self.seed, forger, self._marks), count))
         _, faults = asyncio.run(crowd(port, [person], 1, self._rng))
-        assert not faults, "what was forged was no good token any more"
+        assert not faults, "the token that the forgeries derive from must still be valid"
         after = asyncio.run(_return(self.server, before))
         return [*self._of_outcome(outcome), *self._of_traces(), *_of_held(before, after)]
 
     def crowded(self, users: int, each: int) -> list[Row]:
-        """Many users on the same connections."""
+        """Send requests of many users on the same connections."""
         sent, faults = asyncio.run(crowd(self.server.port, self._people(users), each, self._rng))
         self.details += [f"{count:8,}  {fault}" for fault, count in faults.items()]
-        return [none_of(f"wrong answers of {sent:,} for {users} users on shared connections", faults.total())]
+        return [none_of(f"wrong responses of {sent:,} for {users} users on shared connections", faults.total())]
 
     def stalled(self, count: int, ping_ms: float) -> list[Row]:
-        """Many clients that stall."""
+        """Open many clients that stall."""
         measured = asyncio.run(stall(self.server, count))
         self.details += [f"{seconds:8.1f}  s: clients stalled {kind}" for kind, seconds in measured.lives.items()]
         slowest = max(measured.pings) * 1000
@@ -80,18 +80,18 @@ class Trial:
     def _of_outcome(self, outcome: Outcome) -> list[Row]:
         rate = outcome.requests / outcome.seconds
         for (kind, status), count in sorted(outcome.statuses.items()):
-            self.details.append(f"{count:8,}  {kind} {status or 'no answer'}")
+            self.details.append(f"{count:8,}  {kind} {status or 'no response'}")
         self._tell(outcome.faults, outcome.examples)
         return [
             Row("hostile requests", f"{outcome.requests:,}", f"{rate:,.0f} a second", holds=True),
-            none_of("  answered otherwise than HTTP and the contract say", outcome.faults.total()),
+            none_of("  responses that break HTTP or the contract", outcome.faults.total()),
             Row("  slowest exchange", f"{outcome.slowest:.2f} s", "", holds=True),
         ]
 
     def _of_traces(self) -> list[Row]:
         faults, examples = traces.faults(self.server, self._marks, self._tokens)
         self._tell(faults, examples)
-        return [none_of("  what must not be in the log or the database", faults.total())]
+        return [none_of("  leaks in the log or the database", faults.total())]
 
     def _tell(self, faults: Counter[str], examples: dict[str, str]) -> None:
         for fault, count in faults.most_common(20):
@@ -112,7 +112,7 @@ def _of_held(before: Held, after: Held) -> list[Row]:
 
 
 async def _ask_at_once(port: int, username: str) -> None:
-    """Ask so much at once that each thread, but for those who look a session up, and each connection is needed."""
+    """Send so many requests at once that the server needs each connection and each thread, except for cache misses."""
     log_in = json.dumps({"username": username, "password": "a wrong password"})
     refresh = json.dumps({"refresh_token": "A" * 64})
     for line, body, statuses in (
@@ -132,13 +132,13 @@ async def _ask_at_once(port: int, username: str) -> None:
 
 
 async def _rest(server: Server) -> Held:
-    """What the server holds once it has let go of the last connection."""
+    """Return the server's resources after it has closed the last connection."""
     await asyncio.sleep(_LINGER_SECONDS)
     return server.held()
 
 
 async def _return(server: Server, before: Held) -> Held:
-    """What the server holds once it is no more than before, or after a while."""
+    """Return the server's resources as soon as they are back at the values of before, or after a while."""
     held = server.held()
     for _ in range(_PATIENCE_SECONDS * 4):
         if held.descriptors <= before.descriptors:

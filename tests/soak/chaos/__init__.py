@@ -1,1 +1,1 @@
-"""Whether anything that was acknowledged is lost, or anybody waits for long, while parts of the service die."""
+"""Check that no acknowledged write is lost and no request waits long while parts of the service die."""

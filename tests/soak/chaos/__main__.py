@@ -1,4 +1,4 @@
-"""Kill, stop, lock and move what the service stands on, and count what that did to its clients."""
+"""Kill, stop, lock and shift the parts of a service, and count the effects on its clients."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ TRIALS: dict[str, Callable[[Place], list[Row]]] = {
 
 
 def main() -> None:
-    """Print what came of all trials on each database."""
+    """Print the results of all trials on each database."""
     rows = list(_all())
     missed = [row for row in rows if not row.holds]
     print(f"{len(rows)} figures, {len(missed)} missed")
@@ -41,7 +41,7 @@ def _all() -> Iterator[Row]:
             with new() as config:
                 yield from _tried(f"{title}, {database}", config, trial)
     with DATABASES["SQLite"]() as config:
-        yield from _tried("A stranger holds the lock for 4 s, SQLite", config, partial(locked.locked, seconds=4))
+        yield from _tried("A foreign process holds the lock for 4 s, SQLite", config, partial(locked.locked, seconds=4))
     with TemporaryDirectory() as folder, get_server(mkdtemp(), cleanup_mode="delete") as server:
         config = config_beside(folder, database_url(server.get_uri()))
         trial = partial(outage.outage, server=server, seconds=10)

@@ -1,4 +1,4 @@
-"""Sessions to write with, more than log-ins could make in time."""
+"""Sessions for the load, created faster than log-ins could."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from tests.support.person import newcomer
 
 @dataclass
 class Live:
-    """A session that goes on, as its client knows it; `asked` tells that it has not heard what came of a refresh."""
+    """A live session, as its client knows it. `asked` is True while the result of a refresh is unknown."""
 
     id: str
     access_token: str
     refresh_token: str
     asked: bool = False
     ended: bool | None = False
-    """None when it has not heard what came of the log-out."""
+    """True after a log-out, and None while the result of the log-out is unknown."""
 
     def go_on(self, pair: dict[str, Any]) -> None:
         self.access_token, self.refresh_token, self.asked = pair["access_token"], pair["refresh_token"], False
 
 
 def sessions(config: Config, count: int) -> Iterator[Live]:
-    """So many, of one user, with the cheapest hashes there are."""
+    """Create this number of sessions of one user, with the cheapest hashes."""
     with TestClient(create_app(replace(config, bcrypt_cost=4, hashes=4))) as client:
         alice = newcomer(client, "alice")
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""The clock of a service is an hour off, before or behind."""
+"""A service whose clock is an hour fast or an hour slow."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from tests.soak.chaos.environment import Place
 from tests.soak.chaos.report import Row
 from tests.support.person import newcomer
 
-# What the service takes the time from, moved while it runs: SIGUSR1 sets it on by an hour, SIGUSR2 sets it back by one.
+# The clock of the service, moved while it runs: SIGUSR1 sets it on by an hour, SIGUSR2 sets it back by one.
 _MOVED = f"""#!{sys.executable}
 import signal
 from datetime import timedelta
@@ -30,7 +30,7 @@ from api.cli.main import main
 main()
 """
 _STEPS = (
-    # What was issued at noon is over at one, and what was issued at one is not yet good at noon.
+    # A token issued at noon has expired at one o'clock. A token issued at one is not yet valid at noon.
     (signal.SIGUSR1, "an hour on"),
     (signal.SIGUSR2, "back again"),
     (signal.SIGUSR2, "an hour back"),
@@ -39,7 +39,7 @@ _STEPS = (
 
 
 def clocks(place: Place) -> list[Row]:
-    """At each step the old token is refused, a refresh and a log-in give one that is good, and nothing is a fault."""
+    """Check after each move that old tokens are rejected, new ones are valid, and no response is a 5xx."""
     statuses: Counter[int] = Counter()
     misjudged = 0
     command = place.charter.folder / "moved"
@@ -58,6 +58,6 @@ def clocks(place: Place) -> list[Row]:
         server.stop()
     faults = sum(count for status, count in statuses.items() if status >= 500)
     return [
-        Row(f"faults, of {statuses.total()} answers", 0, faults),
-        Row(f"of {len(_STEPS)} moves, those after which a token was misjudged", 0, misjudged),
+        Row(f"faults, of {statuses.total()} responses", 0, faults),
+        Row(f"of {len(_STEPS)} clock moves, those after which a token was misjudged", 0, misjudged),
     ]

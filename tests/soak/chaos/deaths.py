@@ -1,4 +1,4 @@
-"""Workers that are killed, and the whole service."""
+"""Kill workers, and the whole service."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.support.charter import Server, serves, until, workers
 
 
 def of_workers(place: Place, seconds: float, every: float) -> list[Row]:
-    """One of two workers is killed, again and again, under 100 writes a second."""
+    """Kill one of two workers again and again, under 100 writes a second."""
     respawned = []
     with place.served("--workers", "2") as server:
         load = place.load(server.url)
@@ -30,14 +30,14 @@ def of_workers(place: Place, seconds: float, every: float) -> list[Row]:
 
 
 def _kill_one(server: Server) -> float:
-    """The seconds until there is another in its place."""
+    """Kill a worker, and return the seconds until its replacement is ready."""
     before = workers(server)
     os.kill(before[0], signal.SIGKILL)
     return until(lambda: any(serves(worker) for worker in set(workers(server)) - set(before)))
 
 
 def of_service(place: Place, times: int, seconds: float) -> list[Row]:
-    """The only process is killed while it works, and started anew."""
+    """Kill the only process while it works, and start it again."""
     ready = []
     load = place.load(f"http://127.0.0.1:{place.charter.settings['CHARTER_PORT']}")
     with load.writing():

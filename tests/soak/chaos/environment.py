@@ -1,4 +1,4 @@
-"""A database, the sessions that are in it, and services that are started on it, as people start them."""
+"""A database, its sessions, and the services that are started on it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +16,7 @@ from tests.support.charter import Charter, Server, beside, free_port, is_ready, 
 
 @dataclass
 class Place:
-    """Where something is about to happen."""
+    """The setting of a trial."""
 
     config: Config
     sessions: list[Live]
@@ -26,12 +26,12 @@ class Place:
 
     def __post_init__(self) -> None:
         self.charter = beside(self.config)
-        # Where it was before, it is found again.
+        # A restarted service keeps its address.
         self.charter.settings |= {"CHARTER_PORT": str(free_port()), "CHARTER_LOG_FORMAT": "json"}
 
     @contextmanager
     def served(self, *options: str) -> Iterator[Server]:
-        """A service that is ready."""
+        """Run a service, and yield it when it is ready."""
         with self.charter.serving(*options) as server:
             until(lambda: is_ready(server.url))
             yield server
@@ -45,7 +45,7 @@ class Place:
 
 @contextmanager
 def settled(config: Config, folder: Path, count: int, rate: int = 100) -> Iterator[Place]:
-    """A place at the database of these settings, with so many sessions, and so many writes a second."""
+    """Yield the setting on the database of this configuration, with `count` sessions and `rate` writes a second."""
     charter = beside(config)
     charter.run("migrate", "--yes").check_returncode()
     with closing(Journal(folder / "journal")) as journal:

@@ -1,4 +1,4 @@
-"""What a client was about to write, on disk before it was sent, and what it was told of it."""
+"""A journal of writes: each one is on disk before the client sends it, and so is its result afterwards."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """The operations that write without hashing a password, and the one that does."""
+    """The operations that write without hashing a password, and the one that hashes."""
 
     REFRESH = "refreshTokens"
     LOG_OUT = "logOut"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Write:
-    """One write: of which session, or of which name; `done` is None when nobody told what came of it."""
+    """One write, with its session or its username. `done` is None if its result is unknown."""
 
     kind: Kind
     subject: str
@@ -29,7 +29,7 @@ class Write:
 
 
 class Journal:
-    """A file with a line before each send and one after each answer; nothing that is said there is a secret."""
+    """A file with a line before each request and one after each response. It contains no secrets."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -38,14 +38,14 @@ class Journal:
         self._numbers = count()
 
     def intend(self, kind: Kind, subject: str) -> int:
-        """Note what is to be sent next; its number is for `tell`."""
+        """Record the next request, and return its number for `tell`."""
         with self._turn:
             number = next(self._numbers)
             self._say(number=number, kind=kind, subject=subject)
         return number
 
     def tell(self, number: int, done: bool) -> None:
-        """Note that it was acknowledged, or refused."""
+        """Record that the write was acknowledged or rejected."""
         with self._turn:
             self._say(number=number, done=done)
 
@@ -53,11 +53,11 @@ class Journal:
         self._stream.write(f"{json.dumps(facts)}\n")
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Close the file."""
         self._stream.close()
 
     def writes(self) -> Iterator[Write]:
-        """All of it, in the order in which it was sent."""
+        """Yield all writes, in the order in which they were sent."""
         found: dict[int, dict[str, Any]] = {}
         for line in self._file.read_text(encoding="utf-8").splitlines():
             facts = json.loads(line)
@@ -66,5 +66,5 @@ class Journal:
             yield Write(Kind(facts["kind"]), facts["subject"], facts["done"])
 
     def counted(self) -> Counter[Kind]:
-        """How many of each kind were acknowledged."""
+        """Return the number of acknowledged writes of each kind."""
         return Counter(write.kind for write in self.writes() if write.done)

@@ -1,4 +1,4 @@
-"""Clients that write so many times a second, each write in the journal before it is sent."""
+"""Clients with a fixed rate of writes, each one in the journal before it is sent."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from tests.soak.chaos.clients import Live
 from tests.soak.chaos.journal import Journal, Kind
 from tests.support.person import PASSWORD
 
-# A few hash a password: as many as two cores have time for, beside all the others.
+# A few requests hash a password: as many as two cores can do beside all other work.
 _MIX = (Kind.SIGN_UP, *(Kind.REFRESH, Kind.REFRESH, Kind.LOG_OUT) * 22)
 _SUCCESS = {Kind.REFRESH: 200, Kind.LOG_OUT: 204, Kind.SIGN_UP: 201}
-# What tells a client that it was done the time before, when the answer did not come.
+# The status of a repeated write whose first response was lost.
 _DONE_BEFORE = {Kind.LOG_OUT: 401, Kind.SIGN_UP: 409}
 _PATIENCE = 30
 
 
 @dataclass(frozen=True)
 class Answer:
-    """When a write was sent and for how long it waited, in seconds; no status when nothing came back."""
+    """The time of a write, its duration in seconds, and its status. The status is missing if no response came back."""
 
     kind: Kind
     sent: float
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """A write, as it is sent."""
+    """A write as sent."""
 
     kind: Kind
     subject: str
@@ -52,7 +52,7 @@ class Request:
 
 @dataclass
 class Load:
-    """Clients of one service, or of some that stand in for each other: who is refused by one asks the next."""
+    """Clients of one or several services. If one service refuses a connection, the client tries the next."""
 
     urls: Sequence[str]
     journal: Journal
@@ -65,7 +65,7 @@ class Load:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """They write meanwhile, and each waits for its last answer."""
+        """Write until the block ends, and wait for the last responses."""
         began = monotonic()
         threads = [Thread(target=self._client, args=(number, began)) for number in range(self.clients)]
         for thread in threads:
@@ -83,7 +83,7 @@ class Load:
         with httpx.Client(timeout=_PATIENCE) as client:
             asker = _Asker(client, cycle(self.urls), self.journal, self.tries)
             for turn in count():
-                # Who is late has not to wait; none waits for another.
+                # A late client does not sleep, and no client waits for another one.
                 sleep(max(0.0, began + (turn * self.clients + number) / self.rate - monotonic()))
                 if self._done.is_set():
                     return
@@ -92,7 +92,7 @@ class Load:
 
 @dataclass(frozen=True)
 class _Asker:
-    """Sends a write to one service after the other until it is answered, at most so often."""
+    """A client that sends a write to one service after the other until it gets a response, with a limit."""
 
     client: httpx.Client
     urls: Iterator[str]
@@ -133,7 +133,7 @@ def _write(asker: _Asker, kind: Kind, ours: deque[Live], name: str) -> Answer:
         form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
         return asker.ask(Request(kind, name, "/api/v1/auth/signup", body=form))
     live = ours.popleft()
-    # The last one stays, to go on with.
+    # Keep the last session, so that the load can continue.
     if kind is Kind.LOG_OUT and ours:
         headers = {"Authorization": f"Bearer {live.access_token}"}
         answer = asker.ask(Request(kind, live.id, "/api/v1/auth/logout", headers))
@@ -147,6 +147,6 @@ def _write(asker: _Asker, kind: Kind, ours: deque[Live], name: str) -> Answer:
         live.go_on(answer.body)
         ours.append(live)
     else:
-        # What came of it is to be heard within the grace of a refresh token.
+        # The result must arrive within the grace period of a refresh token.
         ours.appendleft(live)
     return answer

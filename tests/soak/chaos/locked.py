@@ -1,4 +1,4 @@
-"""A stranger holds SQLite's one lock for seconds."""
+"""A foreign process holds SQLite's only write lock for seconds."""
 
 import sqlite3
 from contextlib import closing
@@ -9,7 +9,7 @@ from tests.soak.chaos.report import Row, of_verdict
 
 
 def locked(place: Place, seconds: float) -> list[Row]:
-    """20 clients write to two workers, and meanwhile somebody else does not come to an end."""
+    """Write with 20 clients to two workers, while a foreign transaction stays open."""
     with place.served("--workers", "2") as server:
         load = place.load(server.url, clients=20)
         with load.writing():
@@ -22,6 +22,6 @@ def locked(place: Place, seconds: float) -> list[Row]:
     failed = [answer for answer in load.answers if not answer.success]
     return [
         Row(f"failed, of {len(load.answers):,} requests", 0, len(failed)),
-        Row("slowest answer", 5 + seconds, max(answer.seconds for answer in load.answers), "s"),
+        Row("slowest response", 5 + seconds, max(answer.seconds for answer in load.answers), "s"),
         *of_verdict(place.judged()),
     ]

@@ -1,4 +1,4 @@
-"""PostgreSQL is restarted, quickly and without care, and is gone for a while."""
+"""PostgreSQL restarts, gracefully and immediately, and then is down for a while."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ FAST, IMMEDIATE = signal.SIGINT, signal.SIGQUIT
 
 
 def outage(place: Place, server: PostgresServer, seconds: float) -> list[Row]:
-    """A fast restart, an immediate one, and `seconds` without any database, under 100 writes a second."""
+    """Do a fast restart, an immediate one, and stop the database for `seconds`, under 100 writes a second."""
     back = []
     with place.served() as service:
         load = place.load(service.url)
@@ -32,9 +32,9 @@ def outage(place: Place, server: PostgresServer, seconds: float) -> list[Row]:
         service.stop()
     odd = [answer for answer in load.answers if not answer.success and not _is_told(answer)]
     return [
-        Row(f"neither done nor 503 with Retry-After, of {len(load.answers):,} requests", 0, len(odd)),
-        Row("slowest answer", 5, max(answer.seconds for answer in load.answers), "s"),
-        Row("first success after it was back", 2, max(_served(load.answers, moment) - moment for moment in back), "s"),
+        Row(f"neither successful nor 503 with Retry-After, of {len(load.answers):,} requests", 0, len(odd)),
+        Row("slowest response", 5, max(answer.seconds for answer in load.answers), "s"),
+        Row("first success after the restart", 2, max(_served(load.answers, moment) - moment for moment in back), "s"),
         *of_verdict(place.judged()),
     ]
 
@@ -44,7 +44,7 @@ def _is_told(answer: Answer) -> bool:
 
 
 def _served(answers: list[Answer], moment: float) -> float:
-    """When the first write was done that was answered after this moment; 0 if none was yet."""
+    """Return the time of the first successful write that began after this moment, or 0 if there is none."""
     done = (answer.sent + answer.seconds for answer in list(answers) if answer.success)
     return min((ended for ended in done if ended > moment), default=0.0)
 
@@ -53,5 +53,5 @@ def _stop(server: PostgresServer, number: int) -> None:
     pid = server.get_pid()
     assert pid is not None
     os.kill(pid, number)
-    # One that has ended is nowhere, though its parent has not yet asked what became of it.
+    # A process that has exited has no working directory, even before its parent has reaped it.
     until(lambda: not Path(f"/proc/{pid}/cwd").exists())

@@ -1,4 +1,4 @@
-"""What was asked for, and what was found."""
+"""The bounds and the measured values."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from tests.soak.chaos.verdict import Verdict
 
 
 class Row(NamedTuple):
-    """A figure that must not be larger than its bound."""
+    """A value that must not exceed its bound."""
 
     what: str
     bound: float
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 
 def of_verdict(verdict: Verdict) -> list[Row]:
-    """That nothing was lost, of anything at all."""
+    """Return the rows that no write of any kind was lost."""
     assert verdict.acknowledged
     return [
         Row(f"lost, of {verdict.acknowledged:,} acknowledged writes", 0, verdict.lost),
@@ -30,8 +30,8 @@ def of_verdict(verdict: Verdict) -> list[Row]:
 
 
 def told(title: str, rows: Iterable[Row]) -> str:
-    """A table under its title."""
-    lines = [("what", "asked for", "found", ""), ("---", "---:", "---:", "---:")]
+    """Return a table under its title."""
+    lines = [("figure", "bound", "measured", ""), ("---", "---:", "---:", "---:")]
     lines += [(row.what, *_figures(row)) for row in rows]
     return "\n".join([title, "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 

@@ -1,4 +1,4 @@
-"""Two services that stand in for each other are restarted in turn; and one that has stuck clients is told to stop."""
+"""Restart two services in turn, and stop a service that has stuck clients."""
 
 import socket
 from contextlib import ExitStack
@@ -12,13 +12,13 @@ STUCK = (
     b"",
     b"GET /ping HTTP/1.1\r\nHost:",
     b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
-    # It never reads.
+    # This client never reads.
     b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 50,
 )
 
 
 def restarts(place: Place, times: int) -> list[Row]:
-    """Each restart is SIGTERM, the end, and a start; clients who are refused by one service ask the other."""
+    """Restart each service with SIGTERM, its exit and a start. Clients that one service refuses try the other."""
     place.charter.settings["CHARTER_DRAIN_SECONDS"] = "1"
     ports = [free_port(), free_port()]
     ends = []
@@ -48,7 +48,7 @@ def _start(place: Place, stack: ExitStack, port: int) -> Server:
 
 
 def stuck(place: Place) -> list[Row]:
-    """50 clients who never come to an end."""
+    """Stop a service that has 50 clients whose requests never end."""
     with place.served("--workers", "2") as server, ExitStack() as clients:
         for number in range(50):
             address = ("127.0.0.1", int(server.url.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""What is in the tables, held against what the clients were told."""
+"""Compare the tables with the responses that the clients got."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from tests.soak.chaos.journal import Journal, Kind
 
 @dataclass
 class Verdict:
-    """How many writes were acknowledged, of how many that does not hold, and what is wrong with the database."""
+    """The number of acknowledged writes, the number that the tables contradict, and any damage of the database."""
 
     acknowledged: int
     lost: int
@@ -25,7 +25,7 @@ class Verdict:
 
 
 def judge(config: Config, journal: Journal, sessions: Iterable[Live]) -> Verdict:
-    """Hold the tables against the journal, and against what each session's client knows."""
+    """Compare the tables with the journal, and with the state of each session's client."""
     database = Database(config.database_url)
     tokens = RefreshTokenFactory(config.secret)
     with database.transaction() as db:
@@ -54,7 +54,7 @@ def _judge_sessions(db: Db, tokens: RefreshTokenFactory, sessions: Iterable[Live
         if live.ended is not None and live.ended is (live.id in there):
             verdict.lost += 1
         if live.id in there:
-            # The next token follows from the one before: the last one stands for all refreshes.
+            # Each token follows from the one before, so the last token stands for all refreshes.
             verdict.doubled += len(newest[live.id]) > 1
             verdict.lost += not set(newest[live.id]) & _expected(live, tokens)
 
@@ -75,7 +75,7 @@ def _damage_to_sqlite(db: Db) -> Iterator[str]:
 
 
 def _damage_to_postgresql(db: Db) -> Iterator[str]:
-    """Reading all pages compares their checksums; what an index finds is what its table holds."""
+    """Compare the checksums of all pages, and the content of each index with its table."""
     for table in Base.metadata.sorted_tables:
         counts = set()
         for way in _WAYS:

@@ -1,1 +1,1 @@
-"""How soon another process refuses the token of a session that was logged out, and whether it ever does not."""
+"""Measure how soon another process rejects the token of a session that was logged out, and whether it always does."""

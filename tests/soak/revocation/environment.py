@@ -16,7 +16,7 @@ from tests.support.person import newcomer
 from tests.support.proxy import proxied
 
 Cut = Callable[[bool], None]
-"""`cut(True)` cuts a channel, `cut(False)` mends it."""
+"""`cut(True)` cuts a channel, `cut(False)` restores it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Place:
 
 
 class Channel(NamedTuple):
-    """Where the second worker finds the database, and how that keeps it from hearing what changes."""
+    """The database URL of the second worker, and a function that keeps changes from reaching it."""
 
     url: URL
     cut: Cut
@@ -38,7 +38,7 @@ class Channel(NamedTuple):
 
 @contextmanager
 def settled(config: Config, count: int) -> Iterator[Place]:
-    """A place at the database of these settings, with `count` tokens."""
+    """Yield the setting on the database of this configuration, with `count` tokens."""
     with ExitStack() as stack:
         channel = stack.enter_context(_CHANNELS[config.database_url.get_backend_name()](config.database_url))
         workers = [beside(config), beside(replace(config, database_url=channel.url))]
@@ -49,7 +49,7 @@ def settled(config: Config, count: int) -> Iterator[Place]:
 
 
 def _issue(config: Config, count: int) -> list[str]:
-    # The cheapest hashes there are: with those of the workers it would take a minute.
+    # With the hash cost of the workers, this would take a minute.
     with TestClient(create_app(replace(config, bcrypt_cost=4))) as client:
         alice = newcomer(client, "alice")
         return [alice.log_in().json()["access_token"] for _ in range(count)]
@@ -57,7 +57,7 @@ def _issue(config: Config, count: int) -> list[str]:
 
 @contextmanager
 def _sqlite(url: URL) -> Iterator[Channel]:
-    """When it is cut, no note in the file lives long enough to be read."""
+    """Yield a channel that, when cut, deletes each change from the file before it can be read."""
 
     def cut(yes: bool) -> None:
         with engine.begin() as connection:
@@ -73,7 +73,7 @@ _CUT = "CREATE TRIGGER cut AFTER INSERT ON changes BEGIN DELETE FROM changes; EN
 
 @contextmanager
 def _postgresql(url: URL) -> Iterator[Channel]:
-    """When it is cut, it is silent."""
+    """Yield a channel that goes silent when cut."""
 
     def cut(yes: bool) -> None:
         proxy.cut = yes

@@ -1,4 +1,4 @@
-"""Log out on one worker, and try the token on the other."""
+"""Log out on one worker, and send requests with the token to the other."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +15,22 @@ from tests.soak.revocation.environment import Place
 BOUND_SECONDS = 0.1
 _AT_ONCE = 8
 _ROUND = 100
-# A channel that was cut is found again within this time.
+# The worker reopens a cut channel within this time.
 _MENDED_SECONDS = 2.0
 
 
 class Ended(NamedTuple):
-    """Whether no try was taken that was sent 100 ms after the log-out's answer; when the first was refused, of many."""
+    """The result of one log-out: whether all later requests were rejected, and the seconds to the first rejection.
+
+    A request counts as later if it was sent at least 100 ms after the response to the log-out.
+    """
 
     refused: bool
     seconds: float | None
 
 
 class Outcome(NamedTuple):
-    """What came of the log-outs; the times, in milliseconds, are from the answer to the first try that is refused."""
+    """The results of the log-outs. Times are in milliseconds, from the response to the first rejected request."""
 
     ended: int
     refused: int
@@ -36,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def trial(place: Place, *, cut: bool) -> Outcome:
-    """End all sessions of a place, some at once; `cut` cuts the channel whenever the tokens are known everywhere."""
+    """End all sessions of a setting, some at once. With `cut`, cut the channel once all workers cache the tokens."""
     ended: list[Ended] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(place.tokens), _ROUND):
@@ -44,7 +47,7 @@ def trial(place: Place, *, cut: bool) -> Outcome:
             assert list(pool.map(partial(_status, place.there), tokens)) == [200] * len(tokens)
             if cut:
                 place.cut(True)
-            # Every other is tried all the time, and keeps the worker awake; the others come out of silence.
+            # Half of the tokens are sent all the time, which keeps the worker busy. The others meet an idle worker.
             ended += pool.map(partial(_end, place), tokens, cycle((0.0, BOUND_SECONDS)))
             if cut:
                 place.cut(False)
