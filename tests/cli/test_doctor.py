@@ -1,4 +1,4 @@
-"""`charter doctor`: each thing that can be wrong with a deployment is told in one line, with what to do."""
+"""`charter doctor` reports each fault of a deployment in one line, with a remedy."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ OTHER_SECRET = bytes(range(64, 96)).hex()
 
 
 def examined(charter: Charter, *options: str, **settings: str) -> tuple[int, dict[str, str]]:
-    """The exit code, and what is told of each subject."""
+    """Return the exit code, and the findings for each subject."""
     charter.settings |= settings
     result = charter.run("doctor", *options)
     assert result.stderr == ""
@@ -31,7 +31,7 @@ def examined(charter: Charter, *options: str, **settings: str) -> tuple[int, dic
 
 @pytest.fixture
 def charter(config: Config) -> Charter:
-    """An installation on each of the databases, which has signed."""
+    """Return an installation on each of the databases, with a signing key."""
     installed = beside(replace(config, data_dir=config.data_dir / "data"))
     installed.data.mkdir(mode=0o700, parents=True)
     installed.folder = installed.data.parent
@@ -48,7 +48,7 @@ def by_hand(charter: Charter, *statements: str) -> None:
 
 
 def lie(url: URL, function: str, kind: str, value: str) -> None:
-    """Have PostgreSQL answer something else to whoever asks it this from now on."""
+    """Make PostgreSQL return another value for this function or setting from now on."""
     engine = create_engine(url)
     with engine.begin() as connection:
         make = f"CREATE FUNCTION public.{function}() RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$"
@@ -57,7 +57,7 @@ def lie(url: URL, function: str, kind: str, value: str) -> None:
     engine.dispose()
 
 
-def test_nothing_is_wrong_with_what_is_right(charter: Charter) -> None:
+def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     code, told = examined(charter)
     assert code == 0
     assert {line.partition(":")[0] for line in told.values()} == {"ok"}
@@ -78,13 +78,13 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
     )
 
 
-def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
+def test_doctor_creates_nothing_before_the_first_start(tmp_path: Path) -> None:
     result = Charter(tmp_path, {}).run("doctor")
     told = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
     assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, told, [])
 
 
-def test_what_is_odd_is_a_warning_and_no_failure(charter: Charter) -> None:
+def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None:
     odd = {"CHARTER_HOST": "::", "CHARTER_SIGNING_ALGORITHM": "HS256", "CHARTER_CHECK_ANSWERS": "report"}
     by_hand(charter, "DELETE FROM signing_keys")
     code, told = examined(charter, **odd)
@@ -118,13 +118,13 @@ def test_a_database_of_another_release_is_wrong(charter: Charter, statement: str
     assert (code, told["revision"]) == (1, f"wrong: {line.format(revisions.head())}")
 
 
-def test_a_database_that_cannot_be_reached_is_wrong(charter: Charter) -> None:
+def test_an_unreachable_database_is_wrong(charter: Charter) -> None:
     code, told = examined(charter, DATABASE_URL="postgresql://ann:hunter2@127.0.0.1:1/charter")
     assert code == 1
     assert re.fullmatch("wrong: connection failed: .*refused; check DATABASE_URL and the server", told["database"])
 
 
-def test_what_others_can_read_is_wrong(charter: Charter) -> None:
+def test_secrets_readable_by_other_users_are_wrong(charter: Charter) -> None:
     (charter.data / "secret").write_text("x")
     (charter.data / "secret").chmod(0o644)
     assert examined(charter)[0] == 0
@@ -164,7 +164,7 @@ def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str)
 
 
 @on_postgresql
-def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Config) -> None:
+def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config) -> None:
     charter = beside(config)
     told = "of the 97 that PostgreSQL allows, 50 for each process"
     code, found = examined(charter, CHARTER_HASHES="4")
@@ -176,7 +176,7 @@ def test_more_processes_than_postgresql_has_connections_for_are_wrong(config: Co
 
 
 @on_postgresql
-def test_a_pooler_that_listen_cannot_pass_is_a_warning(config: Config) -> None:
+def test_a_pooler_that_blocks_listen_is_a_warning(config: Config) -> None:
     lie(config.database_url, "pg_backend_pid", "int", "1")
     code, told = examined(beside(config))
     reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"

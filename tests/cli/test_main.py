@@ -1,4 +1,4 @@
-"""The `charter` command, run as people run it: a process of its own, with an environment of its own."""
+"""The `charter` command, in a process of its own with an environment of its own."""
 
 import json
 import os
@@ -35,13 +35,13 @@ MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_u
 
 @pytest.fixture
 def charter(tmp_path: Path) -> Charter:
-    """Nothing is set, and nothing is there."""
+    """Return an installation without settings and without files."""
     return Charter(tmp_path, {})
 
 
 @pytest.fixture
 def migrated(charter: Charter, migrated_file: Path) -> Charter:
-    """An installation with secrets and a migrated database."""
+    """Return an installation with secrets and a migrated database."""
     charter.data.mkdir(mode=0o700)
     shutil.copy(migrated_file, charter.data / "charter.db")
     for name, secret in (("secret", SECRET), ("pepper", PEPPER)):
@@ -50,7 +50,7 @@ def migrated(charter: Charter, migrated_file: Path) -> Charter:
 
 
 def modes(folder: Path) -> dict[str, str]:
-    """Who may do what with the folder and each file in it."""
+    """Return the permissions of the folder and of each file in it."""
     return {path.name: oct(path.stat().st_mode)[-3:] for path in (folder, *folder.iterdir())}
 
 
@@ -90,23 +90,23 @@ def test_help_names_every_command(charter: Charter) -> None:
         (["check-config"], {"alembic", "connexion", "uvicorn"}),
     ],
 )
-def test_a_command_loads_only_what_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
+def test_a_command_loads_only_the_modules_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
     loaded = _loaded(charter, "main(standalone_mode=False)", *arguments)
     assert "api.cli.main" in loaded
     assert not loaded & unneeded
 
 
-def test_a_database_that_is_up_to_date_needs_nothing_that_migrates(migrated: Charter) -> None:
+def test_migrate_does_not_load_alembic_if_the_database_is_up_to_date(migrated: Charter) -> None:
     loaded = _loaded(migrated, "main(standalone_mode=False)", "migrate")
     assert "api.storage.revisions" in loaded
     assert "alembic" not in loaded
 
 
-# It is stopped as it begins to serve.
+# Stop the server as soon as it begins to serve.
 SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
 
 
-def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
+def test_a_server_loads_only_the_modules_it_needs(migrated: Charter) -> None:
     loaded = _loaded(migrated, SERVE, "serve")
     assert "api.handlers.auth" in loaded
     assert not loaded & {
@@ -122,13 +122,13 @@ def test_a_server_loads_only_what_it_needs(migrated: Charter) -> None:
     }
 
 
-def test_what_a_server_does_not_load_is_there_for_whoever_does(migrated: Charter) -> None:
+def test_modules_that_the_server_skips_can_be_imported_later(migrated: Charter) -> None:
     program = f"{SERVE}; import httpx, requests; from starlette.testclient import TestClient"
     assert {"httpx._client", "requests.api"} <= _loaded(migrated, f"{program}; assert TestClient", "serve")
 
 
 def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
-    """The names of all modules that a program in Python has loaded at its end, for which `main` is the command."""
+    """Return the names of all modules that a Python program has loaded at its end. `main` is the command."""
     result = subprocess.run(
         [
             sys.executable,
@@ -155,12 +155,12 @@ def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
         ("::", "http://[::1]:8000"),
     ],
 )
-def test_a_start_tells_addresses_that_can_be_opened(host: str, base: str) -> None:
+def test_the_greeting_has_addresses_that_can_be_opened(host: str, base: str) -> None:
     assert f"{cli.greeting(host, 8000)}\n" == GREETING.format(base)
 
 
 def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Each command by its whole name, those within others included."""
+    """Yield each command with its full name, including subcommands."""
     for name, command in group.commands.items():
         yield f"{prefix}{name}", command
         if isinstance(command, click.Group):
@@ -168,14 +168,14 @@ def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()))
-def test_each_command_has_help_that_begins_with_its_line_in_the_list(name: str, command: click.Command) -> None:
+def test_the_help_of_each_command_begins_with_its_short_help(name: str, command: click.Command) -> None:
     listed = command.get_short_help_str(limit=80)
     usage = command.get_help(click.Context(command, info_name=f"charter {name}"))
     assert re.match(rf"Usage: charter {name} \[OPTIONS\]( [A-Z. \[\]]+)?\n\n  {re.escape(listed)}\n", usage)
     assert not listed.endswith("...")
 
 
-def test_openapi_prints_what_the_server_publishes(charter: Charter, client: TestClient) -> None:
+def test_openapi_prints_the_published_contract(charter: Charter, client: TestClient) -> None:
     result = charter.run("openapi")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == client.get("/openapi.json").json()
@@ -219,7 +219,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
     assert not charter.data.exists()
 
 
-def test_check_config_makes_nothing(charter: Charter) -> None:
+def test_check_config_creates_nothing(charter: Charter) -> None:
     before = charter.run("check-config")
     assert (before.returncode, before.stderr) == (0, "")
     assert before.stdout.splitlines()[3:7] == [
@@ -233,7 +233,7 @@ def test_check_config_makes_nothing(charter: Charter) -> None:
     assert charter.run("check-config").stdout.splitlines()[5:7] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
 
 
-def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
+def test_check_config_lists_all_errors(charter: Charter) -> None:
     charter.settings = {
         "CHARTER_PORT": "http",
         "CHARTER_PROT": "8080",
@@ -252,14 +252,14 @@ def test_check_config_lists_everything_that_is_wrong(charter: Charter) -> None:
     )
 
 
-def test_a_data_folder_that_cannot_be_made_is_named(charter: Charter) -> None:
+def test_an_unusable_data_folder_is_named_in_the_error(charter: Charter) -> None:
     charter.data.write_text("a file")
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: CHARTER_DATA_DIR must be a writable directory: {charter.data}: Not a directory\n"
 
 
-def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) -> None:
+def test_an_invalid_contract_is_reported_in_one_line(charter: Charter) -> None:
     for name in ("api", "migrations", "openapi"):
         shutil.copytree(CHECKOUT / name, charter.folder / name)
     with (charter.folder / "openapi" / "system.yaml").open("a") as file:
@@ -271,7 +271,7 @@ def test_a_contract_that_cannot_be_served_is_told_in_one_line(charter: Charter) 
         assert (result.returncode, result.stdout, result.stderr) == expected
 
 
-def test_migrating_twice_is_migrating_once(charter: Charter) -> None:
+def test_a_second_migration_changes_nothing(charter: Charter) -> None:
     first = charter.run("migrate")
     assert (first.returncode, first.stdout, first.stderr) == (
         0,
@@ -285,7 +285,7 @@ def test_migrating_twice_is_migrating_once(charter: Charter) -> None:
     assert {file: file.read_bytes() for file in charter.data.iterdir()} == kept
 
 
-def test_serve_is_ready_once_migrated_and_writes_for_its_owner_alone(charter: Charter) -> None:
+def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charter) -> None:
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         assert client.get("/ping").json() == {"status": "running"}
         behind = client.get("/ready")
@@ -304,7 +304,7 @@ def test_serve_is_ready_once_migrated_and_writes_for_its_owner_alone(charter: Ch
         }
 
 
-def test_a_restart_keeps_users_and_live_tokens_and_a_revoked_token_stays_revoked(migrated: Charter) -> None:
+def test_a_restart_keeps_users_valid_tokens_and_revocations(migrated: Charter) -> None:
     with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         assert bobby.log_out().status_code == 204
@@ -317,7 +317,7 @@ def test_a_restart_keeps_users_and_live_tokens_and_a_revoked_token_stays_revoked
         assert server.stop(signal.SIGINT) == 0
 
 
-def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Charter) -> None:
+def test_a_stalled_client_does_not_delay_a_stop(migrated: Charter) -> None:
     migrated.settings = {"CHARTER_BODY_SECONDS": "60"}
     with migrated.serving() as server:
         address = httpx.URL(server.url)
@@ -328,7 +328,7 @@ def test_a_stalled_client_does_not_keep_the_server_from_stopping(migrated: Chart
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
+def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         migrated.settings = {"CHARTER_PORT": str(port)}
@@ -338,7 +338,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(migrated: Charter) -> None:
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
 
 
-def test_logs_are_json_lines_where_nobody_reads_along(migrated: Charter) -> None:
+def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) -> None:
     with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
         answer = alice.get("/protected")
@@ -373,7 +373,7 @@ def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
     assert re.fullmatch(rf"[0-9:]{{8}} info    request {facts}\r\n", line)
 
 
-def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charter: Charter) -> None:
+def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: Charter) -> None:
     charter.settings = {
         "DATABASE_URL": "postgresql://charter:hunter2@127.0.0.1:1/charter",
         "CHARTER_SECRET": SECRET,
@@ -411,7 +411,7 @@ def test_a_database_out_of_reach_is_told_in_one_line_and_nobody_is_let_in(charte
     assert "hunter2" not in server.log.read_text()
 
 
-def test_a_database_of_a_later_release_is_not_touched(migrated: Charter) -> None:
+def test_a_database_of_a_later_release_is_not_changed(migrated: Charter) -> None:
     file = migrated.data / "charter.db"
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")

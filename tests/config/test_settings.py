@@ -1,4 +1,4 @@
-"""Settings: what is taken, what is refused, and what is made when nothing is set."""
+"""Settings: accepted values, rejected values, and the defaults that are generated."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ WELL_KNOWN = f"a secret that is not publicly known, of {TOO_LITTLE}"
 
 
 def refusal(environ: dict[str, str]) -> str:
-    """What Charter says instead of starting with these settings."""
+    """Return the error message with which Charter rejects these settings."""
     with pytest.raises(ConfigError) as caught:
         load(environ)
     return str(caught.value)
@@ -59,9 +59,7 @@ def test_a_secret_is_256_bits_in_hexadecimal_or_base64url(text: str) -> None:
         ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", WELL_KNOWN),
     ],
 )
-def test_a_secret_that_can_be_guessed_is_refused_with_the_way_to_a_better_one(
-    variable: str, text: str, wanted: str
-) -> None:
+def test_a_guessable_secret_is_rejected_with_advice(variable: str, text: str, wanted: str) -> None:
     assert refusal(SHARED | {variable: text}) == f"{variable} must be {wanted}"
 
 
@@ -74,7 +72,7 @@ def test_a_secret_that_can_be_guessed_is_refused_with_the_way_to_a_better_one(
         ("sqlite:////srv/charter.db", "sqlite:////srv/charter.db"),
     ],
 )
-def test_a_database_is_named_by_its_url(text: str, url: str) -> None:
+def test_a_database_is_given_by_its_url(text: str, url: str) -> None:
     assert str(load(SHARED | {"DATABASE_URL": text}).database_url) == url
 
 
@@ -87,13 +85,13 @@ def test_a_database_is_named_by_its_url(text: str, url: str) -> None:
         "postgresql://ann:hunter2@db.example:port/charter",
     ],
 )
-def test_a_url_that_names_no_database_we_know_is_refused_and_not_quoted(text: str) -> None:
+def test_an_unsupported_database_url_is_rejected_and_not_quoted(text: str) -> None:
     wanted = "a URL such as postgresql://user:password@host/name or sqlite:////folder/file"
     assert refusal(SHARED | {"DATABASE_URL": text}) == f"DATABASE_URL must be {wanted}"
 
 
 @pytest.mark.parametrize("text", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
-def test_a_database_that_ends_with_the_process_is_refused(text: str) -> None:
+def test_an_in_memory_database_is_rejected(text: str) -> None:
     wanted = "a persistent database; for SQLite, add the path of a file"
     assert refusal(SHARED | {"DATABASE_URL": text}) == f"DATABASE_URL must be {wanted}"
 
@@ -106,7 +104,7 @@ def test_a_database_that_ends_with_the_process_is_refused(text: str) -> None:
         (["CHARTER_PEPPER"], "CHARTER_SECRET"),
     ],
 )
-def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, given: list[str], missing: str) -> None:
+def test_a_shared_database_requires_the_secrets_as_settings(tmp_path: Path, given: list[str], missing: str) -> None:
     environ = {name: SHARED[name] for name in ("DATABASE_URL", *given)} | {"CHARTER_DATA_DIR": str(tmp_path / "data")}
     assert refusal(environ) == f"{missing} must be set, because several hosts can share the database; {MAKE_ONE}"
     assert not (tmp_path / "data").exists()
@@ -115,17 +113,17 @@ def test_processes_that_share_a_database_are_given_its_secrets(tmp_path: Path, g
 @pytest.mark.parametrize(
     "text", ["off", "http://127.0.0.1:4318/v1/traces", "https://[::1]:4318", "https://otel.example/"]
 )
-def test_a_collector_is_named_by_its_url(text: str) -> None:
+def test_a_collector_is_given_by_its_url(text: str) -> None:
     assert load(SHARED | {"CHARTER_TRACES_URL": text}).traces_url == text
 
 
 @pytest.mark.parametrize("text", ["on", "127.0.0.1:4318", "grpc://otel.example", "https://ann:hunter2@otel.example/"])
-def test_a_url_that_names_no_collector_is_refused_and_not_quoted(text: str) -> None:
+def test_an_invalid_collector_url_is_rejected_and_not_quoted(text: str) -> None:
     wanted = "off, or a URL such as http://127.0.0.1:4318/v1/traces, without a password"
     assert refusal(SHARED | {"CHARTER_TRACES_URL": text}) == f"CHARTER_TRACES_URL must be {wanted}"
 
 
-def test_a_collector_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collector_requires_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
     wanted = "off unless OpenTelemetry is installed; install it with: pip install 'charter[otel]'"
     assert refusal(SHARED | {"CHARTER_TRACES_URL": "http://otel.example"}) == f"CHARTER_TRACES_URL must be {wanted}"
@@ -161,7 +159,7 @@ def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, 
         )
 
 
-def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:
+def test_an_unknown_variable_that_resembles_a_setting_is_rejected() -> None:
     environ = SHARED | {"CHARTER_PROT": "8080", "CHARTER_BCRYPT_COSTS": "13", "CHARTER_EMPTY": "", "CHARTS": "1"}
     environ |= {"CHARTER_WEATHER": "fair"}
     assert refusal(environ).splitlines() == [
@@ -171,7 +169,7 @@ def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused() -> None:
     ]
 
 
-def test_what_is_wrong_in_the_data_folder_is_told_with_the_rest(tmp_path: Path) -> None:
+def test_errors_in_the_data_folder_are_listed_with_the_others(tmp_path: Path) -> None:
     for name in ("secret", "pepper"):
         (tmp_path / name).write_bytes(b"\xff")
     assert refusal({"CHARTER_PORT": "http", "CHARTER_DATA_DIR": str(tmp_path)}).splitlines() == [
@@ -181,7 +179,7 @@ def test_what_is_wrong_in_the_data_folder_is_told_with_the_rest(tmp_path: Path) 
     ]
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_listed_at_once() -> None:
     environ = {
         "CHARTER_PORT": "65536",
         "DATABASE_URL": SHARED["DATABASE_URL"],
@@ -204,9 +202,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
-def test_without_settings_everything_is_made_in_the_folder_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_settings_all_files_are_in_the_folder_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = load({"CHARTER_PORT": ""})
     data = tmp_path / "data"
@@ -219,19 +215,19 @@ def test_without_settings_everything_is_made_in_the_folder_data(
     assert load({}) == config
 
 
-def test_with_secrets_set_the_data_folder_holds_the_database_alone(tmp_path: Path) -> None:
+def test_with_secrets_set_the_data_folder_has_only_the_database(tmp_path: Path) -> None:
     data = tmp_path / "far" / "away"
     config = load(SECRETS | {"CHARTER_DATA_DIR": str(data)})
     assert (config.secret, config.pepper) == (SECRET, PEPPER)
     assert list(data.iterdir()) == []
 
 
-def test_a_secret_in_the_data_folder_is_held_to_the_same_rules(tmp_path: Path) -> None:
+def test_a_secret_in_the_data_folder_obeys_the_same_rules(tmp_path: Path) -> None:
     (tmp_path / "pepper").write_text("changeme\n")
     assert refusal({"CHARTER_DATA_DIR": str(tmp_path)}) == f"{tmp_path}/pepper must contain {TOO_LITTLE}"
 
 
-def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_an_unusable_data_folder_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     data = tmp_path / "file" / "data"
     wrong = f"CHARTER_DATA_DIR must be a writable directory: {data}: Not a directory"
@@ -281,7 +277,7 @@ def test_a_config_shows_no_secret() -> None:
     assert repr(config).startswith("Config(host='127.0.0.1', port=8000, ")
 
 
-def test_a_pepper_that_is_gone_is_not_replaced(tmp_path: Path) -> None:
+def test_a_missing_pepper_is_not_replaced(tmp_path: Path) -> None:
     environ = {"CHARTER_DATA_DIR": str(tmp_path)}
     assert load(environ).pepper == load(environ).pepper
     (tmp_path / "charter.db").touch()

@@ -1,4 +1,4 @@
-"""Access tokens: what is refused, whoever made it and however it is sent (RFC 8725, RFC 6750, RFC 9068)."""
+"""Access tokens: the server rejects forged and misused ones (RFC 8725, RFC 6750, RFC 9068)."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ LIFETIME = 900
 
 @pytest.fixture
 def keys(config: Config, database: Database) -> dict[str, SigningKey]:
-    """All keys in the database: the one that signs, the next one, one of each algorithm that verifies, and others."""
+    """Return keys in the database: the signing one, the next one, one for each algorithm, and unusable ones."""
     keyring = Keyring(KeyCipher(config.secret), "ES256", LIFETIME)
     with database.transaction() as db:
         signing = keyring.signing(db)
@@ -86,7 +86,7 @@ def ask(client: httpx.Client, authorization: str | bytes) -> tuple[int, str | No
 
 
 def facts(answer: httpx.Response) -> tuple[int, str | None, str | None]:
-    """Status, challenge and code; a body that is not a whole problem has no code."""
+    """Return status, challenge and code. A body that is not a complete problem has no code."""
     body = answer.json()
     assert answer.headers["content-type"] == ("application/json" if answer.is_success else "application/problem+json")
     whole = body.keys() == {"type", "title", "status", "detail", "code"} and body["status"] == answer.status_code
@@ -146,11 +146,11 @@ PUBLIC: dict[str, Callable[[SigningKey], bytes]] = {
     "x": lambda key: decode(public_jwk(key)["x"]),
     "kid": lambda key: key.id.encode(),
 }
-"""What anybody may know of a key, taken for the secret of an HMAC."""
+"""Public facts of a key, each used as the secret of an HMAC."""
 
 
 def altered(change: Callable[[int, int], bytes]) -> Callable[[Genuine], str]:
-    """The genuine token with another signature, made of the two numbers that the genuine one is."""
+    """Return a function that replaces the two numbers of the genuine signature."""
 
     def forge(token: Genuine) -> str:
         signature = decode(token.signature)
@@ -300,17 +300,15 @@ FORGED: dict[str, Callable[[Genuine], str]] = {
 JUNK = ["", "..", ".", "undefined", "null", "{}", "0", "a" * 12_000, ".".join(["eyJh" * 1000] * 3)]
 
 
-def test_a_token_made_like_ours_is_taken_so_the_forgeries_below_fail_for_their_own_reason(
-    client: TestClient, genuine: Genuine
-) -> None:
+def test_the_methods_of_the_forgeries_make_accepted_tokens(client: TestClient, genuine: Genuine) -> None:
     good = {
         "ours": genuine.text,
         "signed again": genuine.changed(),
         "as long as allowed": genuine.lasting(0, LIFETIME),
         "another jti": genuine.changed(claims={"jti": "another"}),
-        # JWS knows both signatures (RFC 7518, section 3.4); sessions are revoked, so no spelling outlives one.
+        # Both signatures are valid (RFC 7518, section 3.4). That is harmless: revocation ends sessions, not strings.
         "the other s": altered(lambda r, s: pair(r, ORDER - s))(genuine),
-        # It is published already, and who can open it can open the one that signs.
+        # The key is published already, and the secret that decrypts it also decrypts the signing key.
         "signed by the next key": genuine.by(es256(genuine.keys["next"].private), kid=genuine.keys["next"].id),
         "for a session of somebody else's": genuine.changed(
             claims={"sub": genuine.stranger.id, "sid": sid(genuine.stranger)}
@@ -321,7 +319,7 @@ def test_a_token_made_like_ours_is_taken_so_the_forgeries_below_fail_for_their_o
     assert {name: ask(client, f"Bearer {token}")[0] for name, token in good.items()} == dict.fromkeys(good, 200)
 
 
-def test_forged_altered_and_misused_tokens_are_refused(client: TestClient, genuine: Genuine) -> None:
+def test_forged_altered_and_misused_tokens_are_rejected(client: TestClient, genuine: Genuine) -> None:
     bad = {f"header {changes}": genuine.changed(header=changes) for changes in HEADERS}
     bad |= {f"claims {changes}": genuine.changed(claims=changes) for changes in CLAIMS}
     bad |= {name: forge(genuine) for name, forge in FORGED.items()}
@@ -337,7 +335,7 @@ def test_forged_altered_and_misused_tokens_are_refused(client: TestClient, genui
     assert {name: ask(client, f"Bearer {token}") for name, token in bad.items()} == dict.fromkeys(bad, INVALID)
 
 
-def test_bytes_that_are_not_ascii_are_refused(client: TestClient, genuine: Genuine) -> None:
+def test_bytes_that_are_not_ascii_are_rejected(client: TestClient, genuine: Genuine) -> None:
     token = genuine.text.encode()
     bad = [
         b"\xff",
@@ -362,11 +360,11 @@ def test_the_scheme_is_bearer_in_any_case(client: TestClient, genuine: Genuine, 
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "JWT", "DPoP", "Digest", "Bearer:", "Bearer\t", "", "\u0130"])
-def test_another_scheme_is_no_token(client: TestClient, genuine: Genuine, scheme: str) -> None:
+def test_another_scheme_counts_as_a_missing_token(client: TestClient, genuine: Genuine, scheme: str) -> None:
     assert ask(client, f"{scheme} {genuine.text}") == MISSING
 
 
-def test_a_token_counts_in_the_header_alone(client: TestClient, alice: Person) -> None:
+def test_a_token_counts_only_in_the_authorization_header(client: TestClient, alice: Person) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     places: dict[str, dict[str, Any]] = {
         "nowhere": {},
@@ -382,13 +380,13 @@ def test_a_token_counts_in_the_header_alone(client: TestClient, alice: Person) -
     assert answers == dict.fromkeys(places, MISSING)
 
 
-def test_a_header_given_twice_is_refused(client: TestClient, alice: Person) -> None:
+def test_a_duplicate_header_is_rejected(client: TestClient, alice: Person) -> None:
     header = ("Authorization", f"Bearer {alice.token}")
     answer = client.get("/protected", headers=[header, header])
     assert facts(answer) == (400, None, "MALFORMED_REQUEST")
 
 
-def test_a_token_of_a_megabyte_is_refused_by_a_live_server(server: str) -> None:
+def test_a_token_of_a_megabyte_is_rejected_by_a_live_server(server: str) -> None:
     answer = httpx.get(f"{server}/protected", headers={"Authorization": "Bearer " + "a" * 1_000_000})
     assert facts(answer) == (431, None, "HEADERS_TOO_LARGE")
 
@@ -415,7 +413,7 @@ def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, genuine
     assert answers == dict.fromkeys(spellings, INVALID)
 
 
-def test_a_revoked_session_and_a_deleted_user_are_refused_by_every_worker_within_100_milliseconds(
+def test_all_workers_reject_revoked_sessions_and_deleted_users_in_100_ms(
     client: TestClient, config: Config, database: Database
 ) -> None:
     alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
@@ -430,7 +428,7 @@ def test_a_revoked_session_and_a_deleted_user_are_refused_by_every_worker_within
     assert answers == [INVALID] * 4
 
 
-def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestClient, config: Config) -> None:
+def test_a_token_is_valid_only_for_its_issuer_audience_and_key(client: TestClient, config: Config) -> None:
     alice = newcomer(client, "alice")
     others = [
         replace(config, issuer="http://127.0.0.2:8000"),
@@ -443,7 +441,7 @@ def test_a_token_is_good_for_its_own_issuer_audience_and_key_only(client: TestCl
 
 
 @pytest.mark.parametrize("between", ["\u00a0", "\u2028", "\x1f", "\t", ","])
-def test_only_a_space_stands_between_two_scopes(client: TestClient, genuine: Genuine, between: str) -> None:
+def test_only_a_space_separates_two_scopes(client: TestClient, genuine: Genuine, between: str) -> None:
     def status(scope: str) -> int:
         token = genuine.changed(claims={"scope": scope})
         answer: httpx.Response = client.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})
@@ -453,13 +451,13 @@ def test_only_a_space_stands_between_two_scopes(client: TestClient, genuine: Gen
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_longest_settings_there_are_make_no_token_too_long(config: Config, algorithm: str) -> None:
+def test_tokens_with_the_longest_settings_are_not_too_long(config: Config, algorithm: str) -> None:
     longest = replace(config, issuer='"' * 255, audience="\\" * 255, signing_algorithm=algorithm)
     with TestClient(create_app(longest)) as client:
         assert newcomer(client, "alice").get("/protected").status_code == 200
 
 
-def test_an_access_token_is_no_refresh_token(client: TestClient, genuine: Genuine) -> None:
+def test_an_access_token_is_rejected_as_a_refresh_token(client: TestClient, genuine: Genuine) -> None:
     wrong = {
         "as it is": genuine.text,
         "as long as a refresh token": genuine.text[:64],
@@ -475,7 +473,7 @@ def test_an_access_token_is_no_refresh_token(client: TestClient, genuine: Genuin
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_tokens_are_signed_with_the_algorithm_that_is_set(config: Config, algorithm: str) -> None:
+def test_tokens_are_signed_with_the_configured_algorithm(config: Config, algorithm: str) -> None:
     with TestClient(create_app(replace(config, signing_algorithm=algorithm))) as client:
         alice = newcomer(client, "alice")
         header = json.loads(decode(alice.token.split(".")[0]))
@@ -483,12 +481,12 @@ def test_tokens_are_signed_with_the_algorithm_that_is_set(config: Config, algori
         assert [alice.get("/protected").status_code, alice.refresh().status_code] == [200, 200]
         assert alice.get("/protected").status_code == 200
         published = client.get("/.well-known/jwks.json").json()["keys"]
-    # Who can verify HS256 can also sign it: such a key is never told.
+    # A verifier of HS256 can also sign, so such a key is never published.
     assert (header["kid"] in {key["kid"] for key in published}) == (algorithm != "HS256")
     assert {key["alg"] for key in published} == {algorithm} - {"HS256"}
 
 
-def test_a_token_says_no_more_than_it_must(genuine: Genuine) -> None:
+def test_a_token_contains_only_the_necessary_claims(genuine: Genuine) -> None:
     assert genuine.header == {"alg": "ES256", "typ": "at+jwt", "kid": genuine.key.id}
     assert genuine.claims == {
         "iss": "http://127.0.0.1:8000",

@@ -31,7 +31,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def started() -> Iterator[list[BackgroundWorker]]:
-    """The workers that a test starts. They are stopped at its end."""
+    """Yield the list of the workers that a test starts, and stop them at its end."""
     workers: list[BackgroundWorker] = []
     yield workers
     for each in workers:
@@ -66,7 +66,7 @@ def test_all_tasks_run_again_and_again(started: list[BackgroundWorker]) -> None:
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), LookupError("unforeseen")])
-def test_a_task_that_fails_is_logged_and_tried_again(
+def test_a_failed_task_is_logged_and_retried(
     started: list[BackgroundWorker], caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     failing, other = Steps(error), Steps()

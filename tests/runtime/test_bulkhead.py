@@ -1,4 +1,4 @@
-"""The lane in which passwords are hashed: few at once, behind everything else; nobody waits for long, or for it."""
+"""The bulkhead for password hashes: few run at once, at low priority, and the queue is short."""
 
 import asyncio
 import inspect
@@ -47,7 +47,7 @@ TOO_BUSY = {
 
 
 class Clock:
-    """The clock by which a lane measures work: it stands still until a test moves it."""
+    """The clock by which a bulkhead measures work. Only a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -56,13 +56,13 @@ class Clock:
         return self.now
 
     def work(self, seconds: float) -> None:
-        """Take this long, by this clock."""
+        """Let work take this long, by this clock."""
         self.now += seconds
 
 
 @pytest.fixture
 def lane_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Control the clock of every lane, with the patience that ships."""
+    """Control the clock of every bulkhead, with the shipped limit of the queue."""
     found = Clock()
     monkeypatch.setattr("api.runtime.bulkhead.monotonic", found.time)
     monkeypatch.setattr("api.runtime.bulkhead._MAX_WAIT_SECONDS", 2.0)
@@ -70,7 +70,7 @@ def lane_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Gate:
-    """Holds up every hash until it is opened, and counts those that came."""
+    """A gate that blocks every hash until it is opened, and counts the hashes."""
 
     def __init__(self, hashing: Bcrypt) -> None:
         self._open = threading.Event()
@@ -82,7 +82,7 @@ class Gate:
         assert self._open.wait(timeout=PATIENCE_SECONDS)
 
     def wait_for(self, hashes: int) -> None:
-        """Return when so many more hashes have begun."""
+        """Wait until this number of further hashes has begun."""
         for _ in range(hashes):
             assert self._came.acquire(timeout=PATIENCE_SECONDS)
 
@@ -92,7 +92,7 @@ class Gate:
 
 @contextmanager
 def closed(hashing: Bcrypt) -> Iterator[Gate]:
-    """A gate, which is open in the end, whatever happens."""
+    """Yield a closed gate, and open it at the end in any case."""
     gate = Gate(hashing)
     try:
         yield gate
@@ -102,14 +102,14 @@ def closed(hashing: Bcrypt) -> Iterator[Gate]:
 
 @contextmanager
 def crowd(url: str, most: int) -> Iterator[Callable[..., Future[httpx.Response]]]:
-    """Log-ins of alice that run at once, each on a connection of its own."""
+    """Yield a function that logs alice in at once with other calls, on a connection of its own."""
     with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client, ThreadPoolExecutor(most) as pool:
         yield lambda password=PASSWORD: pool.submit(Person(client, "alice").log_in, password=password)
 
 
 def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, hashing: Bcrypt) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
-    # Two at a time, or none of them goes on.
+    # A hash continues only when a second one runs beside it.
     pair = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
     def look() -> None:
@@ -194,7 +194,7 @@ def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person,
 
 @contextmanager
 def connections() -> Iterator[Callable[[], int]]:
-    """How many more connections to databases than at first are in use, in this process."""
+    """Yield a function that returns how many database connections this process has checked out since the start."""
     change = {"checkout": 0, "checkin": 0}
 
     def count(name: str, *_: object) -> None:
@@ -208,14 +208,14 @@ def connections() -> Iterator[Callable[[], int]]:
         event.remove(Pool, name, listener)
 
 
-def test_no_connection_to_the_database_is_held_while_a_password_is_hashed(config: Config, hashing: Bcrypt) -> None:
+def test_no_database_connection_is_held_while_a_password_is_hashed(config: Config, hashing: Bcrypt) -> None:
     with TestClient(create_app(replace(config, bcrypt_cost=5))) as client, connections() as held:
         newcomer(client, "alice")
     with TestClient(create_app(config)) as client, connections() as held:
         found: list[int] = []
         hashing.meanwhile = lambda: found.append(held())
         alice, bobby = Person(client, "alice"), Person(client, "bobby")
-        # Alice's hash is of another cost, and made anew.
+        # Alice's hash has another cost, so the log-in replaces it.
         statuses = [bobby.sign_up(), alice.log_in(password=WRONG), alice.log_in()]
         form = {"current_password": PASSWORD, "new_password": "a better battery for this horse"}
         statuses.append(alice.put("/api/v1/me/password", json=form))
@@ -223,7 +223,7 @@ def test_no_connection_to_the_database_is_held_while_a_password_is_hashed(config
     assert found == [0] * (1 + 1 + 2 + 2)
 
 
-def test_hashes_have_a_low_priority_and_nothing_else_has(
+def test_only_hashes_run_at_a_low_priority(
     client: TestClient, hashing: Bcrypt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def niceness() -> int:
@@ -241,7 +241,7 @@ def test_hashes_have_a_low_priority_and_nothing_else_has(
     assert (of_hashes, of_handlers) == ({niceness() + 4}, {niceness()})
 
 
-def test_an_operation_that_hashes_says_that_it_may_be_too_busy_and_no_other_does() -> None:
+def test_exactly_the_operations_that_hash_document_too_busy() -> None:
     document = contract.load(resource_dir("openapi")).document
     for _, _, operation in contract.load(resource_dir("openapi")).operations():
         handler = getattr(import_module(f"api.handlers.{operation['tags'][0]}"), underscore(operation["operationId"]))
@@ -250,7 +250,7 @@ def test_an_operation_that_hashes_says_that_it_may_be_too_busy_and_no_other_does
 
 
 async def _refusals(lane: Bulkhead, calls: int) -> int:
-    """How many of some calls at once are refused, when each has to wait for the one before."""
+    """Return how many of the simultaneous calls are rejected when each waits for the one before."""
 
     async def ask() -> bool:
         try:
@@ -262,7 +262,7 @@ async def _refusals(lane: Bulkhead, calls: int) -> int:
     return sum(await asyncio.gather(*[ask() for _ in range(calls)]))
 
 
-def test_a_call_without_work_makes_nobody_believe_that_work_is_quick(lane_clock: Clock) -> None:
+def test_calls_without_work_do_not_lower_the_estimate(lane_clock: Clock) -> None:
     async def tell() -> None:
         lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(50):
@@ -273,19 +273,19 @@ def test_a_call_without_work_makes_nobody_believe_that_work_is_quick(lane_clock:
     asyncio.run(tell())
 
 
-def test_a_turn_counts_with_all_its_work(lane_clock: Clock) -> None:
+def test_the_estimate_counts_all_work_of_a_call(lane_clock: Clock) -> None:
     async def tell() -> None:
         lane = Bulkhead(1, initial_estimate=0.0)
         for _ in range(15):
             await lane.run(lambda: [lane.run_work(lambda: lane_clock.work(0.05)) for _ in range(2)])
-        # They would need 2 seconds if only half of it counted.
+        # By half of the work, the queue would take 2 seconds and reject no call.
         assert await _refusals(lane, 35) > 0
         lane.close()
 
     asyncio.run(tell())
 
 
-def test_what_fails_in_the_lane_fails_for_who_asked_and_frees_its_place() -> None:
+def test_a_failed_call_raises_for_its_caller_and_frees_its_place() -> None:
     async def tell() -> None:
         lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(5):
@@ -297,7 +297,7 @@ def test_what_fails_in_the_lane_fails_for_who_asked_and_frees_its_place() -> Non
     asyncio.run(tell())
 
 
-def test_no_thread_of_the_lane_outlives_the_server(config: Config) -> None:
+def test_no_thread_of_the_bulkhead_outlives_the_server(config: Config) -> None:
     before = set(threading.enumerate())
     with serving(create_app(config)) as url, httpx.Client(base_url=url) as client:
         newcomer(client, "alice")

@@ -1,4 +1,4 @@
-"""Usernames and emails: when two are the same, and that the first takes all."""
+"""Usernames and emails: when two are equal, and what happens if one is in use."""
 
 import sys
 import threading
@@ -26,14 +26,14 @@ PARALLEL = 20
 
 
 def sign_up(client: httpx.Client, username: str, email: str) -> tuple[int, str | None]:
-    """The status, and the code of a refusal."""
+    """Return the status, and the code of an error."""
     form = {"username": username, "email": email, "password": PASSWORD}
     answer = client.post("/api/v1/auth/signup", json=form)
     return answer.status_code, answer.json().get("code")
 
 
 @pytest.mark.parametrize("username", ["Under_Score9", "UNDER_SCORE9", "under_score9", "uNdEr_ScOrE9"])
-def test_upper_and_lower_case_make_no_other_username(client: TestClient, username: str) -> None:
+def test_usernames_are_case_insensitive(client: TestClient, username: str) -> None:
     assert sign_up(client, "Under_Score9", "first@example.com") == (201, None)
     assert sign_up(client, username, "second@example.com") == (409, "USERNAME_TAKEN")
 
@@ -41,7 +41,7 @@ def test_upper_and_lower_case_make_no_other_username(client: TestClient, usernam
 @pytest.mark.parametrize(
     "username", [" alice", "alice ", "alice\u3000", "\uff41lice", "\u212aelvin", "al\u00adice", "alic\u0435"]
 )
-def test_a_username_that_only_looks_like_another_is_no_username(client: TestClient, username: str) -> None:
+def test_a_username_with_lookalike_characters_is_rejected(client: TestClient, username: str) -> None:
     assert sign_up(client, username, "first@example.com") == (400, "INVALID_INPUT")
 
 
@@ -73,31 +73,31 @@ def test_two_spellings_of_an_email_are_one(client: TestClient, first: str, secon
 @pytest.mark.parametrize(
     "email", [" alice@example.com", "alice@example.com ", "alice@example.com\n", "\u3000alice@example.com"]
 )
-def test_an_email_with_space_around_it_is_no_email(client: TestClient, email: str) -> None:
+def test_an_email_with_surrounding_space_is_rejected(client: TestClient, email: str) -> None:
     assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
 
 
 @pytest.mark.parametrize("email", ["\uff0e@example.com", "a\uff20b@example.com", "\ufdfa@example.com"])
-def test_an_email_whose_canonical_form_is_none_is_no_email(client: TestClient, email: str) -> None:
+def test_an_email_with_an_invalid_canonical_form_is_rejected(client: TestClient, email: str) -> None:
     assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
 
 
 @pytest.mark.parametrize(
     "email", ["alice+x@example.com", "al.ice@example.com", "alice@example.org", "alise@example.com"]
 )
-def test_other_emails_are_other_emails(client: TestClient, alice: Person, email: str) -> None:
+def test_different_emails_stay_different(client: TestClient, alice: Person, email: str) -> None:
     assert sign_up(client, "somebody", email) == (201, None)
 
 
 @pytest.mark.parametrize("name", ["ALICE", " alice\t", "\uff41\uff4c\uff49\uff43\uff45", "\u3000Alice@EXAMPLE.com\n"])
-def test_logging_in_takes_every_spelling_of_a_name(alice: Person, name: str) -> None:
+def test_logging_in_accepts_every_spelling_of_a_name(alice: Person, name: str) -> None:
     assert alice.log_in(username=name).status_code == 200
 
 
 @pytest.mark.parametrize(
     "name", ["alic", "alice@", "@example.com", "alice%", "a%", "al_ce", "alice'--", "ali ce", "al\u0131ce", " "]
 )
-def test_nobody_logs_in_with_a_name_that_is_nearly_right(alice: Person, name: str) -> None:
+def test_logging_in_rejects_a_name_that_is_nearly_right(alice: Person, name: str) -> None:
     assert alice.log_in(username=name).status_code == 401
 
 
@@ -109,21 +109,21 @@ def test_the_profile_shows_a_name_as_it_was_given(client: TestClient) -> None:
     assert (shown["username"], shown["email"]) == ("AliceInChains", "Zo\u00eb@b\u00fccher.example.com")
 
 
-def test_a_refusal_names_what_is_taken_whatever_the_name(client: TestClient) -> None:
+def test_an_error_names_the_field_in_use_whatever_the_name(client: TestClient) -> None:
     for username in ("email_key", "uq_users_email_key"):
         assert sign_up(client, username, f"{username}@example.com") == (201, None)
         assert sign_up(client, username, "other@example.com") == (409, "USERNAME_TAKEN")
 
 
-def test_a_canonical_form_is_in_normal_form_and_its_own_canonical_form() -> None:
+def test_a_canonical_form_is_normalized_and_its_own_canonical_form() -> None:
     texts = [f"a{chr(code)}b{chr(code)}" for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     forms = {canonical(text) for text in texts}
     assert [form for form in forms if not unicodedata.is_normalized("NFKC", form) or canonical(form) != form] == []
 
 
-def test_of_parallel_sign_ups_with_one_name_exactly_one_succeeds(config: Config, database: Database) -> None:
+def test_exactly_one_of_several_parallel_sign_ups_succeeds(config: Config, database: Database) -> None:
     start = threading.Barrier(PARALLEL)
-    # All of them have a place, so that none is told to come later, however busy the machine is.
+    # The bulkhead has room for all of them, so none is rejected, however busy the machine is.
     app = create_app(replace(config, hashes=PARALLEL))
 
     def take_part(_: int) -> list[tuple[int, str | None]]:

@@ -1,4 +1,4 @@
-"""Signing keys: next, active, retired; what is published of them, and what lies in the database."""
+"""Signing keys: their states (next, active, retired), what is published, and what the database stores."""
 
 import json
 import re
@@ -47,19 +47,19 @@ def keyring_of(config: Config) -> Keyring:
 
 @pytest.fixture
 def charter(config: Config) -> Charter:
-    """The command, for the database of the application."""
+    """Return the command, for the database of the application."""
     return beside(config)
 
 
 @pytest.fixture
 def there(config: Config) -> Iterator[TestClient]:
-    """A stranger at another process of the same service."""
+    """Yield a client of another process of the same service."""
     with worker(config) as client:
         yield client
 
 
 def rotate(database: Database, keyring: Keyring) -> str:
-    """The id of the key that is to sign."""
+    """Rotate, and return the id of the new next key."""
     with database.transaction() as db:
         return signing_keys.rotate(db, keyring).id
 
@@ -87,7 +87,7 @@ def seen(person: Person) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("code")
 
 
-def test_a_key_is_published_before_it_signs_and_until_what_it_signed_has_expired(
+def test_a_key_is_published_before_it_signs_and_until_its_tokens_expire(
     client: TestClient, alice: Person, database: Database, keyring: Keyring, travel: Travel
 ) -> None:
     first, before = kid(alice), published(client)
@@ -112,7 +112,7 @@ def test_a_key_is_published_before_it_signs_and_until_what_it_signed_has_expired
     assert kid(alice) == following
 
 
-def test_a_key_that_was_made_just_now_signs_once_every_process_knows_it(
+def test_a_new_key_signs_only_when_every_process_can_know_it(
     alice: Person, database: Database, keyring: Keyring, travel: Travel
 ) -> None:
     first = kid(alice)
@@ -128,7 +128,7 @@ def test_a_key_that_was_made_just_now_signs_once_every_process_knows_it(
             assert row.activated_at - row.created_at >= timedelta(seconds=1)
 
 
-def test_who_runs_the_service_sees_and_rotates_its_keys(charter: Charter, database: Database) -> None:
+def test_the_operator_lists_and_rotates_the_keys(charter: Charter, database: Database) -> None:
     assert charter.run("migrate").returncode == 0
     first, following = states(database)
     assert listed(charter) == [(first, "active", "signs"), (following, "next", "")]
@@ -142,7 +142,7 @@ def test_who_runs_the_service_sees_and_rotates_its_keys(charter: Charter, databa
 
 
 def listed(charter: Charter) -> list[tuple[str, str, str]]:
-    """Each key's id, state and remark, as `charter keys list` shows them, without the times."""
+    """Return the id, state and remark of each key from `charter keys list`, without the times."""
     result = charter.run("keys", "list")
     assert (result.returncode, result.stderr) == (0, "")
     head, *lines = result.stdout.splitlines()
@@ -158,7 +158,7 @@ def events(log: str) -> list[tuple[str, str]]:
     return [(line["event"], line["key_id"]) for line in map(json.loads, log.splitlines())]
 
 
-def test_what_a_retired_key_signed_is_refused_at_once_by_every_process(
+def test_every_process_rejects_the_tokens_of_a_retired_key_at_once(
     alice: Person, there: TestClient, charter: Charter, database: Database
 ) -> None:
     first = kid(alice)
@@ -177,9 +177,7 @@ def test_what_a_retired_key_signed_is_refused_at_once_by_every_process(
 
 
 @pytest.mark.parametrize("which", ["unknown", "retired", "' OR 1=1 --"])
-def test_only_a_key_that_is_in_use_can_be_retired(
-    charter: Charter, database: Database, keyring: Keyring, which: str
-) -> None:
+def test_only_a_key_in_use_can_be_retired(charter: Charter, database: Database, keyring: Keyring, which: str) -> None:
     first = signer(database, keyring)
     with database.transaction() as db:
         signing_keys.retire(db, keyring, first)
@@ -191,7 +189,9 @@ def test_only_a_key_that_is_in_use_can_be_retired(
     assert states(database) == before
 
 
-def test_a_key_that_does_not_sign_is_retired_alone(alice: Person, database: Database, keyring: Keyring) -> None:
+def test_retiring_a_key_that_does_not_sign_changes_no_other(
+    alice: Person, database: Database, keyring: Keyring
+) -> None:
     first = kid(alice)
     [following] = states(database).keys() - {first}
     with database.transaction() as db:
@@ -202,7 +202,9 @@ def test_a_key_that_does_not_sign_is_retired_alone(alice: Person, database: Data
     assert seen(alice) == (200, None)
 
 
-def test_a_key_that_signs_no_more_is_retired_alone(alice: Person, database: Database, keyring: Keyring) -> None:
+def test_retiring_a_key_that_no_longer_signs_changes_no_other(
+    alice: Person, database: Database, keyring: Keyring
+) -> None:
     first, second = kid(alice), rotate(database, keyring)
     before = states(database)
     with database.transaction() as db:
@@ -229,9 +231,7 @@ def test_another_algorithm_begins_with_the_next_rotation(
         assert sorted(algorithms) == ["ES256", "EdDSA", "EdDSA"]
 
 
-def test_under_another_secret_there_are_other_keys(
-    alice: Person, config: Config, charter: Charter, database: Database
-) -> None:
+def test_another_secret_has_other_keys(alice: Person, config: Config, charter: Charter, database: Database) -> None:
     ours = set(states(database))
     secret = bytes(range(1, 33))
     charter.settings["CHARTER_SECRET"] = secret.hex()
@@ -248,7 +248,7 @@ def test_under_another_secret_there_are_other_keys(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_no_private_key_is_in_the_database_in_the_clear(config: Config, database: Database, algorithm: str) -> None:
+def test_the_database_contains_no_private_key_in_plain_text(config: Config, database: Database, algorithm: str) -> None:
     keyring = keyring_of(replace(config, signing_algorithm=algorithm))
     with database.transaction() as db:
         keys = [keyring.signing(db), *keyring.verifying(db).values()]
@@ -260,7 +260,7 @@ def test_no_private_key_is_in_the_database_in_the_clear(config: Config, database
 
 
 def spellings(key: SigningKey) -> list[bytes]:
-    """The private part of a key, and the forms in which it contains itself."""
+    """Return the private part of a key, in all forms in which a leak could contain it."""
     if key.algorithm == "HS256":
         return [key.private]
     forms = [(Encoding.DER, PrivateFormat.PKCS8), (Encoding.PEM, PrivateFormat.PKCS8)]
@@ -274,7 +274,7 @@ def spellings(key: SigningKey) -> list[bytes]:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config: Config, algorithm: str) -> None:
+def test_a_sealed_key_opens_only_with_its_secret_id_and_algorithm(config: Config, algorithm: str) -> None:
     keyring, key = keyring_of(config), generate(algorithm)
     sealed = KeyCipher(config.secret).seal(key)
     row = {"id": key.id, "algorithm": algorithm, "sealed": sealed, "retires_at": None}
@@ -295,12 +295,12 @@ def test_what_is_sealed_opens_under_its_own_secret_id_and_algorithm_alone(config
 
 
 def without_end(database: Database) -> list[StoredSigningKey]:
-    """The keys that sign, or are about to, until somebody rotates them."""
+    """Return the keys that have no end yet: the next one and the one that signs."""
     with database.transaction() as db:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]
 
 
-def test_who_rotates_at_once_takes_turns(database: Database, keyring: Keyring, travel: Travel) -> None:
+def test_simultaneous_rotations_take_turns(database: Database, keyring: Keyring, travel: Travel) -> None:
     assert signer(database, keyring)
     outcomes = at_once(*[lambda: rotate(database, keyring)] * 8)
     assert len(set(outcomes)) == 8
@@ -311,7 +311,7 @@ def test_who_rotates_at_once_takes_turns(database: Database, keyring: Keyring, t
     assert sorted(states(database).values()) == [State.ACTIVE] * 9 + [State.NEXT]
 
 
-def test_of_who_retires_a_key_at_once_one_does(database: Database, keyring: Keyring) -> None:
+def test_only_one_of_several_simultaneous_retirements_succeeds(database: Database, keyring: Keyring) -> None:
     first = signer(database, keyring)
 
     def retire() -> bool:
@@ -337,10 +337,10 @@ def test_keys_that_retired_long_ago_are_purged(database: Database, keyring: Keyr
     assert first not in states(database)
 
 
-# Its new name, Ed25519 (RFC 9864), is one that few verifiers know yet.
+# Few verifiers support its new name yet, Ed25519 (RFC 9864).
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864")
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
-def test_tokens_verify_with_another_library_from_what_is_published_alone(config: Config, algorithm: str) -> None:
+def test_another_library_verifies_tokens_with_the_published_keys(config: Config, algorithm: str) -> None:
     with TestClient(create_app(replace(config, signing_algorithm=algorithm))) as client:
         alice = newcomer(client, "alice")
         answer = client.get(JWKS)

@@ -1,8 +1,8 @@
-"""Schema and database agree: what the contract lets in fits its column, and what a column holds fits the contract.
+"""Schema and database agree: each value that the contract accepts fits its column, and the other way round.
 
-Names are addresses here too. What is stored of a body with the schema `NewUser` is in the table of the model `User`: a
-property in the column of its name, its canonical form in `<property>_key`, its hash in `<property>_hash`. That the
-databases themselves take and keep it is shown in test_extremes.
+The mapping follows from names. A body with the schema `NewUser` is stored in the table of the model `User`. Each
+property is in the column of its name, its canonical form in `<property>_key`, and its hash in `<property>_hash`.
+test_extremes shows that the databases store such values.
 """
 
 import re
@@ -38,13 +38,13 @@ CONTRACT = contract.load(resource_dir("openapi"))
 SCHEMAS: dict[str, Json] = CONTRACT.document["components"]["schemas"]
 TABLES: dict[str, Table] = {name: getattr(models, name).__table__ for name in models.__all__}
 COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c]
-# Bodies that no table keeps.
+# Bodies that are not stored in a table.
 NOT_STORED = {
     "Credentials": "They are compared, and no statement writes them.",
     "PasswordChange": "Of the new one, as of NewUser's, only the hash is kept.",
     "RefreshToken": "It is compared with a digest; of the next one, the server makes the digest.",
 }
-# What no body fills, beside what has a default or a foreign key.
+# Columns that no body fills and that have no default and no foreign key.
 MADE = {
     "changes.id": "Counted by the database.",
     "changes.subject": "Written by a trigger: an id, or nothing.",
@@ -66,13 +66,13 @@ MADE = {
     "signing_keys.sealed": "The key, under seal.",
     "users.disabled_at": "The time of `charter users disable`.",
 }
-# What an answer shows beside the columns.
+# Properties of a response that have no column.
 COMPUTED = {"Session.current"}
 BITS = {SmallInteger: 16, Integer: 32, BigInteger: 64}
 
 
 class Span(NamedTuple):
-    """Values of a JSON type: texts by their number of characters, numbers by their size, and perhaps null."""
+    """Values of a JSON type: the range of text lengths or numbers, and whether null is allowed."""
 
     type: str
     least: float
@@ -80,13 +80,13 @@ class Span(NamedTuple):
     null: bool
 
     def within(self, other: "Span") -> bool:
-        """Whether the other has all that this one has."""
+        """Return True if the other span contains this one."""
         fits = other.least <= self.least and self.most <= other.most
         return self.type == other.type and fits and self.null <= other.null
 
 
 def allowed(schema: Json) -> Span:
-    """What a schema allows."""
+    """Return the span of a schema."""
     limits = {"string": ("minLength", "maxLength"), "integer": ("minimum", "maximum")}
     low, high = limits[schema["type"]]
     least = 0 if low == "minLength" else -inf
@@ -94,20 +94,20 @@ def allowed(schema: Json) -> Span:
 
 
 def held(column: Column[Any]) -> Span:
-    """What a column can hold in one of the databases: to SQLite its type means little, only a CHECK limits it."""
+    """Return the span that a column can store in at least one database. On SQLite only a CHECK is a limit."""
     spans: dict[type[TypeEngine[Any]], tuple[str, float, float]] = {
         Uuid: ("string", len(str(new_id())), len(str(new_id()))),
         UtcDateTime: ("string", len(rfc3339(now())), len(rfc3339(now()))),
         String: ("string", *checked(column)),
         Integer: ("integer", -(2**63), 2**63 - 1),
     }
-    # A type that is missing here ends the test: it has to be taught what such a column holds.
+    # An unknown type fails the test: add its span above.
     (span,) = (span for kind, span in spans.items() if isinstance(column.type, kind))
     return Span(*span, null=bool(column.nullable))
 
 
 def checked(column: Column[Any]) -> tuple[float, float]:
-    """The fewest and the most characters that the CHECK of a column lets pass."""
+    """Return the minimum and the maximum length that the CHECK of a column allows."""
     for check in (rule for rule in column.table.constraints if isinstance(rule, CheckConstraint)):
         rule = re.fullmatch(r"length\((\w+)\) BETWEEN (\d+) AND (\d+)", str(check.sqltext))
         assert rule, f"this test has to be taught what {check.sqltext} means"
@@ -117,7 +117,7 @@ def checked(column: Column[Any]) -> tuple[float, float]:
 
 
 def taken(column: Column[Any]) -> Span:
-    """What a column takes in both databases."""
+    """Return the span that a column accepts in both databases."""
     span = held(column)
     if isinstance(column.type, Integer):
         bits = BITS[type(column.type)]
@@ -126,7 +126,7 @@ def taken(column: Column[Any]) -> Span:
 
 
 def bodies() -> Iterator[tuple[str, Json]]:
-    """The name and the schema of each body that an operation takes."""
+    """Yield the name and the schema of each request body."""
     for _, _, operation in CONTRACT.operations():
         for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
             name = content["schema"]["$ref"].rpartition("/")[2]
@@ -134,7 +134,7 @@ def bodies() -> Iterator[tuple[str, Json]]:
 
 
 def stored() -> Iterator[tuple[Column[Any], str, Json]]:
-    """Each column that a property fills, with the name and the schema of the property."""
+    """Yield each column that a property fills, with the name and the schema of the property."""
     for body, schema in bodies():
         if body not in NOT_STORED:
             columns = TABLES[body.removeprefix("New")].c
@@ -144,27 +144,27 @@ def stored() -> Iterator[tuple[Column[Any], str, Json]]:
                 yield from ((column, name, resolve(part, CONTRACT.document)) for column in filled)
 
 
-def test_every_body_has_its_table_or_a_reason_for_none() -> None:
+def test_every_body_has_a_table_or_a_reason_for_having_none() -> None:
     names = {name for name, _ in bodies()}
     assert names - NOT_STORED.keys() <= {f"New{model}" for model in TABLES}
     assert names >= NOT_STORED.keys()
 
 
-def test_every_column_has_its_source() -> None:
+def test_every_column_has_a_source() -> None:
     made = {str(column) for column in COLUMNS if column.default is not None or column.foreign_keys}
     filled = {str(column) for column, *_ in stored()}
     assert filled & made == set()
     assert {str(column) for column in COLUMNS} - filled - made == MADE.keys()
 
 
-def test_what_the_contract_lets_in_fits_its_column() -> None:
+def test_each_value_that_the_contract_accepts_fits_its_column() -> None:
     found = {
         str(column): allowed(schema).within(taken(column)) for column, name, schema in stored() if column.name == name
     }
     assert found == dict.fromkeys(found, True) != {}
 
 
-def test_what_a_column_holds_fits_the_answer_that_shows_it() -> None:
+def test_each_value_of_a_column_fits_the_response_that_shows_it() -> None:
     shown = TABLES.keys() & SCHEMAS.keys() - {name for name, _ in bodies()}
     assert shown
     for model in shown:
@@ -172,7 +172,7 @@ def test_what_a_column_holds_fits_the_answer_that_shows_it() -> None:
             if f"{model}.{name}" in COMPUTED:
                 continue
             span = allowed(resolve(part, CONTRACT.document))
-            # A null is left out of an answer that does not require the property.
+            # A response leaves out a null unless it requires the property.
             span = span._replace(null=span.null or name not in SCHEMAS[model]["required"])
             assert held(TABLES[model].c[name]).within(span), f"{model}.{name}"
 
@@ -190,24 +190,24 @@ def test_what_a_column_holds_fits_the_answer_that_shows_it() -> None:
         (Integer(), {"type": "string", "maxLength": 1}),
     ],
 )
-def test_what_would_not_fit_is_noticed(kind: TypeEngine[Any], schema: Json) -> None:
+def test_a_value_that_does_not_fit_is_detected(kind: TypeEngine[Any], schema: Json) -> None:
     table = Table("some", MetaData(), Column("column", kind, nullable=False))
     assert not allowed(schema).within(taken(table.c.column))
 
 
-def test_a_check_limits_what_its_column_takes_and_holds() -> None:
+def test_a_check_limits_the_values_of_its_column() -> None:
     check = CheckConstraint("length(column) BETWEEN 2 AND 8")
     table = Table("some", MetaData(), Column("column", String(9), nullable=False), check)
     assert taken(table.c.column) == held(table.c.column) == Span("string", 2, 8, False)
     assert not allowed({"type": "string", "minLength": 1, "maxLength": 8}).within(taken(table.c.column))
 
 
-def test_a_hash_has_room_without_end() -> None:
+def test_a_hash_column_has_no_limit() -> None:
     hashes = {column for column, name, _ in stored() if column.name == f"{name}_hash"}
     assert {taken(column)[:3] for column in hashes} == {("string", 0, inf)}
 
 
-def test_every_entry_of_an_index_fits_a_page_of_postgresql() -> None:
+def test_every_index_entry_fits_a_page_of_postgresql() -> None:
     largest, bytes_of_a_character = 2704, 4
     for table in Base.metadata.sorted_tables:
         unique = [rule.columns for rule in table.constraints if isinstance(rule, UniqueConstraint)]
@@ -230,18 +230,20 @@ def test_a_username_has_only_characters_that_do_not_grow() -> None:
 
 
 @pytest.mark.slow
-def test_an_email_that_grows_out_of_its_columns_is_refused() -> None:
+def test_an_email_that_outgrows_its_columns_is_rejected() -> None:
     tried = [address for character in CHARACTERS if len(canonical(character)) > 1 for address in addresses(character)]
     kept = [normalize_email(address) for address in tried if is_email(address)]
     assert 1000 < len(kept) < len(tried)
     columns = TABLES["User"].c
     assert max(map(len, kept)) <= taken(columns["email"]).most
-    # It is not that none came near.
+    # Some emails come close to the limit, so the test is not vacuous.
     assert max(len(canonical(email)) for email in kept) == taken(columns["email_key"]).most
 
 
 def addresses(character: str) -> Iterator[str]:
-    """Addresses full of a character: short, the longest that fit in their canonical form, the first that do not."""
+    """Yield addresses of one character: a short one, the longest whose canonical form fits, and the first that does
+    not.
+    """
     growth, domain = len(canonical(character)), "@example.com"
     for length in (1, (254 - len(domain)) // growth, (254 - len(domain)) // growth + 1):
         rest = "a" * (254 - len(domain) - length * growth)

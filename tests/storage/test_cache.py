@@ -1,4 +1,4 @@
-"""What a process remembers of the database, and when it does not."""
+"""The cache of database reads, and its invalidation."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.support.workers import INSERT_KEY, by_hand
 
 @pytest.fixture
 def memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
-    # A look may take longer on a busy machine; that it is worth nothing then, test_watch knows.
+    # On a busy machine a poll can be slow. The tests of the change monitor cover a late poll.
     monkeypatch.setattr("api.storage.change_monitor._MAX_STALENESS", 5)
     database = Database(config.database_url)
     memory = Cache(database)
@@ -24,7 +24,7 @@ def memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
 
 
 class Asked:
-    """What the database would say, and how often it was asked."""
+    """A stand-in for the database that counts the queries."""
 
     def __init__(self, memory: Cache) -> None:
         self._memory = memory
@@ -44,18 +44,18 @@ def asked(memory: Cache) -> Asked:
     return Asked(memory)
 
 
-def test_what_was_read_once_is_remembered(asked: Asked) -> None:
+def test_a_value_is_read_once(asked: Asked) -> None:
     assert [asked.get("a", "alice"), asked.get("a", "nobody")] == ["alice", "alice"]
     assert asked.get("b", "bobby") == "bobby"
     assert asked.times == 2
 
 
-def test_that_there_is_nothing_is_not_remembered(asked: Asked) -> None:
+def test_a_missing_row_is_not_cached(asked: Asked) -> None:
     assert [asked.get("a", None), asked.get("a", None), asked.get("a", "alice")] == [None, None, "alice"]
     assert asked.times == 3
 
 
-def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory: Cache, asked: Asked) -> None:
+def test_a_value_that_changes_during_the_query_is_not_cached(config: Config, memory: Cache, asked: Asked) -> None:
     def change() -> None:
         by_hand(config, INSERT_KEY)
         memory.monitor.mark_stale()
@@ -68,14 +68,14 @@ def test_what_changes_while_it_is_read_is_not_remembered(config: Config, memory:
     assert asked.times == 3
 
 
-def test_what_was_read_before_the_first_look_is_not_remembered(memory: Cache, asked: Asked) -> None:
+def test_a_value_from_before_the_first_poll_is_not_cached(memory: Cache, asked: Asked) -> None:
     keep = memory.begin_fill()
     asked.get("b", "bobby")
     keep("sessions", "a", "alice")
     assert asked.get("a", "nobody") == "nobody"
 
 
-def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded_and_evicts_the_oldest_value(memory: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_module, "_MAX_ENTRIES", 3)
     asked = Asked(memory)
     assert asyncio.run(memory.get("signing_keys", "", lambda: "key")) == "key"
@@ -85,7 +85,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest(memory: Cache, monkeypatch
     assert asyncio.run(memory.get("signing_keys", "", lambda: "another")) == "key"
 
 
-def test_what_is_kept_once_more_takes_no_place_of_another() -> None:
+def test_caching_a_value_again_evicts_no_other() -> None:
     latest: BoundedDict[str, int] = BoundedDict(3)
     for number, key in enumerate("abcbbd"):
         latest.put(key, number)

@@ -1,4 +1,4 @@
-"""The feeds of what changes: nothing is missed in silence."""
+"""The change feeds of both databases: a feed never loses a change silently."""
 
 import re
 import sqlite3
@@ -29,7 +29,7 @@ def following(database: Database) -> Iterator[Subscription]:
     following.connection.close()
 
 
-def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine, following: Subscription) -> None:
+def test_a_feed_returns_each_committed_change_once(engine: Engine, following: Subscription) -> None:
     assert following.feed.read() == []
     for _ in range(300):
         with engine.begin() as connection:
@@ -42,7 +42,7 @@ def test_a_feed_tells_what_was_committed_before_and_tells_it_once(engine: Engine
         assert following.feed.read() == []
 
 
-def test_what_is_rolled_back_is_not_told(engine: Engine, following: Subscription) -> None:
+def test_a_rolled_back_change_is_not_returned(engine: Engine, following: Subscription) -> None:
     with engine.connect() as connection:
         connection.execute(text(INSERT_KEY))
         connection.rollback()
@@ -51,7 +51,7 @@ def test_what_is_rolled_back_is_not_told(engine: Engine, following: Subscription
 
 @pytest.fixture
 def notes(config: Config) -> Iterator[sqlite3.Connection]:
-    """A connection to SQLite that can write notes by itself."""
+    """Yield a connection to SQLite that writes change rows directly."""
     with closing(sqlite3.connect(str(config.database_url.database), isolation_level=None)) as connection:
         yield connection
 
@@ -102,7 +102,7 @@ def count_anew(connection: sqlite3.Connection, _: Path) -> None:
         count_anew,
     ],
 )
-def test_notes_that_are_gone_unread_are_missed(
+def test_changes_deleted_before_they_are_read_raise_an_error(
     config: Config, notes: sqlite3.Connection, tmp_path: Path, lose: Callable[[sqlite3.Connection, Path], None]
 ) -> None:
     database = Database(config.database_url)
@@ -118,7 +118,7 @@ def test_notes_that_are_gone_unread_are_missed(
 
 
 @on_sqlite
-def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) -> None:
+def test_changes_that_were_read_can_be_deleted(config: Config, notes: sqlite3.Connection) -> None:
     database = Database(config.database_url)
     feed, connection = subscribe(database)
     for _ in range(2):
@@ -131,14 +131,14 @@ def test_notes_that_were_read_may_go(config: Config, notes: sqlite3.Connection) 
 
 
 @on_sqlite
-def test_the_newest_10000_notes_stay(config: Config, notes: sqlite3.Connection) -> None:
+def test_the_newest_10000_changes_stay(config: Config, notes: sqlite3.Connection) -> None:
     note(notes, 12_000)
     by_hand(config, INSERT_KEY)
     assert notes.execute("SELECT count(*), max(id) FROM changes").fetchone() == (10_000, 12_001)
 
 
 @on_sqlite
-def test_a_database_without_notes_cannot_be_followed(config: Config) -> None:
+def test_a_database_without_the_changes_table_cannot_be_followed(config: Config) -> None:
     by_hand(config, "DROP TABLE changes")
     database = Database(config.database_url)
     with pytest.raises(sqlite3.OperationalError, match="no such table: changes"):
@@ -146,11 +146,11 @@ def test_a_database_without_notes_cannot_be_followed(config: Config) -> None:
     database.dispose()
 
 
-def test_behind_a_pooler_nothing_can_be_followed(postgres_url: URL) -> None:
+def test_a_database_behind_a_pooler_cannot_be_followed(postgres_url: URL) -> None:
     with proxied(postgres_url) as proxy:
         database = Database(proxy.url)
         subscribe(database).connection.close()
-        # A pooler makes up the number of the process that it says is at the other end.
+        # A pooler invents the process id that it reports for the server.
         proxy.alter = lambda data: re.sub(rb"(?s)(?<=K\0\0\0\x0c)....", b"\0\0\0\0", data)
         with pytest.raises(FeedGap, match="LISTEN does not work through the connection pooler"):
             subscribe(database)

@@ -1,4 +1,4 @@
-"""Knowing what changed, or knowing that one does not know: whatever happens to the channel."""
+"""The change monitor: it reports each change, or it is stale, whatever happens to the channel."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ CHANGED = [Change("signing_keys", "")]
 
 
 class Watched:
-    """A watch, what it told, and whether it is up to date."""
+    """A monitor, the changes that it reported, and its freshness."""
 
     def __init__(self, url: URL) -> None:
         self.told: list[list[Change] | None] = []
@@ -40,7 +40,7 @@ class Watched:
         self.watch = ChangeMonitor(self.database, self.told.append)
 
     def knows(self) -> bool:
-        """The answer, which never takes long: it may wait for 50 ms."""
+        """Return True if the monitor is fresh. The check may block for 50 ms, but not longer."""
         began = monotonic()
         knows = asyncio.run(self.watch.ensure_fresh())
         assert monotonic() - began < PATIENCE_SECONDS
@@ -58,7 +58,7 @@ def watched(config: Config) -> Iterator[Watched]:
     watched.close()
 
 
-def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(config: Config, watched: Watched) -> None:
+def test_changes_reach_other_processes_within_50_ms(config: Config, watched: Watched) -> None:
     until(watched.knows)
     assert watched.told == [None]
     by_hand(config, INSERT_KEY)
@@ -67,7 +67,7 @@ def test_what_was_before_is_unknown_and_what_comes_is_told_within_50_ms(config: 
     assert watched.told == [None, CHANGED]
 
 
-def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: Watched) -> None:
+def test_invalidation_reports_all_earlier_changes(config: Config, watched: Watched) -> None:
     until(watched.knows)
     for _ in range(20):
         for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
@@ -78,7 +78,7 @@ def test_after_a_doubt_all_is_told_that_was_before_it(config: Config, watched: W
             assert watched.told == [CHANGED]
 
 
-def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
+def test_many_event_loops_may_check_at_once(watched: Watched) -> None:
     def ask(_: int) -> None:
         for _ in range(20):
             until(lambda: asyncio.run(watched.watch.ensure_fresh()))
@@ -89,7 +89,7 @@ def test_many_event_loops_may_ask_at_once(watched: Watched) -> None:
     assert watched.told == [None]
 
 
-def test_what_nobody_asks_for_is_read_all_the_same(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_are_read_even_if_no_request_checks(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_monitor, "_IDLE_SECONDS", 0.06)
     feeds = counting(monkeypatch)
     with worker(config):
@@ -98,7 +98,7 @@ def test_what_nobody_asks_for_is_read_all_the_same(config: Config, monkeypatch: 
         until(lambda: feed.reads >= before + 5)
 
 
-def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> None:
+def test_applications_that_start_and_stop_leave_nothing_behind(config: Config) -> None:
     def held() -> tuple[int, int]:
         watching = [thread for thread in threading.enumerate() if thread.name.startswith("watch")]
         return len(watching), len(list(Path("/proc/self/fd").iterdir()))
@@ -119,7 +119,7 @@ def test_applications_that_come_and_go_leave_nothing_behind(config: Config) -> N
 
 @pytest.fixture
 def listening(postgres_url: URL) -> Iterator[Watched]:
-    """A watch over PostgreSQL that is up to date, and has a listener."""
+    """Yield a monitor on PostgreSQL that is up to date and has a listener."""
     watched = Watched(postgres_url)
     until(watched.knows)
     yield watched
@@ -127,19 +127,19 @@ def listening(postgres_url: URL) -> Iterator[Watched]:
 
 
 def listener(watched: Watched) -> int:
-    """The process of PostgreSQL's that listens for it."""
+    """Return the id of the PostgreSQL process that serves the listener."""
     mine = "datname = current_database() AND query IN ('SELECT', 'LISTEN charter')"
     with watched.database.engine.connect() as connection:
         return int(connection.scalars(text(f"SELECT pid FROM pg_stat_activity WHERE {mine}")).one())  # noqa: S608
 
 
-def test_a_listener_that_is_ended_is_missed_at_once_and_another_comes(listening: Watched) -> None:
+def test_an_ended_listener_is_noticed_at_once_and_replaced(listening: Watched) -> None:
     with listening.database.engine.begin() as connection:
         connection.execute(text(f"SELECT pg_terminate_backend({listener(listening)})"))
     sleep(0.06)
     listening.told.clear()
     assert not listening.knows()
-    # The look may still be under way.
+    # The poll may still be running.
     until(lambda: listening.told)
     assert listening.told == [None]
     until(listening.knows)
@@ -167,9 +167,7 @@ def test_a_silent_channel_makes_the_monitor_stale_until_it_recovers(proxy: Proxy
 
 
 @on_sqlite
-def test_a_worker_without_channel_and_database_authenticates_no_request(
-    config: Config, proxy: Proxy
-) -> None:
+def test_a_worker_without_channel_and_database_authenticates_no_request(config: Config, proxy: Proxy) -> None:
     with worker(replace(config, database_url=proxy.url)) as client:
         alice = newcomer(client, "alice")
         proxy.cut = True
@@ -202,7 +200,7 @@ def test_postgresql_may_restart(config: Config) -> None:
 
 
 def remembered(person: Person) -> bool:
-    """Whether a request is answered without a question to the database."""
+    """Return True if a request succeeds without a statement to the database."""
     with statements() as sent:
         assert person.get("/protected").status_code == 200
     return not sent

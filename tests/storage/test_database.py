@@ -1,4 +1,4 @@
-"""The database: times, transactions, SQLite under many writers, and what happens when it is gone."""
+"""The database: times, transactions, SQLite under many writers, and outages."""
 
 import sqlite3
 import threading
@@ -51,7 +51,7 @@ def count(database: Database, model: type[User | StoredSigningKey] = StoredSigni
 
 
 @pytest.mark.parametrize("hours", [-11, 0, 2, 5.5])
-def test_a_time_comes_back_in_utc_whatever_zone_it_went_in_with(database: Database, hours: float) -> None:
+def test_a_time_is_returned_in_utc_whatever_its_zone_was(database: Database, hours: float) -> None:
     noon = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
     with database.transaction() as db:
         db.add(key(noon.astimezone(timezone(timedelta(hours=hours)))))
@@ -65,7 +65,7 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_went_in_with(database: Databa
         assert db.scalar(select(StoredSigningKey.created_at < later)) is True
 
 
-def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+def test_a_time_without_a_zone_is_rejected(database: Database) -> None:
     naive = datetime(2026, 7, 1)
     with database.transaction() as db:
         for statement in (
@@ -93,7 +93,7 @@ def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database
 
 
 @on_sqlite
-def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
+def test_every_connection_to_sqlite_is_configured(database: Database) -> None:
     with database.engine.connect() as one, database.engine.connect() as two:
         for connection in (one, two):
             pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "cache_size")
@@ -114,20 +114,20 @@ def test_every_connection_to_sqlite_is_prepared(database: Database) -> None:
         ({"password_hash": None}, r'users\.password_hash|"password_hash"'),
     ],
 )
-def test_the_database_itself_refuses_what_breaks_its_rules(
+def test_the_database_itself_rejects_rows_that_break_its_rules(
     alice: Person, database: Database, change: dict[str, Any], rule: str
 ) -> None:
     bobby = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
-    # A text that is too long breaks no rule in PostgreSQL: it is no value of its type.
+    # On PostgreSQL a text that is too long is not a constraint violation, but an invalid value of its type.
     with pytest.raises((IntegrityError, DataError), match=rule), database.transaction() as db:
         db.add(User(**bobby | {"password_hash": "x"} | change))
     assert count(database, User) == 1
 
 
 @pytest.mark.slow
-def test_reading_first_and_writing_then_never_meets_a_locked_database(config: Config) -> None:
+def test_reading_before_writing_never_meets_a_locked_database(config: Config) -> None:
     writers, rounds = 8, 50
-    # SQLite does not queue, so a writer may wait for all others. A deadlock would still be told at once.
+    # SQLite does not queue, so a writer may wait for all others. A deadlock would still be reported at once.
     patient = {} if config.is_shared else {"timeout": str(PATIENCE_SECONDS)}
     database = Database(config.database_url.update_query_dict(patient))
 
@@ -147,7 +147,7 @@ def test_reading_first_and_writing_then_never_meets_a_locked_database(config: Co
 
 
 class TestBesideAWriter:
-    """Somebody else writes meanwhile, and what meets that lock waits until the test gives up."""
+    """A foreign transaction holds the write lock, and writes wait for it until the end of the test."""
 
     @pytest.fixture
     def config(self, sqlite_config: Config) -> Config:
@@ -161,20 +161,20 @@ class TestBesideAWriter:
             assert [alice.get(path).status_code for path in paths] == [200] * 5
             assert perf_counter() - began < PATIENCE_SECONDS
 
-    def test_many_who_wait_to_write_keep_nobody_from_reading(self, server: str, config: Config) -> None:
+    def test_many_waiting_writers_do_not_block_readers(self, server: str, config: Config) -> None:
         with httpx.Client(base_url=server) as client, ThreadPoolExecutor(50) as crowd:
             alice = newcomer(client, "alice")
             sessions = [alice.token] + [alice.log_in().json()["access_token"] for _ in range(50)]
             leaving = [replace(alice, token=token) for token in sessions[:-1]]
             with locked(config), statements() as sent:
                 going = [crowd.submit(person.log_out) for person in leaving]
-                # As many as there are threads for what writes have met the lock.
+                # As many writers wait as there are threads for blocked writes.
                 until(lambda: sum(statement.startswith("DELETE") for statement in sent) == 16)
                 assert [alice.get(path).status_code for path in ("/api/v1/sessions", "/ready")] == [200, 200]
                 assert not any(one.done() for one in going)
             assert {one.result().status_code for one in going} == {204}
 
-    def test_what_is_no_refresh_token_does_not_wait_for_a_writer(self, client: TestClient, config: Config) -> None:
+    def test_an_invalid_refresh_token_does_not_wait_for_a_writer(self, client: TestClient, config: Config) -> None:
         guesses = [RefreshTokenFactory(secret).new() for secret in (config.secret, bytes(32))] + ["A"]
         with locked(config):
             began = perf_counter()
@@ -184,7 +184,7 @@ class TestBesideAWriter:
 
 
 @on_sqlite
-def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, database: Database) -> None:
+def test_a_lock_that_a_foreign_process_holds_too_long_is_503(config: Config, database: Database) -> None:
     impatient = config.database_url.update_query_dict({"timeout": "0.1"})
     with closing(Database(impatient).engine.connect()) as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 100
@@ -200,10 +200,10 @@ def test_a_lock_that_a_stranger_holds_for_too_long_is_503(config: Config, databa
 
 @pytest.mark.slow
 @on_sqlite
-def test_a_full_disk_refuses_what_is_written_and_nothing_else(config: Config) -> None:
+def test_a_full_disk_fails_writes_and_nothing_else(config: Config) -> None:
     with beside(config).serving() as server, httpx.Client(base_url=server.url) as client:
         alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
-        # No file of the server's may grow: for SQLite that is the same.
+        # No file of the server can grow, which SQLite reports like a full disk.
         prlimit(server.process.pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
         for answer in (bobby.sign_up(), Person(client, "alice").log_in(), replace(alice).refresh()):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
@@ -215,7 +215,7 @@ def test_a_full_disk_refuses_what_is_written_and_nothing_else(config: Config) ->
 
 @contextmanager
 def locked(config: Config) -> Iterator[None]:
-    """Somebody else writes, and does not come to an end."""
+    """Keep a foreign write transaction open."""
     with closing(sqlite3.connect(file(config), isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
         yield
@@ -255,7 +255,7 @@ def _empty(path: Path) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("damage", [_remove, _remove_folder, _make_folder, _overwrite, _damage, _empty])
-def test_without_its_database_nothing_is_protected_by_chance(config: Config, damage: Callable[[Path], None]) -> None:
+def test_authentication_fails_closed_without_the_database(config: Config, damage: Callable[[Path], None]) -> None:
     with TestClient(create_app(config)) as client:
         alice = newcomer(client, "alice")
     damage(file(config))
@@ -280,7 +280,7 @@ def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
     assert count(database) == 0
 
 
-def test_a_migration_that_is_missing_is_told(client: TestClient, database: Database) -> None:
+def test_a_missing_migration_is_reported(client: TestClient, database: Database) -> None:
     with database.transaction() as db:
         db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     answer = client.get("/ready")

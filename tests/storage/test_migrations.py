@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again, whole or not at all, one at a time, and true to the models."""
+"""Migrations: up, down and up again, atomic, one at a time, and equal to the models."""
 
 import os
 import subprocess
@@ -27,13 +27,13 @@ def url(tmp_path: Path) -> URL:
 
 @pytest.fixture
 def engine(url: URL) -> Iterator[Engine]:
-    """An empty database."""
+    """Yield an engine for an empty database."""
     database = Database(url)
     yield database.engine
     database.dispose()
 
 
-# What a database at the newest revision holds.
+# The tables of a database at the newest revision.
 TABLES = sorted(["alembic_version", *Base.metadata.tables])
 
 
@@ -42,7 +42,7 @@ def tables(engine: Engine) -> list[str]:
 
 
 def definitions(engine: Engine) -> list[str]:
-    """How SQLite was told to make each table, index and trigger, but for Alembic's own and its own."""
+    """Return the SQL of each table, index and trigger of SQLite, except for Alembic's and SQLite's own."""
     query = text(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
         "AND name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite%' ORDER BY name"
@@ -51,7 +51,7 @@ def definitions(engine: Engine) -> list[str]:
         return [" ".join(sql.replace("\t", " ").split()) for sql in connection.scalars(query)]
 
 
-def test_an_empty_database_is_brought_up_down_and_up_again(engine: Engine) -> None:
+def test_an_empty_database_migrates_up_down_and_up_again(engine: Engine) -> None:
     revisions.upgrade(engine)
     first = definitions(engine)
     assert tables(engine) == TABLES
@@ -63,7 +63,7 @@ def test_an_empty_database_is_brought_up_down_and_up_again(engine: Engine) -> No
     assert definitions(engine) == first
 
 
-def test_each_step_down_is_the_step_up_undone(engine: Engine) -> None:
+def test_each_downgrade_undoes_its_upgrade(engine: Engine) -> None:
     with revisions.migrating(engine) as alembic:
         steps = [step.revision for step in ScriptDirectory.from_config(alembic).walk_revisions()][::-1]
     assert steps[-1] == revisions.head()
@@ -82,7 +82,7 @@ def _run(engine: Engine, step: Callable[[AlembicConfig, str], None], revision: s
         step(alembic, revision)
 
 
-def test_a_database_that_is_up_to_date_is_left_alone(engine: Engine) -> None:
+def test_an_up_to_date_database_is_not_changed(engine: Engine) -> None:
     revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(
@@ -93,11 +93,11 @@ def test_a_database_that_is_up_to_date_is_left_alone(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM users")) == 1
 
 
-def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path) -> None:
+def test_the_migrations_create_the_schema_of_the_models(engine: Engine, tmp_path: Path) -> None:
     revisions.upgrade(engine)
     with revisions.migrating(engine) as alembic:
         command.check(alembic)
-    # Alembic does not compare CHECK constraints, nor the names of any.
+    # Alembic compares neither CHECK constraints nor the names of constraints.
     other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
     Base.metadata.create_all(other.engine)
     assert sorted(_parts(definitions(engine))) == sorted(_parts(definitions(other.engine)))
@@ -105,11 +105,11 @@ def test_the_migrations_make_what_the_models_say(engine: Engine, tmp_path: Path)
 
 
 def _parts(definitions: list[str]) -> list[str]:
-    """Columns and constraints, whatever their order."""
+    """Return columns and constraints, in any order."""
     return [part.strip(" ()") for definition in definitions for part in definition.split(", ")]
 
 
-def test_a_model_without_a_migration_is_noticed(engine: Engine) -> None:
+def test_a_model_without_a_migration_is_detected(engine: Engine) -> None:
     revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE users ADD COLUMN nickname TEXT"))
@@ -141,7 +141,7 @@ def downgrade() -> None:
 
 @pytest.mark.parametrize("start", ["nothing", "head"])
 @pytest.mark.parametrize("fault", ["raise LookupError", "op.execute('SELECT nothing')", "raise KeyboardInterrupt"])
-def test_a_migration_that_fails_leaves_no_trace(engine: Engine, tmp_path: Path, start: str, fault: str) -> None:
+def test_a_failed_migration_leaves_no_trace(engine: Engine, tmp_path: Path, start: str, fault: str) -> None:
     if start == "head":
         revisions.upgrade(engine)
     before = definitions(engine)
@@ -157,14 +157,14 @@ def test_a_migration_that_fails_leaves_no_trace(engine: Engine, tmp_path: Path, 
 
 
 def _upgrade_with(engine: Engine, versions: Path) -> None:
-    """Upgrade to the newest of our migrations and those in a folder."""
+    """Upgrade to the newest of Charter's migrations and those in a folder."""
     with revisions.migrating(engine) as alembic:
         alembic.set_main_option("path_separator", "newline")
         alembic.set_main_option("version_locations", f"{resource_dir('migrations') / 'versions'}\n{versions}")
         command.upgrade(alembic, "head")
 
 
-def test_the_migration_that_fails_above_would_succeed_without_its_fault(engine: Engine, tmp_path: Path) -> None:
+def test_the_failing_migration_succeeds_without_its_fault(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault="pass"))
     _upgrade_with(engine, tmp_path)
     assert tables(engine) == sorted([*TABLES, "half"])
@@ -193,7 +193,7 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
     assert told == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
 
 
-def test_the_revisions_are_one_line() -> None:
+def test_the_revisions_form_a_single_line() -> None:
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(resource_dir("migrations")))
     script = ScriptDirectory.from_config(alembic)
@@ -202,7 +202,7 @@ def test_the_revisions_are_one_line() -> None:
     assert names == [f"{step.revision}_" for step in script.walk_revisions()][::-1]
 
 
-def test_a_database_of_a_newer_release_is_not_touched(engine: Engine) -> None:
+def test_a_database_of_a_newer_release_is_not_changed(engine: Engine) -> None:
     revisions.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -1,7 +1,7 @@
 """No SQL statement reads a whole table that grows with the users, on either database.
 
-The fixtures of both databases check every statement that the application sent during the test run. The tests here check
-the statements that the database itself executes, and that the check finds what it looks for.
+The fixtures of both databases check every statement that the application sends during the test run. The tests here
+cover the statements that the database itself executes, and show that the check detects a scan.
 """
 
 import sqlite3
@@ -118,7 +118,7 @@ def test_the_change_feed_scans_nothing_on_sqlite(sqlite: sqlite3.Connection) -> 
     assert any(step.startswith("SEARCH changes USING INTEGER PRIMARY KEY") for step in steps)
 
 
-# `RETURNING` and the like are no matter here: triggers and foreign keys are the same for each statement.
+# Clauses such as `RETURNING` do not matter here: triggers and foreign keys are the same with and without them.
 NESTED = [
     "DELETE FROM users WHERE username_key = 'user1'",
     "UPDATE users SET email = 'new@example.com' WHERE username_key = 'user2'",

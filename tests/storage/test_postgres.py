@@ -1,4 +1,4 @@
-"""PostgreSQL, a real one: its tables are what the models say, and many processes serve one database."""
+"""A real PostgreSQL: its tables equal the models, and many processes share one database."""
 
 import os
 import pty
@@ -30,7 +30,7 @@ from tests.support.workers import by_hand
 
 @pytest.fixture
 def engine(postgres: URL) -> Iterator[Engine]:
-    """A database without any table."""
+    """Yield an engine for a database without tables."""
     with created(postgres, "template0") as url:
         database = Database(url)
         yield database.engine
@@ -38,7 +38,7 @@ def engine(postgres: URL) -> Iterator[Engine]:
 
 
 def constraints(engine: Engine) -> dict[str, Any]:
-    """What Alembic does not compare: each table's primary key and CHECK constraints, by their names."""
+    """Return the primary key and the CHECK constraints of each table by name, which Alembic does not compare."""
     inspector = inspect(engine)
     return {
         table: (inspector.get_pk_constraint(table), sorted(inspector.get_check_constraints(table), key=str))
@@ -46,7 +46,7 @@ def constraints(engine: Engine) -> dict[str, Any]:
     }
 
 
-def test_the_migrations_make_what_the_models_say(engine: Engine, postgres: URL) -> None:
+def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres: URL) -> None:
     with pytest.raises(CommandError, match="not up to date"), revisions.migrating(engine) as alembic:
         command.check(alembic)
     revisions.upgrade(engine)
@@ -68,7 +68,7 @@ def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
     assert set(inspect(engine).get_table_names()) == {"alembic_version", *Base.metadata.tables}
 
 
-def test_a_name_that_is_taken_is_told_by_postgresql_too(config: Config, postgres_url: URL) -> None:
+def test_a_name_in_use_is_an_error_on_postgresql_too(config: Config, postgres_url: URL) -> None:
     with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
         alice = newcomer(client, "alice")
         assert (alice.sign_up().status_code, alice.sign_up().json()["code"]) == (409, "USERNAME_TAKEN")
@@ -77,7 +77,7 @@ def test_a_name_that_is_taken_is_told_by_postgresql_too(config: Config, postgres
         assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
 
 
-def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_otherwise(postgres_url: URL) -> None:
+def test_an_unreachable_host_times_out_after_5_seconds_or_as_the_url_sets(postgres_url: URL) -> None:
     def settings(**instead: str) -> dict[str, str]:
         query = {"host": str(postgres_url.query["host"])} | instead
         database = Database(postgres_url.set(query=query))
@@ -93,7 +93,7 @@ def test_a_host_that_is_gone_is_given_up_within_5_seconds_unless_the_url_says_ot
 
 
 @on_postgresql
-def test_a_lock_that_nobody_gives_back_is_503(config: Config, database: Database) -> None:
+def test_a_row_lock_that_is_not_released_is_503(config: Config, database: Database) -> None:
     impatient = config.database_url.update_query_dict({"options": "-c lock_timeout=100ms"})
     with TestClient(create_app(replace(config, database_url=impatient))) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
@@ -105,7 +105,7 @@ def test_a_lock_that_nobody_gives_back_is_503(config: Config, database: Database
         assert alice.log_in().status_code == 200
 
 
-def test_the_patience_for_a_lock_is_the_urls_and_who_migrates_has_no_end_of_it(postgres_url: URL) -> None:
+def test_the_url_sets_the_lock_timeout_and_migrations_have_none(postgres_url: URL) -> None:
     database = Database(postgres_url.update_query_dict({"options": "-c lock_timeout=1min"}))
     with database.transaction() as db:
         assert db.scalar(text("SHOW lock_timeout")) == "1min"
@@ -120,7 +120,7 @@ Asking = Callable[[Callable[[Db], object]], httpx.Response]
 
 @pytest.fixture
 def asking(client: TestClient, alice: Person, monkeypatch: pytest.MonkeyPatch) -> Asking:
-    """The answer of an operation whose service does this with the database."""
+    """Replace the service of an operation by this function, call the operation, and return its response."""
 
     def ask(act: Callable[[Db], object]) -> httpx.Response:
         monkeypatch.setattr(readiness, "check", lambda db, _: act(db))
@@ -132,7 +132,7 @@ def asking(client: TestClient, alice: Person, monkeypatch: pytest.MonkeyPatch) -
 
 @on_postgresql
 @pytest.mark.parametrize(("clashes", "tries", "status"), [(0, 1, 200), (1, 2, 200), (2, 3, 200), (3, 3, 503)])
-def test_a_transaction_that_was_in_anothers_way_is_tried_again(
+def test_a_transaction_with_a_conflict_is_retried(
     asking: Asking, config: Config, database: Database, clashes: int, tries: int, status: int
 ) -> None:
     tried = []
@@ -149,7 +149,7 @@ def test_a_transaction_that_was_in_anothers_way_is_tried_again(
     assert (len(tried), answer.status_code) == (tries, status)
     assert answer.headers.get("retry-after") == (None if status == 200 else "5")
     with database.transaction() as db:
-        # What was kept, was kept once.
+        # The handler ran again, but its effect was committed once.
         assert db.scalar(text("SELECT email FROM users")) == "alice@example.com" + "x" * (status == 200)
 
 
@@ -188,9 +188,7 @@ def find_the_disk_full(db: Db) -> None:
 
 @on_postgresql
 @pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended, find_the_disk_full])
-def test_a_database_that_does_not_go_on_is_503_and_the_next_is_served(
-    asking: Asking, act: Callable[[Db], None]
-) -> None:
+def test_a_hanging_database_is_503_and_the_next_request_succeeds(asking: Asking, act: Callable[[Db], None]) -> None:
     answer = asking(act)
     assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
     assert answer.headers["retry-after"] == "5"
@@ -198,7 +196,7 @@ def test_a_database_that_does_not_go_on_is_503_and_the_next_is_served(
 
 
 @on_postgresql
-def test_whoever_set_an_end_keeps_it_and_who_set_none_gets_ours(config: Config) -> None:
+def test_timeouts_in_the_url_are_kept(config: Config) -> None:
     url = config.database_url.update_query_dict({"options": "-c statement_timeout=1min"})
     database = Database(url)
     with database.transaction() as db:
@@ -216,12 +214,12 @@ def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> Non
 
 
 def installed(url: URL, folder: Path) -> Charter:
-    """The command, with a database that others may use, too."""
+    """Return an installation on a database that other hosts may use."""
     settings = {"DATABASE_URL": url.render_as_string(hide_password=False)}
     return Charter(folder, settings | {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
 
 
-def test_nobody_migrates_by_accident_what_several_hosts_share(engine: Engine, tmp_path: Path) -> None:
+def test_migrating_a_shared_database_asks_for_confirmation(engine: Engine, tmp_path: Path) -> None:
     charter = installed(engine.url, tmp_path)
     state = f"{engine.url} is at revision none; this release requires {revisions.head()}"
     result = charter.run("migrate")
@@ -231,12 +229,12 @@ def test_nobody_migrates_by_accident_what_several_hosts_share(engine: Engine, tm
     assert not inspect(engine).get_table_names()
     done = f"The database is at revision {revisions.head()}.\n"
     assert asked(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
-    # What is there already, nobody has to be asked about.
+    # The database is up to date now, so there is no question.
     assert charter.run("migrate").stdout == done
 
 
 def asked(charter: Charter, answer: str) -> str:
-    """What a terminal shows of `charter migrate` when somebody answers its question."""
+    """Return the terminal output of `charter migrate` when a user answers its question."""
     ours, theirs = pty.openpty()
     command = [str(charter.command), "migrate"]
     environment = charter.environment
@@ -251,14 +249,14 @@ def asked(charter: Charter, answer: str) -> str:
     return said.decode().replace("\r\n", "\n")
 
 
-def test_of_two_that_migrate_at_once_both_succeed(engine: Engine, tmp_path: Path) -> None:
+def test_two_simultaneous_migrations_both_succeed(engine: Engine, tmp_path: Path) -> None:
     charter = installed(engine.url, tmp_path)
     results = at_once(*[lambda: charter.run("migrate", "--yes")] * 2)
     done = f"The database is at revision {revisions.head()}.\n"
     assert [(result.returncode, result.stdout, result.stderr) for result in results] == [(0, done, "")] * 2
 
 
-def test_two_processes_serve_one_database_and_make_no_data_folder(engine: Engine, tmp_path: Path) -> None:
+def test_two_processes_serve_one_database_without_a_data_folder(engine: Engine, tmp_path: Path) -> None:
     charter = installed(engine.url, tmp_path)
     with charter.serving() as early, httpx.Client(base_url=early.url) as client:
         assert [client.get(path).status_code for path in ("/ping", "/ready")] == [200, 503]

@@ -1,4 +1,4 @@
-"""Metrics: what the operator reads, on a port of its own, and strangers cannot write."""
+"""Metrics: they have a port of their own, and clients cannot influence the labels."""
 
 import os
 import re
@@ -28,7 +28,7 @@ CONTRACT = contract.load(resource_dir("openapi"))
 
 
 class Figures:
-    """What a server publishes."""
+    """The metrics that a server publishes."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/metrics"
@@ -38,13 +38,13 @@ class Figures:
         return [sample for family in families for sample in family.samples]
 
     def of(self, name: str, **labels: str) -> float:
-        """The one sample of this name that has these labels, or 0."""
+        """Return the value of the one sample with this name and these labels, or 0."""
         found = [s.value for s in self.samples() if s.name == name and labels.items() <= s.labels.items()]
         assert len(found) <= 1
         return found[0] if found else 0.0
 
     def pids(self) -> set[str]:
-        """The processes that serve."""
+        """The ids of the processes that serve."""
         return {s.labels["pid"] for s in self.samples() if s.name == "charter_process_start_time_seconds"}
 
     def await_that(self, holds: Callable[["Figures"], bool]) -> None:
@@ -53,9 +53,9 @@ class Figures:
 
 @contextmanager
 def measured(installed: Charter, **settings: str) -> Iterator[tuple[Server, Figures]]:
-    """A server whose metrics are switched on."""
+    """Run a server with metrics."""
     port = free_port()
-    # A server that is killed leaves its folder behind.
+    # A killed server leaves its folder behind.
     installed.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": str(installed.folder), **settings}
     with installed.serving() as server:
         yield server, Figures(port)
@@ -92,7 +92,7 @@ def test_the_docs_list_every_metric(installed: Charter) -> None:
 
 
 @on_sqlite
-def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
+def test_input_of_clients_is_in_no_label(installed: Charter) -> None:
     with measured(installed) as (server, figures), httpx.Client(base_url=server.url) as client:
         for path in ("/nowhere", "/%0a%22", "/api/v1/sessions/canary", "/docs", "/ping?canary=1"):
             client.get(path, headers={"Host": "canary", "traceparent": "canary", "User-Agent": "canary"})
@@ -104,7 +104,7 @@ def test_what_strangers_write_is_in_no_label(installed: Charter) -> None:
         assert seen <= {"none", "200", "400", "401", "404", "405"} | operations | codes
         assert figures.of("charter_request_seconds_count", operation="none", status="404") == 2
         assert figures.of("charter_request_seconds_count", operation="none", status="405") == 2
-        # It was refused before it was a request.
+        # The server rejected these bytes before they were a request.
         assert figures.of("charter_request_seconds_count", operation="none", status="400") == 1
 
 
@@ -115,7 +115,7 @@ def test_the_metrics_are_not_on_the_public_port(installed: Charter) -> None:
 
 
 @on_sqlite
-def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> None:
+def test_rejections_by_the_bulkhead_are_counted(installed: Charter) -> None:
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
     with measured(installed, **settings) as (server, figures):
         limits = httpx.Limits(max_connections=20)
@@ -129,7 +129,7 @@ def test_who_is_refused_because_others_log_in_is_counted(installed: Charter) -> 
 
 
 @on_sqlite
-def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
+def test_an_unusable_database_is_counted(installed: Charter) -> None:
     with measured(installed) as (server, figures):
         (installed.folder / "charter.db").write_bytes(b"no database" * 1000)
         assert httpx.get(f"{server.url}/ready").status_code == 503
@@ -137,7 +137,7 @@ def test_a_database_that_cannot_be_used_is_counted(installed: Charter) -> None:
 
 
 @on_sqlite
-def test_what_is_under_way_is_told(installed: Charter) -> None:
+def test_requests_in_flight_are_counted(installed: Charter) -> None:
     began = time()
     with measured(installed) as (server, figures):
         address = httpx.URL(server.url)
@@ -151,7 +151,7 @@ def test_what_is_under_way_is_told(installed: Charter) -> None:
         assert figures.of("charter_database_connections_in_use") == 0
 
 
-# A process that answers a request, and dies in the middle of the next one.
+# A process that finishes one request, and dies in the middle of the next one.
 WORKER = """
 import os, signal
 from api.contract import Outcome
@@ -161,7 +161,7 @@ metrics.begin(None)(Outcome("ping", "GET", 200, None, 0.5))
 metrics.begin(None)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-# Its parent, which publishes what its children count, and starts one for each line that it is told.
+# The parent publishes the metrics of its children, and starts a child for each line of its input.
 PARENT = f"""
 import subprocess, sys
 from api.telemetry.exporter import serve_metrics
@@ -172,7 +172,7 @@ with serve_metrics("127.0.0.1", int(sys.argv[1])):
 """
 
 
-def test_what_a_killed_process_counted_stays_and_what_it_was_doing_does_not() -> None:
+def test_the_counts_of_a_killed_process_stay_and_its_gauges_do_not() -> None:
     port = free_port()
     command = [sys.executable, "-c", PARENT, str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
@@ -199,7 +199,7 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
         figures.await_that(lambda now: len(now.pids()) == 2)
         first = figures.pids()
         for _ in range(20):
-            # On a connection of its own, each may be another worker's.
+            # Each connection may reach another worker.
             assert httpx.get(f"{server.url}/ping").status_code == 200
         assert figures.of("charter_request_seconds_count", operation="ping", status="200") == 20
         os.kill(int(min(first)), signal.SIGKILL)
@@ -211,16 +211,16 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
 
 
 @on_sqlite
-def test_a_process_that_has_just_begun_to_count_hides_no_other(installed: Charter) -> None:
+def test_a_process_that_has_just_started_counting_hides_no_other(installed: Charter) -> None:
     with measured(installed) as (_, figures):
         (folder,) = installed.folder.glob("charter-metrics-*")
-        # It has made its file, and not yet written to it.
+        # The process has created its file and has not written to it yet.
         (folder / f"counter_{os.getpid()}.db").touch()
         assert len(figures.pids()) == 1
 
 
 @on_sqlite
-def test_a_port_for_metrics_that_is_taken_is_told_in_one_line(installed: Charter) -> None:
+def test_a_metrics_port_in_use_is_reported_in_one_line(installed: Charter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         installed.settings |= {"CHARTER_METRICS_PORT": str(port)}

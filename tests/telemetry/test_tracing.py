@@ -1,4 +1,4 @@
-"""Traces: a span for each request, at a collector that speaks OTLP; here a real one takes them."""
+"""Traces: Charter sends a span for each request to an OTLP collector, here a real one."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SERVER, ERROR = 2, 2
 
 
 class Collector:
-    """Takes spans on a port of its own, and keeps them."""
+    """A collector of spans on a port of its own."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
@@ -33,7 +33,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
@@ -70,7 +70,7 @@ def of(operation_id: str, method: str, path: str, status: int, **more: object) -
 
 
 @on_sqlite
-def test_each_request_is_a_span_with_what_the_contract_says_of_it(installed: Charter, collector: Collector) -> None:
+def test_each_request_is_a_span_with_attributes_from_the_contract(installed: Charter, collector: Collector) -> None:
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     with installed.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
@@ -94,9 +94,7 @@ def test_each_request_is_a_span_with_what_the_contract_says_of_it(installed: Cha
 
 
 @on_sqlite
-def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_log(
-    installed: Charter, collector: Collector
-) -> None:
+def test_spans_and_log_lines_share_the_trace_of_their_request(installed: Charter, collector: Collector) -> None:
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     with installed.serving() as server, httpx.Client(base_url=server.url) as client:
         client.get("/ping", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
@@ -105,7 +103,7 @@ def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_l
         assert server.stop() == 0
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     ids = [(span.trace_id.hex(), span.span_id.hex()) for span in collector.spans]
-    # Who asks for a trace says whether it is recorded.
+    # The caller decides whether a trace is recorded.
     assert [(line["trace_id"], line["span_id"]) for line in lines][:2] == ids
     assert [line.get("parent_id") for line in lines] == [SPAN, None, SPAN]
     assert [line["trace_id"] == TRACE for line in lines] == [True, False, True]
@@ -113,7 +111,7 @@ def test_a_span_belongs_to_the_trace_of_its_request_and_so_do_the_lines_of_the_l
 
 
 @on_sqlite
-def test_nothing_that_a_stranger_wrote_is_in_a_span(installed: Charter, collector: Collector) -> None:
+def test_input_of_clients_is_in_no_span(installed: Charter, collector: Collector) -> None:
     installed.settings |= {"CHARTER_TRACES_URL": collector.url}
     headers = {"Host": "canary", "User-Agent": "canary", "traceparent": "canary", "tracestate": "canary=1"}
     with installed.serving() as server, httpx.Client(base_url=server.url, headers=headers) as client:
