@@ -18,7 +18,7 @@ from tests.support.databases import on_postgresql, on_sqlite
 OTHER_SECRET = bytes(range(64, 96)).hex()
 
 
-def examined(charter: Charter, *options: str, **settings: str) -> tuple[int, dict[str, str]]:
+def examine(charter: Charter, *options: str, **settings: str) -> tuple[int, dict[str, str]]:
     """Return the exit code, and the findings for each subject."""
     charter.settings |= settings
     result = charter.run("doctor", *options)
@@ -47,7 +47,7 @@ def by_hand(charter: Charter, *statements: str) -> None:
     engine.dispose()
 
 
-def lie(url: URL, function: str, kind: str, value: str) -> None:
+def override(url: URL, function: str, kind: str, value: str) -> None:
     """Make PostgreSQL return another value for this function or setting from now on."""
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -58,12 +58,12 @@ def lie(url: URL, function: str, kind: str, value: str) -> None:
 
 
 def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
-    code, told = examined(charter)
+    code, findings = examine(charter)
     assert code == 0
-    assert {line.partition(":")[0] for line in told.values()} == {"ok"}
+    assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections"}
-    assert told.keys() == common | {"signing key"} | its_own
+    assert findings.keys() == common | {"signing key"} | its_own
 
 
 def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
@@ -80,16 +80,16 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
 
 def test_doctor_creates_nothing_before_the_first_start(tmp_path: Path) -> None:
     result = Charter(tmp_path, {}).run("doctor")
-    told = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
-    assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, told, [])
+    expected = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
+    assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, expected, [])
 
 
 def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None:
     odd = {"CHARTER_HOST": "::", "CHARTER_SIGNING_ALGORITHM": "HS256", "CHARTER_CHECK_ANSWERS": "report"}
     by_hand(charter, "DELETE FROM signing_keys")
-    code, told = examined(charter, **odd)
+    code, findings = examine(charter, **odd)
     assert code == 0
-    assert {subject: line for subject, line in told.items() if not line.startswith("ok")} == {
+    assert {subject: line for subject, line in findings.items() if not line.startswith("ok")} == {
         "issuer": "warning: tokens contain http://127.0.0.1:8000; set CHARTER_ISSUER to the public URL",
         "algorithm": "warning: HS256 keys are not published, so other services cannot verify tokens; ES256 keys are",
         "answers": "warning: each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS",
@@ -98,10 +98,10 @@ def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None
 
 
 def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:
-    code, told = examined(charter, CHARTER_SECRET=OTHER_SECRET)
+    code, findings = examine(charter, CHARTER_SECRET=OTHER_SECRET)
     assert code == 1
     advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
-    assert re.fullmatch(f"wrong: [0-9a-f]{{16}} {advice}", told["signing key"])
+    assert re.fullmatch(f"wrong: [0-9a-f]{{16}} {advice}", findings["signing key"])
 
 
 @pytest.mark.parametrize(
@@ -114,24 +114,24 @@ def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:
 )
 def test_a_database_of_another_release_is_wrong(charter: Charter, statement: str, line: str) -> None:
     by_hand(charter, statement)
-    code, told = examined(charter)
-    assert (code, told["revision"]) == (1, f"wrong: {line.format(revisions.head())}")
+    code, findings = examine(charter)
+    assert (code, findings["revision"]) == (1, f"wrong: {line.format(revisions.head())}")
 
 
 def test_an_unreachable_database_is_wrong(charter: Charter) -> None:
-    code, told = examined(charter, DATABASE_URL="postgresql://ann:hunter2@127.0.0.1:1/charter")
+    code, findings = examine(charter, DATABASE_URL="postgresql://ann:hunter2@127.0.0.1:1/charter")
     assert code == 1
-    assert re.fullmatch("wrong: connection failed: .*refused; check DATABASE_URL and the server", told["database"])
+    assert re.fullmatch("wrong: connection failed: .*refused; check DATABASE_URL and the server", findings["database"])
 
 
 def test_secrets_readable_by_other_users_are_wrong(charter: Charter) -> None:
     (charter.data / "secret").write_text("x")
     (charter.data / "secret").chmod(0o644)
-    assert examined(charter)[0] == 0
+    assert examine(charter)[0] == 0
     charter.data.chmod(0o755)
-    code, told = examined(charter)
+    code, findings = examine(charter)
     advice = f"wrong: other users of this host can read secret; run chmod 700 {charter.data}"
-    assert (code, told["data folder"]) == (1, advice)
+    assert (code, findings["data folder"]) == (1, advice)
 
 
 @on_sqlite
@@ -157,27 +157,29 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
     ],
 )
 def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str) -> None:
-    lie(config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'")
-    code, told = examined(beside(config))
+    override(
+        config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'"
+    )
+    code, findings = examine(beside(config))
     assert code == line.startswith("wrong")
-    assert re.fullmatch(line, told["clock"])
+    assert re.fullmatch(line, findings["clock"])
 
 
 @on_postgresql
 def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config) -> None:
     charter = beside(config)
-    told = "of the 97 that PostgreSQL allows, 50 for each process"
-    code, found = examined(charter, CHARTER_HASHES="4")
-    assert (code, found["connections"]) == (0, f"ok: up to 50 {told}")
+    limit = "of the 97 that PostgreSQL allows, 50 for each process"
+    code, found = examine(charter, CHARTER_HASHES="4")
+    assert (code, found["connections"]) == (0, f"ok: up to 50 {limit}")
     charter.settings["CHARTER_WORKERS"] = "2"
-    code, found = examined(charter, "--replicas", "2")
+    code, found = examine(charter, "--replicas", "2")
     advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
-    assert (code, found["connections"]) == (1, f"wrong: up to 200 {told}; {advice}")
+    assert (code, found["connections"]) == (1, f"wrong: up to 200 {limit}; {advice}")
 
 
 @on_postgresql
 def test_a_pooler_that_blocks_listen_is_a_warning(config: Config) -> None:
-    lie(config.database_url, "pg_backend_pid", "int", "1")
-    code, told = examined(beside(config))
+    override(config.database_url, "pg_backend_pid", "int", "1")
+    code, findings = examine(beside(config))
     reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
-    assert (code, told["revocation"]) == (0, f"warning: {reason}; each request queries the database instead")
+    assert (code, findings["revocation"]) == (0, f"warning: {reason}; each request queries the database instead")

@@ -29,6 +29,7 @@ from tests.support.charter import GREETING, PEPPER, SECRET, Charter
 from tests.support.paths import CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
 
 MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
@@ -289,7 +290,7 @@ def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charte
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         assert client.get("/ping").json() == {"status": "running"}
         behind = client.get("/ready")
-        assert (behind.status_code, behind.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+        assert_problem(behind, 503, "MIGRATIONS_BEHIND")
         assert charter.run("migrate").returncode == 0
         assert client.get("/ready").json() == {"status": "ready"}
         assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]
@@ -312,7 +313,7 @@ def test_a_restart_keeps_users_valid_tokens_and_revocations(migrated: Charter) -
     with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
         assert Person(client, "alice", token=alice.token).get("/api/v1/me").json()["id"] == alice.id
         refused = Person(client, "bobby", token=bobby.token).get("/api/v1/me")
-        assert (refused.status_code, refused.json()["code"]) == (401, "INVALID_TOKEN")
+        assert_problem(refused, 401, "INVALID_TOKEN")
         assert Person(client, "bobby").log_in().status_code == 200
         assert server.stop(signal.SIGINT) == 0
 
@@ -341,7 +342,7 @@ def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
 def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) -> None:
     with migrated.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = newcomer(client, "alice")
-        answer = alice.get("/protected")
+        response = alice.get("/protected")
         assert server.stop() == 0
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["user_created", "request", "session_issued", "request", "request"]
@@ -351,7 +352,7 @@ def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) 
         "level": "info",
         "logger": "charter.requests",
         "event": "request",
-        "request_id": answer.headers["x-request-id"],
+        "request_id": response.headers["x-request-id"],
         "address": "127.0.0.1",
         "user_id": alice.id,
         "method": "GET",
@@ -391,7 +392,7 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)
         assert client.get("/ping").status_code == 200
-        for answer in (
+        for response in (
             alice.get("/ready"),
             alice.sign_up(),
             Person(client, "alice").log_in(),
@@ -399,8 +400,8 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
             alice.get("/api/v1/me"),
             alice.log_out(),
         ):
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert answer.json() == {
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+            assert response.json() == {
                 "type": "about:blank",
                 "title": "Service Unavailable",
                 "status": 503,

@@ -59,7 +59,7 @@ def keys(config: Config, database: Database) -> dict[str, SigningKey]:
         for name, secret, algorithm in [
             *((algorithm, config.secret, algorithm) for algorithm in ALGORITHMS),
             ("retired", config.secret, "ES256"),
-            ("sealed by somebody else", ATTACKERS_SECRET, "ES256"),
+            ("sealed with another secret", ATTACKERS_SECRET, "ES256"),
         ]:
             ring = Keyring(KeyCipher(secret), algorithm, LIFETIME)
             row = ring.add(db)
@@ -85,12 +85,14 @@ def ask(client: httpx.Client, authorization: str | bytes) -> tuple[int, str | No
     return facts(client.get("/protected", headers={b"authorization": raw}))
 
 
-def facts(answer: httpx.Response) -> tuple[int, str | None, str | None]:
+def facts(response: httpx.Response) -> tuple[int, str | None, str | None]:
     """Return status, challenge and code. A body that is not a complete problem has no code."""
-    body = answer.json()
-    assert answer.headers["content-type"] == ("application/json" if answer.is_success else "application/problem+json")
-    whole = body.keys() == {"type", "title", "status", "detail", "code"} and body["status"] == answer.status_code
-    return answer.status_code, answer.headers.get("www-authenticate"), body["code"] if whole else None
+    body = response.json()
+    assert response.headers["content-type"] == (
+        "application/json" if response.is_success else "application/problem+json"
+    )
+    whole = body.keys() == {"type", "title", "status", "detail", "code"} and body["status"] == response.status_code
+    return response.status_code, response.headers.get("www-authenticate"), body["code"] if whole else None
 
 
 HEADERS: list[dict[str, Any]] = [
@@ -191,7 +193,7 @@ SIGNATURES: dict[str, Callable[[Genuine], str]] = {
     "endless": altered(lambda *_: bytes(2_000)),
 }
 FORGED: dict[str, Callable[[Genuine], str]] = {
-    "the key of somebody else": lambda t: t.by(es256(ATTACKER)),
+    "an unknown key": lambda t: t.by(es256(ATTACKER)),
     "a key of one byte": lambda t: t.by(hmac_of(b"\0"), alg="HS256"),
     "no key": lambda t: t.by(hmac_of(b""), alg="HS256"),
     "no key, and a kid that names an empty file": lambda t: t.by(hmac_of(b"\0"), alg="HS256", kid="/dev/null"),
@@ -209,7 +211,9 @@ FORGED: dict[str, Callable[[Genuine], str]] = {
         x5c=[base64.b64encode(public(SigningKey("", "ES256", ATTACKER), Encoding.DER)).decode()],
     ),
     "HS256 under the master secret": lambda t: t.by(hmac_of(t.secret), alg="HS256"),
-    "HS256 under what seals the keys": lambda t: t.by(hmac_of(derive(t.secret, "signing keys")), alg="HS256"),
+    "HS256 under the key that encrypts the signing keys": lambda t: t.by(
+        hmac_of(derive(t.secret, "signing keys")), alg="HS256"
+    ),
     "HS384 throughout": lambda t: t.by(hmac_of(t.secret, "sha384"), alg="HS384"),
     "HS512 throughout": lambda t: t.by(hmac_of(t.secret, "sha512"), alg="HS512"),
     "ES384 throughout": lambda t: t.by(es256(t.key.private, SHA384()), alg="ES384"),
@@ -217,9 +221,9 @@ FORGED: dict[str, Callable[[Genuine], str]] = {
     "a longer digest than its alg": lambda t: t.by(es256(t.key.private, SHA512())),
     "a longer signature than its alg": lambda t: t.by(es256(t.key.private, SHA384(), 48)),
     "a signature in DER": lambda t: t.by(in_der(es256(t.key.private))),
-    "HS256 of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["HS256"]), alg="HS256"),
-    "EdDSA of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["EdDSA"]), alg="EdDSA"),
-    "RS256 of a key of ours, with the kid of another": lambda t: t.by(signing_with(t.keys["RS256"]), alg="RS256"),
+    "HS256 of our own key, with another kid": lambda t: t.by(signing_with(t.keys["HS256"]), alg="HS256"),
+    "EdDSA of our own key, with another kid": lambda t: t.by(signing_with(t.keys["EdDSA"]), alg="EdDSA"),
+    "RS256 of our own key, with another kid": lambda t: t.by(signing_with(t.keys["RS256"]), alg="RS256"),
     "ES256 with the kid of an HS256 key": lambda t: t.by(es256(t.key.private), kid=t.keys["HS256"].id),
     "HS256 with an RS256 key in PEM": lambda t: t.by(
         hmac_of(public(t.keys["RS256"], Encoding.PEM)), alg="HS256", kid=t.keys["RS256"].id
@@ -232,19 +236,19 @@ FORGED: dict[str, Callable[[Genuine], str]] = {
     ),
     "alg none with the kid of an HS256 key": lambda t: t.by(lambda _: b"", alg="none", kid=t.keys["HS256"].id),
     "the kid of the next key": lambda t: t.by(es256(t.key.private), kid=t.keys["next"].id),
-    "the kid of another key that verifies": lambda t: t.by(es256(t.key.private), kid=t.keys["ES256"].id),
+    "the kid of another valid key": lambda t: t.by(es256(t.key.private), kid=t.keys["ES256"].id),
     "the next key with the kid of today's": lambda t: t.by(es256(t.keys["next"].private)),
     "a retired key": lambda t: t.by(es256(t.keys["retired"].private), kid=t.keys["retired"].id),
     "the kid of a retired key": lambda t: t.by(es256(t.key.private), kid=t.keys["retired"].id),
-    "a key that somebody else put into the table": lambda t: t.by(
-        es256(t.keys["sealed by somebody else"].private), kid=t.keys["sealed by somebody else"].id
+    "a key that was inserted under another secret": lambda t: t.by(
+        es256(t.keys["sealed with another secret"].private), kid=t.keys["sealed with another secret"].id
     ),
     "the kid in capitals": lambda t: t.changed({"kid": t.key.id.upper() + " "}),
     "the refresh token": lambda t: t.person.refresh_token,
     "the refresh token in three parts": lambda t: ".".join([t.person.refresh_token] * 3),
     "the refresh token as a signature": lambda t: f"{t.signed_part}.{t.person.refresh_token}",
-    "the sub of somebody else": lambda t: t.changed(claims={"sub": t.stranger.id}),
-    "the session of somebody else": lambda t: t.changed(claims={"sid": sid(t.stranger)}),
+    "the sub of another user": lambda t: t.changed(claims={"sub": t.stranger.id}),
+    "the session of another user": lambda t: t.changed(claims={"sid": sid(t.stranger)}),
     "sub and sid exchanged": lambda t: t.changed(claims={"sub": t.claims["sid"], "sid": t.claims["sub"]}),
     "the sid as the sub": lambda t: t.changed(claims={"sub": t.claims["sid"]}),
     "an empty signature": lambda t: t.text.removesuffix(t.signature),
@@ -310,7 +314,7 @@ def test_the_methods_of_the_forgeries_make_accepted_tokens(client: TestClient, g
         "the other s": altered(lambda r, s: pair(r, ORDER - s))(genuine),
         # The key is published already, and the secret that decrypts it also decrypts the signing key.
         "signed by the next key": genuine.by(es256(genuine.keys["next"].private), kid=genuine.keys["next"].id),
-        "for a session of somebody else's": genuine.changed(
+        "for a session of another user": genuine.changed(
             claims={"sub": genuine.stranger.id, "sid": sid(genuine.stranger)}
         ),
     }
@@ -376,19 +380,19 @@ def test_a_token_counts_only_in_the_authorization_header(client: TestClient, ali
         "empty header": {"headers": {"Authorization": ""}},
         "header without a scheme": {"headers": {"Authorization": alice.token}},
     }
-    answers = {place: facts(client.request("GET", "/protected", **sent)) for place, sent in places.items()}
-    assert answers == dict.fromkeys(places, MISSING)
+    responses = {place: facts(client.request("GET", "/protected", **sent)) for place, sent in places.items()}
+    assert responses == dict.fromkeys(places, MISSING)
 
 
 def test_a_duplicate_header_is_rejected(client: TestClient, alice: Person) -> None:
     header = ("Authorization", f"Bearer {alice.token}")
-    answer = client.get("/protected", headers=[header, header])
-    assert facts(answer) == (400, None, "MALFORMED_REQUEST")
+    response = client.get("/protected", headers=[header, header])
+    assert facts(response) == (400, None, "MALFORMED_REQUEST")
 
 
 def test_a_token_of_a_megabyte_is_rejected_by_a_live_server(server: str) -> None:
-    answer = httpx.get(f"{server}/protected", headers={"Authorization": "Bearer " + "a" * 1_000_000})
-    assert facts(answer) == (431, None, "HEADERS_TOO_LARGE")
+    response = httpx.get(f"{server}/protected", headers={"Authorization": "Bearer " + "a" * 1_000_000})
+    assert facts(response) == (431, None, "HEADERS_TOO_LARGE")
 
 
 def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, genuine: Genuine) -> None:
@@ -409,8 +413,8 @@ def test_no_spelling_of_a_token_outlives_its_session(client: TestClient, genuine
         "sid as a URN": session.changed(claims={"sid": f"urn:uuid:{session.claims['sid']}"}),
         "sid without dashes": session.changed(claims={"sid": session.claims["sid"].replace("-", "")}),
     }
-    answers = {name: ask(client, f"Bearer {spelling}") for name, spelling in spellings.items()}
-    assert answers == dict.fromkeys(spellings, INVALID)
+    responses = {name: ask(client, f"Bearer {spelling}") for name, spelling in spellings.items()}
+    assert responses == dict.fromkeys(spellings, INVALID)
 
 
 def test_all_workers_reject_revoked_sessions_and_deleted_users_in_100_ms(
@@ -424,8 +428,8 @@ def test_all_workers_reject_revoked_sessions_and_deleted_users_in_100_ms(
         with database.transaction() as db:
             db.execute(delete(User).where(User.username == "bobby"))
         time.sleep(0.1)
-        answers = [ask(each, f"Bearer {person.token}") for each in (client, worker) for person in (alice, bobby)]
-    assert answers == [INVALID] * 4
+        responses = [ask(each, f"Bearer {person.token}") for each in (client, worker) for person in (alice, bobby)]
+    assert responses == [INVALID] * 4
 
 
 def test_a_token_is_valid_only_for_its_issuer_audience_and_key(client: TestClient, config: Config) -> None:
@@ -436,16 +440,16 @@ def test_a_token_is_valid_only_for_its_issuer_audience_and_key(client: TestClien
         replace(config, secret=ATTACKERS_SECRET),
     ]
     for other in others:
-        with TestClient(create_app(other)) as stranger:
-            assert ask(stranger, f"Bearer {alice.token}") == INVALID
+        with TestClient(create_app(other)) as foreign:
+            assert ask(foreign, f"Bearer {alice.token}") == INVALID
 
 
 @pytest.mark.parametrize("between", ["\u00a0", "\u2028", "\x1f", "\t", ","])
 def test_only_a_space_separates_two_scopes(client: TestClient, genuine: Genuine, between: str) -> None:
     def status(scope: str) -> int:
         token = genuine.changed(claims={"scope": scope})
-        answer: httpx.Response = client.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})
-        return answer.status_code
+        response: httpx.Response = client.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+        return response.status_code
 
     assert [status(f"other{space}profile") for space in (" ", between)] == [200, 403]
 
@@ -466,8 +470,10 @@ def test_an_access_token_is_rejected_as_a_refresh_token(client: TestClient, genu
         "its session": genuine.claims["sid"],
         "its jti": genuine.claims["jti"],
     }
-    answers = {name: client.post("/api/v1/auth/refresh", json={"refresh_token": each}) for name, each in wrong.items()}
-    seen = {name: (answer.status_code, answer.json()["code"]) for name, answer in answers.items()}
+    responses = {
+        name: client.post("/api/v1/auth/refresh", json={"refresh_token": each}) for name, each in wrong.items()
+    }
+    seen = {name: (response.status_code, response.json()["code"]) for name, response in responses.items()}
     assert seen == dict.fromkeys(wrong, (401, "INVALID_REFRESH_TOKEN")) | {"as it is": (400, "INVALID_INPUT")}
     assert genuine.person.refresh().status_code == 200
 

@@ -1,8 +1,8 @@
-// Use the documentation page as a newcomer would, and print what was seen as one line of JSON.
+// Use the documentation page like a new user, and print the results as one line of JSON.
 //
 //     node docs.mjs BASE_URL USERNAME [SCREENSHOT]
 //
-// The browser that npm installs is for Linux on x86-64; elsewhere CHROMIUM names another one.
+// The browser that npm installs is for Linux on x86-64. On other systems, set CHROMIUM to the path of another browser.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,11 +13,11 @@ import { inflate } from "@sparticuz/chromium";
 import { chromium } from "playwright-core";
 
 const [baseUrl, username, screenshot] = process.argv.slice(2);
-// In milliseconds: longer than any machine needs, however busy it is.
+// Milliseconds. Even a busy machine needs less time.
 const PATIENCE = 300_000;
 const seen = { consoleErrors: [], pageErrors: [], failedRequests: [], strayRequests: [], violations: [] };
 
-// Two runs at once must not find each other's half-unpacked browser.
+// Simultaneous runs must not use each other's half-unpacked browser.
 const folder = await mkdtemp(join(tmpdir(), "charter-browser-"));
 try {
   const browser = await launch();
@@ -48,7 +48,7 @@ async function unpack() {
   const [executablePath, fonts, libraries] = await Promise.all(
     ["chromium.br", "fonts.tar.br", "al2023.tar.br"].map((name) => inflate(fileURLToPath(new URL(name, packed)))),
   );
-  // Chromium dies without a font, and the package's own configuration expects them in /tmp.
+  // Chromium crashes without a font, and the package's own configuration expects the fonts in /tmp.
   const fontConfig = join(folder, "fonts.conf");
   await writeFile(fontConfig, `<fontconfig><dir>${fonts}</dir><cachedir>${folder}/cache</cachedir></fontconfig>`);
   const env = { ...process.env, FONTCONFIG_FILE: fontConfig, LD_LIBRARY_PATH: join(libraries, "lib") };
@@ -88,7 +88,7 @@ async function watch(page) {
   );
 }
 
-// Open an operation, send its example with some members changed, and read the answer off the page.
+// Open an operation, send its example with some members changed, and read the response from the page.
 async function call(page, operation, changes) {
   const block = page.locator(`#operations-${operation}`);
   await block.getByRole("button").first().click();
@@ -98,9 +98,9 @@ async function call(page, operation, changes) {
     await body.fill(JSON.stringify({ ...example, ...changes }, null, 2));
   }
   await block.getByRole("button", { name: "Execute" }).click();
-  const answer = block.locator(".live-responses-table .response");
-  const status = await answer.locator(".response-col_status").innerText();
-  const body = await answer.locator(".highlight-code code").first().innerText();
+  const response = block.locator(".live-responses-table .response");
+  const status = await response.locator(".response-col_status").innerText();
+  const body = await response.locator(".highlight-code code").first().innerText();
   return { status: Number(status), body: JSON.parse(body) };
 }
 

@@ -1,4 +1,4 @@
-// A whole journey with the generated TypeScript types; prints what was seen as one line of JSON.
+// Use every operation through the generated TypeScript types, and print the results as one line of JSON.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./charter.d.ts";

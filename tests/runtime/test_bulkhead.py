@@ -61,7 +61,7 @@ class Clock:
 
 
 @pytest.fixture
-def lane_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def bulkhead_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Control the clock of every bulkhead, with the shipped limit of the queue."""
     found = Clock()
     monkeypatch.setattr("api.runtime.bulkhead.monotonic", found.time)
@@ -112,7 +112,7 @@ def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, ha
     # A hash continues only when a second one runs beside it.
     pair = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
-    def look() -> None:
+    def hash_with_a_partner() -> None:
         nonlocal under_way, most
         with lock:
             under_way += 1
@@ -124,30 +124,30 @@ def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, ha
 
     with serving(create_app(replace(config, hashes=2))) as url, httpx.Client(base_url=url) as client:
         alice = newcomer(client, "alice")
-        hashing.meanwhile = look
-        assert [answer.status_code for answer in at_once(*[alice.log_in] * 10)] == [200] * 10
+        hashing.meanwhile = hash_with_a_partner
+        assert [response.status_code for response in at_once(*[alice.log_in] * 10)] == [200] * 10
     assert most == 2
 
 
 def test_log_ins_that_would_queue_for_2_seconds_are_rejected_at_once(
-    config: Config, alice: Person, hashing: Bcrypt, lane_clock: Clock
+    config: Config, alice: Person, hashing: Bcrypt, bulkhead_clock: Clock
 ) -> None:
     one = create_app(replace(config, hashes=1))
     with serving(one) as url, crowd(url, 9) as log_in, closed(hashing) as gate, statements() as sent:
         first = log_in()
         gate.wait_for(1)
         second = log_in()
-        # It has its turn in the lane, for it has asked for the user.
+        # The log-in has read the user, so it has its place in the bulkhead.
         until(lambda: sum("users" in statement for statement in sent) == 2)
-        # The hash under way has taken longer than those before: so long will the second one take, too.
-        lane_clock.work(2.1)
+        # The running hash now takes longer than all before it, so the estimate for the second one grows as well.
+        bulkhead_clock.work(2.1)
         hashed = len(hashing.checked)
         sent.clear()
-        # No hash ends while the gate is closed, so these answers waited for none.
+        # No hash ends while the gate is closed, so these responses waited for none.
         with httpx.Client(base_url=url) as client:
             refused = [Person(client, "alice").log_in() for _ in range(5)]
-        assert [answer.json() for answer in refused] == [TOO_BUSY] * 5
-        assert all(1 <= int(answer.headers["retry-after"]) <= 15 for answer in refused)
+        assert [response.json() for response in refused] == [TOO_BUSY] * 5
+        assert all(1 <= int(response.headers["retry-after"]) <= 15 for response in refused)
         assert len(hashing.checked) == hashed
         assert [statement for statement in sent if "users" in statement] == []
         assert [first.done(), second.done()] == [False, False]
@@ -157,24 +157,24 @@ def test_log_ins_that_would_queue_for_2_seconds_are_rejected_at_once(
         assert log_in(WRONG).result().status_code == 401
 
 
-def test_a_crowd_is_let_in_as_far_as_the_cost_of_a_hash_allows_and_the_rest_is_told_different_times(
-    config: Config, alice: Person, hashing: Bcrypt, lane_clock: Clock
+def test_a_crowd_is_admitted_up_to_the_limit_with_varied_retry_after(
+    config: Config, alice: Person, hashing: Bcrypt, bulkhead_clock: Clock
 ) -> None:
-    # About 0.3 seconds for each of those before, as long as none is measured; alice's own hash is cheap.
+    # Without a measurement, the estimate is about 0.3 seconds per hash. Alice's own hash is cheap.
     expensive = create_app(replace(config, hashes=1, bcrypt_cost=12))
     with serving(expensive) as url, crowd(url, 20) as log_in, closed(hashing) as gate:
-        answers = [log_in(WRONG) for _ in range(20)]
-        refused = [answer.result() for answer in islice(as_completed(answers, timeout=PATIENCE_SECONDS), 12)]
-        assert {answer.status_code for answer in refused} == {503}
-        assert len({answer.headers["retry-after"] for answer in refused}) > 1
+        responses = [log_in(WRONG) for _ in range(20)]
+        refused = [response.result() for response in islice(as_completed(responses, timeout=PATIENCE_SECONDS), 12)]
+        assert {response.status_code for response in refused} == {503}
+        assert len({response.headers["retry-after"] for response in refused}) > 1
         gate.open()
-        statuses = [answer.result().status_code for answer in answers]
+        statuses = [response.result().status_code for response in responses]
         assert statuses.count(401) + statuses.count(503) == 20
         assert 12 <= statuses.count(503) <= 18
 
 
 def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person, hashing: Bcrypt) -> None:
-    # All of them in the lane, so that none of them is refused.
+    # The bulkhead has room for all of them, so none is rejected.
     many = create_app(replace(config, hashes=64))
     with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:
         with connections() as held:
@@ -185,11 +185,11 @@ def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person,
                 paths = ("/ping", "/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
                 assert [alice.get(path).status_code for path in paths] == [200] * 6
                 assert [alice.refresh().status_code, alice.log_out().status_code] == [200, 204]
-                # No hash ends while the gate is closed, so none of these waited for one.
-                assert not any(answer.done() for answer in waiting)
+                # No hash ends while the gate is closed, so none of these requests waited for one.
+                assert not any(response.done() for response in waiting)
             assert held() == 0
         gate.open()
-        assert {answer.result().status_code for answer in waiting} == {200}
+        assert {response.result().status_code for response in waiting} == {200}
 
 
 @contextmanager
@@ -219,7 +219,7 @@ def test_no_database_connection_is_held_while_a_password_is_hashed(config: Confi
         statuses = [bobby.sign_up(), alice.log_in(password=WRONG), alice.log_in()]
         form = {"current_password": PASSWORD, "new_password": "a better battery for this horse"}
         statuses.append(alice.put("/api/v1/me/password", json=form))
-        assert [answer.status_code for answer in statuses] == [201, 401, 200, 204]
+        assert [response.status_code for response in statuses] == [201, 401, 200, 204]
     assert found == [0] * (1 + 1 + 2 + 2)
 
 
@@ -262,31 +262,31 @@ async def _refusals(lane: Bulkhead, calls: int) -> int:
     return sum(await asyncio.gather(*[ask() for _ in range(calls)]))
 
 
-def test_calls_without_work_do_not_lower_the_estimate(lane_clock: Clock) -> None:
-    async def tell() -> None:
+def test_calls_without_work_do_not_lower_the_estimate(bulkhead_clock: Clock) -> None:
+    async def run() -> None:
         lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(50):
             await lane.run(lambda: None)
         assert await _refusals(lane, 5) == 2
         lane.close()
 
-    asyncio.run(tell())
+    asyncio.run(run())
 
 
-def test_the_estimate_counts_all_work_of_a_call(lane_clock: Clock) -> None:
-    async def tell() -> None:
+def test_the_estimate_counts_all_work_of_a_call(bulkhead_clock: Clock) -> None:
+    async def run() -> None:
         lane = Bulkhead(1, initial_estimate=0.0)
         for _ in range(15):
-            await lane.run(lambda: [lane.run_work(lambda: lane_clock.work(0.05)) for _ in range(2)])
-        # By half of the work, the queue would take 2 seconds and reject no call.
+            await lane.run(lambda: [lane.run_work(lambda: bulkhead_clock.work(0.05)) for _ in range(2)])
+        # With half of the work, the estimate would reject no call.
         assert await _refusals(lane, 35) > 0
         lane.close()
 
-    asyncio.run(tell())
+    asyncio.run(run())
 
 
 def test_a_failed_call_raises_for_its_caller_and_frees_its_place() -> None:
-    async def tell() -> None:
+    async def run() -> None:
         lane = Bulkhead(1, initial_estimate=1.0)
         for _ in range(5):
             with pytest.raises(ValueError, match="none"):
@@ -294,7 +294,7 @@ def test_a_failed_call_raises_for_its_caller_and_frees_its_place() -> None:
         assert await lane.run(lambda: lane.run_work(lambda: "done")) == "done"
         lane.close()
 
-    asyncio.run(tell())
+    asyncio.run(run())
 
 
 def test_no_thread_of_the_bulkhead_outlives_the_server(config: Config) -> None:

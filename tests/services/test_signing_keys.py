@@ -59,7 +59,7 @@ def there(config: Config) -> Iterator[TestClient]:
 
 
 def rotate(database: Database, keyring: Keyring) -> str:
-    """Rotate, and return the id of the new next key."""
+    """Rotate, and return the id of the key that signs from now on."""
     with database.transaction() as db:
         return signing_keys.rotate(db, keyring).id
 
@@ -83,8 +83,8 @@ def published(client: TestClient) -> set[str]:
 
 
 def seen(person: Person) -> tuple[int, str | None]:
-    answer = person.get("/protected")
-    return answer.status_code, answer.json().get("code")
+    response = person.get("/protected")
+    return response.status_code, response.json().get("code")
 
 
 def test_a_key_is_published_before_it_signs_and_until_its_tokens_expire(
@@ -295,7 +295,7 @@ def test_a_sealed_key_opens_only_with_its_secret_id_and_algorithm(config: Config
 
 
 def without_end(database: Database) -> list[StoredSigningKey]:
-    """Return the keys that have no end yet: the next one and the one that signs."""
+    """Return the keys that sign, or are about to, until the next rotation."""
     with database.transaction() as db:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]
 
@@ -343,11 +343,11 @@ def test_keys_that_retired_long_ago_are_purged(database: Database, keyring: Keyr
 def test_another_library_verifies_tokens_with_the_published_keys(config: Config, algorithm: str) -> None:
     with TestClient(create_app(replace(config, signing_algorithm=algorithm))) as client:
         alice = newcomer(client, "alice")
-        answer = client.get(JWKS)
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=300")
-    token = jwt.decode(alice.token, KeySet.import_key_set(answer.json()), algorithms=[algorithm])
+        response = client.get(JWKS)
+    assert (response.status_code, response.headers["cache-control"]) == (200, "public, max-age=300")
+    token = jwt.decode(alice.token, KeySet.import_key_set(response.json()), algorithms=[algorithm])
     claims = {"iss": "http://127.0.0.1:8000", "aud": "charter", "sub": alice.id, "scope": "password profile sessions"}
     assert claims.items() <= token.claims.items()
     assert (token.header["typ"], token.header["alg"]) == ("at+jwt", algorithm)
     members = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]
-    assert [key.keys() for key in answer.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2
+    assert [key.keys() for key in response.json()["keys"]] == [{"kty", "use", "alg", "kid"} | members] * 2

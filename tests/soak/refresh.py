@@ -87,9 +87,9 @@ def _refresh(clients: list[httpx.Client], alice: Person) -> Round:
     alice.log_in().raise_for_status()
     body = {"refresh_token": alice.refresh_token}
     calls = [partial(clients[number % 2].post, "/api/v1/auth/refresh", json=body) for number in range(AT_ONCE)]
-    answers = at_once(*calls)
-    statuses = Counter(answer.status_code for answer in answers)
-    return Round(statuses, {answer.json()["refresh_token"] for answer in answers if answer.is_success})
+    responses = at_once(*calls)
+    statuses = Counter(response.status_code for response in responses)
+    return Round(statuses, {response.json()["refresh_token"] for response in responses if response.is_success})
 
 
 def _is_live(client: httpx.Client, token: str) -> bool:

@@ -75,21 +75,21 @@ class Crowd:
         """Refresh the tokens of the user whose last refresh is the oldest."""
         self._outcome.refreshes += 1
         body = {"refresh_token": self._refresh_tokens.popleft()}
-        answer = await self._anyone().post("/api/v1/auth/refresh", json=body)
-        if self._count(answer):
-            self._keep(answer)
+        response = await self._anyone().post("/api/v1/auth/refresh", json=body)
+        if self._count(response):
+            self._keep(response)
 
     def _anyone(self) -> httpx.AsyncClient:
         return random.choice(self._clients)
 
-    def _count(self, answer: httpx.Response) -> bool:
+    def _count(self, response: httpx.Response) -> bool:
         self._outcome.requests += 1
-        if not answer.is_success:
-            self._outcome.refused[f"{answer.status_code} {answer.json()['code']}"] += 1
-        return answer.is_success
+        if not response.is_success:
+            self._outcome.refused[f"{response.status_code} {response.json()['code']}"] += 1
+        return response.is_success
 
-    def _keep(self, answer: httpx.Response) -> None:
-        pair = answer.raise_for_status().json()
+    def _keep(self, response: httpx.Response) -> None:
+        pair = response.raise_for_status().json()
         self._tokens.append(pair["access_token"])
         self._refresh_tokens.append(pair["refresh_token"])
         # The header names the key, and is the same for all tokens of that key.

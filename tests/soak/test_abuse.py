@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.soak.abuse.attacks import Attack
-from tests.soak.abuse.connection import Answer
+from tests.soak.abuse.connection import Response
 from tests.soak.abuse.framing import split
 from tests.soak.abuse.marks import Marks
 from tests.soak.abuse.report import Row, text
@@ -75,13 +75,13 @@ def test_split_accepts_only_valid_http(data: bytes, requests: int, rest: bytes) 
     assert (len(found), left) == (requests, rest)
 
 
-def answer(status: int = 200, body: object = None, **headers: str) -> Answer:
+def response(status: int = 200, body: object = None, **headers: str) -> Response:
     """Return a correct response, except for the given parts."""
     body = {"status": "running"} if body is None else body
     media_type = "application/problem+json" if status >= 400 else "application/json"
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     data = json.dumps(body).encode()
-    return Answer(status, {"x-request-id": "1", "content-type": media_type, **given}, data, data)
+    return Response(status, {"x-request-id": "1", "content-type": media_type, **given}, data, data)
 
 
 def problem(status: int, code: str) -> dict[str, object]:
@@ -92,29 +92,29 @@ MARKS = Marks("00")
 
 
 @pytest.mark.parametrize(
-    ("data", "answers", "ending", "expected"),
+    ("data", "responses", "ending", "expected"),
     [
-        (PING, [answer()], "open", []),
-        (PING, [answer(400, problem(400, "MALFORMED_REQUEST"), connection="close")], "closed", []),
-        (PING + b"\0", [answer(connection="close")], "closed", []),
+        (PING, [response()], "open", []),
+        (PING, [response(400, problem(400, "MALFORMED_REQUEST"), connection="close")], "closed", []),
+        (PING + b"\0", [response(connection="close")], "closed", []),
         (b"\0", [], "closed", []),
-        (PING, [answer(500, problem(500, "INTERNAL_ERROR"))], "open", ["5xx"]),
-        (PING, [answer(404, problem(404, "ODD"))], "open", ["an error of another form"]),
-        (PING, [answer(404, "Not Found")], "open", ["an error of another form"]),
-        (PING, [answer(x_request_id="")], "open", ["no X-Request-ID"]),
-        (PING, [answer(body="hush00ab")], "open", ["a response contains a mark"]),
+        (PING, [response(500, problem(500, "INTERNAL_ERROR"))], "open", ["5xx"]),
+        (PING, [response(404, problem(404, "ODD"))], "open", ["an error of another form"]),
+        (PING, [response(404, "Not Found")], "open", ["an error of another form"]),
+        (PING, [response(x_request_id="")], "open", ["no X-Request-ID"]),
+        (PING, [response(body="hush00ab")], "open", ["a response contains a mark"]),
         (PING, [], "hung", ["hung"]),
         (PING, [], "garbled", ["garbled"]),
         (PING, [], "closed", ["dropped without a response", "dropped after a response"]),
-        (PING, [answer()], "closed", ["dropped after a response"]),
-        (PING, [answer(connection="close")], "closed", ["closed without a reason"]),
-        (PING, [answer(404, problem(404, "NOT_FOUND"), connection="close")], "closed", ["closed without a reason"]),
-        (b"\0", [answer()], "closed", ["a response to bytes that are not HTTP"]),
-        (PING + b"\0", [answer()] * 3, "closed", ["more responses than requests"]),
+        (PING, [response()], "closed", ["dropped after a response"]),
+        (PING, [response(connection="close")], "closed", ["closed without a reason"]),
+        (PING, [response(404, problem(404, "NOT_FOUND"), connection="close")], "closed", ["closed without a reason"]),
+        (b"\0", [response()], "closed", ["a response to bytes that are not HTTP"]),
+        (PING + b"\0", [response()] * 3, "closed", ["more responses than requests"]),
     ],
 )
 def test_complaints_name_each_fault_of_an_exchange(
-    data: bytes, answers: list[Answer], ending: str, expected: list[str]
+    data: bytes, responses: list[Response], ending: str, expected: list[str]
 ) -> None:
     requests, rest = split(data)
-    assert complaints(Attack("raw", [data]), requests, rest, Exchange(answers, ending), MARKS) == expected
+    assert complaints(Attack("raw", [data]), requests, rest, Exchange(responses, ending), MARKS) == expected

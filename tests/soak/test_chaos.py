@@ -13,7 +13,7 @@ from api.config.parsers import database_url
 from tests.soak.chaos import deaths, locked, outage, restarts
 from tests.soak.chaos.clocks import clocks
 from tests.soak.chaos.environment import Place, settled
-from tests.soak.chaos.report import Row, told
+from tests.soak.chaos.report import Row, table
 from tests.support.databases import on_sqlite
 from tests.support.installations import config_beside
 
@@ -22,7 +22,7 @@ SESSIONS, RATE = 120, 50
 
 def check(rows: list[Row]) -> None:
     """Check the correctness bars. The durations are checked by `make chaos`, on an idle machine."""
-    assert all(row.holds for row in rows if not row.bound), told("", rows)
+    assert all(row.holds for row in rows if not row.bound), table("", rows)
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def test_open_connections_get_a_response_while_the_server_stops(migrated: Charte
             server.process.send_signal(signal.SIGTERM)
             sleep(0.2)
             client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
-            answers = b"".join(iter(lambda: client.recv(4096), b""))
-        assert answers.count(b"HTTP/1.1 200 ") == before + 1
+            responses = b"".join(iter(lambda: client.recv(4096), b""))
+        assert responses.count(b"HTTP/1.1 200 ") == before + 1
         assert server.process.wait(timeout=5) == 0
 
 
@@ -42,7 +42,7 @@ def test_a_log_in_during_shutdown_succeeds(migrated: Charter) -> None:
         with httpx.Client(base_url=server.url) as client:
             newcomer(client, "alice")
         with crowd(server.url, 2) as log_in:
-            answers = [log_in(), log_in()]
+            responses = [log_in(), log_in()]
             sleep(0.2)
             assert server.stop() == 0
-            assert [answer.result().status_code for answer in answers] == [200, 200]
+            assert [response.result().status_code for response in responses] == [200, 200]

@@ -34,7 +34,7 @@ def events(server: Server, name: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def two(charter: Charter) -> Iterator[Server]:
+def two_workers(charter: Charter) -> Iterator[Server]:
     """Run a server with two ready workers."""
     with charter.serving("--workers", "2") as server:
         until(lambda: is_ready(server.url) and all(map(serves, workers(server))))
@@ -42,7 +42,7 @@ def two(charter: Charter) -> Iterator[Server]:
 
 
 @contextmanager
-def asked(url: str) -> Iterator[list[int]]:
+def polled(url: str) -> Iterator[list[int]]:
     """Send requests on new connections all the time, and yield their statuses. A failed connection counts as 0."""
     statuses: list[int] = []
     done = Event()
@@ -64,21 +64,21 @@ def asked(url: str) -> Iterator[list[int]]:
 
 
 def test_a_killed_worker_is_replaced_and_the_other_keeps_serving(charter: Charter) -> None:
-    with two(charter) as server:
+    with two_workers(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGKILL)
         until(lambda: events(server, "worker_died"), 5)
         (line,) = events(server, "worker_died")
         assert (line["level"], line["died"], line["exit_code"]) == ("error", first, -9)
         assert workers(server) == [second, line["replaced_by"]]
-        with asked(server.url) as statuses:
+        with polled(server.url) as statuses:
             until(lambda: len(statuses) >= 20)
         assert set(statuses) == {200}
         assert server.stop() == 0
 
 
 def test_a_hanging_worker_is_replaced(charter: Charter) -> None:
-    with two(charter) as server:
+    with two_workers(charter) as server:
         first, second = workers(server)
         os.kill(first, signal.SIGSTOP)
         until(lambda: events(server, "worker_died"), 30)
@@ -87,7 +87,7 @@ def test_a_hanging_worker_is_replaced(charter: Charter) -> None:
 
 
 def test_a_worker_that_dies_during_a_health_check_is_replaced_at_once(charter: Charter) -> None:
-    with two(charter) as server:
+    with two_workers(charter) as server:
         first, _ = workers(server)
         os.kill(first, signal.SIGSTOP)
         # The supervisor checks each worker twice a second.
@@ -97,7 +97,7 @@ def test_a_worker_that_dies_during_a_health_check_is_replaced_at_once(charter: C
 
 
 def test_workers_exit_with_their_supervisor_and_free_the_port(charter: Charter) -> None:
-    with two(charter) as server:
+    with two_workers(charter) as server:
         server.process.kill()
         server.process.wait()
         port = int(server.url.rpartition(":")[2])
@@ -145,9 +145,9 @@ def test_the_server_reports_not_ready_before_it_stops(charter: Charter, workers:
 
 def test_sighup_replaces_all_workers_and_loses_no_request(charter: Charter) -> None:
     charter.settings |= {"CHARTER_DRAIN_SECONDS": "1"}
-    with two(charter) as server:
+    with two_workers(charter) as server:
         before = workers(server)
-        with asked(server.url) as statuses:
+        with polled(server.url) as statuses:
             server.process.send_signal(signal.SIGHUP)
             until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before), 30)
         assert set(statuses) == {200}

@@ -92,10 +92,10 @@ def test_log_ins_that_would_queue_for_2_seconds_are_rejected_at_once(
         sent.clear()
         with httpx.Client(base_url=url) as client:
             refused = [Person(client, "alice").log_in() for _ in range(5)]
-        assert [answer.json() for answer in refused] == [TOO_BUSY] * 5
-        assert all(1 <= int(answer.headers["retry-after"]) <= 15 for answer in refused)
+        assert [response.json() for response in refused] == [TOO_BUSY] * 5
+        assert all(1 <= int(response.headers["retry-after"]) <= 15 for response in refused)
         # Other load may slow some of these responses down, but hardly all of them.
-        assert min(answer.elapsed for answer in refused) < timedelta(milliseconds=100)
+        assert min(response.elapsed for response in refused) < timedelta(milliseconds=100)
         assert len(hashing.checked) == hashed
         assert [statement for statement in sent if "users" in statement] == []
         assert [first.done(), second.done()] == [False, False]
@@ -113,7 +113,7 @@ def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person,
             waiting = [log_in() for _ in range(64)]
             gate.wait_for(64)
             with httpx.Client(base_url=url) as client:
-                assert not any(answer.done() for answer in waiting)
+                assert not any(response.done() for response in waiting)
                 alice.client = client
                 began = perf_counter()
                 paths = ("/ping", "/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
@@ -122,7 +122,7 @@ def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person,
                 assert perf_counter() - began < 3
             assert held() == 0
         gate.open()
-        assert {answer.result().status_code for answer in waiting} == {200}
+        assert {response.result().status_code for response in waiting} == {200}
 
 
 @on_sqlite
@@ -133,10 +133,10 @@ def test_a_row_lock_that_is_not_released_is_503_after_5_seconds(config: Config, 
         with stopped.transaction() as db:
             db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
             began = perf_counter()
-            answer = alice.log_in()
+            response = alice.log_in()
             assert 4.5 < perf_counter() - began < 8
             assert bobby.log_in().status_code == 200
-        assert_problem(answer, 503, "DATABASE_UNAVAILABLE")
+        assert_problem(response, 503, "DATABASE_UNAVAILABLE")
         assert alice.log_in().status_code == 200
     stopped.dispose()
 
@@ -153,8 +153,8 @@ def test_an_unreachable_host_is_503_within_5_seconds(config: Config, tmp_path: P
         url = URL.create("postgresql+psycopg", "charter", host="127.0.0.1", port=port, database="charter")
         with TestClient(create_app(replace(config, database_url=url))) as client:
             began = perf_counter()
-            answer = Person(client, "alice").log_in()
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            response = Person(client, "alice").log_in()
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
             assert perf_counter() - began < 5
         for one in waiting:
             one.close()

@@ -30,17 +30,17 @@ from tests.support.workers import statements, worker
 def listening(postgres_url: URL) -> Iterator[Watched]:
     """Yield a change monitor on PostgreSQL that is up to date and has a listener."""
     watched = Watched(postgres_url)
-    until(watched.knows, 10)
+    until(watched.is_fresh, 10)
     yield watched
     watched.close()
 
 
-def answers_soon(watched: Watched) -> bool:
+def is_fresh_soon(watched: Watched) -> bool:
     """Return True if the monitor is fresh. A check may block for 50 ms, but a busy machine gets two seconds."""
     began = monotonic()
-    knows = watched.knows()
+    fresh = watched.is_fresh()
     assert monotonic() - began < 2
-    return knows
+    return fresh
 
 
 @contextmanager
@@ -62,18 +62,18 @@ def test_a_hanging_listener_blocks_no_check_and_is_replaced(listening: Watched) 
         began = monotonic()
         assert asyncio.run(ask(1_000)) == {False}
         assert monotonic() - began < 2
-        until(lambda: answers_soon(listening), 5)
-    assert listening.told == [None, None, None]
+        until(lambda: is_fresh_soon(listening), 5)
+    assert listening.reported == [None, None, None]
 
 
 def test_a_monitor_with_a_hanging_listener_closes_and_can_be_reused(listening: Watched) -> None:
     with stopped(listener(listening)):
         sleep(0.06)
-        assert not answers_soon(listening)
+        assert not is_fresh_soon(listening)
         began = monotonic()
         listening.watch.close()
         assert monotonic() - began < 4
-        until(lambda: answers_soon(listening), 5)
+        until(lambda: is_fresh_soon(listening), 5)
 
 
 @pytest.fixture
@@ -84,15 +84,15 @@ def proxy(postgres_url: URL) -> Iterator[Proxy]:
 
 def test_a_silent_channel_makes_the_monitor_stale_until_it_recovers(proxy: Proxy) -> None:
     watched = Watched(proxy.url)
-    until(watched.knows, 10)
+    until(watched.is_fresh, 10)
     proxy.cut = True
     sleep(0.06)
     ends = monotonic() + 2.5
     while monotonic() < ends:
-        assert not answers_soon(watched)
+        assert not is_fresh_soon(watched)
         sleep(0.01)
     proxy.cut = False
-    until(lambda: answers_soon(watched), 5)
+    until(lambda: is_fresh_soon(watched), 5)
     watched.close()
 
 
@@ -110,9 +110,9 @@ def test_a_worker_without_channel_and_database_authenticates_no_request(config: 
         assert monotonic() - began < 10
         proxy.close()
         sleep(0.06)
-        answers = [alice.get("/protected") for _ in range(20)]
-        for answer in answers:
-            assert_problem(answer, 503, "DATABASE_UNAVAILABLE")
+        responses = [alice.get("/protected") for _ in range(20)]
+        for response in responses:
+            assert_problem(response, 503, "DATABASE_UNAVAILABLE")
 
 
 @on_sqlite

@@ -40,30 +40,30 @@ TABLES: dict[str, Table] = {name: getattr(models, name).__table__ for name in mo
 COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c]
 # Bodies that are not stored in a table.
 NOT_STORED = {
-    "Credentials": "They are compared, and no statement writes them.",
-    "PasswordChange": "Of the new one, as of NewUser's, only the hash is kept.",
-    "RefreshToken": "It is compared with a digest; of the next one, the server makes the digest.",
+    "Credentials": "Both members are only compared.",
+    "PasswordChange": "Only the hash of the new password is stored, like NewUser's.",
+    "RefreshToken": "It is compared with a digest. The server generates the next token.",
 }
 # Columns that no body fills and that have no default and no foreign key.
 MADE = {
     "changes.id": "Counted by the database.",
-    "changes.subject": "Written by a trigger: an id, or nothing.",
+    "changes.subject": "Written by a trigger: an id or an empty text.",
     "changes.topic": "Written by a trigger: the name of a table.",
     "refresh_tokens.digest": "A SHA-256.",
     "refresh_tokens.used_at": "The time of a refresh.",
     "sessions.created_at": "The time of the log-in.",
     "sessions.expires_at": "Computed from the time of the last use.",
     "sessions.family": "An HMAC-SHA-256.",
-    "sessions.id": "Made at the log-in.",
+    "sessions.id": "Generated at the log-in.",
     "sessions.ip_address": "Read from the connection.",
     "sessions.last_used_at": "The time of the last refresh.",
-    "sessions.user_agent": "Cut from a header to what fits.",
+    "sessions.user_agent": "A header, truncated to the length of the column.",
     "signing_keys.activated_at": "The time of a rotation.",
-    "signing_keys.algorithm": "One of four words of the configuration.",
-    "signing_keys.created_at": "The time it was made.",
+    "signing_keys.algorithm": "One of the four supported algorithms.",
+    "signing_keys.created_at": "The time of the key's creation.",
     "signing_keys.id": "16 random hexadecimal digits.",
     "signing_keys.retires_at": "Computed from the time of a rotation.",
-    "signing_keys.sealed": "The key, under seal.",
+    "signing_keys.sealed": "The encrypted key.",
     "users.disabled_at": "The time of `charter users disable`.",
 }
 # Properties of a response that have no column.
@@ -110,7 +110,7 @@ def checked(column: Column[Any]) -> tuple[float, float]:
     """Return the minimum and the maximum length that the CHECK of a column allows."""
     for check in (rule for rule in column.table.constraints if isinstance(rule, CheckConstraint)):
         rule = re.fullmatch(r"length\((\w+)\) BETWEEN (\d+) AND (\d+)", str(check.sqltext))
-        assert rule, f"this test has to be taught what {check.sqltext} means"
+        assert rule, f"add the meaning of {check.sqltext} to this test"
         if rule[1] == column.name:
             return int(rule[2]), int(rule[3])
     return 0, inf
@@ -241,9 +241,7 @@ def test_an_email_that_outgrows_its_columns_is_rejected() -> None:
 
 
 def addresses(character: str) -> Iterator[str]:
-    """Yield addresses of one character: a short one, the longest whose canonical form fits, and the first that does
-    not.
-    """
+    """Yield addresses of one character: a short one, the longest that fits, and the first that does not."""
     growth, domain = len(canonical(character)), "@example.com"
     for length in (1, (254 - len(domain)) // growth, (254 - len(domain)) // growth + 1):
         rest = "a" * (254 - len(domain) - length * growth)

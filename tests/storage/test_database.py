@@ -30,6 +30,7 @@ from tests.support.charter import beside, until
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
 from tests.support.workers import statements
 
 UNAVAILABLE = {
@@ -178,8 +179,8 @@ class TestBesideAWriter:
         guesses = [RefreshTokenFactory(secret).new() for secret in (config.secret, bytes(32))] + ["A"]
         with locked(config):
             began = perf_counter()
-            answers = [client.post("/api/v1/auth/refresh", json={"refresh_token": guess}) for guess in guesses]
-            assert [answer.json()["code"] for answer in answers] == ["INVALID_REFRESH_TOKEN"] * 3
+            responses = [client.post("/api/v1/auth/refresh", json={"refresh_token": guess}) for guess in guesses]
+            assert [response.json()["code"] for response in responses] == ["INVALID_REFRESH_TOKEN"] * 3
             assert perf_counter() - began < PATIENCE_SECONDS
 
 
@@ -191,10 +192,10 @@ def test_a_lock_that_a_foreign_process_holds_too_long_is_503(config: Config, dat
     with TestClient(create_app(replace(config, database_url=impatient))) as client:
         alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
         with locked(config):
-            answers = [bobby.sign_up(), alice.log_out()]
+            responses = [bobby.sign_up(), alice.log_out()]
             assert alice.get("/protected").status_code == 200
-        assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "5")] * 2
-        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 2
+        assert [(response.status_code, response.headers["retry-after"]) for response in responses] == [(503, "5")] * 2
+        assert [response.json() for response in responses] == [UNAVAILABLE] * 2
         assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
 
 
@@ -205,9 +206,9 @@ def test_a_full_disk_fails_writes_and_nothing_else(config: Config) -> None:
         alice, bobby = newcomer(client, "alice"), Person(client, "bobby")
         # No file of the server can grow, which SQLite reports like a full disk.
         prlimit(server.process.pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
-        for answer in (bobby.sign_up(), Person(client, "alice").log_in(), replace(alice).refresh()):
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert answer.json() == UNAVAILABLE
+        for response in (bobby.sign_up(), Person(client, "alice").log_in(), replace(alice).refresh()):
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+            assert response.json() == UNAVAILABLE
         assert [alice.get(path).status_code for path in ("/protected", "/api/v1/me", "/api/v1/sessions")] == [200] * 3
         prlimit(server.process.pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
         assert [bobby.sign_up().status_code, alice.log_in().status_code] == [201, 200]
@@ -216,8 +217,8 @@ def test_a_full_disk_fails_writes_and_nothing_else(config: Config) -> None:
 @contextmanager
 def locked(config: Config) -> Iterator[None]:
     """Keep a foreign write transaction open."""
-    with closing(sqlite3.connect(file(config), isolation_level=None)) as stranger:
-        stranger.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(file(config), isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
         yield
 
 
@@ -240,7 +241,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _overwrite(path: Path) -> None:
-    path.write_bytes(b"This is no database. " * 1000)
+    path.write_bytes(b"This is not a database. " * 1000)
 
 
 def _damage(path: Path) -> None:
@@ -261,9 +262,11 @@ def test_authentication_fails_closed_without_the_database(config: Config, damage
     damage(file(config))
     with TestClient(create_app(config)) as client:
         alice.client = client
-        answers = [alice.get("/protected"), alice.get("/api/v1/me"), alice.log_out(), alice.sign_up()]
-        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "5")] * 4
-        assert [answer.json() for answer in answers] == [UNAVAILABLE] * 4
+        responses = [alice.get("/protected"), alice.get("/api/v1/me"), alice.log_out(), alice.sign_up()]
+        assert [(response.status_code, response.headers.get("retry-after")) for response in responses] == [
+            (503, "5")
+        ] * 4
+        assert [response.json() for response in responses] == [UNAVAILABLE] * 4
         assert client.get("/ready").status_code == 503
         assert client.get("/protected").status_code == 401
         assert client.get("/protected", headers={"Authorization": "Bearer x.y.z"}).status_code == 401
@@ -283,8 +286,8 @@ def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
 def test_a_missing_migration_is_reported(client: TestClient, database: Database) -> None:
     with database.transaction() as db:
         db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    answer = client.get("/ready")
-    assert (answer.status_code, answer.json()["code"]) == (503, "MIGRATIONS_BEHIND")
+    response = client.get("/ready")
+    assert_problem(response, 503, "MIGRATIONS_BEHIND")
 
 
 def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:

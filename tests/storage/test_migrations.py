@@ -189,8 +189,8 @@ def test_processes_that_migrate_at_once_all_succeed(tmp_path: Path) -> None:
         subprocess.Popen(migrate, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    told = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
-    assert told == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
+    outputs = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
+    assert outputs == [(f"The database is at revision {revisions.head()}.\n", "")] * 3
 
 
 def test_the_revisions_form_a_single_line() -> None:

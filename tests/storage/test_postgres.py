@@ -25,6 +25,7 @@ from tests.support.charter import PEPPER, SECRET, Charter, until
 from tests.support.concurrency import at_once
 from tests.support.databases import created, on_postgresql
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
 from tests.support.workers import by_hand
 
 
@@ -71,10 +72,10 @@ def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
 def test_a_name_in_use_is_an_error_on_postgresql_too(config: Config, postgres_url: URL) -> None:
     with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
         alice = newcomer(client, "alice")
-        assert (alice.sign_up().status_code, alice.sign_up().json()["code"]) == (409, "USERNAME_TAKEN")
+        assert_problem(alice.sign_up(), 409, "USERNAME_TAKEN")
         taken = alice.form | {"username": "email_key"}
-        answer = client.post("/api/v1/auth/signup", json=taken)
-        assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
+        response = client.post("/api/v1/auth/signup", json=taken)
+        assert_problem(response, 409, "EMAIL_TAKEN")
 
 
 def test_an_unreachable_host_times_out_after_5_seconds_or_as_the_url_sets(postgres_url: URL) -> None:
@@ -99,9 +100,9 @@ def test_a_row_lock_that_is_not_released_is_503(config: Config, database: Databa
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         with database.transaction() as db:
             db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
-            answer = alice.log_in()
+            response = alice.log_in()
             assert bobby.log_in().status_code == 200
-        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        assert_problem(response, 503, "DATABASE_UNAVAILABLE")
         assert alice.log_in().status_code == 200
 
 
@@ -124,8 +125,8 @@ def asking(client: TestClient, alice: Person, monkeypatch: pytest.MonkeyPatch) -
 
     def ask(act: Callable[[Db], object]) -> httpx.Response:
         monkeypatch.setattr(readiness, "check", lambda db, _: act(db))
-        answer: httpx.Response = client.get("/ready")
-        return answer
+        response: httpx.Response = client.get("/ready")
+        return response
 
     return ask
 
@@ -142,12 +143,12 @@ def test_a_transaction_with_a_conflict_is_retried(
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         db.execute(text("SELECT FROM users"))
         if len(tried) <= clashes:
-            by_hand(config, "UPDATE users SET username = 'somebody'")
+            by_hand(config, "UPDATE users SET username = 'carol'")
         db.execute(text("UPDATE users SET email = email || 'x'"))
 
-    answer = asking(act)
-    assert (len(tried), answer.status_code) == (tries, status)
-    assert answer.headers.get("retry-after") == (None if status == 200 else "5")
+    response = asking(act)
+    assert (len(tried), response.status_code) == (tries, status)
+    assert response.headers.get("retry-after") == (None if status == 200 else "5")
     with database.transaction() as db:
         # The handler ran again, but its effect was committed once.
         assert db.scalar(text("SELECT email FROM users")) == "alice@example.com" + "x" * (status == 200)
@@ -189,9 +190,9 @@ def find_the_disk_full(db: Db) -> None:
 @on_postgresql
 @pytest.mark.parametrize("act", [idle, last_too_long, meet_a_standby, be_ended, find_the_disk_full])
 def test_a_hanging_database_is_503_and_the_next_request_succeeds(asking: Asking, act: Callable[[Db], None]) -> None:
-    answer = asking(act)
-    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
-    assert answer.headers["retry-after"] == "5"
+    response = asking(act)
+    assert_problem(response, 503, "DATABASE_UNAVAILABLE")
+    assert response.headers["retry-after"] == "5"
     assert asking(lambda db: db.execute(text("SELECT"))).status_code == 200
 
 
@@ -207,7 +208,7 @@ def test_timeouts_in_the_url_are_kept(config: Config) -> None:
 
 @on_postgresql
 def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> None:
-    assert [answer.status_code for answer in (alice.refresh(), alice.log_out())] == [200, 204]
+    assert [response.status_code for response in (alice.refresh(), alice.log_out())] == [200, 204]
     with database.transaction() as db:
         used = db.scalars(text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"))
         assert used.all() == []
@@ -225,15 +226,15 @@ def test_migrating_a_shared_database_asks_for_confirmation(engine: Engine, tmp_p
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: {state}; run charter migrate --yes to migrate it without a prompt\n"
-    assert asked(charter, "n").endswith(f"{state}. Migrate it? [y/N]: Aborted!\n")
+    assert answer_prompt(charter, "n").endswith(f"{state}. Migrate it? [y/N]: Aborted!\n")
     assert not inspect(engine).get_table_names()
     done = f"The database is at revision {revisions.head()}.\n"
-    assert asked(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
+    assert answer_prompt(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
     # The database is up to date now, so there is no question.
     assert charter.run("migrate").stdout == done
 
 
-def asked(charter: Charter, answer: str) -> str:
+def answer_prompt(charter: Charter, answer: str) -> str:
     """Return the terminal output of `charter migrate` when a user answers its question."""
     ours, theirs = pty.openpty()
     command = [str(charter.command), "migrate"]
@@ -241,12 +242,12 @@ def asked(charter: Charter, answer: str) -> str:
     with subprocess.Popen(command, cwd=charter.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs):
         os.close(theirs)
         os.write(ours, f"{answer}\n".encode())
-        said = b""
+        output = b""
         with suppress(OSError):
             while more := os.read(ours, 4096):
-                said += more
+                output += more
     os.close(ours)
-    return said.decode().replace("\r\n", "\n")
+    return output.decode().replace("\r\n", "\n")
 
 
 def test_two_simultaneous_migrations_both_succeed(engine: Engine, tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ class Step(NamedTuple):
     """One request and its response."""
 
     operation_id: str
-    answer: Response
+    response: Response
     session: Session | None
 
     def __str__(self) -> str:
-        return f"{self.operation_id} {self.answer.status_code}"
+        return f"{self.operation_id} {self.response.status_code}"
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Campaign:
         self.faults |= set(_failures(recorder))
         self.journeys += sum(JOURNEY.search(trail) is not None for trail in _trails(recorder))
         for step in _steps(recorder).values():
-            self.statuses[step.operation_id][step.answer.status_code] += 1
+            self.statuses[step.operation_id][step.response.status_code] += 1
 
     @property
     def replay(self) -> str:
@@ -110,8 +110,8 @@ def _steps(recorder: ScenarioRecorder) -> dict[str, Step]:
     }
 
 
-def _step(case: Case[Any], answer: Response) -> Step:
-    return Step(case.operation.definition.raw["operationId"], answer, session_of(case, answer))
+def _step(case: Case[Any], response: Response) -> Step:
+    return Step(case.operation.definition.raw["operationId"], response, session_of(case, response))
 
 
 def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
@@ -120,5 +120,5 @@ def _trails(recorder: ScenarioRecorder) -> Iterator[str]:
     for case_id, step in steps.items():
         came_from = steps.get(recorder.cases[case_id].parent_id or "")
         if str(step) == "logIn 200" and str(came_from) == "signUp 201":
-            session = HELD[step.answer.json()["refresh_token"]]
+            session = HELD[step.response.json()["refresh_token"]]
             yield " ".join(str(later) for later in steps.values() if later.session == session)

@@ -31,7 +31,7 @@ ENDED: set[str] = set()
 CURSORS: dict[str, str] = {}
 """The user id that each cursor belongs to."""
 
-SOMEBODY: dict[str, str] = {}
+DEFAULT_USER: dict[str, str] = {}
 """The user for operations that no link leads to. It is fixed, so that a run can be repeated."""
 
 SPARE: list[str] = []
@@ -40,25 +40,25 @@ SPARE: list[str] = []
 
 def forget() -> None:
     """Forget the previous run, which had another server."""
-    for memory in (TAKEN, HELD, ENDED, CURSORS, SOMEBODY, SPARE):
+    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, SPARE):
         memory.clear()
 
 
-def hold(answer: Response | httpx.Response, name: str) -> str:
+def record_tokens(response: Response | httpx.Response, name: str) -> str:
     """Record the owner of the tokens in a response, and return the header for the access token."""
-    pair = answer.json()
+    pair = response.json()
     header = f"Bearer {pair['access_token']}"
     claims = jwt.decode(pair["access_token"], options={"verify_signature": False})
     HELD[header] = HELD[pair["refresh_token"]] = Session(claims["sid"], claims["sub"], name)
     return header
 
 
-def session_of(case: Case[Any], answer: Response) -> Session | None:
+def session_of(case: Case[Any], response: Response) -> Session | None:
     """Return the session of the refresh token in a request body, or of the access token in its header."""
     if isinstance(case.body, dict) and "refresh_token" in case.body:
         return HELD.get(str(case.body["refresh_token"]))
     is_public = case.operation.definition.raw.get("security") == []
-    return None if is_public else HELD.get(str(answer.request.headers.get("Authorization")))
+    return None if is_public else HELD.get(str(response.request.headers.get("Authorization")))
 
 
 def is_over(session: Session | None) -> bool:
@@ -82,7 +82,7 @@ def tokens_of(session_id: str) -> list[str]:
     return [token for token, session in HELD.items() if session.id == session_id][-2:]
 
 
-def try_token(base_url: str, token: str) -> httpx.Response:
+def send_token(base_url: str, token: str) -> httpx.Response:
     """Send a request with a token, and return the response."""
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         if token.startswith("Bearer "):
@@ -90,7 +90,7 @@ def try_token(base_url: str, token: str) -> httpx.Response:
         return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
 
 
-def somebodys_header(base_url: str, *, is_new: bool, is_last: bool) -> str:
+def header_of_any_user(base_url: str, *, is_new: bool, is_last: bool) -> str:
     """Return a working header of any user, from a new log-in if necessary. It is not reused if this use ends it."""
     header = SPARE.pop() if SPARE and not is_new else ""
     if header not in HELD or is_over(HELD[header]):
@@ -102,11 +102,12 @@ def somebodys_header(base_url: str, *, is_new: bool, is_last: bool) -> str:
 
 def _log_in(base_url: str) -> str:
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
-        if not SOMEBODY:
-            SOMEBODY.update(new_user())
-            client.post("/api/v1/auth/signup", json=SOMEBODY).raise_for_status()
-        credentials = {name: SOMEBODY[name] for name in ("username", "password")}
-        return hold(client.post("/api/v1/auth/login", json=credentials).raise_for_status(), SOMEBODY["username"])
+        if not DEFAULT_USER:
+            DEFAULT_USER.update(new_user())
+            client.post("/api/v1/auth/signup", json=DEFAULT_USER).raise_for_status()
+        credentials = {name: DEFAULT_USER[name] for name in ("username", "password")}
+        response = client.post("/api/v1/auth/login", json=credentials).raise_for_status()
+        return record_tokens(response, DEFAULT_USER["username"])
 
 
 def new_user() -> dict[str, str]:

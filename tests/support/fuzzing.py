@@ -13,7 +13,7 @@ from schemathesis.generation.meta import CaseMetadata, ComponentInfo, TestPhase
 
 from api.services import names, password_policy
 from tests.support import fuzzed
-from tests.support.fuzzed import CURSORS, ENDED, HELD, SOMEBODY, TAKEN, Session
+from tests.support.fuzzed import CURSORS, DEFAULT_USER, ENDED, HELD, TAKEN, Session
 
 Case = AnyCase[Any]
 
@@ -39,14 +39,14 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if _is(case, "signUp"):
-        _look_into_sign_up(case, case.meta)
+        _adjust_sign_up(case, case.meta)
     if _is(case, "changePassword"):
-        _look_into_change(case, case.meta)
+        _adjust_change(case, case.meta)
     if _is(case, "listSessions"):
-        _look_into_listing(case, case.meta)
+        _adjust_listing(case, case.meta)
 
 
-def _look_into_sign_up(case: Case, meta: CaseMetadata) -> None:
+def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
     """Mark a sign-up with an easily guessed password as invalid.
 
     At the start of a journey, repair the password instead, and a name in use too. Otherwise few journeys would begin.
@@ -58,16 +58,16 @@ def _look_into_sign_up(case: Case, meta: CaseMetadata) -> None:
         _count_as_invalid(meta, ParameterLocation.BODY)
 
 
-def _look_into_change(case: Case, meta: CaseMetadata) -> None:
+def _adjust_change(case: Case, meta: CaseMetadata) -> None:
     """Mark an easily guessed new password as invalid. Fill in the current one, which chance cannot guess."""
     form = _form(case)
     if not password_policy.is_hard_to_guess(form["new_password"], "Charter"):
         _count_as_invalid(meta, ParameterLocation.BODY)
     elif meta.phase.name is TestPhase.FUZZING:
-        form["current_password"] = SOMEBODY["password"]
+        form["current_password"] = DEFAULT_USER["password"]
 
 
-def _look_into_listing(case: Case, meta: CaseMetadata) -> None:
+def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
     """Mark a cursor of another user as invalid. Fill in issued cursors, which chance cannot guess."""
     own = [*fuzzed.cursors_of(str(case.headers.get("Authorization")))]
     if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
@@ -97,18 +97,18 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
     if _is(case, "signUp") and response.status_code == 201:
         TAKEN.update(names.login_key(_form(case)[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
-        fuzzed.hold(response, _form(case)["username"])
+        fuzzed.record_tokens(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:
-        fuzzed.hold(response, HELD[_form(case)["refresh_token"]].name)
+        fuzzed.record_tokens(response, HELD[_form(case)["refresh_token"]].name)
     if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
         session = fuzzed.session_of(case, response)
         CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
     if _is(case, "changePassword") and response.status_code == 204:
-        SOMEBODY["password"] = _form(case)["new_password"]
+        DEFAULT_USER["password"] = _form(case)["new_password"]
 
 
 @schemathesis.check
-def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, case: Case) -> None:
+def profile_belongs_to_the_logged_in_user(_: CheckContext, response: Response, case: Case) -> None:
     """Check that a profile belongs to the user of the token, even while other users are active."""
     session = fuzzed.session_of(case, response)
     if session is not None and _is(case, "getProfile") and response.status_code == 200:
@@ -117,7 +117,7 @@ def a_profile_is_that_of_whoever_logged_in(_: CheckContext, response: Response, 
 
 
 @schemathesis.check
-def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case: Case) -> None:
+def ended_sessions_are_rejected(_: CheckContext, response: Response, case: Case) -> None:
     """Check that every request with a token of an ended session gets a 401."""
     session = fuzzed.session_of(case, response)
     if fuzzed.is_over(session):
@@ -127,8 +127,8 @@ def a_session_that_is_over_is_refused(_: CheckContext, response: Response, case:
     for session_id in _ended(session, case, response) if session is not None else ():
         ENDED.add(session_id)
         for token in fuzzed.tokens_of(session_id):
-            answer = fuzzed.try_token(str(case.operation.base_url), token)
-            assert answer.status_code == 401, f"A token was still accepted after {case.operation.label}."
+            retry = fuzzed.send_token(str(case.operation.base_url), token)
+            assert retry.status_code == 401, f"A token was still accepted after {case.operation.label}."
 
 
 def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
@@ -155,7 +155,7 @@ class SomeUser:
             return linked
         # Only a user with many sessions has a list with several pages.
         logs_in, logs_out = _is(case, "listSessions"), _is(case, "logOut")
-        return fuzzed.somebodys_header(str(case.operation.base_url), is_new=logs_in, is_last=logs_out)
+        return fuzzed.header_of_any_user(str(case.operation.base_url), is_new=logs_in, is_last=logs_out)
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
         case.headers["Authorization"] = data

@@ -29,9 +29,9 @@ class Person:
         return {"username": self.username, "email": self.email, "password": self.password}
 
     def sign_up(self) -> httpx.Response:
-        answer = self.client.post("/api/v1/auth/signup", json=self.form)
-        self.id = answer.json().get("id", "")
-        return answer
+        response = self.client.post("/api/v1/auth/signup", json=self.form)
+        self.id = response.json().get("id", "")
+        return response
 
     def log_in(self, **instead: str) -> httpx.Response:
         """Log in. `username` or `password` replaces the user's own."""
@@ -41,10 +41,10 @@ class Person:
     def refresh(self) -> httpx.Response:
         return self._keep(self.client.post("/api/v1/auth/refresh", json={"refresh_token": self.refresh_token}))
 
-    def _keep(self, answer: httpx.Response) -> httpx.Response:
-        self.token = answer.json().get("access_token", "")
-        self.refresh_token = answer.json().get("refresh_token", "")
-        return answer
+    def _keep(self, response: httpx.Response) -> httpx.Response:
+        self.token = response.json().get("access_token", "")
+        self.refresh_token = response.json().get("refresh_token", "")
+        return response
 
     def log_out(self) -> httpx.Response:
         return self.post("/api/v1/auth/logout")

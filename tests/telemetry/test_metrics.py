@@ -120,8 +120,8 @@ def test_rejections_by_the_bulkhead_are_counted(installed: Charter) -> None:
     with measured(installed, **settings) as (server, figures):
         limits = httpx.Limits(max_connections=20)
         with httpx.Client(base_url=server.url, limits=limits, timeout=PATIENCE_SECONDS) as client:
-            answers = at_once(*[Person(client, "nobody").log_in] * 12)
-        refused = sum(answer.status_code == 503 for answer in answers)
+            responses = at_once(*[Person(client, "nobody").log_in] * 12)
+        refused = sum(response.status_code == 503 for response in responses)
         assert 0 < refused < 12
         assert figures.of("charter_problems_total", operation="logIn", code="TOO_BUSY") == refused
         assert figures.of("charter_password_hashes_total") == 12 - refused

@@ -121,9 +121,9 @@ def test_input_of_clients_is_in_no_span(installed: Charter, collector: Collector
         Person(client, "canary", PASSWORD).log_in()
         assert server.stop() == 0
     assert len(collector.spans) == 4
-    told = "".join(str(span) for span in collector.spans)
-    assert "canary" not in told
-    assert PASSWORD not in told
+    exported = "".join(str(span) for span in collector.spans)
+    assert "canary" not in exported
+    assert PASSWORD not in exported
     assert collector.shown()[:2] == [
         ("HTTP", {"http.request.method": "GET", "url.scheme": "http", "http.response.status_code": 404}),
         ("HTTP", {"http.request.method": "_OTHER", "url.scheme": "http", "http.response.status_code": 405}),

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 _BYTES = 4 * 1024 * 1024
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """One response, with all of its bytes."""
 
     status: int
@@ -60,22 +60,22 @@ class Connection:
             with suppress(OSError):
                 self._writer.write_eof()
 
-    async def answer(self, *, has_body: bool = True) -> Answer | None:
+    async def read_response(self, *, has_body: bool = True) -> Response | None:
         """Return the next response, or None if the server closes the connection. Raises NotHttp for anything else."""
         while True:
             try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
-                answer = await self._rest(head, has_body)
+                response = await self._rest(head, has_body)
             except asyncio.IncompleteReadError as error:
                 if error.partial:
                     raise NotHttp(f"half a response: {error.partial[:80]!r}") from None
                 return None
             except ConnectionError:
                 return None
-            if answer.status >= 200:
-                return answer
+            if response.status >= 200:
+                return response
 
-    async def _rest(self, head: bytes, has_body: bool) -> Answer:
+    async def _rest(self, head: bytes, has_body: bool) -> Response:
         lines = head.decode("latin-1").split("\r\n")[:-2]
         version, _, rest = lines[0].partition(" ")
         if version != "HTTP/1.1" or not rest[:3].isdecimal():
@@ -83,11 +83,11 @@ class Connection:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         status = int(rest[:3])
         if status < 200 or status in {204, 304}:
-            return Answer(status, headers, b"", head)
+            return Response(status, headers, b"", head)
         if "content-length" not in headers:
             raise NotHttp("a response without a length")
         body = await self._reader.readexactly(int(headers["content-length"])) if has_body else b""
-        return Answer(status, headers, body, head + body)
+        return Response(status, headers, body, head + body)
 
     @property
     def port(self) -> int:

@@ -8,7 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from tests.soak.abuse.clients import Person
-from tests.soak.abuse.connection import Answer, Connection
+from tests.soak.abuse.connection import Connection, Response
 
 _CONNECTIONS = 48
 _PROFILE = "/api/v1/me"
@@ -40,10 +40,10 @@ async def _speak(port: int, stream: Iterator[Call], at_once: int, faults: Counte
         await connection.send(b"".join(call.data for call in calls))
         for call in calls:
             async with asyncio.timeout(30):
-                answer = await connection.answer()
-            if (seen := _seen(answer)) != call.expected:
+                response = await connection.read_response()
+            if (seen := _seen(response)) != call.expected:
                 faults[f"{_kind(call.expected)} got {_kind(seen)}"] += 1
-            if answer is None:
+            if response is None:
                 await connection.close()
                 connection = await Connection.open(port)
                 break
@@ -72,10 +72,10 @@ def _get(path: str, token: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: a\r\n{authorized}\r\n".encode()
 
 
-def _seen(answer: Answer | None) -> str:
-    if answer is None:
+def _seen(response: Response | None) -> str:
+    if response is None:
         return "NOTHING"
-    body = json.loads(answer.body)
+    body = json.loads(response.body)
     return str(body["code"]) if "code" in body else f"{body['id']} {body['username']}"
 
 

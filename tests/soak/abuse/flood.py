@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from tests.soak.abuse.attacks import Attack, Attacks
-from tests.soak.abuse.connection import Answer, Connection, NotHttp
+from tests.soak.abuse.connection import Connection, NotHttp, Response
 from tests.soak.abuse.framing import Request
 from tests.soak.abuse.verdict import Exchange, complaints
 
@@ -30,12 +30,12 @@ class Outcome:
 
     def add(self, attack: Attack, requests: int, exchange: Exchange, found: list[str]) -> None:
         self.requests += max(requests, 1)
-        self.statuses.update((attack.kind, answer.status) for answer in exchange.answers)
-        if not exchange.answers:
+        self.statuses.update((attack.kind, response.status) for response in exchange.responses)
+        if not exchange.responses:
             self.statuses[attack.kind, 0] += 1
         for fault in found:
             self.faults[fault] += 1
-            statuses = [answer.status for answer in exchange.answers]
+            statuses = [response.status for response in exchange.responses]
             self.examples.setdefault(fault, f"{attack.kind} {statuses} {exchange.ending} {attack.pieces!r:.400}")
 
 
@@ -68,11 +68,11 @@ class _Stranger:
 
     async def _exchange(self, attack: Attack, requests: list[Request], rest: bytes) -> Exchange:
         self._connection = self._connection or await Connection.open(self._port)
-        answers: list[Answer] = []
+        responses: list[Response] = []
         started = perf_counter()
         try:
             async with asyncio.timeout(_SECONDS):
-                ending = await self._talk(self._connection, attack, requests, rest, answers)
+                ending = await self._talk(self._connection, attack, requests, rest, responses)
         except TimeoutError:
             ending = "hung"
         except NotHttp:
@@ -80,10 +80,10 @@ class _Stranger:
         self._outcome.slowest = max(self._outcome.slowest, perf_counter() - started)
         if ending != "open":
             await self._hang_up()
-        return Exchange(answers, ending)
+        return Exchange(responses, ending)
 
     async def _talk(
-        self, connection: Connection, attack: Attack, requests: list[Request], rest: bytes, answers: list[Answer]
+        self, connection: Connection, attack: Attack, requests: list[Request], rest: bytes, responses: list[Response]
     ) -> str:
         for piece in attack.pieces[:-1]:
             await connection.send(piece)
@@ -98,20 +98,20 @@ class _Stranger:
             # The server rejects invalid bytes by itself. It waits for more if they look unfinished, so end them.
             asyncio.get_running_loop().call_later(_PATIENCE, connection.say_no_more)
         for request in requests:
-            answer = await connection.answer(has_body=request.method != b"HEAD")
-            if answer is None:
+            response = await connection.read_response(has_body=request.method != b"HEAD")
+            if response is None:
                 return "closed"
-            answers.append(answer)
-            if answer.ends_connection or request.is_last:
+            responses.append(response)
+            if response.ends_connection or request.is_last:
                 break
         else:
             if not rest and not attack.ending:
                 return "open"
-        return await self._until_the_end(connection, answers)
+        return await self._until_the_end(connection, responses)
 
-    async def _until_the_end(self, connection: Connection, answers: list[Answer]) -> str:
-        while (answer := await connection.answer()) is not None:
-            answers.append(answer)
+    async def _until_the_end(self, connection: Connection, responses: list[Response]) -> str:
+        while (response := await connection.read_response()) is not None:
+            responses.append(response)
         return "closed"
 
     async def _hang_up(self) -> None:

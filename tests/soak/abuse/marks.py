@@ -23,7 +23,7 @@ class Marks:
         """Return a word for usernames and emails, which are stored and shown after a sign-up."""
         return f"who{self.run}{rng.getrandbits(40):010x}"
 
-    def in_answer(self, data: bytes, status: int) -> list[str]:
+    def in_response(self, data: bytes, status: int) -> list[str]:
         """Return the words that a response must not contain."""
         return self._found(data, "hush|way" if 200 <= status < 300 else "hush|way|who")
 

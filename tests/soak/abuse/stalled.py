@@ -111,7 +111,7 @@ async def _ping(port: int, seconds: list[float]) -> None:
 
 async def _one_ping(connection: Connection, started: float) -> float:
     await connection.send(_PING)
-    answer = await connection.answer()
-    assert answer is not None
-    assert answer.status == 200
+    response = await connection.read_response()
+    assert response is not None
+    assert response.status == 200
     return perf_counter() - started

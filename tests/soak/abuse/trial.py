@@ -125,9 +125,9 @@ async def _ask_at_once(port: int, username: str) -> None:
             head = f"{line} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
             await connection.send(f"{head}\r\n\r\n{body}".encode())
         for connection in connections:
-            answer = await connection.answer()
-            assert answer is not None
-            assert answer.status in statuses
+            response = await connection.read_response()
+            assert response is not None
+            assert response.status in statuses
             await connection.close()
 
 

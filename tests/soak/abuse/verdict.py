@@ -6,7 +6,7 @@ from typing import NamedTuple
 from api import contract
 from api.config.paths import resource_dir
 from tests.soak.abuse.attacks import Attack
-from tests.soak.abuse.connection import Answer
+from tests.soak.abuse.connection import Response
 from tests.soak.abuse.framing import Request
 from tests.soak.abuse.marks import Marks
 
@@ -17,7 +17,7 @@ _MEMBERS = {"type", "title", "status", "detail", "code"}
 class Exchange(NamedTuple):
     """The responses, and the end of the connection: `open`, `closed`, `hung`, or `garbled`."""
 
-    answers: list[Answer]
+    responses: list[Response]
     ending: str
 
 
@@ -28,53 +28,53 @@ def complaints(attack: Attack, requests: list[Request], rest: bytes, exchange: E
     `Connection: close` with a reason. Bytes that are not HTTP get at most one error response, and then the connection
     closes.
     """
-    found = [fault for answer in exchange.answers for fault in _of_answer(answer, marks)]
+    found = [fault for response in exchange.responses for fault in _of_response(response, marks)]
     if exchange.ending in {"hung", "garbled"}:
         found.append(exchange.ending)
     elif attack.ending != "RST":
         found += _of_course(requests, rest, attack.ending, exchange)
-    if attack.is_refused and any(answer.status < 300 for answer in exchange.answers):
+    if attack.is_refused and any(response.status < 300 for response in exchange.responses):
         found.append("a forgery was accepted")
     return found
 
 
-def _of_answer(answer: Answer, marks: Marks) -> list[str]:
-    found = ["a response contains a mark"] if marks.in_answer(answer.raw, answer.status) else []
-    if answer.status >= 500:
+def _of_response(response: Response, marks: Marks) -> list[str]:
+    found = ["a response contains a mark"] if marks.in_response(response.raw, response.status) else []
+    if response.status >= 500:
         found.append("5xx")
-    if not answer.headers.get("x-request-id"):
+    if not response.headers.get("x-request-id"):
         found.append("no X-Request-ID")
-    if answer.status >= 400 and answer.body and not _is_problem(answer):
+    if response.status >= 400 and response.body and not _is_problem(response):
         found.append("an error of another form")
     return found
 
 
-def _is_problem(answer: Answer) -> bool:
+def _is_problem(response: Response) -> bool:
     try:
-        problem = json.loads(answer.body)
+        problem = json.loads(response.body)
     except ValueError:
         return False
-    if answer.headers.get("content-type") != "application/problem+json" or not isinstance(problem, dict):
+    if response.headers.get("content-type") != "application/problem+json" or not isinstance(problem, dict):
         return False
     has_members = problem.keys() - {"errors"} == _MEMBERS
-    return has_members and problem["status"] == answer.status and problem["code"] in _CODES
+    return has_members and problem["status"] == response.status and problem["code"] in _CODES
 
 
 def _of_course(requests: list[Request], rest: bytes, ending: str, exchange: Exchange) -> list[str]:
-    answers = exchange.answers
+    responses = exchange.responses
     found = []
     # Bytes after the request in the same packet can be a reason, and so can their absence.
     has_reason = bool(rest or ending) or any(request.offers_upgrade for request in requests)
-    for request, answer in zip(requests, answers, strict=False):
-        if answer.ends_connection and not (has_reason or request.is_last or _may_close(request, answer)):
+    for request, response in zip(requests, responses, strict=False):
+        if response.ends_connection and not (has_reason or request.is_last or _may_close(request, response)):
             found.append("closed without a reason")
-        if answer.ends_connection or request.is_last:
-            return found + _of_end(exchange, answers[-1] is answer)
-    if len(answers) < len(requests):
+        if response.ends_connection or request.is_last:
+            return found + _of_end(exchange, responses[-1] is response)
+    if len(responses) < len(requests):
         found.append("dropped without a response")
-    elif len(answers) > len(requests) + bool(rest):
+    elif len(responses) > len(requests) + bool(rest):
         found.append("more responses than requests")
-    elif len(answers) > len(requests) and answers[-1].status < 400:
+    elif len(responses) > len(requests) and responses[-1].status < 400:
         found.append("a response to bytes that are not HTTP")
     if not rest and not ending and exchange.ending != "open":
         found.append("dropped after a response")
@@ -89,9 +89,9 @@ def _of_end(exchange: Exchange, is_last: bool) -> list[str]:
     return [] if exchange.ending == "closed" else ["left open"]
 
 
-def _may_close(request: Request, answer: Answer) -> bool:
+def _may_close(request: Request, response: Response) -> bool:
     """Return True if there is a reason to close the connection after the response to a well-framed request.
 
     The reasons are a request that was rejected for its form or size, and a body that the server did not wait for.
     """
-    return request.has_body or answer.status in {400, 408, 413, 431}
+    return request.has_body or response.status in {400, 408, 413, 431}

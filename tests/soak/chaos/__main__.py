@@ -13,7 +13,7 @@ from api.config.parsers import database_url
 from tests.soak.chaos import deaths, locked, outage, restarts
 from tests.soak.chaos.clocks import clocks
 from tests.soak.chaos.environment import Place, settled
-from tests.soak.chaos.report import Row, told
+from tests.soak.chaos.report import Row, table
 from tests.support.installations import DATABASES, config_beside
 
 _SESSIONS = 800
@@ -51,7 +51,7 @@ def _all() -> Iterator[Row]:
 def _tried(title: str, config: Config, trial: Callable[[Place], list[Row]]) -> list[Row]:
     with TemporaryDirectory() as folder, settled(config, Path(folder), _SESSIONS) as place:
         rows = trial(place)
-    print(told(title, rows), flush=True)
+    print(table(title, rows), flush=True)
     return rows
 
 

@@ -14,17 +14,17 @@ from tests.support.person import newcomer
 
 @dataclass
 class Live:
-    """A live session, as its client knows it. `asked` is True while the result of a refresh is unknown."""
+    """A live session, as its client knows it. `pending` is True while the result of a refresh is unknown."""
 
     id: str
     access_token: str
     refresh_token: str
-    asked: bool = False
+    pending: bool = False
     ended: bool | None = False
     """True after a log-out, and None while the result of the log-out is unknown."""
 
     def go_on(self, pair: dict[str, Any]) -> None:
-        self.access_token, self.refresh_token, self.asked = pair["access_token"], pair["refresh_token"], False
+        self.access_token, self.refresh_token, self.pending = pair["access_token"], pair["refresh_token"], False
 
 
 def sessions(config: Config, count: int) -> Iterator[Live]:

@@ -51,10 +51,10 @@ def clocks(place: Place) -> list[Row]:
             for number, _ in _STEPS:
                 server.process.send_signal(number)
                 sleep(0.3)
-                answers = [alice.get("/protected"), alice.refresh(), alice.get("/protected"), alice.get("/api/v1/me")]
-                answers += [alice.log_in(), alice.get("/protected"), client.get("/ready")]
-                statuses.update(answer.status_code for answer in answers)
-                misjudged += [answer.status_code for answer in answers] != [401, 200, 200, 200, 200, 200, 200]
+                responses = [alice.get("/protected"), alice.refresh(), alice.get("/protected"), alice.get("/api/v1/me")]
+                responses += [alice.log_in(), alice.get("/protected"), client.get("/ready")]
+                statuses.update(response.status_code for response in responses)
+                misjudged += [response.status_code for response in responses] != [401, 200, 200, 200, 200, 200, 200]
         server.stop()
     faults = sum(count for status, count in statuses.items() if status >= 500)
     return [

@@ -20,10 +20,10 @@ def of_workers(place: Place, seconds: float, every: float) -> list[Row]:
                 sleep(every)
                 respawned.append(_kill_one(server))
         server.stop()
-    failed = sum(not answer.success for answer in load.answers)
-    of_all = f"of {len(load.answers):,} requests, {len(respawned)} kills"
+    failed = sum(not response.success for response in load.responses)
+    of_all = f"of {len(load.responses):,} requests, {len(respawned)} kills"
     return [
-        Row(f"failed, {of_all}", 0.5, 100 * failed / len(load.answers), "%"),
+        Row(f"failed, {of_all}", 0.5, 100 * failed / len(load.responses), "%"),
         Row("slowest respawn", 5, max(respawned), "s"),
         *of_verdict(place.judged()),
     ]

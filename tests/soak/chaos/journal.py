@@ -38,18 +38,18 @@ class Journal:
         self._numbers = count()
 
     def intend(self, kind: Kind, subject: str) -> int:
-        """Record the next request, and return its number for `tell`."""
+        """Record the next request, and return its number for `settle`."""
         with self._turn:
             number = next(self._numbers)
-            self._say(number=number, kind=kind, subject=subject)
+            self._write_line(number=number, kind=kind, subject=subject)
         return number
 
-    def tell(self, number: int, done: bool) -> None:
+    def settle(self, number: int, done: bool) -> None:
         """Record that the write was acknowledged or rejected."""
         with self._turn:
-            self._say(number=number, done=done)
+            self._write_line(number=number, done=done)
 
-    def _say(self, **facts: Any) -> None:
+    def _write_line(self, **facts: Any) -> None:
         self._stream.write(f"{json.dumps(facts)}\n")
 
     def close(self) -> None:

