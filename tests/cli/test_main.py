@@ -8,8 +8,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,27 +25,8 @@ from api.crypto.signing_keys import generate
 from api.storage import revisions
 from tests.support.charter import GREETING, PEPPER, SECRET, Charter
 from tests.support.paths import CHECKOUT
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
-
-MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-
-
-@pytest.fixture
-def charter(tmp_path: Path) -> Charter:
-    """Return an installation without settings and without files."""
-    return Charter(tmp_path, {})
-
-
-@pytest.fixture
-def migrated(charter: Charter, migrated_file: Path) -> Charter:
-    """Return an installation with secrets and a migrated database."""
-    charter.data.mkdir(mode=0o700)
-    shutil.copy(migrated_file, charter.data / "charter.db")
-    for name, secret in (("secret", SECRET), ("pepper", PEPPER)):
-        (charter.data / name).write_text(secret)
-    return charter
 
 
 def modes(folder: Path) -> dict[str, str]:
@@ -80,71 +59,6 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
         "  users         Disable and enable users.\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "unneeded"),
-    [
-        (["--help"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
-        (["--version"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
-        (["migrate"], {"api.app", "connexion", "flask", "uvicorn"}),
-        (["check-config"], {"alembic", "connexion", "uvicorn"}),
-    ],
-)
-def test_a_command_loads_only_the_modules_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
-    loaded = _loaded(charter, "main(standalone_mode=False)", *arguments)
-    assert "api.cli.main" in loaded
-    assert not loaded & unneeded
-
-
-def test_migrate_does_not_load_alembic_if_the_database_is_up_to_date(migrated: Charter) -> None:
-    loaded = _loaded(migrated, "main(standalone_mode=False)", "migrate")
-    assert "api.storage.revisions" in loaded
-    assert "alembic" not in loaded
-
-
-# Stop the server as soon as it begins to serve.
-SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
-
-
-def test_a_server_loads_only_the_modules_it_needs(migrated: Charter) -> None:
-    loaded = _loaded(migrated, SERVE, "serve")
-    assert "api.handlers.auth" in loaded
-    assert not loaded & {
-        "alembic",
-        "httpx",
-        "mako",
-        "opentelemetry",
-        "prometheus_client",
-        "psycopg",
-        "requests",
-        "starlette.testclient",
-        "urllib3",
-    }
-
-
-def test_modules_that_the_server_skips_can_be_imported_later(migrated: Charter) -> None:
-    program = f"{SERVE}; import httpx, requests; from starlette.testclient import TestClient"
-    assert {"httpx._client", "requests.api"} <= _loaded(migrated, f"{program}; assert TestClient", "serve")
-
-
-def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
-    """Return the names of all modules that a Python program has loaded at its end. `main` is the command."""
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; from api.cli.main import main; {program}; print(*sys.modules)",
-            *arguments,
-        ],
-        check=True,
-        cwd=charter.folder,
-        env=charter.environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    return set(result.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -181,76 +95,6 @@ def test_openapi_prints_the_published_contract(charter: Charter, client: TestCli
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == client.get("/openapi.json").json()
     assert not charter.data.exists()
-
-
-def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> None:
-    charter.settings = {
-        "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
-        "CHARTER_SECRET": SECRET,
-        "CHARTER_PEPPER": PEPPER,
-    }
-    result = charter.run("check-config")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == (
-        "CHARTER_HOST=127.0.0.1\n"
-        "CHARTER_PORT=0\n"
-        f"CHARTER_DATA_DIR={charter.data}\n"
-        "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
-        "CHARTER_DATABASE_CONNECTIONS=40\n"
-        "CHARTER_SECRET=(set)\n"
-        "CHARTER_PEPPER=(set)\n"
-        "CHARTER_ISSUER=http://127.0.0.1:8000\n"
-        "CHARTER_AUDIENCE=charter\n"
-        "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
-        "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
-        "CHARTER_SESSION_SECONDS=7776000\n"
-        "CHARTER_SIGNING_ALGORITHM=ES256\n"
-        "CHARTER_BCRYPT_COST=10\n"
-        f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
-        "CHARTER_BODY_BYTES=65536\n"
-        "CHARTER_BODY_SECONDS=10\n"
-        "CHARTER_CHECK_ANSWERS=off\n"
-        "CHARTER_WORKERS=1\n"
-        "CHARTER_DRAIN_SECONDS=0\n"
-        "CHARTER_METRICS_HOST=127.0.0.1\n"
-        "CHARTER_METRICS_PORT=0\n"
-        "CHARTER_TRACES_URL=off\n"
-        "CHARTER_LOG_FORMAT=auto\n"
-    )
-    assert not charter.data.exists()
-
-
-def test_check_config_creates_nothing(charter: Charter) -> None:
-    before = charter.run("check-config")
-    assert (before.returncode, before.stderr) == (0, "")
-    assert before.stdout.splitlines()[3:7] == [
-        f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
-        "CHARTER_DATABASE_CONNECTIONS=40",
-        "CHARTER_SECRET=(created at the first start)",
-        "CHARTER_PEPPER=(created at the first start)",
-    ]
-    assert not charter.data.exists()
-    assert charter.run("migrate").returncode == 0
-    assert charter.run("check-config").stdout.splitlines()[5:7] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
-
-
-def test_check_config_lists_all_errors(charter: Charter) -> None:
-    charter.settings = {
-        "CHARTER_PORT": "http",
-        "CHARTER_PROT": "8080",
-        "DATABASE_URL": "postgresql://charter:hunter2@db.example/charter",
-        "CHARTER_SECRET": "hunter2",
-        "CHARTER_LOG_FORMAT": "xml",
-    }
-    result = charter.run("check-config")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == (
-        "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
-        f"       CHARTER_SECRET must be at least 256 random bits; {MAKE_ONE}\n"
-        "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
-        "       unknown setting CHARTER_PROT; did you mean CHARTER_PORT?\n"
-        f"       CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}\n"
-    )
 
 
 def test_an_unusable_data_folder_is_named_in_the_error(charter: Charter) -> None:

@@ -1,0 +1,77 @@
+"""`charter check-config`: it shows the settings, or all of their errors."""
+
+import os
+
+from tests.support.charter import PEPPER, SECRET, Charter
+
+MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> None:
+    charter.settings = {
+        "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": SECRET,
+        "CHARTER_PEPPER": PEPPER,
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "CHARTER_HOST=127.0.0.1\n"
+        "CHARTER_PORT=0\n"
+        f"CHARTER_DATA_DIR={charter.data}\n"
+        "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
+        "CHARTER_DATABASE_CONNECTIONS=40\n"
+        "CHARTER_SECRET=(set)\n"
+        "CHARTER_PEPPER=(set)\n"
+        "CHARTER_ISSUER=http://127.0.0.1:8000\n"
+        "CHARTER_AUDIENCE=charter\n"
+        "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
+        "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
+        "CHARTER_SESSION_SECONDS=7776000\n"
+        "CHARTER_SIGNING_ALGORITHM=ES256\n"
+        "CHARTER_BCRYPT_COST=10\n"
+        f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
+        "CHARTER_BODY_BYTES=65536\n"
+        "CHARTER_BODY_SECONDS=10\n"
+        "CHARTER_CHECK_ANSWERS=off\n"
+        "CHARTER_WORKERS=1\n"
+        "CHARTER_DRAIN_SECONDS=0\n"
+        "CHARTER_METRICS_HOST=127.0.0.1\n"
+        "CHARTER_METRICS_PORT=0\n"
+        "CHARTER_TRACES_URL=off\n"
+        "CHARTER_LOG_FORMAT=auto\n"
+    )
+    assert not charter.data.exists()
+
+
+def test_check_config_creates_nothing(charter: Charter) -> None:
+    before = charter.run("check-config")
+    assert (before.returncode, before.stderr) == (0, "")
+    assert before.stdout.splitlines()[3:7] == [
+        f"DATABASE_URL=sqlite:///{charter.data}/charter.db",
+        "CHARTER_DATABASE_CONNECTIONS=40",
+        "CHARTER_SECRET=(created at the first start)",
+        "CHARTER_PEPPER=(created at the first start)",
+    ]
+    assert not charter.data.exists()
+    assert charter.run("migrate").returncode == 0
+    assert charter.run("check-config").stdout.splitlines()[5:7] == ["CHARTER_SECRET=(set)", "CHARTER_PEPPER=(set)"]
+
+
+def test_check_config_lists_all_errors(charter: Charter) -> None:
+    charter.settings = {
+        "CHARTER_PORT": "http",
+        "CHARTER_PROT": "8080",
+        "DATABASE_URL": "postgresql://charter:hunter2@db.example/charter",
+        "CHARTER_SECRET": "hunter2",
+        "CHARTER_LOG_FORMAT": "xml",
+    }
+    result = charter.run("check-config")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: CHARTER_PORT must be a whole number from 0 to 65535\n"
+        f"       CHARTER_SECRET must be at least 256 random bits; {MAKE_ONE}\n"
+        "       CHARTER_LOG_FORMAT must be one of auto, text, json\n"
+        "       unknown setting CHARTER_PROT; did you mean CHARTER_PORT?\n"
+        f"       CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}\n"
+    )

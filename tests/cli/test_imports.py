@@ -1,0 +1,74 @@
+"""The modules that a command loads: the start is fast because unneeded ones are left out."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.charter import Charter
+from tests.support.patience import PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["--version"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
+        (["migrate"], {"api.app", "connexion", "flask", "uvicorn"}),
+        (["check-config"], {"alembic", "connexion", "uvicorn"}),
+    ],
+)
+def test_a_command_loads_only_the_modules_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
+    loaded = _loaded(charter, "main(standalone_mode=False)", *arguments)
+    assert "api.cli.main" in loaded
+    assert not loaded & unneeded
+
+
+def test_migrate_does_not_load_alembic_if_the_database_is_up_to_date(migrated: Charter) -> None:
+    loaded = _loaded(migrated, "main(standalone_mode=False)", "migrate")
+    assert "api.storage.revisions" in loaded
+    assert "alembic" not in loaded
+
+
+# Stop the server as soon as it begins to serve.
+SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
+
+
+def test_a_server_loads_only_the_modules_it_needs(migrated: Charter) -> None:
+    loaded = _loaded(migrated, SERVE, "serve")
+    assert "api.handlers.auth" in loaded
+    assert not loaded & {
+        "alembic",
+        "httpx",
+        "mako",
+        "opentelemetry",
+        "prometheus_client",
+        "psycopg",
+        "requests",
+        "starlette.testclient",
+        "urllib3",
+    }
+
+
+def test_modules_that_the_server_skips_can_be_imported_later(migrated: Charter) -> None:
+    program = f"{SERVE}; import httpx, requests; from starlette.testclient import TestClient"
+    assert {"httpx._client", "requests.api"} <= _loaded(migrated, f"{program}; assert TestClient", "serve")
+
+
+def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
+    """Return the names of all modules that a Python program has loaded at its end. `main` is the command."""
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from api.cli.main import main; {program}; print(*sys.modules)",
+            *arguments,
+        ],
+        check=True,
+        cwd=charter.folder,
+        env=charter.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    return set(result.stdout.split())
