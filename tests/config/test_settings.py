@@ -169,7 +169,7 @@ def test_an_unknown_variable_that_resembles_a_setting_is_rejected() -> None:
     ]
 
 
-def test_errors_in_the_data_folder_are_listed_with_the_others(tmp_path: Path) -> None:
+def test_errors_in_the_data_folder_are_listed_with_all_errors(tmp_path: Path) -> None:
     for name in ("secret", "pepper"):
         (tmp_path / name).write_bytes(b"\xff")
     assert refusal({"CHARTER_PORT": "http", "CHARTER_DATA_DIR": str(tmp_path)}).splitlines() == [

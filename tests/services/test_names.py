@@ -109,7 +109,7 @@ def test_the_profile_shows_a_name_as_it_was_given(client: TestClient) -> None:
     assert (shown["username"], shown["email"]) == ("AliceInChains", "Zo\u00eb@b\u00fccher.example.com")
 
 
-def test_an_error_names_the_field_in_use_whatever_the_name(client: TestClient) -> None:
+def test_an_error_names_the_field_in_use_even_for_odd_names(client: TestClient) -> None:
     for username in ("email_key", "uq_users_email_key"):
         assert sign_up(client, username, f"{username}@example.com") == (201, None)
         assert sign_up(client, username, "other@example.com") == (409, "USERNAME_TAKEN")

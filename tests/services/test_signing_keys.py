@@ -231,7 +231,7 @@ def test_another_algorithm_begins_with_the_next_rotation(
         assert sorted(algorithms) == ["ES256", "EdDSA", "EdDSA"]
 
 
-def test_another_secret_has_other_keys(alice: Person, config: Config, charter: Charter, database: Database) -> None:
+def test_each_secret_has_its_own_keys(alice: Person, config: Config, charter: Charter, database: Database) -> None:
     ours = set(states(database))
     secret = bytes(range(1, 33))
     charter.settings["CHARTER_SECRET"] = secret.hex()

@@ -87,7 +87,7 @@ def test_the_cache_is_bounded_and_evicts_the_oldest_value(memory: Cache, monkeyp
     assert asyncio.run(memory.get("signing_keys", "", lambda: "another")) == "key"
 
 
-def test_caching_a_value_again_evicts_no_other() -> None:
+def test_caching_a_value_again_evicts_nothing() -> None:
     latest: BoundedDict[str, int] = BoundedDict(3)
     for number, key in enumerate("abcbbd"):
         latest.put(key, number)

@@ -52,7 +52,7 @@ def count(database: Database, model: type[User | StoredSigningKey] = StoredSigni
 
 
 @pytest.mark.parametrize("hours", [-11, 0, 2, 5.5])
-def test_a_time_is_returned_in_utc_whatever_its_zone_was(database: Database, hours: float) -> None:
+def test_a_time_of_any_zone_is_returned_in_utc(database: Database, hours: float) -> None:
     noon = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
     with database.transaction() as db:
         db.add(key(noon.astimezone(timezone(timedelta(hours=hours)))))

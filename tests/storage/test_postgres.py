@@ -230,12 +230,12 @@ def test_migrating_a_shared_database_asks_for_confirmation(engine: Engine, tmp_p
     assert not inspect(engine).get_table_names()
     done = f"The database is at revision {revisions.head()}.\n"
     assert answer_prompt(charter, "y").endswith(f"{state}. Migrate it? [y/N]: {done}")
-    # The database is up to date now, so there is no question.
+    # The database is up to date now, so no prompt appears.
     assert charter.run("migrate").stdout == done
 
 
 def answer_prompt(charter: Charter, answer: str) -> str:
-    """Return the terminal output of `charter migrate` when a user answers its question."""
+    """Return the terminal output of `charter migrate` for this reply to its prompt."""
     ours, theirs = pty.openpty()
     command = [str(charter.command), "migrate"]
     environment = charter.environment

@@ -120,7 +120,7 @@ def _content(old: Json, new: Json, way: Way) -> Iterator[str]:
 def _responses(old: Json, new: Json) -> Iterator[str]:
     for status, known in old.items():
         yield from _under(f"answer {status}", _response(known, new[status]) if status in new else ["it is gone"])
-    # The first digit tells a client how to handle an unknown error (RFC 9110, section 15).
+    # The first digit shows a client how to handle an unknown error (RFC 9110, section 15).
     yield from (f"answer {status}: it is new" for status in new if status not in old and status[0] not in "45")
 
 

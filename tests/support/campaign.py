@@ -71,9 +71,9 @@ class Campaign:
         elif isinstance(event, events.PhaseFinished):
             self.phases.setdefault(event.phase.name.value, event.status)
         elif isinstance(event, events.ScenarioFinished):
-            self._look_into(event.recorder)
+            self._record(event.recorder)
 
-    def _look_into(self, recorder: ScenarioRecorder) -> None:
+    def _record(self, recorder: ScenarioRecorder) -> None:
         self.checks |= {check.name for checks in recorder.checks.values() for check in checks}
         self.faults |= set(_failures(recorder))
         self.journeys += sum(JOURNEY.search(trail) is not None for trail in _trails(recorder))

@@ -1,8 +1,8 @@
 """The fenced blocks of the documentation, for the tests that execute them.
 
-A test asks for a block with a literal and does what the block says. `block("charter serve ")` is the block that begins
-with this text. `blocks("docs/tour.md")` are all blocks of a page. `blocks("README.md", "Try it")` are a section's.
-test_readme fails if no test asks for a block.
+A test selects a block with a literal and executes it. `block("charter serve ")` is the block that begins with this
+text. `blocks("docs/tour.md")` are all blocks of a page. `blocks("README.md", "Try it")` are the blocks of a section.
+test_readme fails if no test selects a block.
 """
 
 import re

@@ -211,7 +211,7 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
 
 
 @on_sqlite
-def test_a_process_that_has_just_started_counting_hides_no_other(installed: Charter) -> None:
+def test_an_empty_metrics_file_does_not_hide_other_processes(installed: Charter) -> None:
     with measured(installed) as (_, figures):
         (folder,) = installed.folder.glob("charter-metrics-*")
         # The process has created its file and has not written to it yet.

@@ -81,7 +81,7 @@ class Trial:
         rate = outcome.requests / outcome.seconds
         for (kind, status), count in sorted(outcome.statuses.items()):
             self.details.append(f"{count:8,}  {kind} {status or 'no response'}")
-        self._tell(outcome.faults, outcome.examples)
+        self._add_details(outcome.faults, outcome.examples)
         return [
             Row("hostile requests", f"{outcome.requests:,}", f"{rate:,.0f} a second", holds=True),
             none_of("  responses that break HTTP or the contract", outcome.faults.total()),
@@ -90,10 +90,10 @@ class Trial:
 
     def _of_traces(self) -> list[Row]:
         faults, examples = traces.faults(self.server, self._marks, self._tokens)
-        self._tell(faults, examples)
+        self._add_details(faults, examples)
         return [none_of("  leaks in the log or the database", faults.total())]
 
-    def _tell(self, faults: Counter[str], examples: dict[str, str]) -> None:
+    def _add_details(self, faults: Counter[str], examples: dict[str, str]) -> None:
         for fault, count in faults.most_common(20):
             self.details.append(f"{count:8,}  FAULT {fault}: {examples.get(fault, '')}")
 

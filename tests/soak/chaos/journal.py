@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Write:
-    """One write, with its session or its username. `done` is None if its result is unknown."""
+    """One write, with its session or its username. Without a known result, `done` is empty."""
 
     kind: Kind
     subject: str

@@ -46,7 +46,7 @@ def _is_unavailable(response: Response) -> bool:
 
 
 def _served(responses: list[Response], moment: float) -> float:
-    """Return the time of the first successful write that began after this moment, or 0 if there is none."""
+    """Return the time of the first successful write that began after this moment, or 0 without one."""
     done = (response.sent + response.seconds for response in list(responses) if response.success)
     return min((ended for ended in done if ended > moment), default=0.0)
 
