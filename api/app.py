@@ -1,4 +1,4 @@
-"""The application: the only module that knows every other."""
+"""The composition root: builds the ASGI application from all other modules."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -38,7 +38,7 @@ _PURGED_AT_ONCE = 20
 
 
 def formats(service: str) -> dict[str, Format]:
-    """What a `format` of the contract means, beside the standard ones."""
+    """Return the checkers of the `format` values that the contract adds to the standard ones."""
     return {
         "email": names.is_email,
         "new-password": partial(password_policy.is_hard_to_guess, service=service),
@@ -47,7 +47,7 @@ def formats(service: str) -> dict[str, Format]:
 
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
-    """The ASGI application for these settings; raises for a contract that cannot be served."""
+    """Return the ASGI application for these settings. Raises if the contract cannot be served."""
     document = contract.load(resource_dir("openapi"))
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
@@ -119,7 +119,7 @@ def _purge(database: Database, delete: Callable[[Db, int], int]) -> bool:
 
 
 def _metrics(config: Config) -> "Metrics | None":
-    """What counts, where somebody asks for it; who does not pays nothing."""
+    """Return the metrics, or None if they are off. Only an enabled exporter is imported."""
     if not config.metrics_port:
         return None
     from api.telemetry.metrics import Metrics  # noqa: PLC0415
@@ -128,7 +128,7 @@ def _metrics(config: Config) -> "Metrics | None":
 
 
 def _traces(config: Config, document: contract.Contract) -> "Tracing | None":
-    """What tells a collector, where there is one."""
+    """Return the traces, or None if no collector is configured. Only an enabled exporter is imported."""
     if config.traces_url == "off":
         return None
     from api.telemetry.tracing import Tracing  # noqa: PLC0415

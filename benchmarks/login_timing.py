@@ -1,8 +1,7 @@
-"""Whether the time of a refused log-in tells that the user exists, or is disabled: medians of interleaved log-ins.
+"""A benchmark of rejected log-ins: their time must not reveal whether the user exists or is disabled.
 
-It fails when one of them is off by more than 5 %.
-
-Run it with `.venv/bin/python -m benchmarks.login_timing`; it takes about two minutes.
+It compares the medians of interleaved log-ins and fails if one differs by more than 5 %. Run it with
+`.venv/bin/python -m benchmarks.login_timing`. It takes about two minutes.
 """
 
 import logging
@@ -27,7 +26,7 @@ WRONG = "a wrong password"
 
 
 def main() -> None:
-    """Print the medians of 200 log-ins for users who are known, unknown and disabled, as ratios to the first."""
+    """Print the medians of 200 log-ins for known, unknown and disabled users, and their ratios to the first."""
     logging.disable()
     with TemporaryDirectory() as folder:
         timings = _measure(URL.create("sqlite", database=str(Path(folder) / "charter.db")))
@@ -36,11 +35,11 @@ def main() -> None:
     for label, ratio in ratios.items():
         print(f"{label:25} {medians[label]:8.2f} ms   {ratio:.3f}")
     if any(not 0.95 <= ratio <= 1.05 for ratio in ratios.values()):
-        sys.exit("The time of a refusal tells who exists.")
+        sys.exit("The time of a rejected log-in reveals which users exist.")
 
 
 def _measure(url: URL) -> dict[str, list[float]]:
-    """The seconds that each of the refusals took, turn by turn."""
+    """Return the seconds of each rejected log-in, by label. The labels take turns."""
     database = Database(url)
     revisions.upgrade(database.engine)
     config = Config(database_url=url, secret=secrets.token_bytes(32), pepper=secrets.token_bytes(32), bcrypt_cost=10)
@@ -55,7 +54,7 @@ def _measure(url: URL) -> dict[str, list[float]]:
 
 
 def _tries(client: TestClient, database: Database) -> dict[str, tuple[str, str]]:
-    """Names and passwords that nobody is let in with; two of the users are there, and one of these is disabled."""
+    """Create two users and disable one. Return credentials that are rejected, by label."""
     password = secrets.token_urlsafe(16)
     for username in ("alice", "disabled"):
         form = {"username": username, "email": f"{username}@example.com", "password": password}

@@ -1,4 +1,4 @@
-"""Settings; the only reader of the environment."""
+"""Settings. Only this package reads the environment."""
 
 from api.config.settings import SECRETS, Config, ConfigError, load, read, variable
 

@@ -1,1 +1,1 @@
-"""Passwords, keys, tokens and cursors; no input or output except the secret files."""
+"""Passwords, keys, tokens and cursors. Only the secret files cause input or output."""

@@ -1,4 +1,4 @@
-"""From a stranger to a session, through it, and out of it."""
+"""Sign-up, log-in, refresh and log-out."""
 
 from typing import Any
 

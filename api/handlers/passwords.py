@@ -1,4 +1,4 @@
-"""The user's password."""
+"""The password of the calling user."""
 
 from typing import Any
 

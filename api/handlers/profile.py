@@ -1,4 +1,4 @@
-"""The user behind the token."""
+"""The profile of the calling user."""
 
 from api.contract import nonblocking
 from api.services.authentication import Identity

@@ -1,4 +1,4 @@
-"""Where the user is logged in."""
+"""The sessions of the calling user."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Is it up, is it ready, and what does it offer."""
+"""Health checks, the API description and signing keys."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
-"""What other processes must hear of: the database itself notes it, whoever changes it and however.
+"""The change feed: changes that other processes must learn, recorded by triggers in the database.
 
-Triggers note a session that ends or whose user changes, and a signing key that changes. SQLite keeps the notes in a
-table, of which the newest 10,000 stay; PostgreSQL sends them on the channel `charter`, and its table stays empty.
+Triggers record the end of a session, a change of its user, and a change of a signing key. Changes made by hand in SQL
+are therefore recorded as well. SQLite stores the newest 10,000 changes in a table. PostgreSQL sends them on the channel
+`charter`, and its table stays empty.
 """
 
 from sqlalchemy import DDL, Integer, String, event
@@ -11,9 +12,9 @@ from api.storage.database import Base
 
 
 class Change(Base):
-    """That the row `subject` of the table `topic` is not what it was; an empty subject is all of its rows.
+    """A change of the row `subject` in the table `topic`. An empty subject means all rows of the table.
 
-    Ids go up by one, in the order of commits.
+    Ids increase by one, in the order of the commits.
     """
 
     __tablename__ = "changes"
@@ -25,16 +26,16 @@ class Change(Base):
 
 
 def _noting(name: str, when: str, notes: str) -> str:
-    """SQLite's trigger."""
+    """Return the statement that creates a trigger on SQLite."""
     return f"""
         CREATE TRIGGER {name} AFTER {when} BEGIN
             INSERT INTO changes (topic, subject) {notes};
             DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - 10000;
-        END"""  # noqa: S608 - nothing of it comes from outside
+        END"""  # noqa: S608 - all parts are constants
 
 
 def _sending(name: str, note: str) -> str:
-    """PostgreSQL's function for a trigger."""
+    """Return the statement that creates the function of a trigger on PostgreSQL."""
     return f"""
         CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             PERFORM {note};
@@ -42,12 +43,13 @@ def _sending(name: str, note: str) -> str:
         END $$"""
 
 
-# The tokens of a session that expired half an hour ago have expired as well, whatever the clocks of the hosts are, so
-# its deletion is no change. A purge deletes many of them.
-# A session ends when it is deleted, when its end is put before what it was, and when its user is gone or disabled: not
-# every connection to SQLite keeps its foreign keys. Ids are noted in 32 hexadecimal digits, as SQLite keeps them.
+# The deletion of a session that expired half an hour ago is not recorded. Its tokens have expired too, even if the
+# clocks of the hosts differ, and a purge deletes many such sessions.
+# A session ends when it is deleted, when its expiry becomes earlier, or when its user is deleted or disabled. The
+# deletion of a user needs a trigger, because SQLite enforces foreign keys only on connections that turn them on.
+# Ids are recorded as 32 hexadecimal digits, which is how SQLite stores them.
 _THIS = "SELECT 'sessions', OLD.id"
-# What is remembered of a user is remembered with the session.
+# Processes cache these columns of a user with the session.
 _SHOWN = "username, email, created_at, disabled_at"
 _OF_USER = "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id"
 _ON_SQLITE = [

@@ -1,4 +1,4 @@
-"""The sessions, and the refresh tokens they go on with."""
+"""Sessions and their refresh tokens."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +10,9 @@ from api.storage.database import Base, UtcDateTime
 
 
 class Session(Base):
-    """One log-in; it ends when its row goes, or at `expires_at` if it is not used until then.
+    """One log-in. A session ends when its row is deleted, or at `expires_at`, which each refresh extends.
 
-    `family` is a digest, under the master secret, of what its refresh tokens share.
+    `family` is a digest, under the master secret, of the prefix that all refresh tokens of the session share.
     """
 
     __tablename__ = "sessions"
@@ -34,11 +34,11 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """The SHA-256 of the token that a session goes on with, and of those used so lately that a retry may still come."""
+    """The SHA-256 digest of a refresh token: the current one of a session, or one used within the grace period."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (
-        # Most tokens are unused, and the purge looks for used ones alone.
+        # A partial index, because the purge searches for used tokens only, and most tokens are unused.
         Index(
             "ix_refresh_tokens_used_at",
             "used_at",

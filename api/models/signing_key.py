@@ -1,4 +1,4 @@
-"""The signing keys, as they lie in the database."""
+"""Signing keys, as the database stores them."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from api.storage.database import Base, UtcDateTime
 
 
 class StoredSigningKey(Base):
-    """A signing key under seal: next until `activated_at`, then active, and retired from `retires_at` on.
+    """An encrypted signing key: next until `activated_at`, then active, and retired from `retires_at` on.
 
-    Of the active ones the newest signs; the others verify until what they signed has expired.
+    The newest active key signs. The other active keys verify until all tokens that they signed have expired.
     """
 
     __tablename__ = "signing_keys"

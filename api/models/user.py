@@ -1,4 +1,4 @@
-"""The users."""
+"""Users, and the parts of a user that processes read or cache."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from api.storage.database import Base, UtcDateTime, new_id
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What users see of themselves, without the database; a trigger tells who remembers it when it changes."""
+    """The public part of a user, detached from the database. A trigger invalidates cached profiles on a change."""
 
     id: UUID
     username: str
@@ -23,7 +23,7 @@ class Profile:
 
 
 class UserRow(NamedTuple):
-    """What a log-in reads of a user."""
+    """The columns of a user that a log-in reads."""
 
     id: UUID
     username: str
@@ -38,9 +38,9 @@ class UserRow(NamedTuple):
 
 
 class User(Base):
-    """A person with an account; the canonical `_key` columns are what no two users share.
+    """A person with an account. The `_key` columns hold the canonical forms, which must be unique.
 
-    From `disabled_at` on nobody logs in as this user.
+    A user with a `disabled_at` cannot log in.
     """
 
     __tablename__ = "users"
@@ -56,5 +56,5 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(254), unique=True)
     password_hash: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - asks the clock of that moment
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - tests replace clock.now
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

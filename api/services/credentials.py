@@ -1,4 +1,4 @@
-"""Credentials: what a user logs in with, and how the password is changed."""
+"""Credentials: log-in and change of the password."""
 
 from functools import partial
 from uuid import UUID
@@ -18,7 +18,10 @@ from api.storage.database import Db, release_connection, table_of
 def log_in(
     db: Db, hasher: PasswordHasher, issuer: TokenIssuer, name: str, password: str, address: str, user_agent: str
 ) -> TokenPair:
-    """Start a session for the user with this name or email. Raises InvalidCredentials."""
+    """Start a session for the user with this username or email.
+
+    Raises InvalidCredentials if the user is unknown or disabled, or if the password is wrong.
+    """
     user = users.find_by_name(db, name)
     # An unknown user costs a hash as well, so that the time reveals nothing.
     is_right = hasher.verify(password, user.password_hash if user else None)
@@ -38,9 +41,10 @@ def log_in(
 def change_password(
     db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str, new_password: str
 ) -> None:
-    """Give a user another password, and end all sessions but the one that asks.
+    """Change a user's password, and end all other sessions of the user.
 
-    Raises WrongPassword unless `current_password` is right, and PasswordTooGuessable.
+    Raises WrongPassword if `current_password` is wrong. Raises PasswordTooGuessable if the new password contains the
+    username or the email.
     """
     user = users.find(db, user_id)
     release_connection(db)
@@ -64,7 +68,7 @@ def _renew_hash(db: Db, hasher: PasswordHasher, user: UserRow, password: str) ->
 
 
 def _replace_hash(db: Db, user: User | UserRow, password_hash: str) -> bool:
-    """Write a new hash if the user still has the one that was checked and is not disabled, and return True if so.
+    """Replace the hash if the user is enabled and still has the verified hash, and return True if so.
 
     The user's row stays locked until the transaction ends.
     """

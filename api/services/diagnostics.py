@@ -1,4 +1,4 @@
-"""What a database says of itself, for who runs it."""
+"""Queries for `charter doctor` about the database itself."""
 
 from datetime import timedelta
 
@@ -9,12 +9,12 @@ from api.storage.database import Db
 
 
 def answer(db: Db) -> None:
-    """Have the database answer something."""
+    """Run a trivial query, so that the caller can measure the response time."""
     db.execute(text("SELECT 1"))
 
 
 def clock_skew(db: Db) -> timedelta:
-    """How far PostgreSQL's clock is before this host's, as far as an answer that takes its time can tell."""
+    """Return how far PostgreSQL's clock is ahead of this host's, or zero if the query took longer than that."""
     asked = clock.now()
     theirs = db.execute(text("SELECT clock_timestamp()")).scalar_one()
     took = clock.now() - asked
@@ -23,6 +23,6 @@ def clock_skew(db: Db) -> timedelta:
 
 
 def max_connections(db: Db) -> int:
-    """How many connections PostgreSQL takes, of all who use it."""
+    """Return the number of connections that PostgreSQL accepts from all clients together."""
     query = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
     return int(db.execute(text(query)).scalar_one())

@@ -1,4 +1,4 @@
-"""Whether the service can do its work."""
+"""The readiness check."""
 
 from sqlalchemy import inspect, text
 

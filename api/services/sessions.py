@@ -55,10 +55,10 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
 
 
 def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> TokenPair:
-    """Return the next tokens of the session that `token` belongs to.
+    """Return the next token pair of the session that `token` belongs to.
 
-    All requests with one token get the same refresh token during the grace period. Raises InvalidRefreshToken. Raises
-    RefreshTokenReused and ends the session if the token was used before the grace period.
+    All requests with one token get the same refresh token during the grace period. Raises InvalidRefreshToken if the
+    session is unknown or has ended. Raises RefreshTokenReused if the grace period is over, and ends the session.
     """
     keep = issuer.cache.begin_fill()
     session = _touch(db, issuer, token, address, user_agent)
@@ -153,7 +153,7 @@ def delete_expired(db: Db, most: int) -> int:
 def delete_used_tokens(db: Db, most: int) -> int:
     """Delete up to `most` refresh tokens whose grace period is over, and return their number.
 
-    A deleted token is still recognized as used: the session keeps the digest of what all its tokens share.
+    A deleted token is still recognized as used, because the session stores the digest of its family.
     """
     return _delete_expired(db, sql.USED, sql.DELETE_USED, clock.now() - REUSE_GRACE, most)
 

@@ -1,4 +1,4 @@
-"""Signing keys: next, active, retired."""
+"""Signing keys: create, rotate, retire and list."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -16,15 +16,15 @@ from api.errors import NotFound
 from api.models import StoredSigningKey
 from api.storage.database import Db, lock_table, table_of
 
-# A key signs once all processes have surely heard of it.
+# A new key starts to sign only after all processes have invalidated their cached keys.
 _PROPAGATION = timedelta(seconds=1)
-# A token may be signed with the key of a moment ago, and clocks differ.
+# A token may be signed just before its key is replaced, and clocks differ.
 _CLOCK_SKEW = timedelta(seconds=60)
 _KEPT_RETIRED = timedelta(days=30)
 
 
 class State(StrEnum):
-    """What a key is good for: to be known, to verify (the newest signs, too), to nothing."""
+    """The state of a key: not in use yet, in use, or rejected. The newest active key signs, the others verify."""
 
     NEXT = "next"
     ACTIVE = "active"
@@ -32,25 +32,25 @@ class State(StrEnum):
 
 
 class Keyring:
-    """The keys that this process can open: those that were sealed under its own master secret.
+    """The signing keys that this process can decrypt, because they were encrypted under its master secret.
 
-    New ones are made for `algorithm`; `lifetime` is that of what they sign, in seconds.
+    New keys are for `algorithm`. `lifetime` is the lifetime in seconds of the tokens that they sign.
     """
 
     def __init__(self, vault: KeyCipher, algorithm: str, lifetime: int) -> None:
         self._vault = vault
-        # A log-in signs with the key of the one before.
+        # Cached: most log-ins sign with the same key.
         self._opened = lru_cache(64)(vault.open)
         self.algorithm = algorithm
         self.lifetime = timedelta(seconds=lifetime)
 
     def verifying(self, db: Db) -> dict[str, SigningKey]:
-        """All keys that may verify a token, by their ids; the next one is among them, before it signs anything."""
+        """Return all keys that may verify a token, by id. They include the next key, which signs nothing yet."""
         rows = db.run(_VERIFYING, {"until": clock.now()})
         return {key.id: key for key in map(self.open, rows) if key is not None}
 
     def signing(self, db: Db) -> SigningKey:
-        """Return the key that signs now. If there is none, make it, and the next one as well."""
+        """Return the key that signs now. If no such key exists, create it and the next one."""
         found = self.active(self.verifying(db))
         if found is not None:
             return found
@@ -72,7 +72,7 @@ class Keyring:
         return keys[max(begun)[1]] if begun else None
 
     def add(self, db: Db) -> StoredSigningKey:
-        """Make a key, which is next."""
+        """Create a key in the state `next`."""
         key = generate(self.algorithm)
         row = StoredSigningKey(
             id=key.id, algorithm=key.algorithm, sealed=self._vault.seal(key), created_at=clock.now(), activated_at=None
@@ -81,7 +81,7 @@ class Keyring:
         return row
 
     def open(self, row: StoredSigningKey | Row[Any]) -> SigningKey | None:
-        """The key, or None when another secret sealed it."""
+        """Return the decrypted key, or None if it was encrypted under another secret."""
         try:
             return self._opened(row.id, row.algorithm, row.sealed, row.retires_at, row.activated_at)
         except KeyDecryptionError:
@@ -89,24 +89,27 @@ class Keyring:
 
 
 def state(row: StoredSigningKey) -> State:
-    """What the key is good for now."""
+    """Return the current state of a key."""
     if row.retires_at is not None and row.retires_at <= clock.now():
         return State.RETIRED
     return State.NEXT if row.activated_at is None or row.activated_at > clock.now() else State.ACTIVE
 
 
 def list_all(db: Db) -> list[StoredSigningKey]:
-    """All keys, the oldest first."""
+    """Return all keys, oldest first."""
     return list(db.scalars(select(StoredSigningKey).order_by(StoredSigningKey.created_at, StoredSigningKey.id)))
 
 
 def jwks(db: Db, keyring: Keyring) -> list[dict[str, Any]]:
-    """What others verify tokens with (RFC 7517); a symmetric key would let them sign."""
+    """Return the public keys for other services (RFC 7517). Symmetric keys are left out, because they can also sign."""
     return [public_jwk(key) for key in keyring.verifying(db).values() if not key.is_symmetric]
 
 
 def rotate(db: Db, keyring: Keyring) -> StoredSigningKey:
-    """The next key signs once all know it; what signed before verifies until all that it signed has expired."""
+    """Let the next key sign, as soon as all processes know it, and return it.
+
+    The previous key verifies until all tokens that it signed have expired.
+    """
     _take_turn(db)
     row = _next(db, keyring)
     _activate(db, keyring, row, max(clock.now(), row.created_at + _PROPAGATION))
@@ -114,9 +117,9 @@ def rotate(db: Db, keyring: Keyring) -> StoredSigningKey:
 
 
 def retire(db: Db, keyring: Keyring, key_id: str) -> None:
-    """Nothing that the key signed is taken any more; if it is the one that signs, the next one does from now on.
+    """Reject all tokens that the key signed. If it is the current key, let the next key sign from now on.
 
-    Raises NotFound for an id of no key, or of one that is retired.
+    Raises NotFound if the id is unknown or the key is retired already.
     """
     _take_turn(db)
     row = db.get(StoredSigningKey, key_id)
@@ -132,13 +135,13 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
 
 
 def _take_turn(db: Db) -> None:
-    """Until this transaction ends nobody else changes the keys; those that retired long ago go."""
+    """Lock the keys against changes until this transaction ends, and delete the keys that retired long ago."""
     lock_table(db, StoredSigningKey)
     db.execute(delete(StoredSigningKey).where(StoredSigningKey.retires_at < clock.now() - _KEPT_RETIRED))
 
 
 def _activate(db: Db, keyring: Keyring, row: StoredSigningKey, at: datetime) -> None:
-    """From `at` on the key signs, and another one is next."""
+    """Let the key sign from `at` on, and create another next key."""
     last = at + keyring.lifetime + _CLOCK_SKEW
     db.execute(
         update(StoredSigningKey)
@@ -153,7 +156,7 @@ def _activate(db: Db, keyring: Keyring, row: StoredSigningKey, at: datetime) -> 
 
 
 def _next(db: Db, keyring: Keyring) -> StoredSigningKey:
-    """A key for today's algorithm that can be opened and was not chosen to sign yet; if there is none, a new one."""
+    """Return the next key for the configured algorithm. Create it if no such key exists or can be decrypted."""
     rows = db.scalars(select(StoredSigningKey).where(_is_next(), StoredSigningKey.algorithm == keyring.algorithm))
     return next((row for row in rows if keyring.open(row) is not None), None) or keyring.add(db)
 

@@ -1,4 +1,4 @@
-"""Issues the access token and the refresh token of a session."""
+"""The issuer of the access token and the refresh token of a session."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from api.storage.database import Db
 
 @dataclass(frozen=True)
 class TokenPair:
-    """The answer to a log-in (RFC 6749, section 5.1); both times are in seconds from now."""
+    """The tokens of a session, as in RFC 6749, section 5.1. Both times are in seconds from now."""
 
     access_token: str
     expires_in: int
@@ -38,7 +38,7 @@ class LiveSession(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenIssuer:
-    """Issues token pairs, good for `scopes`; a session ends when it was idle, or has lived, for too long."""
+    """Issues token pairs for `scopes`. A session ends after `idle_timeout` without use, or after `absolute_timeout`."""
 
     tokens: AccessTokenCodec
     keyring: Keyring
@@ -49,7 +49,7 @@ class TokenIssuer:
     absolute_timeout: timedelta
 
     def expiry(self, created_at: datetime) -> datetime:
-        """When a session ends that is used now, and not again."""
+        """Return the expiry of a session that is used now."""
         return min(clock.now() + self.idle_timeout, created_at + self.absolute_timeout)
 
     def issue(self, db: Db, session: LiveSession, refresh_token: str, keep: Keep) -> TokenPair:

@@ -16,7 +16,7 @@ from api.storage.database import Db, new_id, table_of
 
 
 def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
-    """Create a user. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
+    """Create a user and return the profile. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
     if password_policy.contains_identity(password, username, email):
         raise PasswordTooGuessable("password")
     user = Profile(new_id(), username, names.normalize_email(email), clock.now())
@@ -40,7 +40,7 @@ def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: 
 
 
 def find(db: Db, user_id: UUID) -> User:
-    """The user with this id; raises InvalidToken for nobody and who is disabled, for ids come from tokens."""
+    """Return the user with this id from a token. Raises InvalidToken if the user is unknown or disabled."""
     user = db.get(User, user_id)
     if user is None or user.disabled_at is not None:
         raise InvalidToken()
@@ -54,10 +54,10 @@ def find_by_name(db: Db, name: str) -> UserRow | None:
 
 
 def disable(db: Db, name: str) -> User:
-    """Let nobody log in as the user with this username or email, and end all sessions; raises NotFound."""
+    """Disable the user with this username or email, and end all sessions. Raises NotFound if the user is unknown."""
     user = _named(db, name)
     user.disabled_at = clock.now()
-    # First the user, then the sessions: who is logging in meanwhile comes too late, or loses the session again.
+    # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
     db.flush()
     sessions.revoke_all(db, user.id)
     db.after_commit(partial(logs.event, "user_disabled", user_id=user.id))
@@ -65,7 +65,7 @@ def disable(db: Db, name: str) -> User:
 
 
 def enable(db: Db, name: str) -> User:
-    """Let the user with this username or email log in again; raises NotFound."""
+    """Let the user with this username or email log in again. Raises NotFound if the user is unknown."""
     user = _named(db, name)
     user.disabled_at = None
     db.after_commit(partial(logs.event, "user_enabled", user_id=user.id))

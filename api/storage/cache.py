@@ -1,4 +1,4 @@
-"""What this process has read of the database, for as long as nobody has changed it."""
+"""A cache of values from the database, which the change feed invalidates."""
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from api.storage.change_monitor import ChangeMonitor
 from api.storage.database import Database
 
 _MAX_ENTRIES = 20_000
-# What needs no database never waits for one; what needs to know who is calling waits for these threads alone.
+# Cache misses run on these threads only, so a slow database cannot stall requests that do not need it.
 _THREADS = 8
 
 Found = TypeVar("Found")
@@ -23,9 +23,9 @@ Keep = Callable[[str, str, Any], None]
 
 
 class BoundedDict(OrderedDict[Key, Value]):
-    """So many values at most, by their keys; the oldest goes when one more comes.
+    """A dict of at most `most` values, which drops the oldest value to make room for a new one.
 
-    (A dict steps over all that went before it finds its oldest: 5 us.)
+    (A plain dict skips all deleted entries before it finds its oldest: 5 us.)
     """
 
     def __init__(self, most: int) -> None:
@@ -39,9 +39,9 @@ class BoundedDict(OrderedDict[Key, Value]):
 
 
 class Cache:
-    """Values by topic and subject: the table, and the row in it, that they were read from.
+    """Cached values by topic and subject, which name the table and the row that the value was read from.
 
-    It is trusted only while a watch knows of every change; otherwise each question goes to the database.
+    Cached values are used only while the monitor knows every change. Otherwise each lookup queries the database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -52,15 +52,15 @@ class Cache:
         self.monitor = ChangeMonitor(database, self._invalidate)
 
     async def get(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
-        """What `read` finds, from memory if nobody has changed it since; that there is nothing is not remembered."""
+        """Return the cached value, or call `read` and cache its result. None is not cached."""
         fresh = self.monitor.is_fresh() or await self.monitor.ensure_fresh()
         value = self._values[topic].get(subject) if fresh else None
         return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
     def find(self, topic: str, subject: str) -> Any | None:
-        """Return the cached value, if all changes are known that other processes committed 100 ms ago, or None.
+        """Return the cached value, or None if a change that another process committed 100 ms ago may be unknown.
 
-        Unlike `get`, it may miss a change that this process has just committed.
+        Unlike `get`, this method may miss a change that this process has just committed.
         """
         return self._values[topic].get(subject) if self.monitor.knows_others() else None
 
@@ -86,7 +86,7 @@ class Cache:
         return value
 
     def _invalidate(self, changes: list[Change] | None) -> None:
-        """Forget what changed; None is everything."""
+        """Remove the changed values, or all values if `changes` is None."""
         with self._lock:
             self._generation += 1
             if changes is None:

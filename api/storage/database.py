@@ -1,4 +1,4 @@
-"""The database: Base, one transaction per request, and what becomes of one that fails."""
+"""The database: the base of the models, transactions, and the translation of driver errors."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Db(Session):
     def run(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
         """Execute a statement on tables and return its rows as tuples.
 
-        It costs half as much as `execute`, which prepares each statement and its rows for the ORM.
+        This costs half as much as `execute`, which prepares each statement and its rows for the ORM.
         """
         if self._connection is None:
             self._connection = self.connection()
@@ -79,7 +79,7 @@ class Db(Session):
 
 
 class Base(DeclarativeBase):
-    """What every table shares: names for all constraints, so that migrations can speak of them."""
+    """The base class of the models. It names all constraints, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -93,7 +93,7 @@ class Base(DeclarativeBase):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept and given back in UTC; a naive one is refused, for nobody knows when it is."""
+    """A column of aware times, stored and returned in UTC. A naive time is rejected, because it is ambiguous."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -102,11 +102,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time needs its zone")
+            raise ValueError("a time must have a time zone")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        # SQLite forgets the zone; what process_bind_param wrote was UTC.
+        # SQLite does not store the time zone. `process_bind_param` has written UTC.
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
 
@@ -116,12 +116,12 @@ def table_of(model: type[Base]) -> Table:
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562, section 5.7): unique everywhere, and later ones sort later."""
+    """Return a UUIDv7 (RFC 9562, section 5.7). UUIDv7s are unique everywhere and sort by creation time."""
     return uuid7()
 
 
 class Database:
-    """An engine and its transactions, on at most so many connections."""
+    """An engine with at most `connections` connections, and its transactions."""
 
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.max_connections = connections
@@ -132,10 +132,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:
-        """Leaving commits, raising rolls back; a connection is taken at the first statement, not before.
+        """Yield a transaction that commits at the end and rolls back on an exception.
 
-        An ApiError that is `remembered` commits, too: what was written is evidence. Raises DatabaseUnavailable when the
-        database cannot be reached, is full or is locked, and TransactionConflict when another transaction was first.
+        The first statement acquires the connection. An ApiError with `commits` commits as well, to keep the evidence.
+        Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises TransactionConflict if the
+        transaction conflicted with another one.
         """
         with translate_errors(), self._session() as db:
             try:
@@ -147,13 +148,13 @@ class Database:
             db.commit()
 
     def on_write(self, call: Callable[[], None]) -> None:
-        """Do something whenever a transaction of this process that wrote anything is kept."""
+        """Call a function after each commit of this process that has written something."""
         event.listen(self._session, "after_flush", lambda db, _: db.info.update(wrote=True))
         event.listen(self._session, "do_orm_execute", lambda state: state.session.info.update(_wrote(state)))
         event.listen(self._session, "after_commit", lambda db: call() if db.info.get("wrote") else None)
 
     def in_use(self) -> int:
-        """How many connections of the pool are taken."""
+        """Return the number of connections in use."""
         return self.engine.pool.checkedout()  # type: ignore[attr-defined,no-any-return]
 
     def dispose(self) -> None:
@@ -161,7 +162,7 @@ class Database:
         self.engine.dispose()
 
 
-# What PostgreSQL calls these is in the appendix of its manual, "Error Codes".
+# The appendix "Error Codes" of PostgreSQL's manual defines these codes.
 _CLASHES = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
 _UNAVAILABLE = {
     "25006": "read_only_sql_transaction",
@@ -172,9 +173,10 @@ _UNAVAILABLE = {
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raises DatabaseUnavailable when a driver says it cannot reach or use the database; the log has its words.
+    """Translate driver errors: a context manager for code that uses the database.
 
-    Raises TransactionConflict when another transaction was first.
+    Raises DatabaseUnavailable if the driver cannot reach or use the database, and logs the driver's message. Raises
+    TransactionConflict if the transaction conflicted with another one.
     """
     try:
         yield
@@ -183,7 +185,7 @@ def translate_errors() -> Iterator[None]:
         if state in _CLASHES:
             _log.warning("transactions_clash", extra={"facts": {"cause": _CLASHES[state]}})
             raise TransactionConflict() from error
-        # Its other subclasses tell of one statement; DatabaseError itself, of a file that is no database.
+        # The other subclasses concern a single statement. DatabaseError itself means that the file is not a database.
         if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout} and (
             state not in _UNAVAILABLE
         ):
@@ -197,12 +199,12 @@ def _wrote(state: ORMExecuteState) -> dict[str, bool]:
 
 
 def lock_table(db: Db, table: type[Base]) -> None:
-    """Until this transaction ends nobody else writes to the table; on SQLite, from its first write on."""
+    """Lock the table against other writers until this transaction ends. On SQLite, the first write does this."""
     if db.get_bind().dialect.name == "postgresql":
         db.execute(text(f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def release_connection(db: Db) -> None:
-    """Take no connection from others until the next statement; what was read stays, nothing may have been written."""
-    # Unlike a rollback, it does not forget what was read.
+    """Return the connection to the pool until the next statement. Call this only if nothing was written."""
+    # Unlike a rollback, a commit does not expire the objects that were read.
     db.commit()

@@ -1,7 +1,7 @@
 """Let a background task purge expired sessions and used refresh tokens.
 
-The purge finds used tokens by an index. Deleting a session that has expired is no longer noted as a change: its tokens
-have expired too, and a purge of many sessions would push other changes out of the feed.
+The purge finds used tokens by an index. The change feed no longer records the deletion of an expired session: its
+tokens have expired too. A purge of many sessions would push other changes out of the feed.
 """
 
 import sqlalchemy as sa

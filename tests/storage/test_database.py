@@ -73,7 +73,7 @@ def test_a_time_without_a_zone_is_rejected(database: Database) -> None:
             insert(StoredSigningKey).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
             select(StoredSigningKey).where(StoredSigningKey.created_at < naive),
         ):
-            with pytest.raises(StatementError, match="a time needs its zone"):
+            with pytest.raises(StatementError, match="a time must have a time zone"):
                 db.execute(statement)
     assert count(database) == 0
 

@@ -1,1 +1,1 @@
-"""What HTTP defines: framing, headers, client addresses, trace contexts."""
+"""Parts of HTTP: framing, headers, client addresses, trace contexts."""
