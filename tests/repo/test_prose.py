@@ -22,8 +22,8 @@ MODULES = sorted(
 MAX_WORDS = 30
 
 RULES = {
-    "starts with a relative clause": re.compile(r"^\W*(?:who|whom|what|whoever|whomever|whatever|that which)\b.*[^?]$"),
-    "names a person for a program": re.compile(r"\b(?:no|some|any|every)body\b"),
+    "starts with a relative clause": re.compile(r"^\W*(?i:who|whom|what|whoever|whomever|whatever|that which)\b.*[^?]$"),
+    "names a person for a program": re.compile(r"\b(?i:no|some|any|every)body\b"),
     "has 'is no', 'is none' or 'what is not'": re.compile(
         r"\b(?:is|are|was|were) (?:no (?!longer\b|more\b)|none\b)|\bwhat (?:is|are) not\b"
     ),
@@ -33,7 +33,7 @@ SEMICOLON = re.compile(";")
 
 def faults(sentence: str) -> list[str]:
     """Return the rules that a sentence breaks."""
-    found = [rule for rule, pattern in RULES.items() if pattern.search(sentence.lower())]
+    found = [rule for rule, pattern in RULES.items() if pattern.search(sentence)]
     words = sum(bool(re.search(r"[^\W_]", word)) for word in sentence.split())
     return found if words <= MAX_WORDS else [*found, f"has {words} words"]
 
@@ -103,6 +103,7 @@ def test_rules_find_a_broken_sentence(sentence: str) -> None:
         "Requests that wait too long are rejected.",
         "The session is no longer valid.",
         "This is not a token.",
+        "Do nothing if `value` is None.",
         "Word " * 30,
     ],
 )
