@@ -22,7 +22,9 @@ MODULES = sorted(
 MAX_WORDS = 30
 
 RULES = {
-    "starts with a relative clause": re.compile(r"^\W*(?i:who|whom|what|whoever|whomever|whatever|that which)\b.*[^?]$"),
+    "starts with a relative clause": re.compile(
+        r"^\W*(?i:who|whom|what|whoever|whomever|whatever|that which)\b.*[^?]$"
+    ),
     "names a person for a program": re.compile(r"\b(?i:no|some|any|every)body\b"),
     "has 'is no', 'is none' or 'what is not'": re.compile(
         r"\b(?:is|are|was|were) (?:no (?!longer\b|more\b)|none\b)|\bwhat (?:is|are) not\b"
