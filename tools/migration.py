@@ -1,7 +1,7 @@
 """Write a migration from the models: `make migration NAME=notes`.
 
 Alembic compares the models with a fresh SQLite database at the newest revision. The difference becomes the next file in
-`migrations/versions`. Triggers and data have to be added by hand, because Alembic does not compare them.
+`migrations/versions`. Triggers and changes of data must be added by hand, because Alembic does not compare them.
 """
 
 import re
@@ -65,7 +65,7 @@ def main(name: str = "") -> None:
 
 
 def _compare(file: Path) -> tuple[UpgradeOps, DowngradeOps]:
-    """Return what has to change in a database at the newest revision, and the way back."""
+    """Return the operations that turn the newest revision into the models, and those that turn it back."""
     assert models.__all__, "importing the models registers their tables"
     database = Database(URL.create("sqlite", database=str(file)))
     try:
