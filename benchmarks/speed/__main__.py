@@ -1,4 +1,4 @@
-"""Measure all of it, or what `--only` names; a short form writes no files."""
+"""Measure everything, or the parts that `--only` names. A part writes no files."""
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError

@@ -40,7 +40,7 @@ def chart(panels: _Panels) -> str:
     """A panel for each question: a bar for each service, those of Charter in a colour of their own."""
     places = list(_places(panels))
     height = places[-1].bottom
-    # One for all of them; a service that answered nothing has a bar of no length.
+    # All bars share one scale. A service without responses has a bar of length 0.
     scale = (_PANEL - _LABEL - _VALUE) / max(1, *(rate for rates in panels.values() for rate in rates.values()))
     drawn = "".join(_panel(place, *panel, scale) for place, panel in zip(places, panels.items(), strict=True))
     return f"""\

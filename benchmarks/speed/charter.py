@@ -42,7 +42,7 @@ class Place:
 
     @property
     def public_key(self) -> str:
-        """What verifies the tokens, as PEM."""
+        """The public key that verifies the tokens, as PEM."""
         pem: bytes = self.key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return pem.decode()
 

@@ -1,4 +1,4 @@
-"""Clients who log in again and again; one who is refused waits for as long as it was told."""
+"""Clients that log in repeatedly. A rejected client waits as long as `Retry-After` says."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _SETTLING_SECONDS = 1
 
 @dataclass
 class Crowd:
-    """So many clients of a port; when each of their log-ins was answered, and the milliseconds that a refusal took."""
+    """Clients of one port, with the time of each log-in and the milliseconds of each rejection."""
 
     port: int
     clients: int
@@ -27,7 +27,7 @@ class Crowd:
     _gone: Event = field(default_factory=Event)
 
     def log_in(self, times: int) -> float:
-        """Log in so often, all of them together; returns the seconds that it took."""
+        """Log in `times` times in all and return the seconds that this took."""
         turns = iter(range(times))
         began = perf_counter()
         with self._clients(lambda: next(turns, None) is not None):
@@ -36,10 +36,10 @@ class Crowd:
 
     @contextmanager
     def logging_in(self) -> Iterator[None]:
-        """They log in all the while; at the end each has its answer."""
+        """Log in until the block ends, and then wait for the last responses."""
         with self._clients(lambda: not self._gone.is_set()):
             try:
-                # The first wait for nobody, so that they are better off than those who come later.
+                # The first clients find an empty queue, so they do not count.
                 sleep(_SETTLING_SECONDS)
                 yield
             finally:

@@ -13,7 +13,7 @@ from tests.support.paths import CHECKOUT
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured, and for how long. Sections of another subject are not reused."""
+    """The circumstances of a measurement: its subject and its length. Sections of another subject are not reused."""
 
     commit: str
     base: str

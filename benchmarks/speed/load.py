@@ -13,7 +13,7 @@ Order = Literal["again", "once", "count", "chain"]
 
 
 class Request(NamedTuple):
-    """What is sent, again and again."""
+    """A request that is sent repeatedly."""
 
     path: str
     token: str = ""
@@ -41,7 +41,7 @@ class Request(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of one run: how many answers, how many a second, and the milliseconds that they took."""
+    """The outcome of one run: the number of responses, their rate per second and their latencies in ms."""
 
     answers: float
     rate: float
@@ -49,7 +49,7 @@ class Run(NamedTuple):
     p90: float
     p99: float
     cost: float = inf
-    """Microseconds of the service's core for each answer; what else the machine does, changes it little."""
+    """CPU microseconds of the service per response. Other load on the machine hardly changes it."""
 
 
 def run(port: int, requests: Path, seconds: float, order: Order = "again") -> Run:
@@ -60,7 +60,7 @@ def run(port: int, requests: Path, seconds: float, order: Order = "again") -> Ru
 
 
 def parse(said: str) -> Run:
-    """What the last line says, which wrk.lua wrote."""
+    """Return the outcome that wrk.lua printed in the last line."""
     facts = json.loads(said.splitlines()[-1])
     assert facts["failed"] == 0, said
     if not facts["answers"]:

@@ -51,7 +51,7 @@ class _Pressed(NamedTuple):
 
 
 def logins(length: Length, folder: Path) -> Iterator[Section]:
-    """On one core: their rate, and GET /protected beside them; then their rate on two."""
+    """Measure their rate and GET /protected beside them on one core, and then their rate on two cores."""
     with sqlite() as config, charter.served(config) as place:
         section, alone = _rate(place, length, frozenset({CORE}))
         yield section
@@ -64,7 +64,7 @@ def logins(length: Length, folder: Path) -> Iterator[Section]:
 
 def _rate(place: Place, length: Length, cores: frozenset[int]) -> tuple[Section, _Rates]:
     times = length.seconds * _A_SECOND * len(cores)
-    # They take turns; two that stand beside each other had the machine in the same state.
+    # They take turns, so both runs of a pair find the machine in the same state.
     pairs = [(_hashed(times, cores), _logged_in(place.service, times, len(cores))) for _ in range(length.rounds)]
     share = 100 * median(ours.rate / raw.rate for raw, ours in pairs)
     title = f"Log-ins on {len(cores)} core{'s' * (len(cores) - 1)}, bcrypt cost 12"
@@ -112,7 +112,7 @@ def _pressed(place: Place, file: Path, length: Length, clients: int) -> _Pressed
 
 
 def _rate_of(moments: list[float]) -> float:
-    """How many a second; from the first to the last, for the end of a few seconds cuts off a good part of one."""
+    """Return the rate per second between the first and the last, because a log-in takes a good part of a second."""
     return (len(moments) - 1) / (max(moments) - min(moments)) if len(moments) > 1 else 0.0
 
 

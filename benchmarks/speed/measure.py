@@ -22,7 +22,7 @@ class Length(NamedTuple):
 
 
 Batches = Callable[[int], Iterable[Request]]
-"""What is sent in the round of this number; 0 is for warming up."""
+"""Returns the requests of a round. Round 0 warms up."""
 
 
 def again(request: Request) -> Batches:

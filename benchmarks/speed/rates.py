@@ -29,9 +29,9 @@ _ORDER: dict[str, object] = {
         {"sku": "POT-0100", "quantity": 1, "cents": 3999},
     ],
 }
-# A run ends early when its tokens are used up; its rate is right all the same.
+# A run ends early when its tokens are used up, and its rate is still right.
 _FRESH_A_SECOND = 6_000
-# What each of them makes up.
+# The members whose values each service generates.
 _OWN = {"id", "created_at"}
 
 
@@ -91,7 +91,7 @@ def beside_all(name: str, length: Length, folder: Path) -> Iterator[Section]:
 
 
 def me(length: Length, folder: Path) -> Iterator[Section]:
-    """The caller's profile, on each kind of database; the twin has one of its own."""
+    """Measure the caller's profile on each database. The baseline has a database of its own."""
     for database, new in DATABASES.items():
         with ExitStack() as stack:
             place = stack.enter_context(charter.served(stack.enter_context(new())))

@@ -14,7 +14,7 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def rates(services: Mapping[str, Service], runs: Mapping[str, Run]) -> list[str]:
-    """A line for each service; the ratios tell how many times as fast as it Charter is."""
+    """Return a line per service. The ratio is Charter's rate divided by that of the service."""
     columns = (
         "service",
         "requests/s",

@@ -25,7 +25,7 @@ class Service:
 
     @property
     def resident(self) -> float:
-        """The memory, in MB, of that of its processes which holds the most; the others only watch it."""
+        """The memory in MB of the largest process. Any other process only supervises it."""
         statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids]
         return max(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses) * 1024 / 1e6
 
@@ -37,7 +37,7 @@ class Service:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """For now it may run; else it sleeps, so that it takes nothing from the others on its core."""
+        """Let the service run until the block ends. A stopped service takes no time from the others on its core."""
         os.killpg(self.pid, signal.SIGCONT)
         try:
             yield
@@ -50,7 +50,7 @@ class Service:
 
 
 def free_port() -> int:
-    """One that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -60,7 +60,7 @@ def free_port() -> int:
 def started(
     command: list[str], folder: Path, environment: dict[str, str], port: int, cores: frozenset[int] = frozenset({CORE})
 ) -> Iterator[Service]:
-    """The command, asleep after its first answer to /ping; it is killed at the end."""
+    """Start the command and stop it after its first response to /ping. The end of the block kills it."""
     with (folder / "log").open("ab") as log:
         began = perf_counter()
         # A group of its own: its children sleep and go with it.

@@ -192,7 +192,7 @@ def test_a_password_change_requires_the_current_password(
             "code": "WRONG_PASSWORD",
         },
     )
-    # The token is valid, so there is no challenge.
+    # The token is valid, so the response has no challenge.
     assert "www-authenticate" not in response.headers
     assert events()[1:] == [("password_change_failed", {"user_id": alice.id})]
     assert stored_hash(database) == before

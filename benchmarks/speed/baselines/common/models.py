@@ -1,4 +1,4 @@
-"""What system.yaml and orders.yaml say, in the words of pydantic."""
+"""The schemas of system.yaml and orders.yaml as pydantic models."""
 
 from enum import StrEnum
 from typing import Annotated

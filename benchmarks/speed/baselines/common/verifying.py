@@ -1,4 +1,4 @@
-"""What an access token says."""
+"""Verifies access tokens."""
 
 import os
 
@@ -9,5 +9,5 @@ _KEY = load_pem_public_key(os.environ["PUBLIC_KEY"].encode())
 
 
 def verify(token: str) -> dict[str, str]:
-    """Its claims; raises jwt.PyJWTError."""
+    """Return the claims of a token. Raises jwt.PyJWTError."""
     return jwt.decode(token, _KEY, algorithms=["ES256"], issuer="http://127.0.0.1:8000", audience="charter")
