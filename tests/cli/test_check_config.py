@@ -34,6 +34,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
         "CHARTER_CHECK_ANSWERS=off\n"
+        "CHARTER_BACKGROUND=on\n"
         "CHARTER_WORKERS=1\n"
         "CHARTER_DRAIN_SECONDS=0\n"
         "CHARTER_METRICS_HOST=127.0.0.1\n"

@@ -110,7 +110,13 @@ def check_sqlite(file: str, sent: dict[str, Sent]) -> list[str]:
 
 def check_postgresql(engine: Engine, sent: dict[str, Sent]) -> list[str]:
     """Return a line for each statement that scans a growing table of this PostgreSQL database."""
-    return [f"{table}: {each.statement}" for each in sent.values() for table in scans_on_postgresql(engine, each)]
+    read = [each for each in sent.values() if _reads(each.statement)]
+    return [f"{table}: {each.statement}" for each in read for table in scans_on_postgresql(engine, each)]
+
+
+def _reads(statement: str) -> bool:
+    """Return False for an INSERT of given values, which may be values that a test expects the database to reject."""
+    return not statement.startswith("INSERT") or "SELECT" in statement
 
 
 USERS = 20_000
