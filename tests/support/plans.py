@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from tests.support.paths import CHECKOUT
 
@@ -128,6 +128,7 @@ def filled(url: URL) -> Engine:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in _FILL:
             connection.exec_driver_sql(statement)
+        _publish_counts(connection)
     return engine
 
 
@@ -151,9 +152,17 @@ def sequential_scans(engine: Engine, statement: str) -> set[str]:
     before = _scan_counts(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql(statement)
-        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        _publish_counts(connection)
     after = _scan_counts(engine)
     return {table for table in GROWING if after[table] > before[table]}
+
+
+def _publish_counts(connection: Connection) -> None:
+    """Write the connection's counters at the end of the transaction.
+
+    PostgreSQL writes them at most once a second, and keeps the rest for the next transaction on the connection.
+    """
+    connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
 
 
 def _scan_counts(engine: Engine) -> dict[str, int]:
