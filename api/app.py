@@ -1,7 +1,7 @@
 """The composition root: builds the ASGI application from all other modules."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from api.services.signing_keys import Keyring
 from api.services.token_issuer import TokenIssuer
 from api.storage import revisions
 from api.storage.cache import Cache
-from api.storage.database import Database, Db
+from api.storage.database import Database
 
 if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
@@ -77,8 +77,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "revision": revisions.head(),
         "shutdown": shutdown,
     }
-    purges = [sessions.delete_expired, sessions.delete_used_tokens] if config.background == "on" else []
-    background = BackgroundWorker([partial(_purge, database, delete) for delete in purges])
+    background = BackgroundWorker([partial(_purge, database)] if config.background == "on" else [])
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -112,10 +111,10 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     )
 
 
-def _purge(database: Database, delete: Callable[[Db, int], int]) -> bool:
-    """Delete some rows in a transaction of their own, and return True if more may be waiting."""
+def _purge(database: Database) -> bool:
+    """Delete some expired sessions, and return True if more may be waiting."""
     with database.transaction() as db:
-        return delete(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
+        return sessions.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
 
 
 def _metrics(config: Config) -> "Metrics | None":

@@ -1,8 +1,8 @@
 """The tables, one module each."""
 
 from api.models.change import Change
-from api.models.session import RefreshToken, Session
+from api.models.session import Session
 from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
-__all__ = ["Change", "RefreshToken", "Session", "StoredSigningKey", "User"]
+__all__ = ["Change", "Session", "StoredSigningKey", "User"]

@@ -1,9 +1,9 @@
-"""Sessions and their refresh tokens."""
+"""Sessions. Each holds the digest of its refresh token."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.storage.database import Base, UtcDateTime
@@ -13,6 +13,8 @@ class Session(Base):
     """One log-in. A session ends when its row is deleted, or at `expires_at`, which each refresh extends.
 
     `family` is a digest, under the master secret, of the prefix that all refresh tokens of the session share.
+    `refresh_token` is the SHA-256 of the one that is valid. `refreshes` are the times of the latest refreshes, oldest
+    first, in milliseconds since 1970: one for each token that may still be in its grace period.
     """
 
     __tablename__ = "sessions"
@@ -31,22 +33,6 @@ class Session(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     ip_address: Mapped[str] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(255))
-
-
-class RefreshToken(Base):
-    """The SHA-256 digest of a refresh token: the current one of a session, or one used within the grace period."""
-
-    __tablename__ = "refresh_tokens"
-    __table_args__ = (
-        # A partial index, because the purge searches for used tokens only, and most tokens are unused.
-        Index(
-            "ix_refresh_tokens_used_at",
-            "used_at",
-            sqlite_where=text("used_at IS NOT NULL"),
-            postgresql_where=text("used_at IS NOT NULL"),
-        ),
-    )
-
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The migration adds both to existing rows, which need a default.
+    refresh_token: Mapped[bytes] = mapped_column(LargeBinary(32), server_default="")
+    refreshes: Mapped[list[int]] = mapped_column(JSON, server_default="[]")

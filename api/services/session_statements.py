@@ -2,10 +2,10 @@
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from api.models import RefreshToken, Session, User
+from api.models import Session, User
 from api.storage.database import table_of
 
-_session, _token, _user = table_of(Session), table_of(RefreshToken), table_of(User)
+_session, _user = table_of(Session), table_of(User)
 
 _of_session = _session.c.id == bindparam("of_session")
 _of_user = _session.c.user_id == bindparam("of_user")
@@ -16,7 +16,7 @@ _profile = (_user.c.id.label("user_id"), _user.c.username, _user.c.email, _user.
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
 """The columns of a user that START compares, each with the parameter `read_<column>`."""
 
-_given = [column for column in _session.c if column.name != "user_id"]
+_given = [column for column in _session.c if column.name not in {"user_id", "refreshes"}]
 START = (
     insert(_session)
     .from_select(
@@ -30,10 +30,8 @@ START = (
 )
 """Insert a session if its user is enabled and is still as it was read."""
 
-ADD_TOKEN = insert(_token)
-
 OF_FAMILY = (
-    select(_session.c.id, _session.c.created_at, *_profile)
+    select(_session.c.id, _session.c.created_at, _session.c.refresh_token, _session.c.refreshes, *_profile)
     .join(_user, _user.c.id == _session.c.user_id)
     .where(_session.c.family == bindparam("family"))
 )
@@ -49,13 +47,10 @@ TOUCH = (
         user_agent=bindparam("agent"),
     )
 )
-
-_of_digest = _token.c.digest == bindparam("of_digest")
-_of_same_session = _token.c.session_id == bindparam("of_session")
-_is_unused = _token.c.used_at.is_(None)
-MARK_USED = update(_token).where(_of_digest, _is_unused).values(used_at=bindparam("now"))
-WAS_USED_LATELY = select(_token.c.digest).where(_of_digest, _token.c.used_at > bindparam("after"))
-UNUSED = select(_token.c.digest).where(_of_same_session, _is_unused)
+ROTATE = TOUCH.where(_session.c.refresh_token == bindparam("used")).values(
+    refresh_token=bindparam("next"), refreshes=bindparam("latest", type_=_session.c.refreshes.type)
+)
+"""Replace the refresh token of a session, unless another request has replaced it."""
 
 OWNER = select(*_profile).join(_session, _session.c.user_id == _user.c.id).where(_of_session, _is_live, _is_enabled)
 PAGE = (
@@ -77,23 +72,13 @@ END = delete(_session).where(_of_user, _of_session).returning(_session.c.id)
 END_OTHERS = delete(_session).where(_of_user, _session.c.id != bindparam("of_session")).returning(_session.c.id)
 END_ALL = delete(_session).where(_of_user).returning(_session.c.id)
 
-_was_used_before = _token.c.used_at < bindparam("before")
-USED = (
-    select(_token.c.digest)
-    .where(_was_used_before)
-    .order_by(_token.c.used_at)
-    .limit(bindparam("most"))
-    # On PostgreSQL, workers that purge at the same time take different rows.
-    .with_for_update(skip_locked=True)
-)
-DELETE_USED = delete(_token).where(_token.c.digest.in_(bindparam("found", expanding=True)), _was_used_before)
-
 _has_expired = _session.c.expires_at <= bindparam("before")
 EXPIRED = (
     select(_session.c.id)
     .where(_has_expired)
     .order_by(_session.c.expires_at)
     .limit(bindparam("most"))
+    # On PostgreSQL, workers that purge at the same time take different rows.
     .with_for_update(skip_locked=True)
 )
 DELETE_EXPIRED = delete(_session).where(_session.c.id.in_(bindparam("found", expanding=True)), _has_expired)

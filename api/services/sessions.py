@@ -23,6 +23,8 @@ REUSE_GRACE = timedelta(seconds=10)
 _LISTING = "sessions"
 # An id of a UUIDv7 is lower.
 _NEWEST = UUID(int=2**128 - 1)
+# A client that refreshes more often within the grace period can no longer repeat the oldest of these refreshes.
+_MOST_REFRESHES = 100
 # By then the trigger `sessions_delete` no longer reports the deletion to other processes.
 _PURGED_AFTER = timedelta(hours=1)
 
@@ -40,6 +42,7 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
     values = {
         "id": session.id,
         "family": issuer.refresh_tokens.family(refresh_token),
+        "refresh_token": digest(refresh_token),
         "created_at": now,
         "last_used_at": now,
         "expires_at": session.expires_at,
@@ -49,7 +52,6 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
     if not db.run(sql.START, values | read).rowcount:
         return None
-    db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)
 
@@ -61,39 +63,62 @@ def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: s
     session is unknown or has ended. Raises RefreshTokenReused if the grace period is over, and ends the session.
     """
     keep = issuer.cache.begin_fill()
-    session = _touch(db, issuer, token, address, user_agent)
-    now, used = clock.now(), digest(token)
-    if db.run(sql.MARK_USED, {"of_digest": used, "now": now}).rowcount:
-        refresh_token = issuer.refresh_tokens.next(token)
-        db.run(sql.ADD_TOKEN, {"digest": digest(refresh_token), "session_id": session.id})
-    elif db.run(sql.WAS_USED_LATELY, {"of_digest": used, "after": now - REUSE_GRACE}).first():
-        refresh_token = _current_token(db, issuer, session.id, token)
-    else:
+    found = _find(db, issuer, token)
+    expires_at = issuer.expiry(found.created_at)
+    use = {"of_session": found.id, "now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
+    session = LiveSession(found.id, expires_at, _profile(found))
+    refresh_token = _rotate(db, issuer, found, token, use) or _repeat(db, issuer, token, use)
+    if refresh_token is None:
         _end_for_reuse(db, session)
     db.after_commit(partial(logs.event, "session_refreshed", user_id=session.user.id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)
 
 
-def _touch(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> LiveSession:
-    """Return the token's session and lock it: other requests with a token of this session wait for this transaction."""
-    # A made-up token takes no lock: SQLite has a single one.
+def _find(db: Db, issuer: TokenIssuer, token: str) -> Any:
+    """Return the row of the token's session. This takes no lock, because SQLite has a single one."""
     row = db.run(sql.OF_FAMILY, {"family": issuer.refresh_tokens.family(token)}).first()
     if row is None:
         raise InvalidRefreshToken()
-    expires_at = issuer.expiry(row.created_at)
-    used = {"now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
-    if not db.run(sql.TOUCH, {"of_session": row.id, **used}).rowcount:
+    return row
+
+
+def _rotate(db: Db, issuer: TokenIssuer, found: Any, token: str, use: dict[str, Any]) -> str | None:
+    """Replace the refresh token of a session and return the new one, or None if `token` is used or has ended."""
+    if digest(token) != found.refresh_token:
+        return None
+    refresh_token = issuer.refresh_tokens.next(token)
+    latest = [*_within_grace(found.refreshes, use["now"]), _milliseconds(use["now"])]
+    rotation = {"used": found.refresh_token, "next": digest(refresh_token), "latest": latest}
+    return refresh_token if db.run(sql.ROTATE, use | rotation).rowcount else None
+
+
+def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str | None:
+    """Return the valid refresh token if `token` was used within the grace period, or None if it was used earlier.
+
+    Raises InvalidRefreshToken if the session has ended.
+    """
+    # The update locks the session: other requests with its tokens wait for this transaction.
+    if not db.run(sql.TOUCH, use).rowcount:
         raise InvalidRefreshToken()
-    return LiveSession(row.id, expires_at, _profile(row))
-
-
-def _current_token(db: Db, issuer: TokenIssuer, session_id: UUID, token: str) -> str:
-    """Return the unused token of a session, which follows the used `token`."""
-    # The tokens in between may be deleted already: the clock of another host decides when each was used.
-    current = db.run(sql.UNUSED, {"of_session": session_id}).scalar_one()
-    while digest(token) != current:
+    found, used_after = _find(db, issuer, token), _milliseconds(use["now"] - REUSE_GRACE)
+    # The newest refresh used the token before the valid one.
+    for used_at in reversed(found.refreshes):
         token = issuer.refresh_tokens.next(token)
-    return token
+        if digest(token) == found.refresh_token and used_at > used_after:
+            return token
+    return None
+
+
+def _within_grace(refreshes: Sequence[int], now: datetime) -> Sequence[int]:
+    """Return the times without the oldest ones whose grace period is over, and at most the latest 99."""
+    over = _milliseconds(now - REUSE_GRACE)
+    # The clocks of hosts differ, so the times may not ascend. Each counts the tokens after it.
+    first = next((place for place, used_at in enumerate(refreshes) if used_at > over), len(refreshes))
+    return refreshes[max(first, len(refreshes) - _MOST_REFRESHES + 1) :]
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
@@ -146,23 +171,12 @@ def revoke_all(db: Db, user_id: UUID) -> None:
 
 
 def delete_expired(db: Db, most: int) -> int:
-    """Delete up to `most` sessions that expired an hour ago, with their refresh tokens, and return their number."""
-    return _delete_expired(db, sql.EXPIRED, sql.DELETE_EXPIRED, clock.now() - _PURGED_AFTER, most)
-
-
-def delete_used_tokens(db: Db, most: int) -> int:
-    """Delete up to `most` refresh tokens whose grace period is over, and return their number.
-
-    A deleted token is still recognized as used, because the session stores the digest of its family.
-    """
-    return _delete_expired(db, sql.USED, sql.DELETE_USED, clock.now() - REUSE_GRACE, most)
-
-
-def _delete_expired(db: Db, find: Executable, delete: Executable, before: datetime, most: int) -> int:
+    """Delete up to `most` sessions that expired an hour ago, and return their number."""
+    before = clock.now() - _PURGED_AFTER
     # The read takes no lock if there is nothing to delete.
-    found = db.run(find, {"before": before, "most": most}).scalars().all()
+    found = db.run(sql.EXPIRED, {"before": before, "most": most}).scalars().all()
     if found:
-        db.run(delete, {"found": found, "before": before})
+        db.run(sql.DELETE_EXPIRED, {"found": found, "before": before})
     return len(found)
 
 

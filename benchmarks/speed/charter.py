@@ -93,7 +93,7 @@ def _migrated(settings: dict[str, str], config: Config, command: Path) -> Charte
 
 
 def _is_setting(name: str, checkout: Path) -> bool:
-    return any(name in path.read_text() for path in checkout.glob("[!.]*/**/config.py"))
+    return any(name in path.read_text() for path in checkout.glob("api/**/*.py"))
 
 
 def background(charter: Charter, value: str) -> Charter:

@@ -69,7 +69,7 @@ def filled(config: Config, users: int) -> Charter:
 
 
 def fill(config: Config, users: int) -> None:
-    """Add this many users to a database, and three sessions with a refresh token for each of them.
+    """Add this many users to a database, and three sessions for each of them.
 
     Their password is that of the only user who is there.
     """
@@ -122,12 +122,10 @@ def _inserts(dialect: _Dialect, users: int, now: int) -> list[str]:
         FROM {dialect.numbers.format(users)}
         """,  # noqa: S608 - only numbers and fixed text
         f"""
-        INSERT INTO sessions (id, user_id, family, created_at, last_used_at, expires_at, ip_address, user_agent)
-        SELECT {session_id}, {owner_id}, {dialect.digest.format("family")}, {moments}, '127.0.0.1', 'benchmark'
+        INSERT INTO sessions
+            (id, user_id, family, refresh_token, created_at, last_used_at, expires_at, ip_address, user_agent)
+        SELECT {session_id}, {owner_id}, {dialect.digest.format("family")}, {dialect.digest.format("token")},
+            {moments}, '127.0.0.1', 'benchmark'
         FROM {dialect.numbers.format(sessions)}
-        """,  # noqa: S608 - only numbers and fixed text
-        f"""
-        INSERT INTO refresh_tokens (digest, session_id)
-        SELECT {dialect.digest.format("token")}, {session_id} FROM {dialect.numbers.format(sessions)}
         """,  # noqa: S608 - only numbers and fixed text
     ]

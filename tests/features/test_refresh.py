@@ -8,14 +8,13 @@ from functools import partial
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from api import clock
 from api.config import Config
-from api.models import RefreshToken, Session
-from api.services import sessions
-from api.storage.database import Base, Database, Db
+from api.models import Session
+from api.storage.database import Database
 from tests.features.test_sessions import session_of
 from tests.support.concurrency import at_once
 from tests.support.person import Person, newcomer
@@ -40,17 +39,6 @@ def unauthorized_code(response: httpx.Response) -> str:
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert response.json().keys() == {"type", "title", "status", "detail", "code"}
     return str(response.json()["code"])
-
-
-def count(database: Database, table: type[Base]) -> int:
-    with database.transaction() as db:
-        return db.scalars(select(func.count()).select_from(table)).one()
-
-
-def purge(database: Database, delete: Callable[[Db, int], int], most: int = 100) -> int:
-    """Run one step of a purge and return how many rows it deleted."""
-    with database.transaction() as db:
-        return delete(db, most)
 
 
 def test_a_refresh_continues_the_session_with_new_tokens(alice: Person) -> None:
@@ -271,18 +259,42 @@ def test_no_token_outlives_its_session(alice: Person, monkeypatch: pytest.Monkey
     assert unauthorized_code(alice.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
-def test_used_tokens_are_purged_after_their_grace_period(alice: Person, database: Database, travel: Travel) -> None:
+def latest_refreshes(database: Database) -> list[int]:
+    """Return the times of the latest refreshes of the only session."""
+    with database.transaction() as db:
+        return db.scalars(select(Session.refreshes)).one()
+
+
+def test_a_session_remembers_refreshes_for_the_grace_period(alice: Person, database: Database, travel: Travel) -> None:
     used = alice.refresh_token
-    for _ in range(20):
+    for count in range(1, 21):
         alice.refresh()
-    assert purge(database, sessions.delete_used_tokens) == 0
+        assert len(latest_refreshes(database)) == count
     travel(GRACE)
-    travel(timedelta(seconds=1))
     assert alice.refresh().status_code == 200
-    assert purge(database, sessions.delete_used_tokens) == 20
-    assert count(database, RefreshToken) == 2
-    assert count(database, Session) == 1
+    assert latest_refreshes(database) == [int(clock.now().timestamp() * 1000)]
     assert unauthorized_code(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
+
+
+def test_a_session_remembers_at_most_100_refreshes(alice: Person, database: Database) -> None:
+    tokens = [alice.refresh_token]
+    for _ in range(101):
+        alice.refresh()
+        tokens.append(alice.refresh_token)
+    assert len(latest_refreshes(database)) == 100
+    assert refresh(alice.client, tokens[1]).json()["refresh_token"] == tokens[-1]
+    assert unauthorized_code(refresh(alice.client, tokens[0])) == "REFRESH_TOKEN_REUSED"
+
+
+@pytest.mark.parametrize("requests", [2, 8])
+def test_concurrent_refreshes_with_one_token_get_the_same_token(server: str, requests: int) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+        for _ in range(10):
+            responses = at_once(*[partial(refresh, client, alice.refresh_token)] * requests)
+            [alice.refresh_token] = {response.json()["refresh_token"] for response in responses}
+            assert {response.status_code for response in responses} == {200}
+        assert alice.refresh().status_code == 200
 
 
 def test_a_concurrent_refresh_does_not_restore_a_revoked_session(server: str) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,19 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, inspect, text
+from sqlalchemy import URL, Engine, Uuid, column, insert, inspect, select, table, text
+from starlette.testclient import TestClient
 
+from api import clock
+from api.app import create_app
+from api.config import Config
 from api.config.paths import resource_dir
+from api.crypto.refresh_tokens import digest
 from api.errors import DatabaseUnavailable
 from api.storage import revisions
-from api.storage.database import Base, Database
+from api.storage.database import Base, Database, UtcDateTime
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import newcomer
 
 
 @pytest.fixture
@@ -210,3 +217,30 @@ def test_a_database_of_a_newer_release_is_not_changed(engine: Engine) -> None:
         revisions.upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == ["9999"]
+
+
+TOKENS = table("refresh_tokens", column("digest"), column("session_id", Uuid), column("used_at", UtcDateTime))
+
+
+def test_revision_0004_keeps_refresh_tokens_and_their_grace_period(config: Config, database: Database) -> None:
+    with TestClient(create_app(config)) as client:
+        alice, idle = newcomer(client, "alice"), newcomer(client, "bobby")
+        lost = alice.refresh_token
+        alice.refresh()
+    _run(database.engine, command.downgrade, "0003")
+    with database.engine.begin() as connection:
+        valid = digest(alice.refresh_token)
+        session_id = connection.scalars(select(TOKENS.c.session_id).where(TOKENS.c.digest == valid)).one()
+        used = [(digest(lost), clock.now()), (b"an older one", clock.now() - timedelta(seconds=11))]
+        rows = [{"digest": token, "session_id": session_id, "used_at": used_at} for token, used_at in used]
+        connection.execute(insert(TOKENS), rows)
+    _run(database.engine, command.upgrade, "0004")
+    with TestClient(create_app(config)) as client:
+        assert refresh(client, lost) == alice.refresh_token
+        assert {refresh(client, person.refresh_token) for person in (alice, idle)}.isdisjoint({None, lost})
+
+
+def refresh(client: TestClient, token: str) -> str | None:
+    """Return the refresh token of the response, or None if the token is rejected."""
+    response = client.post("/api/v1/auth/refresh", json={"refresh_token": token})
+    return response.json().get("refresh_token") if response.status_code == 200 else None

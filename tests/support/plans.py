@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from tests.support.paths import CHECKOUT
 
-GROWING = {"users", "sessions", "refresh_tokens"}
+GROWING = {"users", "sessions"}
 """The tables that grow with the users.
 
 The others stay small. `signing_keys` gets a row for each rotation, and retired keys are deleted after 30 days.
@@ -139,11 +139,9 @@ _FILL = (
     # An update moves a session to another place, so the order of the rows does not follow the expiry.
     f"""INSERT INTO sessions
         SELECT md5('s' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, sha256(n::text::bytea), now(), now(),
-            now() + (random() * 90 - 30) * interval '1 day', '127.0.0.1', 'browser'
+            now() + (random() * 90 - 30) * interval '1 day', '127.0.0.1', 'browser', sha256(n::text::bytea), '[]'
         FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
-    "INSERT INTO refresh_tokens SELECT sha256(id::text::bytea), id, NULL FROM sessions",
-    "INSERT INTO refresh_tokens SELECT sha256(family), id, now() FROM sessions WHERE random() < 0.01",
-    "VACUUM ANALYZE users, sessions, refresh_tokens",
+    "VACUUM ANALYZE users, sessions",
 )
 
 
