@@ -11,9 +11,8 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from api import logs
@@ -252,12 +251,12 @@ def test_the_log_has_the_cause_of_a_database_failure(client: TestClient, log: io
 
 
 def test_a_rolled_back_transaction_logs_no_event(client: TestClient, log: io.StringIO) -> None:
-    def fail(_: Session) -> None:
+    def fail(_: Connection) -> None:
         raise OperationalError("COMMIT", None, Exception("disk full"))
 
-    event.listen(Session, "before_commit", fail)
+    event.listen(Engine, "commit", fail)
     try:
         assert Person(client, "alice").sign_up().status_code == 503
     finally:
-        event.remove(Session, "before_commit", fail)
+        event.remove(Engine, "commit", fail)
     assert lines(log, "events") == []

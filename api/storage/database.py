@@ -13,6 +13,7 @@ from sqlalchemy import (
     CursorResult,
     DateTime,
     Dialect,
+    Engine,
     Executable,
     MetaData,
     Row,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
@@ -36,46 +37,87 @@ _log = logging.getLogger("charter.database")
 class Db(Session):
     """The database handle of one transaction, which handlers and services call `db`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, engine: Engine, reader: Engine, on_write: Callable[[], None]) -> None:
+        # A commit does not expire the objects that were read.
+        super().__init__(expire_on_commit=False)
+        self._engine = engine
+        self._reader = reader
+        self._on_write = on_write
         self._connection: Connection | None = None
+        self._has_written = False
         self._after_commit: list[Callable[[], None]] = []
 
+    def get_bind(self, *_: Any, **__: Any) -> Connection:
+        """Return the connection of the transaction, which the ORM and `run` share."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
     def commit(self) -> None:
-        self._connection = None
-        super().commit()
-        calls, self._after_commit = self._after_commit, []
+        """Commit and return the connection to the pool. Then make the calls that `after_commit` was given."""
+        if self.in_transaction():
+            super().commit()
+        if self._connection is not None:
+            self._connection.commit()
+        has_written = self._has_written
+        calls = self._after_commit
+        self._release()
+        if has_written:
+            self._on_write()
         for call in calls:
             call()
 
     def rollback(self) -> None:
-        self._connection = None
-        self._after_commit.clear()
-        super().rollback()
+        """Roll back and return the connection to the pool."""
+        if self.in_transaction():
+            super().rollback()
+        # A later read must see the changes of other transactions.
+        self.expire_all()
+        self._release()
+
+    def close(self) -> None:
+        """Roll back uncommitted changes and forget all objects."""
+        super().close()
+        self._release()
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        self._has_written, self._after_commit = False, []
+        if connection is not None:
+            connection.close()
 
     def run(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
         """Execute a statement on tables and return its rows as tuples.
 
-        This costs half as much as `execute`, which prepares each statement and its rows for the ORM.
+        This costs a third of `execute`, which prepares each statement and its rows for the ORM.
         """
-        if self._connection is None:
-            self._connection = self.connection()
         if not isinstance(statement, Select):
-            self.info["wrote"] = True
-        return self._connection.execute(statement, parameters)
+            self._has_written = True
+        return self.get_bind().execute(statement, parameters)
 
     def read(self, statement: Select[Any], parameters: dict[str, Any]) -> Sequence[Row[Any]]:
         """Return the rows of a query outside of the transaction, and hold no connection afterwards.
 
         Call it before the transaction has begun, because it uses a connection of its own.
         """
-        with self.info["reader"].connect() as connection:
+        with self._reader.connect() as connection:
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call a function once the transaction is committed, and never if it is rolled back."""
         self._after_commit.append(call)
+
+
+@event.listens_for(Db, "after_flush")
+def _note_flush(db: Db, _: object) -> None:
+    db._has_written = True
+
+
+@event.listens_for(Db, "do_orm_execute")
+def _note_statement(state: ORMExecuteState) -> None:
+    if not state.is_select:
+        cast(Db, state.session)._has_written = True
 
 
 class Base(DeclarativeBase):
@@ -126,9 +168,8 @@ class Database:
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.max_connections = connections
         self.engine = make_engine(url, connections)
-        self._session = sessionmaker(
-            self.engine, class_=Db, expire_on_commit=False, info={"reader": reading(self.engine)}
-        )
+        self._reader = reading(self.engine)
+        self._on_write: list[Callable[[], None]] = []
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:
@@ -138,7 +179,7 @@ class Database:
         Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises TransactionConflict if the
         transaction conflicted with another one.
         """
-        with translate_errors(), self._session() as db:
+        with translate_errors(), Db(self.engine, self._reader, self._written) as db:
             try:
                 yield db
             except ApiError as error:
@@ -149,9 +190,11 @@ class Database:
 
     def on_write(self, call: Callable[[], None]) -> None:
         """Call a function after each commit of this process that has written something."""
-        event.listen(self._session, "after_flush", lambda db, _: db.info.update(wrote=True))
-        event.listen(self._session, "do_orm_execute", lambda state: state.session.info.update(_wrote(state)))
-        event.listen(self._session, "after_commit", lambda db: call() if db.info.get("wrote") else None)
+        self._on_write.append(call)
+
+    def _written(self) -> None:
+        for call in self._on_write:
+            call()
 
     def in_use(self) -> int:
         """Return the number of connections in use."""
@@ -194,10 +237,6 @@ def translate_errors() -> Iterator[None]:
         raise DatabaseUnavailable() from error
 
 
-def _wrote(state: ORMExecuteState) -> dict[str, bool]:
-    return {} if state.is_select else {"wrote": True}
-
-
 def lock_table(db: Db, table: type[Base]) -> None:
     """Lock the table against other writers until this transaction ends. On SQLite, the first write does this."""
     if db.get_bind().dialect.name == "postgresql":
@@ -206,5 +245,4 @@ def lock_table(db: Db, table: type[Base]) -> None:
 
 def release_connection(db: Db) -> None:
     """Return the connection to the pool until the next statement. Call this only if nothing was written."""
-    # Unlike a rollback, a commit does not expire the objects that were read.
     db.commit()
