@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from select import POLLIN, poll
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.exc import TimeoutError  # noqa: A004 - the error of the pool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,8 +27,10 @@ def make_engine(url: URL, connections: int) -> Engine:
         **_OPTIONS[backend],
     )
     if backend == "postgresql":
-        # The driver's own ping is a round trip, one in six of a refresh.
+        # The driver's own ping is a round trip, one in five of a refresh.
         engine.dialect.do_ping = _is_quiet  # type: ignore[assignment]
+    else:
+        _WriteTurn(float(str(engine.url.query["timeout"]))).attach(engine)
     event.listen(engine, "connect", _ON_CONNECT[backend])
     event.listen(engine, "handle_error", _redact_row_values)
     return engine
@@ -39,9 +44,41 @@ def reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
 
+class _WriteTurn:
+    """Lets the threads of this process write to SQLite one after the other.
+
+    SQLite does not queue for its write lock. Threads that wait for it sleep up to 100 ms at a time and then race.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._lock = Lock()
+        self._seconds = seconds
+
+    def attach(self, engine: Engine) -> None:
+        """Take the turn before the first write of each transaction, and pass it on after the transaction."""
+        event.listen(engine, "before_cursor_execute", self._take)
+        event.listen(engine, "checkin", self._release)
+
+    def _take(self, connection: Connection, _: object, statement: str, *__: object) -> None:
+        kept = connection.connection.record_info
+        if kept is None or _TURN in kept or statement.lstrip()[:6].upper() not in _WRITES:
+            return
+        if not self._lock.acquire(timeout=self._seconds):
+            raise TimeoutError("another thread held the write lock too long")
+        kept[_TURN] = True
+
+    def _release(self, _: object, record: ConnectionPoolEntry) -> None:
+        if record.record_info and record.record_info.pop(_TURN, False):
+            self._lock.release()
+
+
+_TURN = "write turn"
+# The statements at which sqlite3 begins a transaction, cut to six letters.
+_WRITES = {"INSERT", "UPDATE", "DELETE", "REPLAC"}
+
 # Default parameters of the query of the URL.
 _TIMEOUTS = {
-    # SQLite does not queue for its write lock: when the lock is released, all waiters race. Wait up to 8 seconds.
+    # Other processes race for the write lock. Wait up to 8 seconds.
     "sqlite": {"timeout": "8"},
     # A failed host sends no notice. Detecting a dead connection and giving up the next attempt takes 4.5 seconds.
     "postgresql": {

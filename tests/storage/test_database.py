@@ -170,7 +170,7 @@ class TestBesideAWriter:
             with locked(config), statements() as sent:
                 going = [crowd.submit(person.log_out) for person in leaving]
                 # As many writers wait as there are threads for blocked writes.
-                until(lambda: sum(statement.startswith("DELETE") for statement in sent) == 16)
+                until(lambda: sum(statement.startswith("DELETE") for statement in sent) == 8)
                 assert [alice.get(path).status_code for path in ("/api/v1/sessions", "/ready")] == [200, 200]
                 assert not any(one.done() for one in going)
             assert {one.result().status_code for one in going} == {204}

@@ -17,7 +17,7 @@ from api.contract.http.response import Reply, respond
 from api.runtime.thread_pool import ThreadPool
 
 # Two pools: reads never queue behind writes that wait for the one write lock of SQLite.
-_READING, _WRITING = 16, 16
+_READING, _WRITING = 16, 8
 
 
 class HandlerApi(FlaskApi):
