@@ -59,6 +59,8 @@ def normalize_email(address: str) -> str:
 def login_key(name: str) -> str:
     """Return the canonical form of a log-in name: a username, or an email with any spelling of its domain."""
     form = canonical(name)
+    if "@" not in form:
+        return form
     try:
         return canonical(normalize_email(form))
     except EmailNotValidError:

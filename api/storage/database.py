@@ -76,8 +76,9 @@ class Db(Session):
         self._release()
 
     def close(self) -> None:
-        """Roll back uncommitted changes and forget all objects."""
-        super().close()
+        """Roll back uncommitted changes and return the connection to the pool."""
+        if self.in_transaction():
+            super().close()
         self._release()
 
     def _release(self) -> None:
