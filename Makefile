@@ -52,10 +52,10 @@ ROUNDS ?= 5
 SECONDS ?= 4
 BASE ?=
 RESUME ?= 0
-TWINS := $(patsubst benchmarks/speed/baselines/%/requirements.in,%,$(wildcard benchmarks/speed/baselines/*/requirements.in))
+BASELINES := $(patsubst benchmarks/speed/baselines/%/requirements.in,%,$(wildcard benchmarks/speed/baselines/*/requirements.in))
 
 .PHONY: bench
-bench: .venv/.test $(TWINS:%=.venv/bench/%/.installed) ## Measure speed beside others, about an hour; ONLY=ping,scale measures a part, RESUME=1 goes on
+bench: .venv/.test $(BASELINES:%=.venv/bench/%/.installed) ## Measure speed beside others, about an hour; ONLY=ping,scale measures a part, RESUME=1 goes on
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE) --resume=$(RESUME)
 
@@ -96,10 +96,10 @@ lock: .venv/.test ## Pin the newest versions of the Python dependencies
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra build --extra dev $(LOCK) -c requirements.lock -o requirements-dev.lock
-	for twin in $(TWINS:%=benchmarks/speed/baselines/%); do \
-		$(BIN)/uv pip compile --quiet --upgrade $$twin/requirements.in $(TWIN_LOCK) -o $$twin/requirements.txt || exit; done
+	for baseline in $(BASELINES:%=benchmarks/speed/baselines/%); do \
+		$(BIN)/uv pip compile --quiet --upgrade $$baseline/requirements.in $(BASELINE_LOCK) -o $$baseline/requirements.txt || exit; done
 
-TWIN_LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header
+BASELINE_LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: clean

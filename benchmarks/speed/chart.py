@@ -5,7 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 _Panels = Mapping[str, Mapping[str, float]]
-_TITLE = "Answers a second"
+_TITLE = "Requests per second"
 _SUBTITLE = "One process on one core, 16 connections. Longer is better."
 _WIDTH, _MARGIN, _GAP = 880, 32, 40
 _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) // 2

@@ -1,4 +1,4 @@
-"""RESULTS.md: the bars, all figures, and what they are of."""
+"""RESULTS.md: the bars and all figures."""
 
 import os
 import platform
@@ -16,16 +16,16 @@ _PARTS = ("charter", "connexion", "flask", "uvicorn", "bcrypt")
 
 
 def document(sections: Sequence[Section], circumstances: str) -> str:
-    """The whole text."""
+    """Return the whole page."""
     figures = {name: figure for section in sections for name, figure in section.figures.items()}
-    promises = Section("What is promised, and what was found", all_bars(figures), {}, {})
+    promises = Section("Bars and results", all_bars(figures), {}, {})
     tables = ("\n".join([f"## {section.title}", "", *section.table]) for section in (promises, *sections))
-    head = ("# How fast Charter is", circumstances, "![Answers a second](speed.svg)")
+    head = ("# How fast Charter is", circumstances, "![Requests per second](speed.svg)")
     return "\n\n".join([*head, *tables, _ABOUT])
 
 
 def circumstances(length: Length) -> str:
-    """When and where it is measured, and of what."""
+    """Return the date, the machine and the versions."""
     model = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0]
     machine = f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
     parts = ", ".join(f"{name} {version(name)}" for name in _PARTS)
