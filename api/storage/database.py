@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
 from api.errors import ApiError, DatabaseUnavailable, TransactionConflict
-from api.storage.engine import make_engine, reading
+from api.storage.engine import make_engine, outside_transaction
 
 _log = logging.getLogger("charter.database")
 
@@ -37,11 +37,10 @@ _log = logging.getLogger("charter.database")
 class Db(Session):
     """The database handle of one transaction, which handlers and services call `db`."""
 
-    def __init__(self, engine: Engine, reader: Engine, on_write: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, on_write: Callable[[], None]) -> None:
         # A commit does not expire the objects that were read.
         super().__init__(expire_on_commit=False)
         self._engine = engine
-        self._reader = reader
         self._on_write = on_write
         self._connection: Connection | None = None
         self._has_written = False
@@ -101,7 +100,7 @@ class Db(Session):
 
         Call it before the transaction has begun, because it uses a connection of its own.
         """
-        with self._reader.connect() as connection:
+        with self._engine.connect() as connection, outside_transaction(connection):
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 
@@ -169,7 +168,6 @@ class Database:
     def __init__(self, url: URL, connections: int = 40) -> None:
         self.max_connections = connections
         self.engine = make_engine(url, connections)
-        self._reader = reading(self.engine)
         self._on_write: list[Callable[[], None]] = []
 
     @contextmanager
@@ -180,7 +178,7 @@ class Database:
         Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises TransactionConflict if the
         transaction conflicted with another one.
         """
-        with translate_errors(), Db(self.engine, self._reader, self._written) as db:
+        with translate_errors(), Db(self.engine, self._written) as db:
             try:
                 yield db
             except ApiError as error:

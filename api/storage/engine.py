@@ -1,11 +1,12 @@
 """The database engine: driver, connection pool, timeouts and the preparation of each connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from select import POLLIN, poll
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import TimeoutError  # noqa: A004 - the error of the pool
 
 if TYPE_CHECKING:
@@ -35,12 +36,23 @@ def make_engine(url: URL, connections: int) -> Engine:
     return engine
 
 
-def reading(engine: Engine) -> Engine:
-    """Return an engine on the same connections for single queries, which need no transaction.
+@contextmanager
+def outside_transaction(connection: Connection) -> Iterator[None]:
+    """Run a single query without a transaction. On PostgreSQL, that saves two of three round trips.
 
-    On PostgreSQL that saves two of three round trips. On SQLite, a query begins no transaction anyway.
+    On SQLite, a query begins no transaction anyway.
     """
-    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    # The isolation level AUTOCOMMIT of SQLAlchemy costs twice as much.
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 class _WriteTurn:
