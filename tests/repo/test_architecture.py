@@ -104,7 +104,7 @@ CONTRACT_LAYERS: dict[str, set[str]] = {
     "document": set(),
     "schema": {"document"},
     "middleware": {"document", "http", "schema"},
-    "dispatch": {"document", "http", "middleware", "schema"},
+    "dispatch": {"document", "http", "schema"},
     "assembly": {"dispatch", "document", "middleware", "schema"},
 }
 

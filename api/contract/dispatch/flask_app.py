@@ -15,7 +15,7 @@ from starlette.types import Scope
 from werkzeug.routing import MapAdapter, Rule
 
 from api.contract.http.response import Reply, raw_headers
-from api.contract.middleware.body import BODY
+from api.contract.http.scope import body_of
 
 
 class PlainResponse(flask.Response):
@@ -130,7 +130,7 @@ def environ_of(scope: Scope) -> dict[str, Any]:
 
     Headers that only concern the connection are left out, and so is Host, because it is untrusted.
     """
-    body = scope["extensions"][BODY]
+    body = body_of(scope)
     environ = {
         "asgi.scope": scope,
         "CONTENT_LENGTH": str(len(body)),

@@ -17,7 +17,7 @@ from api.contract.dispatch.flask_app import as_response
 from api.contract.document.model import ContractError, success
 from api.contract.http.client import client_of
 from api.contract.http.response import Reply, raw_headers
-from api.contract.middleware.routing import CONTEXT
+from api.contract.http.scope import arguments_of
 from api.contract.schema.serializer import make_serializer
 from api.errors import ApiError
 
@@ -101,8 +101,8 @@ class HandlerView:
 
     def reply(self, scope: Scope) -> Reply:
         """Call the handler with arguments from the context in `scope`, and return its response."""
-        context = scope["extensions"][CONTEXT]
-        arguments = {name: context[name] for name in self._from_request}
+        offered = arguments_of(scope)
+        arguments = {name: offered[name] for name in self._from_request}
         if self._wants_client:
             arguments["client"] = client_of(scope)
         if not self._wants_db:

@@ -16,10 +16,6 @@ _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"hos
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 
 
-FIELDS = "contract_fields"
-"""The key in `scope["extensions"]` under which later layers find the unchanged headers by name."""
-
-
 def check(scope: Scope, fields: Fields) -> None:
     """Check the framing and the header section of a request.
 

@@ -7,12 +7,9 @@ from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.contract.http.framing import FIELDS, Fields, announces_body
-from api.contract.middleware.routing import OPERATION
+from api.contract.http.framing import Fields, announces_body
+from api.contract.http.scope import fields_of, operation_of, set_body
 from api.errors import BodyTooLarge, MalformedRequest, RequestTooSlow
-
-BODY = "contract_body"
-"""The key in `scope["extensions"]` under which later layers find the body, as bytes."""
 
 
 class BodyMiddleware:
@@ -28,12 +25,12 @@ class BodyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            fields = scope["extensions"][FIELDS]
-            scope["extensions"][BODY] = await self._read(scope, receive, fields) if announces_body(fields) else b""
+            fields = fields_of(scope)
+            set_body(scope, await self._read(scope, receive, fields) if announces_body(fields) else b"")
         await self.app(scope, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive, fields: Fields) -> bytes:
-        limit = scope["extensions"][OPERATION].get("x-body-bytes", self.limit)
+        limit = operation_of(scope).get("x-body-bytes", self.limit)
         announced = fields.get(b"content-length", b"0")
         # Python cannot parse more than 4,300 digits, and a 64-bit size has at most 19.
         if not announced.isdigit() or len(announced) > 19:

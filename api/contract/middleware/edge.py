@@ -11,8 +11,8 @@ from uuid_utils import uuid7
 from api import logs
 from api.contract.http import framing
 from api.contract.http.response import Headers, Reply, raw_headers, respond
+from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
-from api.contract.middleware.routing import CONTEXT, OPERATION
 from api.errors import InternalError, answer, as_api_error
 
 _LOGGED_PATH = 512
@@ -52,7 +52,7 @@ class EdgeMiddleware:
         fields = dict(scope["headers"])
         exchange = _Exchange(scope, receive, send, fields)
         logs.request_context.set(exchange.facts)
-        isolated = _isolate(scope, fields)
+        isolated = isolate(scope, fields)
         finish = [begin(exchange.parent) for begin in self._observers]
         try:
             framing.check(scope, fields)
@@ -83,18 +83,6 @@ def default_headers(request_id: str, answer: Headers) -> Headers:
 
 class ClientDisconnected(Exception):
     """The client disconnected before the end of the response."""
-
-
-def _isolate(scope: Scope, fields: framing.Fields) -> Scope:
-    """Return a copy of the scope that no other request and no later byte can change.
-
-    granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
-    """
-    extensions = {
-        name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
-    }
-    extensions |= {CONTEXT: {}, framing.FIELDS: fields}
-    return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
 
 
 class _Exchange:
@@ -149,7 +137,7 @@ class _Exchange:
         await respond(self.send, Reply(status, raw, body))
 
     def outcome(self, private: Scope) -> Outcome:
-        operation = private["extensions"].get(OPERATION, {})
+        operation = operation_of(private)
         seconds = perf_counter() - self.started
         method, code = self.scope["method"], self.facts.get("code")
         return Outcome(operation.get("operationId"), method, self.status, code, seconds)

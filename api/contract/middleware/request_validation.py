@@ -10,9 +10,9 @@ from connexion.operations import AbstractOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract.document.model import ContractError
-from api.contract.http.framing import FIELDS, Fields
-from api.contract.middleware.body import BODY
-from api.contract.middleware.routing import CONTEXT, next_app
+from api.contract.http.framing import Fields
+from api.contract.http.scope import arguments_of, body_of, fields_of
+from api.contract.middleware.routing import next_app
 from api.contract.schema import strict_json
 from api.contract.schema.formats import Format
 from api.contract.schema.parameters import Parameters
@@ -66,10 +66,10 @@ class ValidatedOperation:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         faults: list[Fault] = []
-        context = scope["extensions"][CONTEXT]
-        context.update(self._parameters.read(scope, faults))
+        arguments = arguments_of(scope)
+        arguments.update(self._parameters.read(scope, faults))
         if self._body is not None:
-            context["body"] = self._body.read(scope["extensions"][FIELDS], scope["extensions"][BODY], faults)
+            arguments["body"] = self._body.read(fields_of(scope), body_of(scope), faults)
         if faults:
             raise InvalidInput(faults)
         await self._next_app(scope, receive, send)

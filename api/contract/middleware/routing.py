@@ -8,12 +8,8 @@ from connexion.middleware.abstract import ROUTING_CONTEXT
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract.document.model import Contract, Json
+from api.contract.http.scope import set_operation
 from api.errors import MethodNotAllowed, NotFound
-
-OPERATION = "contract_operation"
-"""The key in `scope["extensions"]` under which later layers find the operation."""
-CONTEXT = "connexion_context"
-"""The key under which layers store the handler's arguments by name. ConnexionRequest calls it `context`."""
 
 
 def next_app(app: Any, operation_id: str) -> ASGIApp:
@@ -98,6 +94,6 @@ class RoutingMiddleware:
             operation, parameters = self.routes.find(scope["method"], scope["raw_path"])
             operation_id = f"{operation['x-openapi-router-controller']}.{operation['operationId']}"
             scope["path_params"] = parameters
-            scope["extensions"][OPERATION] = operation
+            set_operation(scope, operation)
             scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": operation_id}
         await self.app(scope, receive, send)

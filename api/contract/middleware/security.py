@@ -8,8 +8,8 @@ from connexion.middleware.security import SecurityAPI, SecurityMiddleware, Secur
 from connexion.security import AbstractSecurityHandler
 from starlette.types import Receive, Scope, Send
 
-from api.contract.http.framing import FIELDS
-from api.contract.middleware.routing import CONTEXT, next_app
+from api.contract.http.scope import arguments_of, fields_of, set_identity
+from api.contract.middleware.routing import next_app
 from api.errors import InsufficientScope, MissingToken
 
 
@@ -41,14 +41,14 @@ class Bearer(AbstractSecurityHandler):
         return partial(self._verify, required_scopes)
 
     async def _verify(self, required_scopes: list[str], request: Request) -> dict[str, Any]:
-        fields = request.scope["extensions"][FIELDS]
+        fields = fields_of(request.scope)
         scheme, _, token = fields.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             raise MissingToken()
         caller = await self._identify(token.strip(" "))
         if not caller.scopes.issuperset(required_scopes):
             raise InsufficientScope(required_scopes)
-        request.context["identity"] = caller
+        set_identity(request.scope, caller)
         # Connexion requires a mapping, which is never read.
         return {}
 
@@ -58,7 +58,7 @@ class SecuredOperation(SecurityOperation):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.security:
-            await self.verification_fn(Request(scope, scope["extensions"][CONTEXT]))
+            await self.verification_fn(Request(scope, arguments_of(scope)))
         await self.next_app(scope, receive, send)
 
 

@@ -1,0 +1,64 @@
+"""The values that the layers of one request share, under private keys in `scope["extensions"]`.
+
+The edge gives each request a scope of its own. Routing adds the operation, the body layer the body, security the
+identity, and request validation the parsed parameters and the parsed body.
+"""
+
+from typing import Any
+
+from starlette.types import Scope
+
+from api.contract.http.framing import Fields
+
+# The handler's arguments by name. ConnexionRequest reads the same key as `context`.
+_CONTEXT = "connexion_context"
+_OPERATION = "contract_operation"
+_BODY = "contract_body"
+_FIELDS = "contract_fields"
+
+
+def isolate(scope: Scope, fields: Fields) -> Scope:
+    """Return a copy of the scope that no other request and no later byte can change.
+
+    granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
+    """
+    extensions = {
+        name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
+    }
+    extensions |= {_CONTEXT: {}, _FIELDS: fields}
+    return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
+
+
+def fields_of(scope: Scope) -> Fields:
+    """Return the headers by name, as the client sent them."""
+    return scope["extensions"][_FIELDS]  # type: ignore[no-any-return]
+
+
+def set_operation(scope: Scope, operation: dict[str, Any]) -> None:
+    """Store the operation that the request matches."""
+    scope["extensions"][_OPERATION] = operation
+
+
+def operation_of(scope: Scope) -> dict[str, Any]:
+    """Return the operation, or an empty one if the request matched none."""
+    return scope["extensions"].get(_OPERATION, {})  # type: ignore[no-any-return]
+
+
+def set_body(scope: Scope, body: bytes) -> None:
+    """Store the whole body."""
+    scope["extensions"][_BODY] = body
+
+
+def body_of(scope: Scope) -> bytes:
+    """Return the whole body, as the client sent it."""
+    return scope["extensions"][_BODY]  # type: ignore[no-any-return]
+
+
+def set_identity(scope: Scope, caller: object) -> None:
+    """Store the caller as the handler's argument `identity`."""
+    arguments_of(scope)["identity"] = caller
+
+
+def arguments_of(scope: Scope) -> dict[str, Any]:
+    """Return the handler's arguments by name. Later layers add theirs to this dict."""
+    return scope["extensions"][_CONTEXT]  # type: ignore[no-any-return]
