@@ -34,7 +34,6 @@ ApiError
 └── LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -304,20 +303,6 @@ class LibraryError(ApiError):
         challenge = {"WWW-Authenticate": Unauthorized.challenge} if status == HTTPStatus.UNAUTHORIZED else {}
         kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         super().__init__(headers=challenge | kept)
-
-
-class Answer(NamedTuple):
-    """An HTTP response, ready to send."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-def answer(error: ApiError) -> Answer:
-    """Return the response for an error, as application/problem+json."""
-    headers = {"Content-Type": "application/problem+json", **error.headers}
-    return Answer(error.status, headers, json.dumps(error.problem(), separators=(",", ":")).encode())
 
 
 def as_api_error(error: Exception) -> ApiError:

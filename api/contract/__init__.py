@@ -21,7 +21,7 @@ from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
 from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES, announces_body
-from api.contract.http.response import raw_headers
+from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import Outcome, default_headers
 from api.contract.schema.formats import Format
@@ -38,9 +38,10 @@ __all__ = [
     "TraceParent",
     "announces_body",
     "assemble",
+    "closing",
     "default_headers",
     "load",
     "nonblocking",
-    "raw_headers",
+    "problem_response",
     "success",
 ]

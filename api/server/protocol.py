@@ -10,8 +10,8 @@ from uuid_utils import uuid7
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.contract import HEADER_BYTES, announces_body, default_headers, raw_headers
-from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow, answer
+from api.contract import HEADER_BYTES, announces_body, closing, default_headers, problem_response
+from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from api.server.response_writer import SingleWriteResponder
 from api.server.transport import LingeringTransport
@@ -207,15 +207,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def _answer(self, error: ApiError) -> None:
-        reply = answer(error)
-        request_id = str(uuid7())
-        own = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
-        headers = raw_headers(own.items())
-        headers += default_headers(request_id, headers)
+        response, request_id = problem_response(error), str(uuid7())
+        headers = closing(response.headers) + default_headers(request_id, response.headers)
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         # Until the target arrives, the parser still has the method of the previous request.
-        body = b"" if self.url and self.parser.get_method() == b"HEAD" else reply.body
-        self.transport.write(STATUS_LINE[reply.status] + lines + b"\r\n" + body)
-        facts: dict[str, Any] = {"request_id": request_id, "status": int(reply.status), "code": error.code}
+        body = b"" if self.url and self.parser.get_method() == b"HEAD" else response.body
+        self.transport.write(STATUS_LINE[response.status] + lines + b"\r\n" + body)
+        facts: dict[str, Any] = {"request_id": request_id, "status": response.status, "code": error.code}
         facts["address"] = self.client[0] if self.client else None
         _log.info("request", extra={"facts": facts})

@@ -14,7 +14,7 @@ from flask.sessions import NullSession, SessionInterface
 from starlette.types import Scope
 from werkzeug.routing import MapAdapter, Rule
 
-from api.contract.http.response import Reply, raw_headers
+from api.contract.http.response import Response, raw_headers
 from api.contract.http.scope import body_of
 
 
@@ -97,12 +97,12 @@ class LazyRequestContext(RequestContext):
     def match_request(self) -> None:
         """Do nothing, because the path is already matched."""
 
-    def call_full(self) -> Reply:
+    def call_full(self) -> Response:
         """Call the view with the full processing of Flask around it and return the response."""
         with self:
             return _reply(self.app.full_dispatch_request())
 
-    def call_fast(self, view: Callable[[Scope], Reply]) -> Reply:
+    def call_fast(self, view: Callable[[Scope], Response]) -> Response:
         """Call the view directly and return its response. Use this only if `is_bare` returns True."""
         app, request = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
         try:
@@ -115,14 +115,14 @@ class LazyRequestContext(RequestContext):
             _cv_app.reset(app)
 
 
-def as_response(reply: Reply) -> flask.Response:
+def as_response(response: Response) -> flask.Response:
     """Return the response as an object of Flask."""
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in reply.headers]
-    return PlainResponse(reply.body or None, reply.status, headers)
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
+    return PlainResponse(response.body or None, response.status, headers)
 
 
-def _reply(response: flask.Response) -> Reply:
-    return Reply(response.status_code, raw_headers(response.headers), response.get_data())
+def _reply(response: flask.Response) -> Response:
+    return Response(response.status_code, raw_headers(response.headers), response.get_data())
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 
 from api.contract.dispatch.flask_app import ContractFlask, LazyRequestContext
 from api.contract.dispatch.view import Executor, HandlerResources, HandlerView
-from api.contract.http.response import Reply, respond
+from api.contract.http.response import Response, respond
 from api.runtime.thread_pool import ThreadPool
 
 # Two pools: reads never queue behind writes that wait for the one write lock of SQLite.
@@ -42,12 +42,12 @@ class OperationEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._view.nonblocking:
-            reply = self._call(scope)
+            response = self._call(scope)
         else:
-            reply = await self._executor.run(partial(self._call, scope))
-        await respond(send, reply)
+            response = await self._executor.run(partial(self._call, scope))
+        await respond(send, response)
 
-    def _call(self, scope: Scope) -> Reply:
+    def _call(self, scope: Scope) -> Response:
         context = LazyRequestContext(self._app, scope, self._rule)
         return context.call_fast(self._view.reply) if self._app.has_no_hooks() else context.call_full()
 

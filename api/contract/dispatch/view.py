@@ -16,7 +16,7 @@ from starlette.types import Scope
 from api.contract.dispatch.flask_app import as_response
 from api.contract.document.model import ContractError, success
 from api.contract.http.client import client_of
-from api.contract.http.response import Reply, raw_headers
+from api.contract.http.response import Response, raw_headers
 from api.contract.http.scope import arguments_of
 from api.contract.schema.serializer import make_serializer
 from api.errors import ApiError
@@ -99,7 +99,7 @@ class HandlerView:
         """Return the response to Flask's current request."""
         return as_response(self.reply(flask.request.environ["asgi.scope"]))
 
-    def reply(self, scope: Scope) -> Reply:
+    def reply(self, scope: Scope) -> Response:
         """Call the handler with arguments from the context in `scope`, and return its response."""
         offered = arguments_of(scope)
         arguments = {name: offered[name] for name in self._from_request}
@@ -117,20 +117,20 @@ class HandlerView:
             sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
         return self._transact(arguments)
 
-    def _transact(self, arguments: dict[str, Any]) -> Reply:
+    def _transact(self, arguments: dict[str, Any]) -> Response:
         with self._transaction() as db:
             return self._reply(self._function(db=db, **arguments, **self._resources))
 
-    def _reply(self, result: Any) -> Reply:
+    def _reply(self, result: Any) -> Response:
         body, more = result if isinstance(result, tuple) else (result, ())
         headers = raw_headers(more.items() if isinstance(more, Mapping) else more)
         if self._shape is None:
             # A 204 must not have a Content-Length (RFC 9110, section 8.6). Other empty responses get one.
-            return Reply(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
+            return Response(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
         # The json module takes 12 us more in a busy server.
         text = orjson.dumps(self._shape(body), option=_ONLY_JSON)
         length = (b"content-length", b"%d" % len(text))
-        return Reply(self._status, [self._content_type, length, *headers], text)
+        return Response(self._status, [self._content_type, length, *headers], text)
 
 
 def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: Set[str]) -> None:

@@ -5,9 +5,9 @@ from functools import cache, partial
 from html import escape
 from importlib.resources import files
 
-from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.contract.http.response import Response, raw_headers, respond
 from api.errors import MethodNotAllowed
 
 PATH = "/docs"
@@ -52,7 +52,7 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-_MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
+_MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "png": "image/png"}
 _VENDORED = ("favicon-32x32.png", "index.css", "swagger-ui-bundle.js", "swagger-ui.css")
 
 
@@ -77,14 +77,16 @@ class DocsMiddleware:
             return
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed(["GET", "HEAD"])
-        response = self._answer(path)
-        await response(scope, receive, send)
+        await respond(send, self._response(path))
 
-    def _answer(self, path: str) -> Response:
+    def _response(self, path: str) -> Response:
+        body = self._files[path]()
         if path == PATH:
-            return HTMLResponse(self._files[path](), headers={"Content-Security-Policy": _POLICY})
-        media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
-        return Response(self._files[path](), media_type=media_type, headers={"Cache-Control": "public, max-age=3600"})
+            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _POLICY}
+        else:
+            media_type = _MEDIA_TYPES[path.rpartition(".")[2]]
+            headers = {"Content-Type": media_type, "Cache-Control": "public, max-age=3600"}
+        return Response(200, raw_headers([*headers.items(), ("Content-Length", str(len(body)))]), body)
 
 
 @cache

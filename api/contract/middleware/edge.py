@@ -10,10 +10,10 @@ from uuid_utils import uuid7
 
 from api import logs
 from api.contract.http import framing
-from api.contract.http.response import Headers, Reply, raw_headers, respond
+from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
-from api.errors import InternalError, answer, as_api_error
+from api.errors import InternalError, as_api_error
 
 _LOGGED_PATH = 512
 
@@ -74,9 +74,9 @@ _BY_DEFAULT = (
 )
 
 
-def default_headers(request_id: str, answer: Headers) -> Headers:
+def default_headers(request_id: str, own: Headers) -> Headers:
     """Return the headers that every response carries in addition to its own."""
-    named = {name for name, _ in answer}
+    named = {name for name, _ in own}
     fixed = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
     return fixed + [header for header in _BY_DEFAULT if header[0] not in named]
 
@@ -121,7 +121,7 @@ class _Exchange:
         headers = headers + default_headers(self.facts["request_id"], headers)
         if self._body_pending:
             # The rest of the body stays unread, so the next request on this connection could not be found.
-            headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
+            return closing(headers)
         return headers
 
     async def fail(self, error: Exception) -> None:
@@ -132,9 +132,7 @@ class _Exchange:
             _log.error("unhandled_error", exc_info=error)
         if self.status is not None:
             raise error
-        status, headers, body = answer(known)
-        raw = raw_headers({**headers, "Content-Length": str(len(body))}.items())
-        await respond(self.send, Reply(status, raw, body))
+        await respond(self.send, problem_response(known))
 
     def outcome(self, private: Scope) -> Outcome:
         operation = operation_of(private)
