@@ -17,6 +17,9 @@ from werkzeug.routing import MapAdapter, Rule
 from api.contract.http.response import Response, raw_headers
 from api.contract.http.scope import body_of
 
+View = Callable[[Scope], Response]
+"""Returns the response of an operation to the request of a scope."""
+
 
 class PlainResponse(flask.Response):
     """A response without a default Content-Type."""
@@ -38,7 +41,10 @@ _NOBODY = NullSession()
 
 
 class ContractFlask(flask.Flask):
-    """A Flask application that lets all errors through, because the edge formats them."""
+    """A Flask application that lets all errors through, because the edge formats them.
+
+    A step of Flask for which no function is registered does nothing. Flask's own step would build the request first.
+    """
 
     response_class = PlainResponse
     session_interface = _NoSession()
@@ -47,11 +53,26 @@ class ContractFlask(flask.Flask):
         super().__init__(import_name, static_folder=None)
         self.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_HTTP_EXCEPTIONS=True)
 
-    def has_no_hooks(self) -> bool:
-        """Return True if no function is registered to run before, around or after a view."""
-        before = self.before_request_funcs or self.url_value_preprocessors or self.error_handler_spec
-        after = self.after_request_funcs or self.teardown_request_funcs or self.teardown_appcontext_funcs
-        return not (before or after or _is_listened_to())
+    def preprocess_request(self) -> Any:
+        return super().preprocess_request() if self.url_value_preprocessors or self.before_request_funcs else None
+
+    def handle_user_exception(self, e: Exception) -> Any:
+        if not self.error_handler_spec:
+            raise e
+        return super().handle_user_exception(e)
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        if self.teardown_request_funcs or signals.request_tearing_down.receivers:
+            super().do_teardown_request(exc)
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        if self.teardown_appcontext_funcs or signals.appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(exc)
+
+    def notify(self, signal: Any) -> None:
+        """Send a signal, if a function is connected to it."""
+        if signal.receivers:
+            signal.send(self, _async_wrapper=self.ensure_sync)
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter:
         return self._addresses
@@ -62,17 +83,10 @@ class ContractFlask(flask.Flask):
         return self.url_map.bind("")
 
 
-def _is_listened_to() -> bool:
-    begin = signals.appcontext_pushed.receivers or signals.request_started.receivers
-    end = signals.request_finished.receivers or signals.got_request_exception.receivers
-    gone = signals.request_tearing_down.receivers or signals.appcontext_tearing_down.receivers
-    return bool(begin or end or gone or signals.appcontext_popped.receivers)
-
-
 class LazyRequestContext(RequestContext):
     """The context behind `flask.request`, `g` and `current_app`, which builds the request on first access.
 
-    Most handlers use none of the three, and a context that Flask itself pushes and pops costs 44 us.
+    Most handlers never read the request, and Flask's own way to push, dispatch and pop costs 44 us.
     """
 
     app: ContractFlask
@@ -85,7 +99,6 @@ class LazyRequestContext(RequestContext):
         self._rule = rule
         self._session = _NOBODY
         self._after_request_functions: list[Any] = []
-        self._cv_tokens = []
 
     @cached_property
     def request(self) -> flask.Request:  # type: ignore[override]
@@ -94,35 +107,51 @@ class LazyRequestContext(RequestContext):
         request.url_rule, request.view_args = self._rule, self._scope["path_params"]
         return request
 
-    def match_request(self) -> None:
-        """Do nothing, because the path is already matched."""
+    def push(self) -> None:
+        self._tokens = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
+        self.app.notify(signals.appcontext_pushed)
 
-    def call_full(self) -> Response:
-        """Call the view with the full processing of Flask around it and return the response."""
-        with self:
-            return _reply(self.app.full_dispatch_request())
-
-    def call_fast(self, view: Callable[[Scope], Response]) -> Response:
-        """Call the view directly and return its response. Use this only if `is_bare` returns True."""
-        app, request = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
+    def pop(self, exc: BaseException | None = None) -> None:
+        app_token, request_token = self._tokens
         try:
-            reply = view(self._scope)
-            # The view itself may have registered functions with flask.after_this_request.
-            late = self._after_request_functions
-            return _reply(self.app.process_response(as_response(reply))) if late else reply
+            self.app.do_teardown_request(exc)
         finally:
-            _cv_request.reset(request)
-            _cv_app.reset(app)
+            _cv_request.reset(request_token)
+            try:
+                self.app.do_teardown_appcontext(exc)
+            finally:
+                _cv_app.reset(app_token)
+        self.app.notify(signals.appcontext_popped)
+
+    def call(self, view: View) -> Response:
+        """Return the response of the view, with the hooks, signals and error handlers of Flask around the view.
+
+        The steps and their order are those of `flask.Flask.wsgi_app`.
+        """
+        with self:
+            return self._finalize(self._dispatch(view))
+
+    def _dispatch(self, view: View) -> Any:
+        try:
+            self.app.notify(signals.request_started)
+            early = self.app.preprocess_request()
+            return view(self._scope) if early is None else early
+        except Exception as error:
+            return self.app.handle_user_exception(error)
+
+    def _finalize(self, result: Any) -> Response:
+        after = self._after_request_functions or self.app.after_request_funcs or signals.request_finished.receivers
+        if isinstance(result, Response):
+            if not after:
+                return result
+            result = _as_flask_response(result)
+        response = self.app.finalize_request(result)
+        return Response(response.status_code, raw_headers(response.headers), response.get_data())
 
 
-def as_response(response: Response) -> flask.Response:
-    """Return the response as an object of Flask."""
+def _as_flask_response(response: Response) -> flask.Response:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
     return PlainResponse(response.body or None, response.status, headers)
-
-
-def _reply(response: flask.Response) -> Response:
-    return Response(response.status_code, raw_headers(response.headers), response.get_data())
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:

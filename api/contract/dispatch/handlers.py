@@ -48,8 +48,7 @@ class OperationEndpoint:
         await respond(send, response)
 
     def _call(self, scope: Scope) -> Response:
-        context = LazyRequestContext(self._app, scope, self._rule)
-        return context.call_fast(self._view.reply) if self._app.has_no_hooks() else context.call_full()
+        return LazyRequestContext(self._app, scope, self._rule).call(self._view)
 
 
 class LifespanStep(LifespanMiddleware):

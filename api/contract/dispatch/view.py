@@ -8,12 +8,10 @@ from random import uniform
 from time import sleep
 from typing import Any, Protocol, TypeVar
 
-import flask
 import orjson
 from connexion.operations import AbstractOperation
 from starlette.types import Scope
 
-from api.contract.dispatch.flask_app import as_response
 from api.contract.document.model import ContractError, success
 from api.contract.http.client import client_of
 from api.contract.http.response import Response, raw_headers
@@ -95,18 +93,14 @@ class HandlerView:
         if self.nonblocking and (waits_for := parameters & {"db", *serving.executors}):
             raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
 
-    def __call__(self, **_: object) -> flask.Response:
-        """Return the response to Flask's current request."""
-        return as_response(self.reply(flask.request.environ["asgi.scope"]))
-
-    def reply(self, scope: Scope) -> Response:
+    def __call__(self, scope: Scope) -> Response:
         """Call the handler with arguments from the context in `scope`, and return its response."""
         offered = arguments_of(scope)
         arguments = {name: offered[name] for name in self._from_request}
         if self._wants_client:
             arguments["client"] = client_of(scope)
         if not self._wants_db:
-            return self._reply(self._function(**arguments, **self._resources))
+            return self._response(self._function(**arguments, **self._resources))
         for pause in _RETRY_DELAYS:
             try:
                 return self._transact(arguments)
@@ -119,9 +113,9 @@ class HandlerView:
 
     def _transact(self, arguments: dict[str, Any]) -> Response:
         with self._transaction() as db:
-            return self._reply(self._function(db=db, **arguments, **self._resources))
+            return self._response(self._function(db=db, **arguments, **self._resources))
 
-    def _reply(self, result: Any) -> Response:
+    def _response(self, result: Any) -> Response:
         body, more = result if isinstance(result, tuple) else (result, ())
         headers = raw_headers(more.items() if isinstance(more, Mapping) else more)
         if self._shape is None:
