@@ -16,7 +16,7 @@ from api.contract.middleware.routing import next_app
 from api.contract.schema import strict_json
 from api.contract.schema.formats import Format
 from api.contract.schema.parameters import Parameters
-from api.contract.schema.request_schema import SchemaValidator
+from api.contract.schema.request_schema import faults_of, request_validator
 from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
 
@@ -27,7 +27,7 @@ class JsonBody:
         if operation.consumes != ["application/json"]:
             raise ContractError("only application/json bodies are supported")
         self._required = operation.request_body.get("required", False)
-        self._check = SchemaValidator(operation.body_schema("application/json"), formats)
+        self._validator = request_validator(operation.body_schema("application/json"), formats)
 
     def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
         """Return the parsed body, and append its faults to `faults`.
@@ -41,7 +41,7 @@ class JsonBody:
         if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
             raise UnsupportedMediaType()
         value = strict_json.parse(body)
-        faults += self._check.faults(value, "/body")
+        faults += faults_of(self._validator.errors(value), "/body")
         return value
 
 

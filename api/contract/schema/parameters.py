@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 from starlette.types import Scope
 
 from api.contract.schema.formats import Format
-from api.contract.schema.request_schema import SchemaValidator
+from api.contract.schema.request_schema import faults_of, request_validator
 from api.contract.schema.strict_json import INTEGERS
 from api.errors import Fault, InvalidInput
 
@@ -27,7 +27,7 @@ class Parameter:
         self.type: str = schema["type"]
         self.default = schema.get("default")
         self.pointer = f"/{self.place}/{self.name}"
-        self._check = SchemaValidator(schema, formats)
+        self._validator = request_validator(schema, formats)
 
     def read(self, texts: list[str]) -> tuple[Any, list[Fault]]:
         """Return the value and its faults. Only the exact notation of the type is accepted."""
@@ -40,7 +40,7 @@ class Parameter:
         if "\x00" in texts[0]:
             return None, [Fault(self.pointer, "WRONG_FORMAT", "Must not contain a NUL character.")]
         value = self._typed(texts[0])
-        return value, list(self._check.faults(value, self.pointer))
+        return value, faults_of(self._validator.errors(value), self.pointer)
 
     def _typed(self, text: str) -> Any:
         if self.type == "integer" and _INTEGER.fullmatch(text) and int(text) in INTEGERS:

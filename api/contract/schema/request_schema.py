@@ -8,8 +8,8 @@ from jsonschema import ValidationError
 from jsonschema.validators import extend
 
 from api.contract.document.model import Json
-from api.contract.schema.compiler import compile_predicate
 from api.contract.schema.formats import Format, format_checker
+from api.contract.schema.validator import SchemaValidator
 from api.errors import Fault
 
 
@@ -55,19 +55,14 @@ def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> It
 _Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-untyped-call]
 
 
-class SchemaValidator:
-    """A compiled schema of the contract that finds every fault of a value."""
+def request_validator(schema: dict[str, Any], formats: Mapping[str, Format]) -> SchemaValidator:
+    """Return the validator of a value in a request."""
+    return SchemaValidator(_Exact(schema, format_checker=format_checker(formats)))
 
-    def __init__(self, schema: dict[str, Any], formats: Mapping[str, Format]) -> None:
-        self._exact = _Exact(schema, format_checker=format_checker(formats))
-        self._fits = compile_predicate(self._exact)
 
-    def faults(self, value: Any, pointer: str) -> Iterator[Fault]:
-        """Return every fault of `value` once. `pointer` is the location of the value in the request."""
-        if self._fits(value):
-            return iter(())
-        found = (fault for error in self._exact.iter_errors(value) for fault in _describe(error, pointer))
-        return iter(dict.fromkeys(sorted(found)))
+def faults_of(errors: Iterable[ValidationError], pointer: str) -> list[Fault]:
+    """Return the faults of a value, each once. `pointer` is the location of the value in the request."""
+    return sorted({fault for error in errors for fault in _describe(error, pointer)})
 
 
 def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:

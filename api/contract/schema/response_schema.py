@@ -2,14 +2,15 @@
 
 import json
 import re
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import cast
 
 import orjson
 from connexion.json_schema import Draft4ResponseValidator, resolve_refs
 from jsonschema import FormatChecker, ValidationError
 
 from api.contract.document.model import Contract, Json
-from api.contract.schema.compiler import compile_predicate
+from api.contract.schema.validator import SchemaValidator
 
 ELSEWHERE = "x-elsewhere"
 """The member of the contract with the responses to requests that match no operation."""
@@ -73,14 +74,15 @@ class _Header:
     """A declared header. A value that equals the last valid value is not checked again."""
 
     def __init__(self, name: str, schema: Json, formats: FormatChecker) -> None:
-        self._check = _Check(f"the header {name}", schema, formats)
+        self._what = f"the header {name}"
+        self._validator = _validator(schema, formats)
         self._is_integer = schema.get("type") == "integer"
         self.last_valid: bytes | None = None
 
     def violations(self, value: bytes) -> list[str]:
         text = value.decode("latin-1")
         read = int(text) if self._is_integer and _INTEGER.fullmatch(text) else text
-        found = [] if self._check.fits(read) else self._check.violations(read)
+        found = _violations(self._what, self._validator.errors(read))
         self.last_valid = self.last_valid if found else value
         return found
 
@@ -89,12 +91,12 @@ class _Body:
     """A declared body. A body that equals the last valid body is not checked again."""
 
     def __init__(self, schema: Json, formats: FormatChecker) -> None:
-        self._check = _Check("the body", schema, formats)
+        self._validator = _validator(schema, formats)
         self.last_valid: bytes | None = None
 
     def violations(self, body: bytes) -> list[str]:
         try:
-            if _LONG not in body.translate(_DIGITS) and self._check.fits(orjson.loads(body)):
+            if _LONG not in body.translate(_DIGITS) and not self._validator.errors(orjson.loads(body)):
                 self.last_valid = body
                 return []
         except (ValueError, RecursionError):
@@ -104,23 +106,19 @@ class _Body:
 
     def _slow_path(self, body: bytes) -> list[str]:
         try:
-            found = self._check.violations(json.loads(body.decode()))
+            found = _violations("the body", self._validator.errors(json.loads(body.decode())))
         except (ValueError, RecursionError):
             return ["the body is not JSON"]
         self.last_valid = self.last_valid if found else body
         return found
 
 
-class _Check:
-    """A compiled schema that describes the violations of a value."""
+def _validator(schema: Json, formats: FormatChecker) -> SchemaValidator:
+    return SchemaValidator(Draft4ResponseValidator(schema, format_checker=formats))
 
-    def __init__(self, what: str, schema: Json, formats: FormatChecker) -> None:
-        self._what = what
-        self._exact = Draft4ResponseValidator(schema, format_checker=formats)
-        self.fits = compile_predicate(self._exact)
 
-    def violations(self, value: Any) -> list[str]:
-        return [f"{self._what}{_pointer(error)} breaks {error.validator}" for error in self._exact.iter_errors(value)]
+def _violations(what: str, errors: Iterable[ValidationError]) -> list[str]:
+    return [f"{what}{_pointer(error)} breaks {error.validator}" for error in errors]
 
 
 def _pointer(error: ValidationError) -> str:
