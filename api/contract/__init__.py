@@ -16,7 +16,7 @@ This package contains no feature. All operations come from the document.
 """
 
 from api.contract.assembly import assemble
-from api.contract.dispatch.view import Executor, HandlerResources, nonblocking
+from api.contract.dispatch.view import HandlerResources, nonblocking
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
 from api.contract.http.client import Client
@@ -31,7 +31,6 @@ __all__ = [
     "Client",
     "Contract",
     "ContractError",
-    "Executor",
     "Format",
     "HandlerResources",
     "Outcome",

@@ -6,19 +6,14 @@ import hmac
 import unicodedata
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any
 
 import bcrypt
 
 _SCHEME = "hmac-sha384-nfkc:"
 
-Result = TypeVar("Result")
-
-
-class Work(Protocol):
-    """Runs a slow call where it delays no other request, and waits for the result."""
-
-    def __call__(self, call: Callable[[], Result]) -> Result: ...
+Work = Callable[[Callable[[], Any]], Any]
+"""Runs a slow call where it delays no other request, and returns its result."""
 
 
 def estimate_seconds(cost: int) -> float:
@@ -43,7 +38,8 @@ class PasswordHasher:
     def hash(self, password: str) -> str:
         """Return a new salted hash, prefixed with its scheme."""
         salt = bcrypt.gensalt(self._cost)
-        return _SCHEME + self._work(partial(bcrypt.hashpw, self._digest(password), salt)).decode()
+        inner: bytes = self._work(partial(bcrypt.hashpw, self._digest(password), salt))
+        return _SCHEME + inner.decode()
 
     def verify(self, password: str, hashed: str | None) -> bool:
         """Return True if `hashed` is a hash of `password`.
@@ -51,7 +47,7 @@ class PasswordHasher:
         For an unknown user, pass None: the check takes as long and returns False.
         """
         _, _, inner = (hashed or self._dummy_hash).partition(":")
-        is_right = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
+        is_right: bool = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
         return is_right and hashed is not None
 
     def needs_rehash(self, hashed: str) -> bool:

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from math import ceil
 from time import monotonic
-from typing import TypeVar
 
 from api.errors import TooBusy
+from api.runtime.executor import Executor, Result
 
 _MAX_WAIT_SECONDS = 2.0
 _SPREAD_SECONDS = 10.0
@@ -23,8 +23,6 @@ _SPREAD_SECONDS = 10.0
 _NICENESS = 4
 # The weight of the newest duration in the moving average.
 _WEIGHT = 0.2
-
-Result = TypeVar("Result")
 
 
 class _Call:
@@ -51,7 +49,7 @@ class _Call:
 _current_call: ContextVar[_Call] = ContextVar("turn")
 
 
-class Bulkhead:
+class Bulkhead(Executor):
     """Runs at most `max_concurrent` works at once.
 
     `initial_estimate` is the expected duration of a call's work in seconds, until some have been measured.

@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
 
-Found = TypeVar("Found")
+from api.runtime.executor import Executor, Result
 
 
-class ThreadPool:
+class ThreadPool(Executor):
     """A pool of at most `most` threads. A call waits when all of them are busy."""
 
     def __init__(self, name: str, most: int) -> None:
         self._executor = ThreadPoolExecutor(most, name)
 
-    async def run(self, call: Callable[[], Found]) -> Found:
+    async def run(self, call: Callable[[], Result]) -> Result:
         """Run `call` on a thread and return its result, or raise its exception."""
         # The context is copied so that log lines from the thread have the facts of the request.
         return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)

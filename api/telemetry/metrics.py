@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
@@ -22,8 +22,6 @@ from api.crypto.password_hasher import Work
 from api.storage.database import Database
 
 _SAMPLED_SECONDS = 1.0
-
-Result = TypeVar("Result")
 
 
 class Metrics:
@@ -68,7 +66,7 @@ class Metrics:
     def instrument(self, work: Work) -> Work:
         """Wrap `work` so that it counts each password hash."""
 
-        def counted(call: Callable[[], Result]) -> Result:
+        def counted(call: Callable[[], Any]) -> Any:
             with self._hashing.track_inprogress():
                 result = call()
             self._hashed.inc()

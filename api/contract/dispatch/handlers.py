@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from werkzeug.routing import Rule
 
 from api.contract.dispatch.flask_app import ContractFlask, LazyRequestContext
-from api.contract.dispatch.view import Executor, HandlerResources, HandlerView
+from api.contract.dispatch.view import HandlerResources, HandlerView
 from api.contract.http.response import Response, respond
+from api.runtime.executor import Executor
 from api.runtime.thread_pool import ThreadPool
 
 # Two pools: reads never queue behind writes that wait for the one write lock of SQLite.

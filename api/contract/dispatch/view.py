@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from random import uniform
 from time import sleep
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from connexion.operations import AbstractOperation
@@ -18,18 +18,11 @@ from api.contract.http.response import Response, raw_headers
 from api.contract.http.scope import arguments_of
 from api.contract.schema.serializer import make_serializer
 from api.errors import ApiError
+from api.runtime.executor import Executor
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Found = TypeVar("Found")
 Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens the `db` argument of a handler. Leaving the context commits, raising rolls back."""
-
-
-class Executor(Protocol):
-    """Runs calls where they do not block other requests."""
-
-    async def run(self, call: Callable[[], Found]) -> Found:
-        """Return the result of `call`. Raises an ApiError instead if the wait would be too long."""
 
 
 @dataclass(frozen=True)
