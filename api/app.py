@@ -28,6 +28,7 @@ from api.services.token_issuer import TokenIssuer
 from api.storage import revisions
 from api.storage.cache import Cache
 from api.storage.database import Database
+from api.telemetry import request_log
 
 if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
@@ -107,7 +108,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
-        observers=[observer.begin for observer in (metrics, traces) if observer],
+        observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
     )
 
 

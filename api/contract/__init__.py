@@ -3,8 +3,8 @@
 A request passes these layers, from the outside in:
 
     conform    If enabled, checks each response against the contract.
-    edge       Rejects ambiguous framing. Gives each request an id and its own scope, each error the one format,
-               and each request a log line.
+    edge       Rejects ambiguous framing. Gives each request an id and its own scope, and each error the one format.
+               Calls the observers: the request log, metrics and traces.
     docs       Serves the documentation page.
     route      Finds the operation, or raises a 404 or 405.
     body       Reads the whole body, within limits on bytes and seconds.
@@ -23,7 +23,7 @@ from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES, announces_body
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
-from api.contract.middleware.edge import Outcome, default_headers
+from api.contract.middleware.edge import Outcome, RequestStart, default_headers
 from api.contract.schema.formats import Format
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Format",
     "HandlerResources",
     "Outcome",
+    "RequestStart",
     "TraceParent",
     "announces_body",
     "assemble",

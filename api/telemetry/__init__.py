@@ -1,1 +1,1 @@
-"""Optional exports: metrics and traces."""
+"""Observers of all requests: the request log, and the optional metrics and traces."""

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
 from api import clock
-from api.contract import Outcome, TraceParent
+from api.contract import Outcome
 from api.crypto.password_hasher import Work
 from api.storage.database import Database
 
@@ -48,7 +48,7 @@ class Metrics:
         started.set(clock.now().timestamp())
         logging.getLogger("charter.requests").addHandler(_RejectedRequestCounter(self._count))
 
-    def begin(self, _: TraceParent | None) -> Callable[[Outcome], None]:
+    def begin(self, _: object) -> Callable[[Outcome], None]:
         """Record the start of a request. Call the returned function with its outcome."""
         self._begun += 1
         return self._end

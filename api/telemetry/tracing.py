@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 )
 
 from api import logs
-from api.contract import Outcome, TraceParent
+from api.contract import Outcome, RequestStart, TraceParent
 
 _SEND_SECONDS = 2
 # Bounded, because an unreachable collector must not delay the shutdown of the process.
@@ -47,9 +47,9 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("charter")
 
-    def begin(self, parent: TraceParent | None) -> Callable[[Outcome], None]:
+    def begin(self, request: RequestStart) -> Callable[[Outcome], None]:
         """Start the span of a request. Call the returned function with the outcome of the request."""
-        span = self._tracer.start_span("HTTP", _context(parent), kind=SpanKind.SERVER)
+        span = self._tracer.start_span("HTTP", _context(request.parent), kind=SpanKind.SERVER)
         known = span.get_span_context()
         logs.bind(trace_id=format_trace_id(known.trace_id), span_id=format_span_id(known.span_id))
         return partial(self._end, span)

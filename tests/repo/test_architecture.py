@@ -72,7 +72,7 @@ LAYERS: dict[str, set[str]] = {
     "runtime": {"errors"},
     # The names of the signing algorithms are defined in crypto.
     "config": {"crypto"},
-    "contract": {"clock", "errors", "logs", "runtime"},
+    "contract": {"clock", "errors", "runtime"},
     "storage": {"config", "errors", "runtime"},
     "models": {"clock", "storage"},
     "services": {"clock", "crypto", "errors", "logs", "models", "storage"},

@@ -1,23 +1,30 @@
-"""The edge: framing checks, ids, headers, errors and log lines of all requests, the same on every server."""
+"""The edge: framing checks, ids, headers, errors and observers of all requests, the same on every server."""
 
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from api import logs
 from api.contract.http import framing
 from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
 from api.errors import InternalError, as_api_error
 
-_LOGGED_PATH = 512
-
 _log = logging.getLogger("charter.requests")
+
+
+class RequestStart(NamedTuple):
+    """A request that has begun. `parent` is the caller's span. `address`, `method` and `path` are the client's."""
+
+    id: str
+    address: str | None
+    method: str
+    path: str
+    parent: TraceParent | None
 
 
 class Outcome(NamedTuple):
@@ -34,12 +41,15 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-Observer = Callable[[TraceParent | None], Callable[[Outcome], None]]
-"""Called when a request begins, with its parent span. The function that it returns is called with the outcome."""
+Observer = Callable[[RequestStart], Callable[[Outcome], None]]
+"""Called when a request begins. The function that it returns is called with the outcome."""
 
 
 class EdgeMiddleware:
-    """Gives each request an id, its own scope and a log line, each error its format, and each response its headers."""
+    """Gives each request an id and its own scope, each error its format, and each response its headers.
+
+    It calls each observer when a request begins and when it ends.
+    """
 
     def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
         self.app = app
@@ -51,9 +61,9 @@ class EdgeMiddleware:
             return
         fields = dict(scope["headers"])
         exchange = _Exchange(scope, receive, send, fields)
-        logs.request_context.set(exchange.facts)
         isolated = isolate(scope, fields)
-        finish = [begin(exchange.parent) for begin in self._observers]
+        start = exchange.start()
+        finish = [begin(start) for begin in self._observers]
         try:
             framing.check(scope, fields)
             await self.app(isolated, exchange.receive, exchange.send)
@@ -62,9 +72,9 @@ class EdgeMiddleware:
         except Exception as error:
             await exchange.fail(error)
         finally:
-            exchange.log()
+            outcome = exchange.outcome(isolated)
             for end in finish:
-                end(exchange.outcome(isolated))
+                end(outcome)
 
 
 # A response may override these.
@@ -93,13 +103,17 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._body_pending = framing.announces_body(fields)
-        self.status: int | None = None
-        self.started = perf_counter()
-        client = scope.get("client") or (None,)
-        self.facts: dict[str, Any] = {"request_id": str(uuid7()), "address": client[0]}
-        self.parent = parent_of(scope, fields)
-        if self.parent is not None:
-            self.facts |= {"trace_id": self.parent.trace_id, "parent_id": self.parent.span_id}
+        self._fields = fields
+        self._id = str(uuid7())
+        self._started = perf_counter()
+        self._status: int | None = None
+        self._code: str | None = None
+
+    def start(self) -> RequestStart:
+        address = (self.scope.get("client") or (None,))[0]
+        return RequestStart(
+            self._id, address, self.scope["method"], self.scope["path"], parent_of(self.scope, self._fields)
+        )
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -108,7 +122,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._status = message["status"]
             message["headers"] = self._complete(list(message.get("headers", ())))
         elif self.scope["method"] == "HEAD":
             message = {**message, "body": b""}
@@ -118,7 +132,7 @@ class _Exchange:
             raise ClientDisconnected() from None
 
     def _complete(self, headers: Headers) -> Headers:
-        headers = headers + default_headers(self.facts["request_id"], headers)
+        headers = headers + default_headers(self._id, headers)
         if self._body_pending:
             # The rest of the body stays unread, so the next request on this connection could not be found.
             return closing(headers)
@@ -127,20 +141,13 @@ class _Exchange:
     async def fail(self, error: Exception) -> None:
         """Send the error as the response. Raises the error if a response has begun, to break the connection."""
         known = as_api_error(error)
-        logs.bind(code=known.code)
+        self._code = known.code
         if known.status == InternalError.status:
-            _log.error("unhandled_error", exc_info=error)
-        if self.status is not None:
+            _log.error("unhandled_error", exc_info=error, extra={"facts": {"code": known.code}})
+        if self._status is not None:
             raise error
         await respond(self.send, problem_response(known))
 
     def outcome(self, private: Scope) -> Outcome:
-        operation = operation_of(private)
-        seconds = perf_counter() - self.started
-        method, code = self.scope["method"], self.facts.get("code")
-        return Outcome(operation.get("operationId"), method, self.status, code, seconds)
-
-    def log(self) -> None:
-        path = self.scope["path"][:_LOGGED_PATH]
-        milliseconds = round((perf_counter() - self.started) * 1000, 1)
-        logs.request(method=self.scope["method"], path=path, status=self.status, ms=milliseconds)
+        operation_id = operation_of(private).get("operationId")
+        return Outcome(operation_id, self.scope["method"], self._status, self._code, perf_counter() - self._started)
