@@ -103,7 +103,9 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         handlers="api.handlers",
         identify=authentication.make_bearer_authenticator(database, tokens, keyring, cache),
         formats=formats(document.title),
-        serving=contract.HandlerResources(database.transaction, resources, {"hasher": bulkhead}),
+        serving=contract.HandlerResources(
+            database.transaction, resources, executors={"hashing": bulkhead}, bound={"hasher": "hashing"}
+        ),
         lifespan=lifespan,
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,

@@ -16,7 +16,7 @@ This package contains no feature. All operations come from the document.
 """
 
 from api.contract.assembly import assemble
-from api.contract.dispatch.view import HandlerResources, nonblocking
+from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
 from api.contract.http.client import Client
@@ -43,5 +43,6 @@ __all__ = [
     "load",
     "nonblocking",
     "problem_response",
+    "runs_in",
     "success",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.contract import Client
+from api.contract import Client, runs_in
 from api.crypto.password_hasher import PasswordHasher
 from api.services import credentials, sessions, users
 from api.services.authentication import Identity
@@ -10,11 +10,13 @@ from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
 
+@runs_in("hashing")
 def sign_up(db: Db, hasher: PasswordHasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
     user = users.create(db, hasher, body["username"], body["email"], body["password"])
     return user, {"Location": "/api/v1/me"}
 
 
+@runs_in("hashing")
 def log_in(db: Db, hasher: PasswordHasher, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:
     return credentials.log_in(db, hasher, issuer, body["username"], body["password"], *client)
 

@@ -1,5 +1,6 @@
 """Handlers run in Flask: its contexts, hooks, signals and error handlers work."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
-from api.contract import ContractError, nonblocking
+from api.contract import ContractError, nonblocking, runs_in
 from api.contract.dispatch.flask_app import ContractFlask
 from api.contract.dispatch.handlers import HandlerDispatch
 from api.handlers import system
@@ -155,6 +156,36 @@ def test_nonblocking_handlers_with_blocking_resources_are_rejected(
         monkeypatch.setattr(system, "ping", nonblocking(handler))
         with pytest.raises(ContractError, match=f"ping is nonblocking, but would wait for {name}"):
             create_app(config)
+
+
+def hashes_unmarked(hasher: object) -> dict[str, str]:
+    return RUNNING
+
+
+@runs_in("elsewhere")
+def hashes_elsewhere(hasher: object) -> dict[str, str]:
+    return RUNNING
+
+
+@runs_in("hashing")
+def hashes_nothing() -> dict[str, str]:
+    return RUNNING
+
+
+@pytest.mark.parametrize(
+    ("handler", "required"),
+    [
+        (hashes_unmarked, '@runs_in("hashing")'),
+        (hashes_elsewhere, '@runs_in("hashing")'),
+        (hashes_nothing, "no @runs_in"),
+    ],
+)
+def test_handlers_must_be_marked_with_the_executor_of_their_resources(
+    config: Config, monkeypatch: pytest.MonkeyPatch, handler: Callable[..., Any], required: str
+) -> None:
+    monkeypatch.setattr(system, "ping", handler)
+    with pytest.raises(ContractError, match=re.escape(f"ping: the resources of the handler require {required}")):
+        create_app(config)
 
 
 def test_async_handlers_are_rejected(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,12 +29,13 @@ Transaction = Callable[[], AbstractContextManager[Any]]
 class HandlerResources:
     """The resources that handlers may declare as parameters, in addition to those of the request.
 
-    `executors` maps a resource to the bulkhead for the handlers that declare it.
+    `executors` holds the executors of `@runs_in` by name. `bound` maps a resource to the one in which it must be used.
     """
 
     transaction: Transaction
     resources: Mapping[str, Any]
     executors: Mapping[str, Executor] = field(default_factory=dict)
+    bound: Mapping[str, str] = field(default_factory=dict)
 
 
 # The longest pause in seconds before each retry of a handler.
@@ -53,6 +54,16 @@ def nonblocking(handler: Handler) -> Handler:
     """
     handler.nonblocking = True  # type: ignore[attr-defined]
     return handler
+
+
+def runs_in(executor: str) -> Callable[[Handler], Handler]:
+    """Mark a handler that runs in the named executor, because it uses a resource that is bound to that executor."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.runs_in = executor  # type: ignore[attr-defined]
+        return handler
+
+    return mark
 
 
 class HandlerView:
@@ -79,12 +90,10 @@ class HandlerView:
         self._wants_client = "client" in parameters
         self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
-        self.executor = next((executor for name, executor in serving.executors.items() if name in parameters), None)
         _check_names(operation, self._from_request, serving.resources.keys())
-        if inspect.iscoroutinefunction(self._function):
-            raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
-        if self.nonblocking and (waits_for := parameters & {"db", *serving.executors}):
-            raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
+        _check_place(operation, parameters, serving.bound)
+        marked = getattr(self._function, "runs_in", None)
+        self.executor = None if marked is None else serving.executors[marked]
 
     def __call__(self, scope: Scope) -> Response:
         """Call the handler with arguments from the context in `scope`, and return its response."""
@@ -118,6 +127,20 @@ class HandlerView:
         text = orjson.dumps(self._shape(body), option=_ONLY_JSON)
         length = (b"content-length", b"%d" % len(text))
         return Response(self._status, [self._content_type, length, *headers], text)
+
+
+def _check_place(operation: AbstractOperation, parameters: Set[str], bound: Mapping[str, str]) -> None:
+    """Check that the marks of a handler say where it runs. Raises ContractError if they do not fit its parameters."""
+    function = operation.function
+    if inspect.iscoroutinefunction(function):
+        raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
+    if getattr(function, "nonblocking", False) and (waits_for := parameters & {"db", *bound}):
+        raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
+    needed = {bound[name] for name in parameters & bound.keys()}
+    marked = {function.runs_in} if hasattr(function, "runs_in") else set()
+    if needed != marked:
+        marks = " and ".join(f'@runs_in("{name}")' for name in sorted(needed)) or "no @runs_in"
+        raise ContractError(f"{_name(operation)}: the resources of the handler require {marks}")
 
 
 def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: Set[str]) -> None:
