@@ -58,15 +58,6 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
-    issuer = TokenIssuer(
-        tokens,
-        keyring,
-        RefreshTokenFactory(config.secret),
-        cache,
-        scopes=document.scopes_of("user"),
-        idle_timeout=timedelta(seconds=config.session_idle_seconds),
-        absolute_timeout=timedelta(seconds=config.session_seconds),
-    )
     resources = {
         "contract": document,
         "cursors": CursorCodec(config.secret),
@@ -74,29 +65,11 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
             config.pepper, config.bcrypt_cost, metrics.instrument(bulkhead.run_work) if metrics else bulkhead.run_work
         ),
         "keyring": keyring,
-        "issuer": issuer,
+        "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
         "revision": revisions.head(),
         "shutdown": shutdown,
     }
     background = BackgroundWorker([partial(_purge, database)] if config.background == "on" else [])
-
-    @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        await cache.monitor.ensure_fresh()
-        shutdown.install()
-        background.start()
-        looking = asyncio.create_task(cache.monitor.poll_forever())
-        sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
-        yield
-        await asyncio.to_thread(background.stop)
-        bulkhead.close()
-        looking.cancel()
-        if sampling:
-            sampling.cancel()
-        if traces:
-            await asyncio.to_thread(traces.close)
-        cache.monitor.close()
-        database.dispose()
 
     return contract.assemble(
         document,
@@ -106,12 +79,54 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         serving=contract.HandlerResources(
             database.transaction, resources, executors={"hashing": bulkhead}, bound={"hasher": "hashing"}
         ),
-        lifespan=lifespan,
+        lifespan=lambda _: _running(cache, shutdown, background, bulkhead, database, metrics, traces),
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
     )
+
+
+def _issuer(
+    config: Config, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache, scopes: frozenset[str]
+) -> TokenIssuer:
+    return TokenIssuer(
+        tokens,
+        keyring,
+        RefreshTokenFactory(config.secret),
+        cache,
+        scopes=scopes,
+        idle_timeout=timedelta(seconds=config.session_idle_seconds),
+        absolute_timeout=timedelta(seconds=config.session_seconds),
+    )
+
+
+@asynccontextmanager
+async def _running(
+    cache: Cache,
+    shutdown: GracefulShutdown,
+    background: BackgroundWorker,
+    bulkhead: Bulkhead,
+    database: Database,
+    metrics: "Metrics | None",
+    traces: "Tracing | None",
+) -> AsyncIterator[None]:
+    """Start the tasks of the service, and end them and release its resources on leaving."""
+    await cache.monitor.ensure_fresh()
+    shutdown.install()
+    background.start()
+    looking = asyncio.create_task(cache.monitor.poll_forever())
+    sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
+    yield
+    await asyncio.to_thread(background.stop)
+    bulkhead.close()
+    looking.cancel()
+    if sampling:
+        sampling.cancel()
+    if traces:
+        await asyncio.to_thread(traces.close)
+    cache.monitor.close()
+    database.dispose()
 
 
 def _purge(database: Database) -> bool:

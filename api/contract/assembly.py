@@ -15,7 +15,7 @@ from jsonschema import ValidationError
 from api.contract.dispatch.handlers import HandlerDispatch, LifespanStep
 from api.contract.dispatch.view import HandlerResources
 from api.contract.document.checks import check_formats
-from api.contract.document.model import Contract, ContractError
+from api.contract.document.model import Contract, ContractError, Json
 from api.contract.middleware.body import BodyMiddleware
 from api.contract.middleware.docs import DocsMiddleware
 from api.contract.middleware.edge import EdgeMiddleware, Observer
@@ -47,12 +47,9 @@ def assemble(
     routes = Router(executable)
     formats = {**STANDARD, **formats}
     check_formats(contract.document, formats)
+    outermost = [partial(ResponseValidationMiddleware, contract=contract, routes=routes, formats=formats)]
     layers = [
-        *(
-            [partial(ResponseValidationMiddleware, contract=contract, routes=routes, formats=formats)]
-            if check_answers
-            else []
-        ),
+        *(outermost if check_answers else []),
         partial(EdgeMiddleware, observers=observers),
         partial(DocsMiddleware, title=contract.title),
         partial(RoutingMiddleware, routes=routes),
@@ -62,14 +59,15 @@ def assemble(
         LifespanStep,
     ]
     app = ConnexionMiddleware(HandlerDispatch(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
+    options = {"security_map": {"bearer": partial(Bearer, identify)}, "formats": formats, "serving": serving}
+    _resolve(app, executable.document, options)
+    return app
+
+
+def _resolve(app: ConnexionMiddleware, document: Json, options: dict[str, Any]) -> None:
+    """Add a document to the application and resolve its operations. Raises ContractError if it cannot be served."""
     try:
-        app.add_api(
-            executable.document,
-            resolver=Resolver(_function),
-            security_map={"bearer": partial(Bearer, identify)},
-            formats=formats,
-            serving=serving,
-        )
+        app.add_api(document, resolver=Resolver(_function), **options)
         # Connexion would build this on the first request, and report a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
     except InvalidSpecification as error:
@@ -79,7 +77,6 @@ def assemble(
         raise ContractError(str(error)) from None
     except RecursionError:
         raise ContractError("recursive schemas are not supported") from None
-    return app
 
 
 def _cause(error: ValidationError) -> ValidationError:

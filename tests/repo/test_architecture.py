@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from graphlib import TopologicalSorter
 from importlib import import_module
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -149,6 +150,20 @@ def test_layers_import_only_the_allowed_layers() -> None:
 def test_the_package_root_has_only_the_named_modules() -> None:
     beside = {file.stem for file in (CHECKOUT / "api").glob("*.py")}
     assert beside == {"__init__", "app", "clock", "errors", "logs"}
+
+
+MAX_LINES, MAX_P90 = 40, 15
+
+
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{name}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+    assert quantiles(lengths.values(), n=10)[-1] <= MAX_P90
 
 
 def test_no_imports_form_a_cycle() -> None:
