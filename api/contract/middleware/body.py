@@ -1,9 +1,6 @@
 """Read the whole request body, within limits on bytes and seconds, so that no later layer waits for the client."""
 
 import asyncio
-import types
-from collections.abc import Coroutine, Generator
-from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,27 +34,11 @@ class BodyMiddleware:
             raise MalformedRequest()
         if int(announced) > limit:
             raise BodyTooLarge(limit)
-        receiving = _receive_all(receive, limit)
-        try:
-            # Most bodies have already arrived and need no timeout, which costs 8 us.
-            waits_for = receiving.send(None)
-        except StopIteration as received:
-            return cast(bytes, received.value)
         try:
             async with asyncio.timeout(self.seconds):
-                return await _go_on(receiving, waits_for)
+                return await _receive_all(receive, limit)
         except TimeoutError:
             raise RequestTooSlow() from None
-
-
-@types.coroutine
-def _go_on(begun: Coroutine[Any, None, bytes], waits_for: Any) -> Generator[Any, None, bytes]:
-    """Resume a coroutine that has started and awaits `waits_for`."""
-    try:
-        yield waits_for
-        return (yield from begun.__await__())
-    finally:
-        begun.close()
 
 
 async def _receive_all(receive: Receive, limit: int) -> bytes:
