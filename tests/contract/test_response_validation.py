@@ -1,5 +1,6 @@
 """The outermost middleware validates every response against the contract. It reports violations and changes nothing."""
 
+import itertools
 from collections.abc import Callable
 
 import flask
@@ -18,6 +19,7 @@ from api.contract.middleware.response_validation import ResponseValidationMiddle
 from api.contract.middleware.routing import Router
 from api.contract.schema import response_schema
 from api.contract.schema.formats import STANDARD, format_checker
+from api.contract.schema.last_valid import skip_last_valid
 from api.handlers import system
 from tests.support.violations import Violations
 
@@ -114,6 +116,15 @@ def test_integers_of_any_size_are_validated(schema: Json, violations: list[str])
     spec = response_schema.ResponseSpec(declared, format_checker(STANDARD))
     headers = [(b"content-type", b"application/json")]
     assert spec.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
+
+
+def test_skipping_the_last_valid_value_changes_no_verdict() -> None:
+    def check(value: bytes) -> list[str]:
+        return [] if value in {b"1", b"2"} else [f"{value!r} is invalid"]
+
+    skipping = skip_last_valid(check)
+    for values in itertools.product([b"1", b"2", b"3", b"4"], repeat=4):
+        assert [skipping(value) for value in values] == [check(value) for value in values]
 
 
 def test_each_value_of_a_repeated_header_is_validated(violations: Violations) -> None:
