@@ -41,6 +41,16 @@ def keyring(config: "Config") -> "Keyring":
     return Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
 
 
+def mute_database_log() -> None:
+    """Keep the errors of the database out of the log, because the command reports them itself."""
+    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason of an error of the database, in one line."""
+    return str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+
+
 @contextmanager
 def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
     """Yield the database. Report DatabaseUnavailable and the `mendable` exceptions in one line, and end the command."""
@@ -49,14 +59,12 @@ def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> 
 
     database = Database(config.database_url)
     told: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
-    # The reason is reported below, so the log would repeat it.
-    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+    mute_database_log()
     try:
         yield database
     except told as error:
-        reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
         where = config.database_url.render_as_string(hide_password=True)
-        raise click.ClickException(f"{where} cannot be {cannot}: {reason}") from None
+        raise click.ClickException(f"{where} cannot be {cannot}: {reason_of(error)}") from None
     finally:
         database.dispose()
 

@@ -1,6 +1,5 @@
 """Checks of the database and its contents."""
 
-import logging
 from collections.abc import Iterator
 from time import perf_counter
 
@@ -20,8 +19,7 @@ _ODD_SKEW_SECONDS = 2
 
 def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
     """Yield a finding for each check. `processes` is the number of worker processes that use the database."""
-    # The reason is reported below, so the log would repeat it.
-    logging.getLogger("charter.database").addHandler(logging.NullHandler())
+    support.mute_database_log()
     database = Database(settings.database_url, settings.max_connections)
     try:
         yield from _server(settings, database, processes)
@@ -31,8 +29,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
     except DatabaseUnavailable as cause:
-        reason = str(getattr(cause.__cause__, "orig", cause)).partition("\n")[0]
-        yield error("database", f"{reason}; check DATABASE_URL and the server")
+        yield error("database", f"{support.reason_of(cause)}; check DATABASE_URL and the server")
     finally:
         database.dispose()
 
