@@ -1,17 +1,19 @@
 """The engine that turns an OpenAPI document into an ASGI application, on Connexion.
 
-A request passes these layers, from the outside in:
+A request passes these layers, from the outside in. Most are modules of `middleware`:
 
-    conform    If enabled, checks each response against the contract.
-    edge       Rejects ambiguous framing. Gives each request an id and its own scope, and each error the one format.
-               Calls the observers: the request log, metrics and traces.
-    docs       Serves the documentation page.
-    route      Finds the operation, or raises a 404 or 405.
-    body       Reads the whole body, within limits on bytes and seconds.
-    secure     Authenticates the caller, on Connexion's SecurityMiddleware.
-    validate   Checks parameters and body against the contract and reports all faults at once.
-    serve      Calls the handler on Flask, in a thread pool if it may block, and serializes the result by the contract.
+    response_validation  If enabled, checks each response against the contract.
+    edge                 Rejects ambiguous framing. Gives each request an id and its own scope, and each error the one
+                         format. Calls the observers: the request log, metrics and traces.
+    docs                 Serves the documentation page.
+    routing              Finds the operation, or raises a 404 or 405.
+    body                 Reads the whole body, within limits on bytes and seconds.
+    security             Authenticates the caller, on Connexion's SecurityMiddleware.
+    request_validation   Checks parameters and body against the contract and reports all faults at once.
+    dispatch             Calls the handler on Flask, in a thread pool, in the bulkhead that the handler names, or on the
+                         event loop. Serializes the result by the contract.
 
+The layers share values through `http/scope.py`. Every response is a `Response` of `http/response.py`.
 This package contains no feature. All operations come from the document.
 """
 
