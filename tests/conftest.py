@@ -26,6 +26,7 @@ from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, created, settings
+from tests.support.fork_server import forking
 from tests.support.log_stream import Configure, LogStream
 from tests.support.patience import patience
 from tests.support.person import Person, newcomer
@@ -114,6 +115,14 @@ def shared_work() -> Iterator[None]:
 def generous_bounds() -> Iterator[None]:
     """Extend the timeouts of the application, so that no test fails because the machine is slow."""
     with patience():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_commands() -> Iterator[None]:
+    """Fork each process of the `charter` command from one that has imported everything."""
+    with forking() as start, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.charter.start", start)
         yield
 
 

@@ -1,4 +1,4 @@
-"""Keep the shipped deadlines, because the tests of this folder test them."""
+"""Keep the shipped deadlines and the real starts of the command, because the tests of this folder test them."""
 
 import pytest
 
@@ -6,3 +6,8 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def generous_bounds() -> None:
     """Replace the fixture that extends deadlines by one that does nothing."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_commands() -> None:
+    """Replace the fixture that forks the commands by one that does nothing."""

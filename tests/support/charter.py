@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic, sleep
 from typing import Any
 
 import httpx
 
 from api.config import Config
+from tests.support.fork_server import ForkedProcess
 from tests.support.paths import BIN
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -26,11 +28,17 @@ Contract       {0}/openapi.json
 """
 
 
+Start = Callable[..., subprocess.Popen[Any] | ForkedProcess]
+
+start: Start = subprocess.Popen
+"""Starts the command of this environment. Most tests replace it with a fork server."""
+
+
 @dataclass
 class Server:
     """A running `charter serve`."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[Any] | ForkedProcess
     url: str
     log: Path
 
@@ -82,38 +90,38 @@ class Charter:
         return {"PATH": os.defpath, "CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"} | self.settings
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.command, *arguments],
-            check=False,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
+        with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+            with self._start(*arguments, stdout=stdout, stderr=stderr) as process:
+                try:
+                    code = process.wait(timeout=PATIENCE_SECONDS)
+                finally:
+                    process.kill()
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess([self.command, *arguments], code, stdout.read(), stderr.read())
 
     @contextmanager
     def serving(self, *options: str, terminal: int | None = None) -> Iterator[Server]:
         """Run a server until the block ends, and kill it then. Its log goes to a file or to a terminal."""
         log = self.folder / "log"
-        with log.open("a") as file:
-            process = subprocess.Popen(
-                [self.command, "serve", *options],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=terminal or file,
-                text=True,
-            )
-        with process:
-            assert process.stdout is not None
-            greeting = "".join(process.stdout.readline() for _ in range(3))
-            url = greeting.partition("API            ")[2].partition("\n")[0]
-            assert greeting == GREETING.format(url), log.read_text()
-            try:
-                yield Server(process, url, log)
-            finally:
-                process.kill()
+        readable, writable = os.pipe()
+        with os.fdopen(readable) as stdout:
+            with log.open("a") as file, os.fdopen(writable, "w") as written:
+                process = self._start("serve", *options, stdout=written, stderr=terminal or file)
+            with process:
+                try:
+                    greeting = "".join(stdout.readline() for _ in range(3))
+                    url = greeting.partition("API            ")[2].partition("\n")[0]
+                    assert greeting == GREETING.format(url), log.read_text()
+                    yield Server(process, url, log)
+                finally:
+                    process.kill()
+
+    def _start(self, *arguments: str, stdout: Any, stderr: Any) -> subprocess.Popen[Any] | ForkedProcess:
+        # A fork server has imported the modules of this environment.
+        is_ours = self.command == COMMAND and "PYTHONPATH" not in self.settings
+        launch: Start = start if is_ours else subprocess.Popen
+        return launch([self.command, *arguments], cwd=self.folder, env=self.environment, stdout=stdout, stderr=stderr)
 
 
 def beside(config: Config) -> Charter:
