@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import pytest
 from connexion.json_schema import resolve_refs
 from connexion.spec import Specification
 from cryptography.hazmat.primitives.asymmetric import rsa
+from werkzeug.routing import Rule
 
 from api import contract
+from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract
 
 
@@ -28,6 +30,9 @@ def speedups() -> Iterator[None]:
     contracts: dict[object, tuple[Contract, str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract, "load", _load_once(contract.load, contracts))
+        patch.setattr(Contract, "executable", _executable_once(Contract.executable))
+        patch.setattr("api.contract.assembly.check_formats", _check_formats_once(check_formats))
+        patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
         patch.setattr("api.contract.schema.response_schema.resolve_refs", _once_per_document(resolve_refs))
         patch.setattr(Specification, "from_dict", _once_per_document(Specification.from_dict))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
@@ -49,6 +54,46 @@ def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> C
         return contracts[files][0]  # type: ignore[no-any-return]
 
     return loaded
+
+
+def _executable_once(executable: Callable[[Contract, str], Contract]) -> Callable[[Contract, str], Contract]:
+    """Copy each document once for each package of handlers."""
+    copies: dict[tuple[str, str], Contract] = {}
+
+    def copied(contract: Contract, handlers: str) -> Contract:
+        key = json.dumps(contract.document), handlers
+        if key not in copies:
+            copies[key] = executable(contract, handlers)
+        return copies[key]
+
+    return copied
+
+
+def _check_formats_once(check: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Check each document once for each set of formats. A document with an unknown format raises each time."""
+    checked = set()
+
+    def checks(document: Any, formats: Any) -> None:
+        key = json.dumps(document), frozenset(formats)
+        if key not in checked:
+            check(document, formats)
+            checked.add(key)
+
+    return checks
+
+
+def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile the function that builds the URLs of a rule when it is first called. No handler builds URLs."""
+
+    def compiled(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
+        builder = cache(partial(compile_builder, rule, append_unknown))
+
+        def build(rule: Rule, **values: Any) -> Any:
+            return builder()(rule, **values)
+
+        return build
+
+    return compiled
 
 
 def _once_per_document(function: Callable[..., Any]) -> Callable[..., Any]:
