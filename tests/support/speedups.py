@@ -38,6 +38,10 @@ def speedups() -> Iterator[None]:
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client, and no test uses TLS.
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        # Each client, and each request of Schemathesis, would search the environment for proxies. No test uses one.
+        patch.setattr("httpx._utils.getproxies", dict)
+        patch.setattr("requests.sessions.get_environ_proxies", lambda *_, **__: {})
+        patch.setattr("requests.utils.getproxies_environment", dict)
         yield
     for loaded, content in contracts.values():
         assert json.dumps(loaded.document) == content
