@@ -25,7 +25,7 @@ test: .venv/.test .venv/.node ## Run every check and every deterministic test, o
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 4 --dist loadgroup --ignore=tests/soak
+	$(BIN)/pytest -n 3 --ignore=tests/soak
 
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long: within 15 minutes

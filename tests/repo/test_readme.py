@@ -163,7 +163,7 @@ def test_make_test_runs_the_documented_checks() -> None:
         "format": "ruff format --check .",
         "style": "ruff check .",
         "types": "mypy",
-        "tests": "pytest -n 4 --dist loadgroup --ignore=tests/soak",
+        "tests": "pytest -n 3 --ignore=tests/soak",
     }
     (claims,) = re.findall(r"^make test +# checks everything: (.+)$", block("make run").text, re.MULTILINE)
     assert planned("test") == [f".venv/bin/{steps[claim]}" for claim in claims.split(", ")]
