@@ -4,7 +4,6 @@ Each test builds an application of its own. Without these caches, more than a th
 contract, resolve its references and search for RSA primes.
 """
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from connexion.json_schema import resolve_refs
 from connexion.spec import Specification
@@ -27,7 +27,7 @@ from api.contract.document.model import Contract
 @contextmanager
 def speedups() -> Iterator[None]:
     """Apply all caches until the block ends. Raises AssertionError if a cached contract was changed in between."""
-    contracts: dict[object, tuple[Contract, str]] = {}
+    contracts: dict[object, tuple[Contract, bytes]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract, "load", _load_once(contract.load, contracts))
         patch.setattr(Contract, "executable", _executable_once(Contract.executable))
@@ -44,7 +44,12 @@ def speedups() -> Iterator[None]:
         patch.setattr("requests.utils.getproxies_environment", dict)
         yield
     for loaded, content in contracts.values():
-        assert json.dumps(loaded.document) == content
+        assert _content(loaded.document) == content
+
+
+def _content(document: Any) -> bytes:
+    """Return the document as JSON. orjson needs a tenth of the time of the standard library."""
+    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> Callable[[Path], Contract]:
@@ -54,7 +59,7 @@ def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> C
         files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.yaml")))
         if files not in contracts:
             found = load(folder)
-            contracts[files] = found, json.dumps(found.document)
+            contracts[files] = found, _content(found.document)
         return contracts[files][0]  # type: ignore[no-any-return]
 
     return loaded
@@ -62,10 +67,10 @@ def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> C
 
 def _executable_once(executable: Callable[[Contract, str], Contract]) -> Callable[[Contract, str], Contract]:
     """Copy each document once for each package of handlers."""
-    copies: dict[tuple[str, str], Contract] = {}
+    copies: dict[tuple[bytes, str], Contract] = {}
 
     def copied(contract: Contract, handlers: str) -> Contract:
-        key = json.dumps(contract.document), handlers
+        key = _content(contract.document), handlers
         if key not in copies:
             copies[key] = executable(contract, handlers)
         return copies[key]
@@ -78,7 +83,7 @@ def _check_formats_once(check: Callable[[Any, Any], None]) -> Callable[[Any, Any
     checked = set()
 
     def checks(document: Any, formats: Any) -> None:
-        key = json.dumps(document), frozenset(formats)
+        key = _content(document), frozenset(formats)
         if key not in checked:
             check(document, formats)
             checked.add(key)
@@ -102,10 +107,10 @@ def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
 
 def _once_per_document(function: Callable[..., Any]) -> Callable[..., Any]:
     """Cache a function of one document by the content of the document."""
-    results: dict[str, Any] = {}
+    results: dict[bytes, Any] = {}
 
     def result(document: dict[str, Any]) -> Any:
-        content = json.dumps(document)
+        content = _content(document)
         if content not in results:
             results[content] = function(document)
         return results[content]
