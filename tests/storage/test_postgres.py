@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import httpx
@@ -276,5 +277,7 @@ def test_two_processes_serve_one_database_without_a_data_folder(engine: Engine, 
         alice.client = here
         assert alice.log_out().status_code == 204
         alice.client = there
+        # A change reaches other processes within 100 ms.
+        sleep(0.1)
         assert alice.get("/api/v1/me").status_code == 401
     assert not charter.data.exists()
