@@ -22,6 +22,8 @@ def make_engine(url: URL, connections: int) -> Engine:
         pool_size=kept,
         max_overflow=connections - kept,
         pool_timeout=4,
+        # The connection that was used last has the pages and plans of its statements in its cache.
+        pool_use_lifo=True,
         # A logged error quotes its statement, but not the values, such as names and hashes.
         hide_parameters=True,
         **_OPTIONS[backend],
