@@ -79,7 +79,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         serving=contract.HandlerResources(
             database.transaction, resources, executors={"hashing": bulkhead}, bound={"hasher": "hashing"}
         ),
-        lifespan=lambda _: _running(cache, shutdown, background, bulkhead, database, metrics, traces),
+        lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, metrics, traces),
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
@@ -102,7 +102,7 @@ def _issuer(
 
 
 @asynccontextmanager
-async def _running(
+async def _lifespan(
     cache: Cache,
     shutdown: GracefulShutdown,
     background: BackgroundWorker,
@@ -115,12 +115,12 @@ async def _running(
     await cache.monitor.ensure_fresh()
     shutdown.install()
     background.start()
-    looking = asyncio.create_task(cache.monitor.poll_forever())
+    polling = asyncio.create_task(cache.monitor.poll_forever())
     sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
     yield
     await asyncio.to_thread(background.stop)
     bulkhead.close()
-    looking.cancel()
+    polling.cancel()
     if sampling:
         sampling.cancel()
     if traces:

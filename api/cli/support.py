@@ -58,11 +58,11 @@ def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> 
     from api.storage.database import Database
 
     database = Database(config.database_url)
-    told: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
+    reported: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
     mute_database_log()
     try:
         yield database
-    except told as error:
+    except reported as error:
         where = config.database_url.render_as_string(hide_password=True)
         raise click.ClickException(f"{where} cannot be {cannot}: {reason_of(error)}") from None
     finally:

@@ -59,7 +59,7 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
 def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> TokenPair:
     """Return the next token pair of the session that `token` belongs to.
 
-    All requests with one token get the same refresh token during the grace period. Raises InvalidRefreshToken if the
+    During the grace period, a used token gets the valid one. Raises InvalidRefreshToken if the
     session is unknown or has ended. Raises RefreshTokenReused if the grace period is over, and ends the session.
     """
     keep = issuer.cache.begin_fill()
@@ -83,7 +83,10 @@ def _find(db: Db, issuer: TokenIssuer, token: str) -> Any:
 
 
 def _rotate(db: Db, issuer: TokenIssuer, found: Any, token: str, use: dict[str, Any]) -> str | None:
-    """Replace the refresh token of a session and return the new one, or None if `token` is used or has ended."""
+    """Replace the refresh token of a session and return the new one.
+
+    Return None if `token` is used or the session has ended.
+    """
     if digest(token) != found.refresh_token:
         return None
     refresh_token = issuer.refresh_tokens.next(token)
@@ -110,9 +113,10 @@ def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str
 
 
 def _within_grace(refreshes: Sequence[int], now: datetime) -> Sequence[int]:
-    """Return the times without the oldest ones whose grace period is over, and at most the latest 99."""
+    """Return the times without the oldest ones whose grace period is over, and without all but the latest."""
     over = _milliseconds(now - REUSE_GRACE)
-    # The clocks of hosts differ, so the times may not ascend. Each counts the tokens after it.
+    # Only a prefix is dropped, because `_repeat` counts the refreshes. The clocks of hosts differ, so the times may not
+    # ascend.
     first = next((place for place, used_at in enumerate(refreshes) if used_at > over), len(refreshes))
     return refreshes[max(first, len(refreshes) - _MOST_REFRESHES + 1) :]
 

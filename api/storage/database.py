@@ -76,9 +76,10 @@ class Db(Session):
 
     def close(self) -> None:
         """Roll back uncommitted changes and return the connection to the pool."""
-        if self.in_transaction():
+        try:
             super().close()
-        self._release()
+        finally:
+            self._release()
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from select import POLLIN, poll
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def make_engine(url: URL, connections: int) -> Engine:
         # The driver's own ping is a round trip, one in five of a refresh.
         engine.dialect.do_ping = _is_quiet  # type: ignore[assignment]
     else:
-        _WriteTurn(float(str(engine.url.query["timeout"]))).attach(engine)
+        _WriterLock(float(str(engine.url.query["timeout"]))).attach(engine)
     event.listen(engine, "connect", _ON_CONNECT[backend])
     event.listen(engine, "handle_error", _redact_row_values)
     return engine
@@ -52,13 +53,15 @@ def outside_transaction(connection: Connection) -> Iterator[None]:
     driver.autocommit = True
     try:
         yield
-    finally:
-        if not driver.closed:
-            driver.autocommit = False
+        driver.autocommit = False
+    except BaseException:
+        # Only a connection without autocommit may return to the pool.
+        connection.invalidate()
+        raise
 
 
-class _WriteTurn:
-    """Lets the threads of this process write to SQLite one after the other.
+class _WriterLock:
+    """Lets one thread of this process write to SQLite at a time.
 
     SQLite does not queue for its write lock. Threads that wait for it sleep up to 100 ms at a time and then race.
     """
@@ -69,18 +72,21 @@ class _WriteTurn:
         self._holder: object = None
 
     def attach(self, engine: Engine) -> None:
-        """Take the turn before the first write of each transaction. Pass it on when the connection is returned."""
+        """Acquire the lock before the first write of each transaction, and release it with the connection."""
         # An event for each statement would cost a third of a short transaction.
-        engine.dialect.do_execute = self._execute  # type: ignore[assignment]
+        engine.dialect.do_execute = partial(self._execute, "execute")  # type: ignore[method-assign]
+        engine.dialect.do_executemany = partial(self._execute, "executemany")  # type: ignore[method-assign]
         for moment in ("checkin", "invalidate", "close"):
             event.listen(engine, moment, self._release)
 
-    def _execute(self, cursor: "sqlite3.Cursor", statement: str, parameters: Any, _: object = None) -> None:
+    def _execute(
+        self, method: str, cursor: "sqlite3.Cursor", statement: str, parameters: Any, _: object = None
+    ) -> None:
         if not cursor.connection.in_transaction and statement.lstrip()[:6].upper() in _WRITES:
-            self._take(cursor.connection)
-        cursor.execute(statement, parameters)
+            self._acquire(cursor.connection)
+        getattr(cursor, method)(statement, parameters)
 
-    def _take(self, connection: object) -> None:
+    def _acquire(self, connection: "sqlite3.Connection") -> None:
         if self._holder is connection:
             return
         if not self._lock.acquire(timeout=self._seconds):

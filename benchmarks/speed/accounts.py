@@ -15,7 +15,7 @@ from benchmarks.speed.results import Section
 from benchmarks.speed.service import CORE, Service
 from tests.support.installations import DATABASES
 
-_TWIN, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
+_BASELINE, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
 # More users than connections, so that no two requests at once use the same refresh token.
 _USERS = [f"user{number:08}" for number in range(64)]
 _SESSIONS_OF_A_USER = 3
@@ -62,7 +62,7 @@ _BESIDE = Case("GET /protected", _protected, "again")
 
 
 def accounts(name: str, base: Path | None, length: Length, folder: Path) -> Iterator[Section]:
-    """Measure a case on each database, beside the twin, GET /protected and the Charter of the checkout `base`."""
+    """Measure a case on each database, beside the baseline, GET /protected and the Charter of the checkout `base`."""
     for database in DATABASES:
         with ExitStack() as stack:
             services = {
@@ -71,7 +71,7 @@ def accounts(name: str, base: Path | None, length: Length, folder: Path) -> Iter
             }
             for service in services.values():
                 _add_users(service)
-            _check_reuse_detection(services[_TWIN])
+            _check_reuse_detection(services[_BASELINE])
             yield _compare(name, database, services, length, folder)
 
 
@@ -84,7 +84,7 @@ def _services(
         ours[_BASE] = elsewhere(stack.enter_context(new()), base)
     url = stack.enter_context(new()).database_url.render_as_string(hide_password=False)
     starting = {name: serving(without_hashes(charter), frozenset({CORE})) for name, charter in ours.items()}
-    return starting | {_TWIN: baselines.accounts(folder, url)}
+    return starting | {_BASELINE: baselines.accounts(folder, url)}
 
 
 def _add_users(service: Service) -> None:
@@ -93,9 +93,9 @@ def _add_users(service: Service) -> None:
             client_.succeed(client.sign_up(username))
 
 
-def _check_reuse_detection(twin: Service) -> None:
+def _check_reuse_detection(baseline: Service) -> None:
     """Check that a used refresh token ends its session, and the token after it no longer works."""
-    with twin.awake(), connected(twin.port) as client_:
+    with baseline.awake(), connected(baseline.port) as client_:
         used = client_.succeed(client.log_in(_USERS[0]))["refresh_token"]
         following = client_.succeed(client.refresh(used))["refresh_token"]
         responses = [client_.send(client.refresh(token)) for token in (used, following)]
@@ -125,6 +125,6 @@ def _figures(name: str, database: str, runs: Mapping[str, Run]) -> dict[str, flo
     """Return how much CPU a request costs beside each of the others."""
     costs = {other: runs["Charter"].cost / run.cost for other, run in runs.items()}
     return {
-        f"{name}/{database}/twin": 100 * costs[_TWIN],
+        f"{name}/{database}/baseline": 100 * costs[_BASELINE],
         f"{name}/{database}/protected": costs[_PROTECTED],
     } | ({f"{name}/{database}/base": 100 * costs[_BASE]} if _BASE in costs else {})

@@ -13,7 +13,7 @@ from tests.support.paths import BIN
 
 _HERE = Path(__file__).parent / "baselines"
 _UVICORN = ("--loop=uvloop", "--http=httptools", "--no-access-log")
-Twin = Callable[[Place, Path], AbstractContextManager[Service]]
+Baseline = Callable[[Place, Path], AbstractContextManager[Service]]
 
 
 def template(place: Place, folder: Path, database: str) -> AbstractContextManager[Service]:
@@ -28,12 +28,12 @@ def accounts(folder: Path, database: str) -> AbstractContextManager[Service]:
     return _under_uvicorn("accounts", "service", folder, DATABASE=database, PYTHONPATH=path)
 
 
-def _fastapi(module: str) -> Twin:
+def _fastapi(module: str) -> Baseline:
     return lambda place, folder: _under_uvicorn("fastapi", module, folder, PUBLIC_KEY=place.public_key)
 
 
 # Those without a database.
-TWINS: dict[str, Twin] = {
+BASELINES: dict[str, Baseline] = {
     "FastAPI async def": _fastapi("asynchronous"),
     "FastAPI def": _fastapi("threaded"),
     "Connexion": lambda place, folder: _under_uvicorn("connexion", "service", folder, PUBLIC_KEY=place.public_key),
@@ -42,13 +42,13 @@ TWINS: dict[str, Twin] = {
 
 
 def _under_uvicorn(name: str, module: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
-    """The twin of this name, served as its documentation says, for production, without a line for each request."""
+    """The baseline of this name, served as its documentation says, for production, without a line for each request."""
     port = free_port()
     return _started(name, ["uvicorn", f"{module}:app", f"--port={port}", *_UVICORN], folder, settings, port)
 
 
 def _under_gunicorn(name: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
-    """The twin of this name, in one process with a thread for each connection, which it keeps open."""
+    """The baseline of this name, in one process with a thread for each connection, which it keeps open."""
     port = free_port()
     options = ("--worker-class=gthread", f"--threads={CONNECTIONS}", f"--bind=127.0.0.1:{port}")
     return _started(name, ["gunicorn", *options, "service:app"], folder, settings, port)

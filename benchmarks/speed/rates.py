@@ -81,13 +81,15 @@ _ME = _again("GET /api/v1/me", _with_token("/api/v1/me"), _with_forgery("/api/v1
 
 
 def beside_all(name: str, length: Length, folder: Path) -> Iterator[Section]:
-    """A case, asked of Charter and of each twin without a database."""
+    """A case, asked of Charter and of each baseline without a database."""
     with ExitStack() as stack:
         place = stack.enter_context(charter.served(stack.enter_context(sqlite())))
-        others = {twin: stack.enter_context(start(place, folder)) for twin, start in baselines.TWINS.items()}
+        others = {
+            baseline: stack.enter_context(start(place, folder)) for baseline, start in baselines.BASELINES.items()
+        }
         services = {"Charter": place.service} | others
         section = _compare(CASES[name], place, services, length, folder)
-        yield section._replace(figures={f"{name}/{twin}": ratio for twin, ratio in section.figures.items()})
+        yield section._replace(figures={f"{name}/{baseline}": ratio for baseline, ratio in section.figures.items()})
 
 
 def me(length: Length, folder: Path) -> Iterator[Section]:
@@ -96,12 +98,12 @@ def me(length: Length, folder: Path) -> Iterator[Section]:
         with ExitStack() as stack:
             place = stack.enter_context(charter.served(stack.enter_context(new())))
             url = stack.enter_context(new()).database_url.render_as_string(hide_password=False)
-            twin = stack.enter_context(baselines.template(place, folder, url))
+            baseline = stack.enter_context(baselines.template(place, folder, url))
             case = _ME._replace(title=f"{_ME.title} on {database}")
-            services = {"Charter": place.service, "FastAPI, template": twin}
+            services = {"Charter": place.service, "FastAPI, template": baseline}
             section = _compare(case, place, services, length, folder)
             figures = {f"me/{database}": section.figures["FastAPI, template"]}
-            memory = {f"resident/{database}": 100 * place.service.resident / twin.resident}
+            memory = {f"resident/{database}": 100 * place.service.resident / baseline.resident}
             yield section._replace(figures=figures | memory)
 
 

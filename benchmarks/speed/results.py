@@ -29,8 +29,8 @@ class Section(NamedTuple):
     drawn: Mapping[str, float]
 
 
-def _times(what: str, twin: str, bound: float) -> Bar:
-    return Bar(f"{what}, rate beside {twin}", "at least", bound, "times")
+def _times(what: str, baseline: str, bound: float) -> Bar:
+    return Bar(f"{what}, rate beside {baseline}", "at least", bound, "times")
 
 
 def _beside_logins(clients: int) -> dict[str, Bar]:
@@ -44,10 +44,10 @@ def _beside_logins(clients: int) -> dict[str, Bar]:
 
 
 def _beside_template(database: str) -> dict[str, Bar]:
-    twin = "of that of FastAPI with the template's look-up"
+    baseline = "of that of FastAPI with the template's look-up"
     return {
-        f"start/{database}": Bar(f"Start to first answer on {database}, {twin}", "at most", 1.5, "times"),
-        f"resident/{database}": Bar(f"Memory on {database}, {twin}", "at most", 100, "%"),
+        f"start/{database}": Bar(f"Start to first answer on {database}, {baseline}", "at most", 1.5, "times"),
+        f"resident/{database}": Bar(f"Memory on {database}, {baseline}", "at most", 100, "%"),
     }
 
 
@@ -69,7 +69,7 @@ def _sized(database: str) -> dict[str, Bar]:
 def _accounts(database: str) -> dict[str, Bar]:
     refresh, beside = f"Refresh on {database}: CPU, of that of", "without the hash: CPU, beside that of GET /protected"
     return {
-        f"refresh/{database}/twin": Bar(f"{refresh} FastAPI with SQLModel", "at most", 40, "%"),
+        f"refresh/{database}/baseline": Bar(f"{refresh} FastAPI with SQLModel", "at most", 40, "%"),
         f"refresh/{database}/base": Bar(f"{refresh} the older checkout", "at most", 25, "%"),
         f"login/{database}/protected": Bar(f"Log-in on {database}, {beside}", "at most", 11, "times"),
         f"signup/{database}/protected": Bar(f"Sign-up on {database}, {beside}", "at most", 11, "times"),

@@ -1,4 +1,4 @@
-"""How long Charter and a twin take from their start to the first response, on a migrated database."""
+"""How long Charter and a baseline take from their start to the first response, on a migrated database."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from benchmarks.speed.service import CORE
 from tests.support.installations import DATABASES
 
 _TIMES = 5
-_OURS, _TWIN = "Charter", "FastAPI, template"
+_OURS, _BASELINE = "Charter", "FastAPI, template"
 
 
 def starts(_: Length, folder: Path) -> Iterator[Section]:
@@ -26,16 +26,16 @@ def starts(_: Length, folder: Path) -> Iterator[Section]:
         for database, each in found.items()
         for service, seconds in each.items()
     )
-    figures = {f"start/{database}": median(each[_OURS]) / median(each[_TWIN]) for database, each in found.items()}
+    figures = {f"start/{database}": median(each[_OURS]) / median(each[_BASELINE]) for database, each in found.items()}
     yield Section(f"Start to first answer, {_TIMES} times", table(columns, rows), figures, {})
 
 
 def _starts(database: str, folder: Path) -> Mapping[str, Sequence[float]]:
     """Return the seconds of each start. Both services take turns."""
-    taken: dict[str, list[float]] = {_OURS: [], _TWIN: []}
+    taken: dict[str, list[float]] = {_OURS: [], _BASELINE: []}
     with ExitStack() as stack:
         configs = [stack.enter_context(DATABASES[database]()) for _ in range(3)]
-        # The twin verifies tokens of this service, and has the same user.
+        # The baseline verifies tokens of this service, and has the same user.
         place = stack.enter_context(charter.served(configs[0]))
         installed = charter.installed(configs[1])
         url = configs[2].database_url.render_as_string(hide_password=False)
@@ -43,5 +43,5 @@ def _starts(database: str, folder: Path) -> Mapping[str, Sequence[float]]:
             with serving(installed, frozenset({CORE})) as service:
                 taken[_OURS].append(service.seconds)
             with baselines.template(place, folder, url) as service:
-                taken[_TWIN].append(service.seconds)
+                taken[_BASELINE].append(service.seconds)
     return taken

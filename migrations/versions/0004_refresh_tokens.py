@@ -1,7 +1,8 @@
-"""Keep the digest of the refresh token in its session, and let a background task purge expired sessions.
+"""Keep the digest of the refresh token in its session.
 
 A refresh then changes one row, and used tokens leave no rows behind. The change feed no longer records the deletion of
-an expired session: its tokens have expired too. A purge of many sessions would push other changes out of the feed.
+a session that expired half an hour ago. Its tokens have expired too, and a purge of many sessions would push other
+changes out of the feed. The downgrade forgets used tokens, so none of them is in a grace period after it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ _tokens = sa.table(
 
 
 def upgrade() -> None:
+    _replace_trigger(_WHEN_LIVE[op.get_bind().dialect.name])
     op.add_column("sessions", sa.Column("refresh_token", sa.LargeBinary(32), nullable=False, server_default=""))
     op.add_column("sessions", sa.Column("refreshes", sa.JSON, nullable=False, server_default="[]"))
     is_valid = sa.and_(_tokens.c.session_id == _sessions.c.id, _tokens.c.used_at.is_(None))
@@ -36,7 +38,6 @@ def upgrade() -> None:
     for session_id, refreshes in _latest_refreshes().items():
         op.execute(sa.update(_sessions).where(_sessions.c.id == session_id).values(refreshes=refreshes))
     op.drop_table("refresh_tokens")
-    _replace_trigger(_WHEN_LIVE[op.get_bind().dialect.name])
 
 
 def downgrade() -> None:

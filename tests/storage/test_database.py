@@ -199,6 +199,21 @@ def test_a_lock_that_a_foreign_process_holds_too_long_is_503(config: Config, dat
         assert [bobby.sign_up().status_code, alice.log_out().status_code] == [201, 204]
 
 
+@on_sqlite
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_thread_of_this_process_that_writes_too_long_is_503(config: Config, rows: int) -> None:
+    database = Database(config.database_url.update_query_dict({"timeout": "0.1"}))
+    with database.transaction() as first:
+        first.add_all([key(datetime.now(UTC)) for _ in range(rows)])
+        first.flush()
+        with pytest.raises(DatabaseUnavailable), database.transaction() as second:
+            second.add_all([key(datetime.now(UTC)) for _ in range(rows)])
+    with database.transaction() as third:
+        third.add_all([key(datetime.now(UTC)) for _ in range(rows)])
+    assert count(database) == 2 * rows
+    database.dispose()
+
+
 @pytest.mark.slow
 @on_sqlite
 def test_a_full_disk_fails_writes_and_nothing_else(config: Config) -> None:

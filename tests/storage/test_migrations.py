@@ -231,7 +231,10 @@ def test_revision_0004_keeps_refresh_tokens_and_their_grace_period(config: Confi
     with database.engine.begin() as connection:
         valid = digest(alice.refresh_token)
         session_id = connection.scalars(select(TOKENS.c.session_id).where(TOKENS.c.digest == valid)).one()
-        used = [(digest(lost), clock.now()), (b"an older one", clock.now() - timedelta(seconds=11))]
+        used = [
+            (digest(lost), clock.now() + timedelta(minutes=1)),
+            (b"an older one", clock.now() - timedelta(seconds=11)),
+        ]
         rows = [{"digest": token, "session_id": session_id, "used_at": used_at} for token, used_at in used]
         connection.execute(insert(TOKENS), rows)
     _run(database.engine, command.upgrade, "0004")

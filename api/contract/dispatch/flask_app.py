@@ -126,7 +126,8 @@ class LazyRequestContext(RequestContext):
     def call(self, view: View) -> Response:
         """Return the response of the view, with the hooks, signals and error handlers of Flask around the view.
 
-        The steps and their order are those of `flask.Flask.wsgi_app`.
+        The steps and their order are those of `flask.Flask.wsgi_app`. The edge handles errors that have no handler, so
+        the signal `got_request_exception` is not sent.
         """
         with self:
             return self._finalize(self._dispatch(view))

@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Response(NamedTuple):
-    """A complete response, the only type for it in Charter. The names of its headers are in lower case."""
+    """A complete response. The names of its headers are in lower case."""
 
     status: int
     headers: Headers

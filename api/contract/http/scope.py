@@ -18,7 +18,7 @@ _FIELDS = "contract_fields"
 
 
 def isolate(scope: Scope, fields: Fields) -> Scope:
-    """Return a copy of the scope that no other request and no later byte can change.
+    """Return a copy of the scope that other requests and later input cannot change.
 
     granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
     """
