@@ -14,7 +14,7 @@ run: .venv/.run ## Install, migrate and run Charter on http://127.0.0.1:8000
 	@exec $(BIN)/charter serve
 
 .PHONY: check
-check: .venv/.test ## Check format, style and types, and run the quick tests on SQLite: within a minute
+check: .venv/.test ## Check format, style and types, and run the quick tests on SQLite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

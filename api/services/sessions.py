@@ -59,8 +59,8 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
 def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> TokenPair:
     """Return the next token pair of the session that `token` belongs to.
 
-    During the grace period, a used token gets the valid one. Raises InvalidRefreshToken if the
-    session is unknown or has ended. Raises RefreshTokenReused if the grace period is over, and ends the session.
+    During the grace period, a used token gets the valid one. Raises InvalidRefreshToken if the session is unknown or
+    has ended. Raises RefreshTokenReused if the grace period is over, and ends the session.
     """
     keep = issuer.cache.begin_fill()
     found = _find(db, issuer, token)

@@ -90,7 +90,7 @@ class Db(Session):
     def run(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
         """Execute a statement on tables and return its rows as tuples.
 
-        This costs a third of `execute`, which prepares each statement and its rows for the ORM.
+        This costs a quarter less than `execute`, which prepares each statement and its rows for the ORM.
         """
         if not isinstance(statement, Select):
             self._has_written = True

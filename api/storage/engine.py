@@ -49,7 +49,7 @@ def outside_transaction(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
         yield
         return
-    # The isolation level AUTOCOMMIT of SQLAlchemy costs twice as much.
+    # The isolation level AUTOCOMMIT of SQLAlchemy makes 200 more calls in Python, and sends the same.
     driver.autocommit = True
     try:
         yield
