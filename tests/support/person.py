@@ -72,3 +72,15 @@ def newcomer(client: httpx.Client, username: str) -> Person:
     assert person.sign_up().status_code == 201
     assert person.log_in().status_code == 200
     return person
+
+
+def token_pair(person: Person) -> dict[str, object]:
+    """Return the body of the response that gave a user the current tokens, with the default settings."""
+    return {
+        "access_token": person.token,
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": person.refresh_token,
+        "refresh_expires_in": 2_592_000,
+        "scope": "password profile sessions",
+    }
