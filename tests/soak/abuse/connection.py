@@ -37,11 +37,16 @@ class Connection:
     async def open(cls, port: int, *, reads: bool = True) -> Self:
         """Connect. Without `reads` the client takes nothing from the kernel, so the server's buffers fill up."""
         link = socket.socket()
-        if not reads:
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        link.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=link, limit=_BYTES)
+        try:
+            if not reads:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            link.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", port))
+            reader, writer = await asyncio.open_connection(sock=link, limit=_BYTES)
+        except BaseException:
+            # A trial may end while its client connects.
+            link.close()
+            raise
         if not reads:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
         return cls(reader, writer)
