@@ -85,7 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Finish the pending response if the client has closed its sending side, and reject anything after it."""
-        if self._is_answering():
+        self.transport.input_has_ended = True  # type: ignore[attr-defined]
+        if self._is_answering() and not self.transport.is_closing():
             self._reject(MalformedRequest())
             return True
         self.transport.flush()  # type: ignore[attr-defined]

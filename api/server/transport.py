@@ -20,6 +20,7 @@ class LingeringTransport:
         self._waiting: list[bytes] = []
         self._closing: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+        self.input_has_ended = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -50,6 +51,10 @@ class LingeringTransport:
         if self.is_closing():
             return
         self.flush()
+        if self.input_has_ended:
+            # No byte of the client can arrive any more, so an immediate close is safe.
+            self._leave()
+            return
         self._transport.write_eof()
         self._closing = self._loop.call_later(_LINGER_SECONDS, self._leave)
 

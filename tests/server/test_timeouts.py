@@ -131,12 +131,17 @@ class TestTimeouts:
         assert (response.status, response.headers["connection"]) == (200, "close")
         assert connection.is_closed()
 
-    def test_a_half_closed_connection_still_gets_its_response(self, connect: Callable[[], RawConnection]) -> None:
+    def test_a_half_closed_connection_still_gets_its_response(
+        self, connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.server.transport._LINGER_SECONDS", 2 * DEADLINE)
         connection = connect()
         connection.send(sign_up_request("Content-Type: application/json"))
         connection.close_sending()
         assert connection.read_response().status == 201
         assert connection.is_closed()
+        # The server does not linger, because no more input can arrive.
+        until(lambda: not connection.is_open_at_server())
 
     def test_clients_that_do_not_read_are_cut_off(
         self, connect: Callable[[], RawConnection], wait: Callable[[float], None]

@@ -34,6 +34,7 @@ class RawConnection:
     def __init__(self, server: str) -> None:
         address = urlsplit(server)
         self._socket = socket.create_connection((address.hostname, address.port), timeout=PATIENCE_SECONDS)
+        self._ports = self._socket.getsockname()[1], self._socket.getpeername()[1]
         self._file = self._socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -65,7 +66,7 @@ class RawConnection:
 
     def is_open_at_server(self) -> bool:
         """Return False if the server process has closed the socket, according to the kernel. Reads no data."""
-        local, remote = (f":{address[1]:04X}" for address in (self._socket.getsockname(), self._socket.getpeername()))
+        local, remote = (f":{port:04X}" for port in self._ports)
         rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
         # The kernel may still send data of a socket that its process has closed. Such a socket has no inode.
         return any(row[1].endswith(remote) and row[2].endswith(local) and row[9] != "0" for row in rows)
@@ -73,14 +74,6 @@ class RawConnection:
     def is_closed(self) -> bool:
         """Wait until data arrives or the server closes the connection. Return True if it was closed."""
         return self._file.read(1) == b""
-
-    def is_open(self) -> bool:
-        """Return True unless the server closes the connection without more data within a second."""
-        self._socket.settimeout(1)
-        try:
-            return self._file.peek(1) != b""
-        except TimeoutError:
-            return True
 
     def reset(self) -> None:
         """Reset the connection: send RST instead of FIN."""
