@@ -224,6 +224,7 @@ def test_a_failing_log_does_not_fail_requests(client: TestClient, configure: Con
 
 
 @pytest.mark.parametrize("then", ["pass", "await asyncio.sleep(0.5); os._exit(0)"])
+@pytest.mark.slow
 def test_a_buffered_line_is_written_soon_or_at_exit(then: str) -> None:
     serve = f"async def serve():\n logs.request(path='/last')\n {then}\n"
     program = f"import asyncio, os\nfrom api import logs\nlogs.configure('json')\n{serve}asyncio.run(serve())"

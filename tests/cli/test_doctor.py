@@ -78,6 +78,7 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
     )
 
 
+@pytest.mark.slow
 def test_doctor_creates_nothing_before_the_first_start(tmp_path: Path) -> None:
     result = Charter(tmp_path, {}).run("doctor")
     expected = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
@@ -136,6 +137,7 @@ def test_secrets_readable_by_other_users_are_wrong(charter: Charter) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize(("free", "verdict"), [(99_000_000, "wrong"), (900_000_000, "warning"), (10**10, "ok")])
+@pytest.mark.slow
 def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
     for name, value in beside(config).settings.items():
         monkeypatch.setenv(name, value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from inspect import ismethod
 from typing import Any
 
+import pytest
 from connexion.json_schema import Draft4RequestValidator, Draft4ResponseValidator, resolve_refs
 
 from api import app, contract
@@ -66,11 +67,13 @@ def test_every_schema_of_the_contract_compiles() -> None:
             assert not ismethod(compile_predicate(kind(schema, format_checker=format_checker(FORMATS)))), schema
 
 
+@pytest.mark.slow
 def test_validators_agree_on_the_schemas_of_the_contract(wild: Wild) -> None:
     for schema in CONTRACT_SCHEMAS.values():
         assert set(compare_verdicts(schema, sample_values(wild, schema, 20))) == {True, False}, schema
 
 
+@pytest.mark.slow
 def test_validators_agree_on_random_schemas(wild: Wild) -> None:
     counts: Counter[bool] = Counter()
     for schema in (wild.schema() for _ in range(1000)):

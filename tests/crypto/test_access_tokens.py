@@ -111,6 +111,7 @@ def test_tokens_assembled_from_correct_parts_are_accepted(client: TestClient, ge
     assert {name: ask(client, f"Bearer {token}")[0] for name, token in good.items()} == dict.fromkeys(good, 200)
 
 
+@pytest.mark.slow
 def test_forged_altered_and_misused_tokens_are_rejected(client: TestClient, genuine: Genuine) -> None:
     bad = {f"header {changes}": genuine.changed(header=changes) for changes in HEADERS}
     bad |= {f"claims {changes}": genuine.changed(claims=changes) for changes in CLAIMS}

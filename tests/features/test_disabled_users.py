@@ -6,6 +6,7 @@ from pathlib import Path
 from time import sleep
 
 import httpx
+import pytest
 from starlette.testclient import TestClient
 
 from api.config import Config
@@ -38,6 +39,7 @@ def test_disabling_a_user_fails_requests_already_in_progress(
     assert stored_hash(database) == before
 
 
+@pytest.mark.slow
 def test_a_disabled_user_gets_the_response_to_a_wrong_password(config: Config, server: str, tmp_path: Path) -> None:
     charter = beside(config)
     with httpx.Client(base_url=server) as client:
@@ -61,6 +63,7 @@ def test_a_disabled_user_gets_the_response_to_a_wrong_password(config: Config, s
         assert [session_state(person) for person in (alice, ended)] == [ACTIVE, ENDED]
 
 
+@pytest.mark.slow
 def test_disabling_an_unknown_user_fails(config: Config, tmp_path: Path) -> None:
     charter = beside(config)
     for verb in ("disable", "enable"):
@@ -81,6 +84,7 @@ def test_log_in_of_a_disabled_user_costs_one_check_of_a_stale_hash(
     assert [name for name, _ in events()] == ["session_revoked", "user_disabled", *["log_in_failed"] * 2]
 
 
+@pytest.mark.slow
 def test_no_session_survives_the_disabling_of_its_user(config: Config, server: str) -> None:
     for username in ROUNDS:
         with httpx.Client(base_url=server) as client:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import httpx
+import pytest
 from starlette.testclient import TestClient
 
 from api.config import Config
@@ -89,6 +90,7 @@ def test_a_password_change_fails_if_its_session_is_revoked_during_it(
 ROUNDS = [f"alice{number}" for number in range(10)]
 
 
+@pytest.mark.slow
 def test_no_session_survives_a_concurrent_password_change(server: str) -> None:
     for username in ROUNDS:
         with httpx.Client(base_url=server) as client:
@@ -102,6 +104,7 @@ def test_no_session_survives_a_concurrent_password_change(server: str) -> None:
             assert [alice.log_in(password=password).status_code for password in (PASSWORD, NEW)] == [401, 200]
 
 
+@pytest.mark.slow
 def test_one_of_many_concurrent_password_changes_wins(server: str) -> None:
     wanted = [f"{NEW} {number}" for number in range(6)]
     for username in ROUNDS:

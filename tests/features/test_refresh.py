@@ -269,6 +269,7 @@ def test_a_session_remembers_refreshes_for_the_grace_period(alice: Person, datab
     assert unauthorized_code(refresh(alice.client, used)) == "REFRESH_TOKEN_REUSED"
 
 
+@pytest.mark.slow
 def test_a_session_remembers_at_most_100_refreshes(alice: Person, database: Database) -> None:
     tokens = [alice.refresh_token]
     for _ in range(101):
@@ -280,6 +281,7 @@ def test_a_session_remembers_at_most_100_refreshes(alice: Person, database: Data
 
 
 @pytest.mark.parametrize("requests", [2, 8])
+@pytest.mark.slow
 def test_concurrent_refreshes_with_one_token_get_the_same_token(server: str, requests: int) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")
@@ -290,6 +292,7 @@ def test_concurrent_refreshes_with_one_token_get_the_same_token(server: str, req
         assert alice.refresh().status_code == 200
 
 
+@pytest.mark.slow
 def test_a_concurrent_refresh_does_not_restore_a_revoked_session(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         alice = newcomer(client, "alice")

@@ -119,6 +119,7 @@ def has_read(feed: Counted, times: int) -> bool:
     return feed.reads == times
 
 
+@pytest.mark.slow
 def test_requests_with_a_cached_session_send_no_statement(
     config: Config, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_cursor_works_after_its_session_has_ended(alice: Person) -> None:
     assert [item["current"] for item in listed(alice, cursor=cursor)] == [True]
 
 
+@pytest.mark.slow
 def test_a_page_has_20_sessions_by_default_and_100_at_most(alice: Person) -> None:
     for _ in range(100):
         log_in_again(alice)
@@ -286,6 +287,7 @@ def test_each_session_that_is_revoked_is_an_event(alice: Person, events: Events)
     assert events()[3:] == [("session_revoked", {"user_id": alice.id, "session_id": id_}) for id_ in ids[:3]]
 
 
+@pytest.mark.slow
 def test_concurrent_revocations_and_refreshes_do_not_fail(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         for number in range(5):

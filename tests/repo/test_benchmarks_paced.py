@@ -65,6 +65,7 @@ def serving(status: int = 200) -> Iterator[tuple[int, list[str]]]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_constant_rate_sends_as_many_requests_as_it_says() -> None:
     with serving() as (port, seen):
         result = paced(port, Again(Request("/a")), rate=500, seconds=0.1)
@@ -73,6 +74,7 @@ def test_a_constant_rate_sends_as_many_requests_as_it_says() -> None:
     assert 0 < result.p50 <= result.p99
 
 
+@pytest.mark.slow
 def test_a_chain_sends_each_refresh_token_once() -> None:
     with serving() as (port, seen):
         result = paced(port, Chain(f"{name}-0" for name in range(40)), rate=2000, seconds=0.1)
@@ -80,6 +82,7 @@ def test_a_chain_sends_each_refresh_token_once() -> None:
     assert len(set(seen)) == 200
 
 
+@pytest.mark.slow
 def test_errors_are_counted_by_their_status() -> None:
     with serving(503) as (port, _):
         assert paced(port, Again(Request("/a")), rate=500, seconds=0.02).statuses == {503: 10}

@@ -56,6 +56,7 @@ def test_the_compose_file_is_valid() -> None:
         PyCompose.from_json(json.dumps(COMPOSE | {"services": {"a": {"image": "a", "readonly": True}}}))
 
 
+@pytest.mark.slow
 def test_the_kubernetes_resources_are_valid(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text((CHECKOUT / "deploy/kubernetes.yaml").read_text().replace("readinessProbe", "readyProbe"))
@@ -169,6 +170,7 @@ def test_a_disruption_leaves_one_replica() -> None:
     assert JOB["spec"]["template"]["metadata"]["labels"].items().isdisjoint(labels.items())
 
 
+@pytest.mark.slow
 def test_the_docs_create_secrets_that_are_accepted(tmp_path: Path) -> None:
     compose, kubernetes = blocks("docs/containers.md")
     make, _, start = compose.text.rstrip().rpartition("\n")

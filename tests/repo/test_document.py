@@ -58,6 +58,7 @@ main(["openapi"])
 """
 
 
+@pytest.mark.slow
 def test_the_contract_is_the_same_without_libyaml() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML]
     result = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)

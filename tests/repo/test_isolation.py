@@ -6,6 +6,7 @@ from threading import Event, Semaphore
 from typing import Any
 
 import httpx
+import pytest
 from connexion import ConnexionMiddleware
 from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 
 
+@pytest.mark.slow
 def test_concurrent_users_get_their_own_profiles(server: str) -> None:
     with httpx.Client(base_url=server) as client:
         people = [newcomer(client, f"user{number:02}") for number in range(12)]

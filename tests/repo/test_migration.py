@@ -48,6 +48,7 @@ def make_migration(checkout: Path, name: str) -> subprocess.CompletedProcess[str
     return run(checkout, "make", "-o", ".venv/.test", f"BIN={BIN}", "migration", f"NAME={name}")
 
 
+@pytest.mark.slow
 def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
     (checkout / "api/models/note.py").write_text(block('"""The notes.').text)
     (checkout / "api/models/__init__.py").write_text(block('"""The tables, one module each.').text)
@@ -58,6 +59,7 @@ def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
     assert written.read_text() == block('"""Notes."""\n\nimport sqlalchemy').text
 
 
+@pytest.mark.slow
 def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> None:
     model = checkout / "api/models/user.py"
     column = "    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)\n"
@@ -77,6 +79,7 @@ def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> 
     ("name", "message"),
     [("notes", "The models are the same as in migration "), ("../notes", "NAME must be a name"), ("", "NAME must be")],
 )
+@pytest.mark.slow
 def test_an_unchanged_model_or_an_invalid_name_is_an_error(checkout: Path, name: str, message: str) -> None:
     before = sorted((checkout / "migrations/versions").glob("*.py"))
     result = make_migration(checkout, name)

@@ -83,6 +83,7 @@ def untested_blocks(text: str) -> list[Block]:
     return [block for block in blocks_in(text) if block not in requested]
 
 
+@pytest.mark.slow
 def test_every_code_block_is_tested() -> None:
     assert untested_blocks(DOCUMENTS) == []
     assert untested_blocks(f"{DOCUMENTS}\nMore:\n\n```sh\nmake more\n```\n") == [Block("More:", "sh", "make more\n")]
@@ -255,6 +256,7 @@ def test_the_diagram_names_existing_files_and_folders() -> None:
     assert missing == set()
 
 
+@pytest.mark.slow
 def test_a_log_in_passes_through_the_documented_files(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "CHARTER_DATA_DIR": str(tmp_path), "CHARTER_BCRYPT_COST": "10"}
     subprocess.run([BIN / "charter", "migrate"], check=True, env=environment, capture_output=True)

@@ -107,6 +107,7 @@ def crowd(url: str, most: int) -> Iterator[Callable[..., Future[httpx.Response]]
         yield lambda password=PASSWORD: pool.submit(Person(client, "alice").log_in, password=password)
 
 
+@pytest.mark.slow
 def test_no_more_passwords_are_hashed_at_once_than_configured(config: Config, hashing: Bcrypt) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
     # A hash continues only when a second one runs beside it.
@@ -173,6 +174,7 @@ def test_a_crowd_is_admitted_up_to_the_limit_with_varied_retry_after(
         assert 12 <= statuses.count(503) <= 18
 
 
+@pytest.mark.slow
 def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person, hashing: Bcrypt) -> None:
     # The bulkhead has room for all of them, so none is rejected.
     many = create_app(replace(config, hashes=64))

@@ -73,6 +73,7 @@ def test_floods_of_pipelined_requests_are_cut_off(connect: Callable[[], RawConne
     assert 1 <= len(statuses) <= 40
 
 
+@pytest.mark.slow
 def test_clients_that_reset_the_connection_log_no_errors(
     server: str, connect: Callable[[], RawConnection], caplog: pytest.LogCaptureFixture
 ) -> None:

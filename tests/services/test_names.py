@@ -115,12 +115,14 @@ def test_an_error_names_the_field_in_use_even_for_odd_names(client: TestClient) 
         assert sign_up(client, username, "other@example.com") == (409, "USERNAME_TAKEN")
 
 
+@pytest.mark.slow
 def test_a_canonical_form_is_normalized_and_its_own_canonical_form() -> None:
     texts = [f"a{chr(code)}b{chr(code)}" for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     forms = {canonical(text) for text in texts}
     assert [form for form in forms if not unicodedata.is_normalized("NFKC", form) or canonical(form) != form] == []
 
 
+@pytest.mark.slow
 def test_exactly_one_of_several_parallel_sign_ups_succeeds(config: Config, database: Database) -> None:
     start = threading.Barrier(PARALLEL)
     # The bulkhead has room for all of them, so none is rejected, however busy the machine is.

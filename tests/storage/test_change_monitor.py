@@ -185,6 +185,7 @@ def test_a_worker_without_channel_and_database_authenticates_no_request(config: 
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_postgresql_may_restart(config: Config) -> None:
     restart_postgresql(config, PATIENCE_SECONDS)
 

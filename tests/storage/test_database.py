@@ -167,6 +167,7 @@ class TestBesideAWriter:
             assert [alice.get(path).status_code for path in paths] == [200] * 5
             assert perf_counter() - began < PATIENCE_SECONDS
 
+    @pytest.mark.slow
     def test_many_waiting_writers_do_not_block_readers(self, server: str, config: Config) -> None:
         with httpx.Client(base_url=server) as client, ThreadPoolExecutor(50) as crowd:
             alice = newcomer(client, "alice")

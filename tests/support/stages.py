@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_slow(item: pytest.Item) -> bool:
     starts_much = not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-    return starts_much or "postgresql" in item.keywords or item.get_closest_marker("slow") is not None
+    on_postgresql = "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values()
+    return starts_much or on_postgresql or item.get_closest_marker("slow") is not None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from time import time
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -172,6 +173,7 @@ with serve_metrics("127.0.0.1", int(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_the_counts_of_a_killed_process_stay_and_its_gauges_do_not() -> None:
     port = free_port()
     command = [sys.executable, "-c", PARENT, str(port)]
