@@ -1,11 +1,12 @@
 """Responses keep the order of their requests, and a header value cannot add another header."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.serving import serving
 
@@ -105,3 +106,41 @@ def test_responses_in_chunks_are_sent() -> None:
     with serving(app) as url, connect(url) as connection:
         connection.sendall(get_request("/", "Connection: close"))
         assert read_all(connection).endswith(b"\r\n\r\nabcd")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, [(b"content-length", b"2")], b"ok"),
+        (200, [(b"Content-Length", b"2"), (b"X-Made", b"a"), (b"x-made", b"b")], b"ok"),
+        (200, [], b"ok"),
+        (200, [(b"content-length", b"2"), (b"connection", b"close")], b"ok"),
+        (204, [], b""),
+        (304, [(b"etag", b'"a"')], b""),
+        (404, [(b"content-length", b"0")], b""),
+        (500, [(b"content-length", b"65536")], b"a" * 65_536),
+    ],
+)
+def test_a_single_write_sends_the_bytes_of_uvicorn(
+    status: int, headers: list[tuple[bytes, bytes]], body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    async def run_plainly(_: object, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    def read_responses(url: str, method: str) -> bytes:
+        head = f"{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n".encode()
+        with connect(url) as connection:
+            connection.sendall(head + b"\r\n" + head + b"Connection: close\r\n\r\n")
+            return re.sub(rb"\r\ndate: [^\r]+", b"", read_all(connection))
+
+    methods = ("GET", "HEAD", "POST")
+    with serving(app) as url:
+        found = [read_responses(url, method) for method in methods]
+        monkeypatch.setattr("api.server.response_writer.SingleWriteResponder.run", run_plainly)
+        assert found == [read_responses(url, method) for method in methods]
+    assert all(responses.startswith(b"HTTP/1.1") for responses in found)
