@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -62,10 +63,22 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def _with_hosts_in_query(text: str) -> str:
+    """Move several hosts, which libpq separates by commas, to the query, where SQLAlchemy expects them."""
+    if "," not in text:
+        return text
+    parts = urlsplit(text)
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return text
+    query = [*(("host", host) for host in hosts.split(",")), *parse_qsl(parts.query)]
+    return parts._replace(netloc=user + at, query=urlencode(query)).geturl()
+
+
 def database_url(text: str) -> URL:
     """Parse the URL of the database, and select the installed driver."""
     try:
-        url = make_url(text)
+        url = make_url(_with_hosts_in_query(text))
         driver = _DRIVERS[url.drivername]
     except (ArgumentError, KeyError, ValueError):
         # The original message may quote the password.

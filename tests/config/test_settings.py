@@ -69,6 +69,12 @@ def test_a_guessable_secret_is_rejected_with_advice(variable: str, text: str, wa
         ("postgres://db.example/charter", "postgresql+psycopg://db.example/charter"),
         ("postgresql://ann:pw@db.example:5433/charter", "postgresql+psycopg://ann:***@db.example:5433/charter"),
         ("postgresql+psycopg://db.example/charter", "postgresql+psycopg://db.example/charter"),
+        ("postgresql://ann:a,b@db.example/charter", "postgresql+psycopg://ann:***@db.example/charter"),
+        (
+            "postgresql://ann:pw@db1.example,db2.example:5433/charter?target_session_attrs=read-write",
+            "postgresql+psycopg://ann:***@/charter"
+            "?host=db1.example&host=db2.example%3A5433&target_session_attrs=read-write",
+        ),
         ("sqlite:////srv/charter.db", "sqlite:////srv/charter.db"),
     ],
 )
