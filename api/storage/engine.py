@@ -36,6 +36,7 @@ def make_engine(url: URL, connections: int) -> Engine:
         _WriterLock(float(str(engine.url.query["timeout"]))).attach(engine)
     event.listen(engine, "connect", _ON_CONNECT[backend])
     event.listen(engine, "handle_error", _redact_row_values)
+    event.listen(engine, "handle_error", _leave_standby)
     return engine
 
 
@@ -161,3 +162,12 @@ def _redact_row_values(context: ExceptionContext) -> None:
         context.original_exception.args = (diagnosis.message_primary,)
         if context.sqlalchemy_exception is not None:
             context.sqlalchemy_exception.args = (f"({type(context.original_exception)}) {diagnosis.message_primary}",)
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Close all pooled connections if the server accepts no writes, because a failover may have made it a standby.
+
+    A standby answers each ping, so the pool would keep its connections. The next ones lead to the new primary.
+    """
+    if getattr(context.original_exception, "sqlstate", None) == "25006":
+        context.is_disconnect = True

@@ -70,6 +70,20 @@ def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
     assert set(inspect(engine).get_table_names()) == {"alembic_version", *Base.metadata.tables}
 
 
+@on_postgresql
+def test_connections_to_a_former_primary_are_replaced(config: Config, postgres: URL) -> None:
+    admin = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    name = config.database_url.database
+    with admin.connect() as connection, TestClient(create_app(config)) as client:
+        # A new session of a standby is read-only, and stays so.
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        alice = Person(client, "alice")
+        assert_problem(alice.sign_up(), 503, "DATABASE_UNAVAILABLE")
+        connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+        assert alice.sign_up().status_code == 201
+    admin.dispose()
+
+
 def test_a_name_in_use_is_an_error_on_postgresql_too(config: Config, postgres_url: URL) -> None:
     with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
         alice = newcomer(client, "alice")
