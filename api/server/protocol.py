@@ -57,6 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
+        # uvicorn keeps this timer after a reset, and with it everything that belongs to the connection.
+        self._unset_keepalive_if_required()
         self.resume_writing()
         self.transport.cancel()  # type: ignore[attr-defined]
         if self._running is not None:

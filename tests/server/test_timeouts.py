@@ -1,15 +1,18 @@
 """Timeouts for slow clients and the maximum age of connections."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import monotonic
+from weakref import WeakSet
 
 import httpx
 import pytest
 from connexion import ConnexionMiddleware
 
 from api.config import Config
+from api.server.protocol import BoundedProtocol
 from tests.support.charter import until
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.raw_http import SIGN_UP_BODY, RawConnection, raw_request, sign_up_request
@@ -28,6 +31,30 @@ def test_stalled_bodies_do_not_delay_other_requests(server: str, connect: Callab
             )
         )
     assert all(httpx.get(f"{server}/ping").status_code == 200 for _ in range(20))
+
+
+def test_reset_connections_leave_nothing_in_memory(
+    connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: WeakSet[BoundedProtocol] = WeakSet()
+    begin = BoundedProtocol.connection_made
+
+    def remember(protocol: BoundedProtocol, transport: asyncio.Transport) -> None:
+        connections.add(protocol)
+        begin(protocol, transport)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", remember)
+    connection = connect()
+    connection.send(raw_request("GET /ping"))
+    assert connection.read_response().status == 200
+    assert len(connections) == 1
+    connection.reset()
+
+    def is_forgotten() -> bool:
+        gc.collect()
+        return not connections
+
+    until(is_forgotten)
 
 
 class Clock:
