@@ -48,6 +48,7 @@ def serve(workers: int | None) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    signal.signal(signal.SIGHUP, _ignore_hangup)
 
     config = support.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
     with _listen(config.host, config.port) as listener, _exported(config.metrics_host, config.metrics_port):
@@ -175,6 +176,14 @@ def greeting(host: str, port: int) -> str:
 def _stop(*_: object) -> None:
     """Exit with 0: a requested stop is not a failure, and uvicorn raises the signal again after its shutdown."""
     sys.exit(0)
+
+
+def _ignore_hangup(*_: object) -> None:
+    """Log that SIGHUP has no effect. A supervisor replaces this handler by its own."""
+    import logging
+
+    facts = {"hint": "SIGHUP replaces workers one by one, which needs charter serve --workers 2 or more"}
+    logging.getLogger("charter.workers").warning("sighup_ignored", extra={"facts": facts})
 
 
 def _listen(host: str, port: int) -> socket.socket:

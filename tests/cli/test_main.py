@@ -23,7 +23,7 @@ from api.clock import now
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import generate
 from api.storage import revisions
-from tests.support.charter import GREETING, PEPPER, SECRET, Charter
+from tests.support.charter import GREETING, PEPPER, SECRET, Charter, until
 from tests.support.paths import CHECKOUT
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
@@ -171,6 +171,17 @@ def test_a_stalled_client_does_not_delay_a_stop(migrated: Charter) -> None:
             assert httpx.get(f"{server.url}/ping").status_code == 200
             assert server.stop() == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_one_worker_logs_and_ignores_sighup(migrated: Charter) -> None:
+    with migrated.serving() as server:
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "sighup_ignored" in server.log.read_text())
+        assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert server.stop() == 0
+    line = json.loads(server.log.read_text().splitlines()[0])
+    hint = "SIGHUP replaces workers one by one, which needs charter serve --workers 2 or more"
+    assert (line["level"], line["event"], line["hint"]) == ("warning", "sighup_ignored", hint)
 
 
 def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
