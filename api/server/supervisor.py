@@ -2,11 +2,12 @@
 
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import socket
 import sys
 from functools import partial
-from socket import socket
 from threading import Thread
 from time import monotonic
 
@@ -18,9 +19,11 @@ from api.config import Config
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
+from api.server.worker import Worker
 
 # After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
 _LAST_SECONDS = SHUTDOWN_TIMEOUT + 2
+_TICK_SECONDS = 0.5
 
 _log = logging.getLogger("charter.workers")
 
@@ -29,36 +32,141 @@ class Supervisor(Multiprocess):
     """uvicorn's supervisor, with Charter's timeouts and log lines.
 
     Workers that die or hang are replaced. On SIGHUP, all workers are replaced one by one. On SIGTERM, all are stopped.
+    No step of the loop blocks, so a signal takes effect at once.
     """
 
-    def __init__(self, config: Config, listener: socket) -> None:
+    processes: list[Worker]  # type: ignore[assignment]
+
+    def __init__(self, config: Config, listener: socket.socket) -> None:
         super().__init__(uvicorn_config(partial(_worker, config), config.workers), [listener])
         self._patience = config.drain_seconds + _LAST_SECONDS
+        self._generation = 0
+        self._successor: Worker | None = None
+        self._retired: list[Worker] = []
+        # The interpreter writes a byte for each signal.
+        self._signals, self._wakeup = socket.socketpair()
+        for end in (self._signals, self._wakeup):
+            end.setblocking(False)
 
     def has_failed(self) -> bool:
         """Return True if a worker failed to start, because then no other worker can start either."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
-    def keep_subprocess_alive(self) -> None:
-        before = list(self.processes)
-        for process in before:
-            # Close our copy of the worker's pipe end, or we never see EOF when the worker dies during a health check.
-            process.child_conn.close()
-        super().keep_subprocess_alive()
-        for old, new in zip(before, self.processes, strict=True):
-            if new is not old:
-                facts = {"died": old.pid, "exit_code": old.exitcode, "replaced_by": new.pid}
-                _log.error("worker_died", extra={"facts": facts})
+    def run(self) -> None:
+        signal.set_wakeup_fd(self._wakeup.fileno())
+        try:
+            self.init_processes()
+            while not self.should_exit.is_set():
+                self._wait(_TICK_SECONDS)
+                self.handle_signals()
+                self._reap()
+                self.keep_subprocess_alive()
+                self._replace_outdated()
+            self._stop()
+        finally:
+            signal.set_wakeup_fd(-1)
+            self._signals.close()
+            self._wakeup.close()
 
-    def join_all(self) -> None:
-        """Wait until all workers have exited, and kill those that exceed the deadline."""
-        deadline = monotonic() + self._patience
-        for process in self.processes:
-            process.process.join(max(0, deadline - monotonic()))
-            if process.exitcode is None:
-                _log.error("worker_killed", extra={"facts": {"worker": process.pid}})
-                process.process.kill()
-        super().join_all()
+    def init_processes(self) -> None:
+        self.processes += [self._started() for _ in range(self.processes_num)]
+
+    def keep_subprocess_alive(self) -> None:
+        for index, old in enumerate(self.processes):
+            if self._is_well(old):
+                continue
+            old.kill()
+            old.join()
+            if old.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+                return
+            self.processes[index] = new = self._started()
+            facts = {"died": old.pid, "exit_code": old.exitcode, "replaced_by": new.pid}
+            _log.error("worker_died", extra={"facts": facts})
+
+    def handle_hup(self) -> None:
+        # Signals that arrive during a replacement need one more pass, however many they are.
+        self._generation += 1
+
+    def handle_ttin(self) -> None:
+        self.processes_num += 1
+        self.processes.append(self._started())
+
+    def handle_ttou(self) -> None:
+        if self.processes_num > 1:
+            self.processes_num -= 1
+            self._retire(self.processes.pop())
+
+    def _started(self) -> Worker:
+        worker = Worker(self.config, self.sockets, self._generation)
+        worker.start()
+        return worker
+
+    def _is_well(self, worker: Worker) -> bool:
+        return worker.is_well(self.config.timeout_worker_healthcheck)
+
+    def _replace_outdated(self) -> None:
+        """Take the next step to replace a worker that started before the last SIGHUP: start its successor, or stop it.
+
+        At most one worker more than configured uses the database.
+        """
+        oldest = min(self.processes, key=lambda worker: worker.generation)
+        is_outdated = oldest.generation < self._generation
+        successor = self._successor
+        if successor is None:
+            if is_outdated and not self._retired:
+                self._successor = self._started()
+        elif not self._is_well(successor):
+            self._give_up(successor)
+        elif successor.serves:
+            self._successor = None
+            if is_outdated:
+                self.processes[self.processes.index(oldest)] = successor
+            self._retire(oldest if is_outdated else successor)
+
+    def _give_up(self, successor: Worker) -> None:
+        """Keep the old workers, because the new one does not start."""
+        _log.error("worker_not_ready", extra={"facts": {"worker": successor.pid}})
+        successor.kill()
+        successor.join()
+        self._successor = None
+        for worker in self.processes:
+            worker.generation = self._generation
+
+    def _retire(self, worker: Worker) -> None:
+        """Let the worker finish its requests. `_reap` kills it at the deadline."""
+        worker.terminate()
+        worker.deadline = monotonic() + self._patience
+        self._retired.append(worker)
+
+    def _reap(self) -> None:
+        """Kill the retired workers that exceed their deadline, and forget those that have exited."""
+        for worker in self._retired:
+            if worker.exitcode is None and monotonic() >= worker.deadline:
+                _log.error("worker_killed", extra={"facts": {"worker": worker.pid}})
+                worker.process.kill()
+                worker.join()
+        self._retired = [worker for worker in self._retired if worker.exitcode is None]
+
+    def _stop(self) -> None:
+        """Stop all workers. Another SIGTERM or SIGINT ends their drain period."""
+        for worker in self.processes:
+            self._retire(worker)
+        if self._successor is not None:
+            self._retire(self._successor)
+        while self._retired:
+            self._wait(_TICK_SECONDS)
+            if {signal.SIGTERM, signal.SIGINT} & {*self.signal_queue}:
+                for worker in self._retired:
+                    worker.terminate()
+            self.signal_queue.clear()
+            self._reap()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a signal, for the exit of a retired worker, or for this time."""
+        exits = [worker.process.sentinel for worker in self._retired]
+        if self._signals in multiprocessing.connection.wait([self._signals, *exits], seconds):
+            self._signals.recv(4096)
 
 
 def _worker(config: Config) -> ASGIApp:

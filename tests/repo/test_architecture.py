@@ -232,7 +232,14 @@ def test_setup_lists_every_package() -> None:
         ("prometheus_client", {"telemetry/exporter", "telemetry/metrics"}),
         (
             "uvicorn",
-            {"cli/main", "server/protocol", "server/response_writer", "server/supervisor", "server/uvicorn_server"},
+            {
+                "cli/main",
+                "server/protocol",
+                "server/response_writer",
+                "server/supervisor",
+                "server/uvicorn_server",
+                "server/worker",
+            },
         ),
     ],
 )
@@ -282,6 +289,7 @@ def test_only_the_clock_module_reads_the_time() -> None:
         ("runtime/bulkhead", "time.monotonic"),
         ("server/protocol", "time.monotonic"),
         ("server/supervisor", "time.monotonic"),
+        ("server/worker", "time.monotonic"),
         ("storage/change_feed", "time.monotonic"),
         ("storage/change_monitor", "time.monotonic"),
     }

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.charter import PEPPER, SECRET, Charter
+from tests.support.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
 from tests.support.paths import CHECKOUT
 
 
@@ -34,3 +36,65 @@ def test_workers_share_the_cores_for_hashing(charter: Charter) -> None:
     for count, hashes in (("1", cores), ("2", max(1, cores // 2)), ("256", 1)):
         charter.settings["CHARTER_WORKERS"] = count
         assert f"CHARTER_HASHES={hashes}\n" in charter.run("check-config").stdout
+
+
+def serving_workers(server: Server) -> set[int]:
+    return {worker for worker in workers(server) if serves(worker)}
+
+
+def has_exited(server: Server) -> bool:
+    try:
+        server.process.wait(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def test_sigterm_does_not_wait_for_a_replacement_of_the_workers(charter: Charter) -> None:
+    # With this drain period, the first worker that SIGHUP replaces outlasts the patience of the test.
+    charter.settings["CHARTER_DRAIN_SECONDS"] = "300"
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        before = serving_workers(server)
+        for _ in range(20):
+            server.process.send_signal(signal.SIGHUP)
+        until(lambda: serving_workers(server) - before)
+
+        def stops() -> bool:
+            # The second SIGTERM ends the drain period.
+            server.process.send_signal(signal.SIGTERM)
+            return has_exited(server)
+
+        until(stops)
+
+
+def test_sighups_during_a_replacement_are_merged(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        before = serving_workers(server)
+        seen = set(before)
+        for _ in range(20):
+            server.process.send_signal(signal.SIGHUP)
+
+        def are_replaced() -> bool:
+            now = set(workers(server))
+            seen.update(now)
+            return len(now) == 2 and not now & before
+
+        until(are_replaced)
+        assert is_ready(server.url)
+        assert server.stop() == 0
+    # The signals may arrive in two turns of the supervisor, which then replaces one worker twice.
+    assert 2 <= len(seen - before) <= 3
+
+
+def test_a_sighup_for_the_process_group_does_not_kill_workers(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        before = serving_workers(server)
+        for worker in before:
+            os.kill(worker, signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: len(now := set(workers(server))) == 2 and not now & before)
+        assert server.stop() == 0
+    assert "worker_died" not in server.log.read_text()

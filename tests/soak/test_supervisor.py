@@ -152,3 +152,25 @@ def test_sighup_replaces_all_workers_and_loses_no_request(charter: Charter) -> N
             until(lambda: len(after := workers(server)) == 2 and not set(after) & set(before), 30)
         assert set(statuses) == {200}
         assert server.stop() == 0
+
+
+def test_sigterm_after_20_sighups_stops_within_the_drain_period_and_10_seconds(charter: Charter) -> None:
+    charter.settings |= {"CHARTER_DRAIN_SECONDS": "3"}
+    with two_workers(charter) as server:
+        for _ in range(20):
+            server.process.send_signal(signal.SIGHUP)
+            sleep(0.3)
+        began = monotonic()
+        assert server.stop() == 0
+        assert monotonic() - began < 3 + 10
+
+
+def test_sigterm_does_not_wait_for_a_hanging_worker(charter: Charter) -> None:
+    with two_workers(charter) as server:
+        first, _ = workers(server)
+        os.kill(first, signal.SIGSTOP)
+        # The supervisor now waits for the worker's answer to a health check.
+        sleep(2)
+        began = monotonic()
+        assert server.stop() == 0
+        assert monotonic() - began < 10

@@ -1,0 +1,52 @@
+"""A worker process, as its supervisor sees it."""
+
+import signal
+from math import inf
+from socket import socket
+from time import monotonic
+
+from uvicorn.config import Config
+from uvicorn.supervisors.multiprocess import Process
+
+_START_SECONDS = 60
+
+
+class Worker(Process):
+    """uvicorn's worker process, with health checks that do not block.
+
+    `generation` is the number of SIGHUPs before its start. A retired worker must exit before `deadline`.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket], generation: int) -> None:
+        super().__init__(config, sockets)
+        self.generation = generation
+        self.deadline = inf
+        self.serves = False
+        self._asked_at: float | None = None
+        self._start_ends = monotonic() + _START_SECONDS
+
+    def start(self) -> None:
+        # The worker inherits the mask: a SIGHUP for the process group is for the supervisor.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        super().start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        # Close our copy of the worker's pipe end, or we never see EOF when the worker dies.
+        self.child_conn.close()
+
+    def is_well(self, patience: float) -> bool:
+        """Return True if the worker lives and answers each check within `patience` seconds. Begin a check.
+
+        Until it serves, a worker may take a minute to answer.
+        """
+        if not self.process.is_alive():
+            return False
+        try:
+            while self.parent_conn.poll():
+                self.serves = self.parent_conn.recv()
+                self._asked_at = None
+            if self._asked_at is None:
+                self.parent_conn.send(b"ping")
+                self._asked_at = monotonic()
+        except (OSError, EOFError):
+            return False
+        return monotonic() < (self._asked_at + patience if self.serves else self._start_ends)
