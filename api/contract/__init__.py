@@ -22,7 +22,7 @@ from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
 from api.contract.http.client import Client
-from api.contract.http.framing import HEADER_BYTES, announces_body
+from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import Outcome, RequestStart, default_headers
@@ -38,7 +38,6 @@ __all__ = [
     "Outcome",
     "RequestStart",
     "TraceParent",
-    "announces_body",
     "assemble",
     "closing",
     "default_headers",

@@ -6,15 +6,17 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uuid_utils import uuid7
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.contract import HEADER_BYTES, announces_body, closing, default_headers, problem_response
+from api.contract import HEADER_BYTES, closing, default_headers, problem_response
 from api.errors import ApiError, HeadersTooLarge, MalformedRequest, RequestTooSlow
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from api.server.response_writer import SingleWriteResponder
 from api.server.transport import LingeringTransport
+from api.server.upgrade import ignore_offer
 
 HEADER_SECONDS = 10
 MAX_CONNECTION_AGE = 5
@@ -100,7 +102,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._awaiting_headers or self._awaiting_body:
             self._received += len(data)
         self._begun = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self._reject(MalformedRequest())
+            return
         if self._begun and self._awaiting_headers:
             # Most headers arrive in one read and need no deadline, which costs 3 us.
             self._start_deadline()
@@ -113,6 +120,15 @@ class BoundedProtocol(HttpToolsProtocol):
             # Any data stops uvicorn's keep-alive timer, even a line break between two requests, so this deadline
             # replaces that timer. A body has its own time limit.
             self._start_deadline()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as end:
+            # The parser treats the rest as another protocol. After CONNECT, the connection closes.
+            if self.parser.get_method() != b"CONNECT":
+                ignore_offer(self)
+                self._parse(data[end.args[0] :])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -131,9 +147,6 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")
         if b"#" in self.url or self._is_long_url():
             raise ValueError("the target must be a path and a query")
-        if self.parser.should_upgrade() and announces_body(dict(self.headers)):
-            # The parser treats the rest as another protocol, so the body would be parsed as the next request.
-            raise ValueError("an upgrade request must not have a body")
         self._awaiting_headers = False
         self._awaiting_body = True
         self._received = 1
@@ -142,9 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Servers must ignore Expect: 100-continue in HTTP/1.0 requests (RFC 9110, section 10.1.1).
         self.expect_100_continue = self.expect_100_continue and self.parser.get_http_version() != "1.0"
         super().on_headers_complete()
-        # After an upgrade request, the parser drops the rest of the packet. The closed connection makes the client
-        # resend that rest.
-        if self._is_last or self.parser.should_upgrade() or monotonic() > self._kept_until:
+        if self._is_last or self.parser.get_method() == b"CONNECT" or monotonic() > self._kept_until:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -152,6 +163,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            # `ignore_offer` repeats this call after the body.
+            return
         self._awaiting_body = False
         if not self.parser.should_keep_alive():
             # A trailer can also ask to close the connection. The parser reads nothing after that trailer.
@@ -165,9 +179,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.transport.stop_write_timeout()  # type: ignore[attr-defined]
-
-    def send_400_response(self, msg: str) -> None:
-        self._reject(MalformedRequest())
 
     def _is_long_url(self) -> bool:
         # The edge limits the path and the query, but does not see the scheme and the host of an absolute URL.

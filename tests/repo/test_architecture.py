@@ -237,6 +237,7 @@ def test_setup_lists_every_package() -> None:
                 "server/protocol",
                 "server/response_writer",
                 "server/supervisor",
+                "server/upgrade",
                 "server/uvicorn_server",
                 "server/worker",
             },

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.person import newcomer
-from tests.support.raw_http import RawConnection, raw_request, sign_up_request
+from tests.support.raw_http import SIGN_UP_BODY, RawConnection, raw_request, sign_up_request
 
 
 @pytest.mark.parametrize(
@@ -137,19 +137,79 @@ def test_expect_100_continue_is_ignored_in_http_1_0(connect: Callable[[], RawCon
     assert connection.read_response().status == 200
 
 
-@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-def test_upgrade_offers_are_ignored(connect: Callable[[], RawConnection], protocol: str) -> None:
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0", "h2c, websocket"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_upgrade_offers_are_ignored(connect: Callable[[], RawConnection], protocol: str, version: str) -> None:
     connection = connect()
-    connection.send(raw_request("GET /ping", "Connection: Upgrade", f"Upgrade: {protocol}"))
-    assert connection.read_response().status == 200
+    offer = raw_request("GET /ping", "Connection: Upgrade", f"Upgrade: {protocol}")
+    connection.send(offer.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+    response = connection.read_response()
+    assert (response.status, response.headers.get("connection")) == (200, {"1.0": "close", "1.1": None}[version])
+    if version == "1.1":
+        # Offers without a body, in one packet with other requests.
+        connection.send(raw_request("GET /ping") + offer * 3 + raw_request("GET /nothing"))
+        assert [connection.read_response().status for _ in range(5)] == [200] * 4 + [404]
+
+
+# The bytes of `curl --http2 -d`. Java's HttpClient sends the same headers.
+CURL = (
+    "User-Agent: curl/8.5.0",
+    "Accept: */*",
+    "Connection: Upgrade, HTTP2-Settings",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+    "Content-Type: application/json",
+)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+def test_an_upgrade_offer_with_a_body_is_served(
+    connect: Callable[[], RawConnection], chunked: bool, pieces: int
+) -> None:
+    connection = connect()
+    if chunked:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SIGN_UP_BODY), SIGN_UP_BODY)
+        data = sign_up_request(*CURL, "Transfer-Encoding: chunked", body=body)
+    else:
+        data = sign_up_request(*CURL)
+    data += raw_request("GET /ping")
+    size = -(-len(data) // pieces)
+    for start in range(0, len(data), size):
+        connection.send(data[start : start + size])
+    assert [connection.read_response().status for _ in range(2)] == [201, 200]
+    connection.send(data)
+    assert [connection.read_response().status for _ in range(2)] == [409, 200]
 
 
 def test_the_body_of_an_upgrade_offer_is_not_parsed_as_a_request(connect: Callable[[], RawConnection]) -> None:
     connection = connect()
-    inner = raw_request("GET /ping")
-    connection.send(
-        sign_up_request("Connection: Upgrade", "Upgrade: h2c", f"Content-Length: {len(inner)}", body=b"\r\n")
-    )
-    connection.send(inner)
+    inner = raw_request("DELETE /ping")
+    connection.send(sign_up_request(*CURL, body=inner) + raw_request("GET /ping"))
+    assert connection.read_response().code == "INVALID_INPUT"
+    assert connection.read_response().status == 200
+    connection.send(raw_request("GET /nothing"))
+    assert connection.read_response().status == 404
+
+
+def test_the_body_limits_apply_to_upgrade_offers(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(sign_up_request(*CURL, "Transfer-Encoding: chunked", body=b""))
+    connection.send(b"10001\r\n" + b" " * 65_537 + b"\r\n")
+    assert connection.read_response().code == "BODY_TOO_LARGE"
+    assert connection.is_closed()
+
+
+def test_malformed_data_after_an_upgrade_offer_is_rejected(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(sign_up_request(*CURL, "Transfer-Encoding: chunked", body=b"z\r\n"))
     assert connection.read_response().code == "MALFORMED_REQUEST"
+    assert connection.is_closed()
+
+
+def test_connect_closes_the_connection(connect: Callable[[], RawConnection]) -> None:
+    connection = connect()
+    connection.send(raw_request("CONNECT /ping") + raw_request("GET /ping"))
+    response = connection.read_response()
+    assert (response.status, response.headers["connection"]) == (405, "close")
     assert connection.is_closed()

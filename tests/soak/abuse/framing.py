@@ -20,7 +20,7 @@ class Request(NamedTuple):
     is_last: bool
     """True if the request itself ends the connection."""
     has_body: bool
-    offers_upgrade: bool
+    is_connect: bool
 
 
 def split(data: bytes) -> tuple[list[Request], bytes]:
@@ -51,7 +51,7 @@ def _first(data: bytes) -> tuple[Request, int] | None:
         matched[1],
         is_last=version == b"0" or b"close" in connection,
         has_body=b"transfer-encoding" in headers or length > 0,
-        offers_upgrade=b"upgrade" in headers or matched[1] == b"CONNECT",
+        is_connect=matched[1] == b"CONNECT",
     )
     return request, start + length
 

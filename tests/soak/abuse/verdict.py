@@ -64,7 +64,7 @@ def _of_course(requests: list[Request], rest: bytes, ending: str, exchange: Exch
     responses = exchange.responses
     found = []
     # Bytes after the request in the same packet can be a reason, and so can their absence.
-    has_reason = bool(rest or ending) or any(request.offers_upgrade for request in requests)
+    has_reason = bool(rest or ending) or any(request.is_connect for request in requests)
     for request, response in zip(requests, responses, strict=False):
         if response.ends_connection and not (has_reason or request.is_last or _may_close(request, response)):
             found.append("closed without a reason")
