@@ -70,7 +70,7 @@ def _serve(config: "Config", listener: socket.socket) -> None:
     with support.friendly_errors(ContractError):
         app = application(config)
     click.echo(greeting(*listener.getsockname()[:2]))
-    uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
+    uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
 
 
 def _supervise(config: "Config", listener: socket.socket) -> None:

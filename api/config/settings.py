@@ -52,6 +52,7 @@ class Config:
     hashes: int = _setting("CHARTER_HASHES", integer(1, 256), default_factory=_cores)
     body_bytes: int = _setting("CHARTER_BODY_BYTES", integer(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", integer(1, 60), default=10)
+    keepalive_seconds: int = _setting("CHARTER_KEEPALIVE_SECONDS", integer(1, 3600), default=75)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -19,8 +20,8 @@ from api.server.transport import LingeringTransport
 from api.server.upgrade import ignore_offer
 
 HEADER_SECONDS = 10
-MAX_CONNECTION_AGE = 5
-"""The age in seconds from which a connection closes after its next response.
+MAX_CONNECTION_AGE = 60
+"""The age in seconds from which a connection to one of several workers closes with its next response.
 
 The client then reconnects to a worker that is free.
 """
@@ -55,7 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
         self._start_deadline()
-        self._kept_until = monotonic() + MAX_CONNECTION_AGE
+        # With one worker there is no other to which the client could reconnect.
+        self._kept_until = monotonic() + MAX_CONNECTION_AGE if self.config.workers > 1 else inf
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
@@ -78,6 +80,10 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
         # Abort a stuck connection before uvicorn cancels its request and logs that as a failure.
         self.loop.call_later(SHUTDOWN_TIMEOUT - 1, self.transport.abort)
+
+    def end_soon(self) -> None:
+        """Close the connection with the next response. Any thread may call this."""
+        self._is_last = True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._waiting_refusal is not None and cycle.more_body:

@@ -38,7 +38,7 @@ class Supervisor(Multiprocess):
     processes: list[Worker]  # type: ignore[assignment]
 
     def __init__(self, config: Config, listener: socket.socket) -> None:
-        super().__init__(uvicorn_config(partial(_worker, config), config.workers), [listener])
+        super().__init__(uvicorn_config(partial(_worker, config), config.workers, config.keepalive_seconds), [listener])
         self._patience = config.drain_seconds + _LAST_SECONDS
         self._generation = 0
         self._successor: Worker | None = None
@@ -103,7 +103,14 @@ class Supervisor(Multiprocess):
         return worker
 
     def _is_well(self, worker: Worker) -> bool:
-        return worker.is_well(self.config.timeout_worker_healthcheck)
+        """Return True if the worker lives and answers. Once it serves, the others share their clients with it."""
+        served = worker.serves
+        is_well = worker.is_well(self.config.timeout_worker_healthcheck)
+        if worker.serves and not served:
+            for other in self.processes:
+                if other is not worker:
+                    other.spread_connections()
+        return is_well
 
     def _replace_outdated(self) -> None:
         """Take the next step to replace a worker that started before the last SIGHUP: start its successor, or stop it.

@@ -31,7 +31,9 @@ def application(config: Config) -> ASGIApp:
     return app
 
 
-def uvicorn_config(app: ASGIApp | Callable[[], ASGIApp], workers: int = 1) -> uvicorn.Config:
+def uvicorn_config(
+    app: ASGIApp | Callable[[], ASGIApp], workers: int = 1, keepalive_seconds: int = 75
+) -> uvicorn.Config:
     """Return the configuration of uvicorn for the sockets that the caller opens.
 
     With several workers, `app` is a factory that each worker calls.
@@ -52,6 +54,7 @@ def uvicorn_config(app: ASGIApp | Callable[[], ASGIApp], workers: int = 1) -> uv
         ws="none",
         # A request would otherwise inherit the context variables of the previous one on its connection.
         reset_contextvars=True,
+        timeout_keep_alive=keepalive_seconds,
         # A stalled client must not keep the process from stopping.
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
         # A worker that fails to respond for this number of seconds is replaced.

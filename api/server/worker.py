@@ -9,6 +9,7 @@ from uvicorn.config import Config
 from uvicorn.supervisors.multiprocess import Process
 
 _START_SECONDS = 60
+_PING, _SPREAD = b"ping", b"spread"
 
 
 class Worker(Process):
@@ -22,6 +23,7 @@ class Worker(Process):
         self.generation = generation
         self.deadline = inf
         self.serves = False
+        self._question = _PING
         self._asked_at: float | None = None
         self._start_ends = monotonic() + _START_SECONDS
 
@@ -45,8 +47,19 @@ class Worker(Process):
                 self.serves = self.parent_conn.recv()
                 self._asked_at = None
             if self._asked_at is None:
-                self.parent_conn.send(b"ping")
-                self._asked_at = monotonic()
+                self.parent_conn.send(self._question)
+                self._question, self._asked_at = _PING, monotonic()
         except (OSError, EOFError):
             return False
         return monotonic() < (self._asked_at + patience if self.serves else self._start_ends)
+
+    def spread_connections(self) -> None:
+        """With the next health check, ask the worker to end its connections, so that their clients connect anew."""
+        self._question = _SPREAD
+
+    def pong(self) -> None:
+        """Answer a health check, in the worker."""
+        if self.child_conn.recv() == _SPREAD:
+            for connection in [*self.server.server_state.connections]:
+                connection.end_soon()  # type: ignore[union-attr]
+        self.child_conn.send(self.server.started)

@@ -33,6 +33,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
+        "CHARTER_KEEPALIVE_SECONDS=75\n"
         "CHARTER_CHECK_ANSWERS=off\n"
         "CHARTER_BACKGROUND=on\n"
         "CHARTER_WORKERS=1\n"

@@ -57,6 +57,32 @@ def test_reset_connections_leave_nothing_in_memory(
     until(is_forgotten)
 
 
+def is_kept(server: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Return True if a connection stays open after a response that the server sends to it at an old age."""
+    connection = RawConnection(server)
+    connection.send(raw_request("GET /ping"))
+    assert "connection" not in connection.read_response().headers
+    monkeypatch.setattr("api.server.protocol.monotonic", lambda: monotonic() + DEADLINE)
+    connection.send(raw_request("GET /ping"))
+    response = connection.read_response()
+    assert response.status == 200
+    kept = "connection" not in response.headers
+    assert kept or (response.headers["connection"] == "close" and connection.is_closed())
+    connection.close()
+    return kept
+
+
+def test_old_connections_to_one_of_several_workers_close_after_the_next_response(
+    app: ConnexionMiddleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(app, workers=2) as server:
+        assert not is_kept(server, monkeypatch)
+
+
+def test_old_connections_to_the_only_worker_are_kept(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_kept(server, monkeypatch)
+
+
 class Clock:
     """The monotonic clock plus an offset that a test can increase."""
 
@@ -146,16 +172,16 @@ class TestTimeouts:
         assert (response.status, response.code) == (408, "REQUEST_TOO_SLOW")
         assert connection.is_closed()
 
-    def test_old_connections_close_after_the_next_response(
-        self, connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_idle_connections_close(self, connect: Callable[[], RawConnection], wait: Callable[[float], None]) -> None:
         connection = connect()
         connection.send(raw_request("GET /ping"))
-        assert "connection" not in connection.read_response().headers
-        monkeypatch.setattr("api.server.protocol.monotonic", lambda: monotonic() + DEADLINE)
+        assert connection.read_response().status == 200
+        wait(0.9 * DEADLINE)
         connection.send(raw_request("GET /ping"))
-        response = connection.read_response()
-        assert (response.status, response.headers["connection"]) == (200, "close")
+        assert connection.read_response().status == 200
+        wait(0.9 * DEADLINE)
+        assert connection.is_open_at_server()
+        wait(DEADLINE)
         assert connection.is_closed()
 
     def test_a_half_closed_connection_still_gets_its_response(

@@ -6,7 +6,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -75,6 +75,37 @@ def test_a_killed_worker_is_replaced_and_the_other_keeps_serving(charter: Charte
             until(lambda: len(statuses) >= 20)
         assert set(statuses) == {200}
         assert server.stop() == 0
+
+
+def test_clients_spread_over_the_workers_after_a_replacement(charter: Charter) -> None:
+    with two_workers(charter) as server, ExitStack() as stack:
+        first, _ = workers(server)
+        clients = [stack.enter_context(httpx.Client(base_url=server.url)) for _ in range(20)]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: events(server, "worker_died"), 5)
+        for client in clients:
+            # The new worker does not serve yet, or the connection is lost with the old one.
+            with suppress(httpx.TransportError):
+                client.get("/ping")
+        until(lambda: all(map(serves, workers(server))), 5)
+        until(lambda: [client for client in clients if "connection" in client.get("/ping").headers], 5)
+        # The new worker may have begun to serve between two of these requests.
+        assert all(client.get("/ping").status_code == 200 for client in clients)
+        assert all("connection" not in client.get("/ping").headers for client in clients)
+
+
+@pytest.mark.parametrize(("setting", "stays"), [("1", False), ("", True)])
+def test_idle_connections_close_after_the_keep_alive_time(charter: Charter, setting: str, stays: bool) -> None:
+    charter.settings["CHARTER_KEEPALIVE_SECONDS"] = setting
+    with charter.serving() as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port), timeout=8) as client:
+            client.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            try:
+                assert (client.recv(1), stays) == (b"", False)
+            except TimeoutError:
+                assert stays
 
 
 def test_a_hanging_worker_is_replaced(charter: Charter) -> None:

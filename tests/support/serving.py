@@ -13,10 +13,14 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 @contextmanager
-def serving(app: ASGIApp, loop: str = "auto") -> Iterator[str]:
-    """Serve an application with Charter's server, on this kind of event loop, until the block ends."""
+def serving(app: ASGIApp, loop: str = "auto", workers: int = 1) -> Iterator[str]:
+    """Serve an application with Charter's server, on this kind of event loop, until the block ends.
+
+    The server can act as one of several `workers`.
+    """
     config = uvicorn_config(app)
     config.loop = loop
+    config.workers = workers
     # A test may reuse its connection late.
     config.timeout_keep_alive = int(PATIENCE_SECONDS)
     listener = socket.create_server(("127.0.0.1", 0))
