@@ -1,17 +1,19 @@
 """The log: one line per request and per authentication event, as text on a terminal and as JSON elsewhere."""
 
-import asyncio
 import json
 import logging
+import os
 import sys
 import textwrap
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from select import PIPE_BUF
-from threading import Lock
+from functools import partial
+from queue import SimpleQueue
+from select import PIPE_BUF, select
+from threading import Event, Thread
+from time import sleep
 from typing import Any, TextIO
 
 import orjson
@@ -21,7 +23,11 @@ from api import clock
 request_context: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """The facts of the current request: request_id and address at first, then the facts added by its handling."""
 
+MAX_WAITING = 10_000
+"""The number of lines that may wait to be written, a few megabytes."""
+
 _TOGETHER_SECONDS = 0.01
+_FLUSH_SECONDS = 1.0
 
 _events = logging.getLogger("charter.events")
 _requests = logging.getLogger("charter.requests")
@@ -48,7 +54,7 @@ def bind(**facts: Any) -> None:
 def request(**facts: Any) -> None:
     """Log a request that has been served, as an event of `charter.requests`."""
     if (lines := _lines()) is not None:
-        lines.write_batched(clock.now(), "info", "charter.requests", "request", (request_context.get() or {}) | facts)
+        lines.write(clock.now(), "info", "charter.requests", "request", (request_context.get() or {}) | facts)
     else:
         _requests.info("request", extra={"facts": facts})
 
@@ -73,15 +79,21 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
 
 
 class LineHandler(logging.Handler):
-    """Writes the records of all loggers as unbroken lines, with the facts of the current request."""
+    """Writes the records of all loggers as unbroken lines, with the facts of the current request.
+
+    A thread writes the lines, so a stream that accepts nothing delays no request. Of the lines that wait for it, those
+    over a limit are dropped, and a later line reports their number.
+    """
 
     def __init__(self, stream: TextIO, form: "_Form") -> None:
         super().__init__()
-        self._stream = stream
         self._form = form
-        self._turn = Lock()
-        self._waiting: deque[str] = deque()
-        self._due_in: asyncio.AbstractEventLoop | None = None
+        self._sink = _sink(stream)
+        # A signal handler may log while the main thread does. This queue is the only one that allows that.
+        self._waiting: SimpleQueue[str | Event | None] = SimpleQueue()
+        self._dropped = 0
+        self._reported = 0
+        Thread(target=self._keep_writing, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -89,52 +101,93 @@ class LineHandler(logging.Handler):
             if record.exc_info:
                 facts["exception"] = logging.Formatter().formatException(record.exc_info)
             moment = datetime.fromtimestamp(record.created, UTC)
-            self._waiting.append(self._form(moment, record.levelname.lower(), record.name, record.getMessage(), facts))
+            self.write(moment, record.levelname.lower(), record.name, record.getMessage(), facts)
         except Exception:
             self.handleError(record)
-        self.flush()
 
     def write(self, *said: Any) -> None:
-        """Write a line (time, level, logger, event and facts) at once."""
-        self._waiting.append(self._form(*said))
-        self.flush()
-
-    def write_batched(self, *said: Any) -> None:
-        """Write a line (time, level, logger, event and facts) together with the lines of the next 10 milliseconds.
-
-        Writing each line on its own would cost 45 us.
-        """
-        self._waiting.append(self._form(*said))
-        loop = asyncio.get_running_loop()
-        if self._due_in is not loop:
-            self._due_in = loop
-            loop.call_later(_TOGETHER_SECONDS, self._flush_due)
-
-    def _flush_due(self) -> None:
-        self._due_in = None
-        self.flush()
+        """Write a line (time, level, logger, event and facts) soon, together with others."""
+        if self._waiting.qsize() < MAX_WAITING:
+            self._waiting.put(self._form(*said))
+        else:
+            self._dropped += 1
 
     def flush(self) -> None:
-        """Write the buffered lines. `logging` calls this method when the process exits."""
-        try:
-            with self._turn:
-                for text in _whole_lines([self._waiting.popleft() for _ in range(len(self._waiting))]):
-                    self._stream.write(text)
-                    self._stream.flush()
-        except (OSError, ValueError):
-            # A failing log must not fail a request. (contextlib.suppress would cost 0.5 us.)
-            pass
+        """Wait until the lines so far are written, at most a second. `logging` calls this when the process exits."""
+        written = Event()
+        self._waiting.put(written)
+        written.wait(_FLUSH_SECONDS)
+
+    def close(self) -> None:
+        """End the thread, after the lines so far."""
+        self._waiting.put(None)
+        super().close()
+
+    def _keep_writing(self) -> None:
+        is_open = True
+        while is_open:
+            batch = [self._waiting.get()]
+            # Writing each line on its own would cost 45 us.
+            sleep(_TOGETHER_SECONDS)
+            # Lines that were dropped until now are newer than the lines that wait.
+            dropped = self._dropped
+            batch += [self._waiting.get() for _ in range(self._waiting.qsize())]
+            self._write([line for line in batch if isinstance(line, str)])
+            self._report(dropped)
+            for written in batch:
+                if isinstance(written, Event):
+                    written.set()
+            is_open = None not in batch
+
+    def _write(self, lines: list[str]) -> None:
+        for block in _blocks(lines):
+            try:
+                self._sink("".join(block))
+            except (OSError, ValueError):
+                # A failing log must not fail a request.
+                self._dropped += len(block)
+
+    def _report(self, dropped: int) -> None:
+        count = dropped - self._reported
+        if count:
+            with suppress(OSError, ValueError):
+                self._sink(self._form(clock.now(), "error", "charter.logs", "lines_dropped", {"count": count}))
+                self._reported = dropped
 
 
-def _whole_lines(lines: list[str]) -> Iterator[str]:
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
     """Yield the lines in blocks that fit into one atomic write, so that workers on the same pipe do not mix lines."""
-    text = ""
+    block: list[str] = []
+    size = 0
     for line in lines:
-        if text and len(text) + len(line) > PIPE_BUF:
-            yield text
-            text = ""
-        text += line
-    yield text
+        if block and size + len(line) > PIPE_BUF:
+            yield block
+            block, size = [], 0
+        block.append(line)
+        size += len(line)
+    if block:
+        yield block
+
+
+def _sink(stream: TextIO) -> Callable[[str], object]:
+    """Return a function that writes to the stream without its buffer.
+
+    The interpreter flushes the buffer when it exits, and aborts if a thread is still writing to it.
+    """
+    try:
+        return partial(_write_all, stream.fileno())
+    except (OSError, ValueError):
+        return stream.write
+
+
+def _write_all(descriptor: int, text: str) -> None:
+    data = text.encode(errors="backslashreplace")
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            # Another process has set the stream to non-blocking.
+            select([], [descriptor], [])
 
 
 _Form = Callable[[datetime, str, str, str, dict[str, Any]], str]

@@ -2,10 +2,13 @@
 
 import io
 import json
+import logging
+import os
 import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +22,7 @@ from api import logs
 from api.services import credentials
 from api.storage.database import Database
 from tests.support.databases import on_sqlite
-from tests.support.log_stream import Configure, lines
+from tests.support.log_stream import Configure, LogStream, lines
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person
 
@@ -210,17 +213,68 @@ def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None
     for stream, start in ((io.StringIO(), r'\{"time"'), (Terminal(), r"\d\d:\d\d:\d\d info")):
         logs.configure("auto", stream)
         logs.event("user_created")
+        logging.root.handlers[0].flush()
         assert re.match(start, stream.getvalue())
 
 
 def test_a_failing_log_does_not_fail_requests(client: TestClient, configure: Configure) -> None:
-    class Full(io.StringIO):
-        def write(self, _: str) -> int:
-            raise OSError("No space left on device")
+    class Full(LogStream):
+        is_full = True
+
+        def write(self, text: str) -> int:
+            if self.is_full:
+                raise OSError("No space left on device")
+            return super().write(text)
 
     configure("json")
-    logs.configure("json", Full())
+    stream = Full()
+    logs.configure("json", stream)
     assert Person(client, "alice").sign_up().status_code == 201
+    logging.root.handlers[0].flush()
+    stream.is_full = False
+    logs.event("session_issued")
+    issued, dropped = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert issued["event"] == "session_issued"
+    # The lines of the sign-up: the event and the request.
+    assert (dropped["level"], dropped["event"], dropped["count"]) == ("error", "lines_dropped", 2)
+
+
+def test_lines_over_the_limit_are_dropped_and_counted(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepts, begun = Event(), Event()
+
+    class Stuck(LogStream):
+        def write(self, text: str) -> int:
+            begun.set()
+            assert accepts.wait(PATIENCE_SECONDS)
+            return super().write(text)
+
+    configure("json")
+    monkeypatch.setattr("api.logs.MAX_WAITING", 5)
+    stream = Stuck()
+    logs.configure("json", stream)
+    logs.event("first")
+    assert begun.wait(PATIENCE_SECONDS)
+    for number in range(12):
+        logs.event("later", number=number)
+    accepts.set()
+    first, *later, dropped = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert first["event"] == "first"
+    assert [line["number"] for line in later] == [0, 1, 2, 3, 4]
+    assert (dropped["logger"], dropped["event"], dropped["count"]) == ("charter.logs", "lines_dropped", 7)
+    logs.event("last")
+    assert json.loads(stream.getvalue().splitlines()[-1])["event"] == "last"
+
+
+def test_a_stream_that_is_not_blocking_loses_no_line(configure: Configure) -> None:
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    with os.fdopen(readable) as reader, os.fdopen(writable, "w") as stream:
+        configure("json")
+        logs.configure("json", stream)
+        for number in range(2_000):
+            logs.event("user_created", number=number)
+        assert [json.loads(reader.readline())["number"] for _ in range(2_000)] == list(range(2_000))
+        logging.root.handlers[0].flush()
 
 
 @pytest.mark.parametrize("then", ["pass", "await asyncio.sleep(0.5); os._exit(0)"])

@@ -56,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
         self._start_deadline()
-        # With one worker there is no other to which the client could reconnect.
+        # With one worker, the client could only reconnect to the same one.
         self._kept_until = monotonic() + MAX_CONNECTION_AGE if self.config.workers > 1 else inf
 
     def connection_lost(self, exc: Exception | None) -> None:

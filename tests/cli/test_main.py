@@ -23,7 +23,7 @@ from api.clock import now
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import generate
 from api.storage import revisions
-from tests.support.charter import GREETING, PEPPER, SECRET, Charter, until
+from tests.support.charter import GREETING, PEPPER, SECRET, Charter, is_ready, until
 from tests.support.paths import CHECKOUT
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
@@ -227,6 +227,21 @@ def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
     os.close(ours)
     facts = rf'request_id="{request_id}" address="127.0.0.1" method="GET" path="/ping" status=200 ms=[0-9.]+'
     assert re.fullmatch(rf"[0-9:]{{8}} info    request {facts}\r\n", line)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_log_that_is_not_read_blocks_neither_requests_nor_a_stop(migrated: Charter, workers: str) -> None:
+    readable, writable = os.pipe()
+    with (
+        os.fdopen(readable),
+        os.fdopen(writable, "w"),
+        migrated.serving("--workers", workers, terminal=writable) as server,
+    ):
+        until(lambda: is_ready(server.url))
+        with httpx.Client(base_url=server.url) as client:
+            # The pipe takes 64 KiB, which are about 300 lines.
+            assert {client.get("/ping").status_code for _ in range(600)} == {200}
+        assert server.stop() == 0
 
 
 def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: Charter) -> None:
