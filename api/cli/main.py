@@ -69,7 +69,7 @@ def _serve(config: "Config", listener: socket.socket) -> None:
 
     with support.friendly_errors(ContractError):
         app = application(config)
-    click.echo(greeting(*listener.getsockname()[:2]))
+    _greet(config, listener)
     uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
 
 
@@ -79,7 +79,7 @@ def _supervise(config: "Config", listener: socket.socket) -> None:
 
     logs.configure(config.log_format)
     supervisor = Supervisor(config, listener)
-    click.echo(greeting(*listener.getsockname()[:2]))
+    _greet(config, listener)
     supervisor.run()
     if supervisor.has_failed():
         raise click.ClickException("a worker cannot start; see the log for the reason")
@@ -171,6 +171,14 @@ def greeting(host: str, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
+
+
+def _greet(config: "Config", listener: socket.socket) -> None:
+    """Print the URLs, and check the database without delaying the start."""
+    from threading import Thread
+
+    click.echo(greeting(*listener.getsockname()[:2]))
+    Thread(target=support.warn_if_behind, args=[config], daemon=True).start()
 
 
 def _stop(*_: object) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from api.services.signing_keys import Keyring
     from api.storage.database import Database, Db
 
+_log = logging.getLogger("charter.database")
+
 
 @contextmanager
 def friendly_errors(*mendable: type[Exception]) -> Iterator[None]:
@@ -65,6 +67,25 @@ def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> 
     except reported as error:
         where = config.database_url.render_as_string(hide_password=True)
         raise click.ClickException(f"{where} cannot be {cannot}: {reason_of(error)}") from None
+    finally:
+        database.dispose()
+
+
+def warn_if_behind(config: "Config") -> None:
+    """Log a warning if the database is not at the revision of this release. An unreachable one is logged as well."""
+    from api.errors import DatabaseUnavailable, MigrationsBehind
+    from api.services import readiness
+    from api.storage import revisions
+    from api.storage.database import Database
+
+    database = Database(config.database_url)
+    try:
+        with database.transaction() as db:
+            readiness.check(db, revisions.head())
+    except MigrationsBehind as error:
+        _log.warning("migrations_behind", extra={"facts": {"hint": error.message}})
+    except DatabaseUnavailable:
+        pass
     finally:
         database.dispose()
 

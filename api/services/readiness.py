@@ -1,8 +1,7 @@
 """The readiness check."""
 
 from api.errors import MigrationsBehind
-from api.storage.database import Db
-from api.storage.revisions import revision_of
+from api.storage.database import Db, revision_of
 
 
 def check(db: Db, revision: str) -> None:

@@ -1,6 +1,7 @@
 """The database: the base of the models, transactions, and the translation of driver errors."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Select,
     Table,
     event,
+    inspect,
     text,
 )
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
@@ -28,7 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from api.errors import ApiError, DatabaseUnavailable, TransactionConflict
+from api.errors import ApiError, DatabaseUnavailable, MigrationsBehind, TransactionConflict
 from api.storage.engine import make_engine, outside_transaction
 
 _log = logging.getLogger("charter.database")
@@ -164,10 +166,14 @@ def new_id() -> UUID:
 
 
 class Database:
-    """An engine with at most `connections` connections, and its transactions."""
+    """An engine with at most `connections` connections, and its transactions.
 
-    def __init__(self, url: URL, connections: int = 40) -> None:
+    `revision` is the revision of the schema that the process needs, if it needs a certain one.
+    """
+
+    def __init__(self, url: URL, connections: int = 40, revision: str | None = None) -> None:
         self.max_connections = connections
+        self._revision = revision
         self.engine = make_engine(url, connections)
         self._on_write: list[Callable[[], None]] = []
 
@@ -176,10 +182,11 @@ class Database:
         """Yield a transaction that commits at the end and rolls back on an exception.
 
         The first statement acquires the connection. An ApiError with `commits` commits as well, to keep the evidence.
-        Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises TransactionConflict if the
-        transaction conflicted with another one.
+        Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises MigrationsBehind if the schema
+        lacks an object because it is at another revision. Raises TransactionConflict if the transaction conflicted with
+        another one.
         """
-        with translate_errors(), Db(self.engine, self._written) as db:
+        with translate_errors(self._is_behind), Db(self.engine, self._written) as db:
             try:
                 yield db
             except ApiError as error:
@@ -191,6 +198,12 @@ class Database:
     def on_write(self, call: Callable[[], None]) -> None:
         """Call a function after each commit of this process that has written something."""
         self._on_write.append(call)
+
+    def _is_behind(self) -> bool:
+        if self._revision is None:
+            return False
+        with self.engine.connect() as connection:
+            return revision_of(connection) != self._revision
 
     def _written(self) -> None:
         for call in self._on_write:
@@ -214,12 +227,17 @@ _UNAVAILABLE = {
 }
 
 
+# PostgreSQL has codes for a missing table, column, function and type. SQLite has messages only.
+_MISSING = re.compile("42P01|42703|42883|42704|no such (table|column)|table .* has no column named")
+
+
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def translate_errors(is_behind: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Translate driver errors: a context manager for code that uses the database.
 
     Raises DatabaseUnavailable if the driver cannot reach or use the database, and logs the driver's message. Raises
-    TransactionConflict if the transaction conflicted with another one.
+    MigrationsBehind if the schema lacks an object and `is_behind` returns True. Raises TransactionConflict if the
+    transaction conflicted with another one.
     """
     try:
         yield
@@ -228,13 +246,25 @@ def translate_errors() -> Iterator[None]:
         if state in _CLASHES:
             _log.warning("transactions_clash", extra={"facts": {"cause": _CLASHES[state]}})
             raise TransactionConflict() from error
+        cause = str(getattr(error, "orig", error))
+        if _MISSING.match(state or cause) and is_behind():
+            _log.error("migrations_behind", extra={"facts": {"cause": cause}})
+            raise MigrationsBehind() from error
         # The other subclasses concern a single statement. DatabaseError itself means that the file is not a database.
         if type(error) not in {DatabaseError, OperationalError, InterfaceError, PoolTimeout} and (
             state not in _UNAVAILABLE
         ):
             raise
-        _log.error("database_unavailable", extra={"facts": {"cause": str(getattr(error, "orig", error))}})
+        _log.error("database_unavailable", extra={"facts": {"cause": cause}})
         raise DatabaseUnavailable() from error
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of the database behind a connection, or None before the first migration."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def lock_table(db: Db, table: type[Base]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Engine
 
 from api.config.paths import resource_dir
-from api.storage.database import translate_errors
+from api.storage.database import revision_of, translate_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
@@ -61,14 +61,6 @@ def current(engine: Engine) -> str | None:
     """Return the revision of the database, or None before the first migration. Raises DatabaseUnavailable."""
     with translate_errors(), engine.connect() as connection:
         return revision_of(connection)
-
-
-def revision_of(connection: Connection) -> str | None:
-    """Return the revision of the database behind a connection, or None before the first migration."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
 
 
 @contextmanager

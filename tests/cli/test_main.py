@@ -135,6 +135,7 @@ def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charte
         assert client.get("/ping").json() == {"status": "running"}
         behind = client.get("/ready")
         assert_problem(behind, 503, "MIGRATIONS_BEHIND")
+        assert_problem(Person(client, "alice").sign_up(), 503, "MIGRATIONS_BEHIND")
         assert charter.run("migrate").returncode == 0
         assert client.get("/ready").json() == {"status": "ready"}
         assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]
@@ -147,6 +148,16 @@ def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charte
             "pepper": "600",
             "secret": "600",
         }
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_without_a_migration_logs_the_command(charter: Charter, workers: str) -> None:
+    with charter.serving("--workers", workers) as server:
+        until(lambda: "migrations_behind" in server.log.read_text())
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (warning,) = [line for line in lines if line["event"] == "migrations_behind"]
+    hint = "The database schema does not match this release. Run charter migrate."
+    assert (warning["level"], warning["hint"]) == ("warning", hint)
 
 
 def test_a_restart_keeps_users_valid_tokens_and_revocations(migrated: Charter) -> None:
