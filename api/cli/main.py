@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -51,14 +51,14 @@ def serve(workers: int | None) -> None:
     signal.signal(signal.SIGHUP, _ignore_hangup)
 
     config = support.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
-    with _listen(config.host, config.port) as listener, _exported(config.metrics_host, config.metrics_port):
+    with _listen(config.host, config.port, "CHARTER_HOST or CHARTER_PORT") as listener, _exported(config) as metrics:
         if config.workers == 1:
-            _serve(config, listener)
+            _serve(config, listener, metrics)
         else:
-            _supervise(config, listener)
+            _supervise(config, listener, metrics)
 
 
-def _serve(config: "Config", listener: socket.socket) -> None:
+def _serve(config: "Config", listener: socket.socket, metrics: AbstractContextManager[None]) -> None:
     import uvicorn
 
     from api.server import connexion_import
@@ -70,17 +70,19 @@ def _serve(config: "Config", listener: socket.socket) -> None:
     with support.friendly_errors(ContractError):
         app = application(config)
     _greet(config, listener)
-    uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
+    with metrics:
+        uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
 
 
-def _supervise(config: "Config", listener: socket.socket) -> None:
+def _supervise(config: "Config", listener: socket.socket, metrics: AbstractContextManager[None]) -> None:
     from api import logs
     from api.server.supervisor import Supervisor
 
     logs.configure(config.log_format)
     supervisor = Supervisor(config, listener)
     _greet(config, listener)
-    supervisor.run()
+    with metrics:
+        supervisor.run()
     if supervisor.has_failed():
         raise click.ClickException("a worker cannot start; see the log for the reason")
 
@@ -194,22 +196,24 @@ def _ignore_hangup(*_: object) -> None:
     logging.getLogger("charter.workers").warning("sighup_ignored", extra={"facts": facts})
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, settings: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with _address_in_plain_words(host, port, "CHARTER_HOST or CHARTER_PORT"):
+    with _address_in_plain_words(host, port, settings):
         return socket.create_server((host, port), family=family, backlog=2048)
 
 
 @contextmanager
-def _exported(host: str, port: int) -> Iterator[None]:
-    """Serve the metrics within the context, if a port is set."""
-    with ExitStack() as stack:
-        if port:
-            from api.telemetry.exporter import serve_metrics
+def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
+    """Open the port of the metrics, if one is set. Yield a context in which the port is served."""
+    if not config.metrics_port:
+        yield nullcontext()
+        return
+    from api.server.uvicorn_server import serving_beside
+    from api.telemetry.exporter import exporting
 
-            with _address_in_plain_words(host, port, "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"):
-                stack.enter_context(serve_metrics(host, port))
-        yield
+    settings = "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
+    with _listen(config.metrics_host, config.metrics_port, settings) as listener, exporting() as make_app:
+        yield serving_beside(make_app, listener)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
-from api.contract.middleware.edge import Outcome, RequestStart, default_headers
+from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
 from api.contract.schema.formats import Format
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Client",
     "Contract",
     "ContractError",
+    "EdgeMiddleware",
     "Format",
     "HandlerResources",
     "Outcome",

@@ -2,7 +2,10 @@
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from socket import socket
+from threading import Thread
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -10,6 +13,9 @@ from starlette.types import ASGIApp
 from api import logs
 from api.config import Config
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT, GracefulShutdown
+from api.server import connexion_import
+
+_STOP_SECONDS = 2
 
 
 def application(config: Config) -> ASGIApp:
@@ -60,3 +66,38 @@ def uvicorn_config(
         # A worker that fails to respond for this number of seconds is replaced.
         timeout_worker_healthcheck=10,
     )
+
+
+@contextmanager
+def serving_beside(make_app: Callable[[], ASGIApp], listener: socket) -> Iterator[None]:
+    """Serve another application in a thread, with the limits of the public port.
+
+    The thread imports what the server needs, so this does not delay the start of the service.
+    """
+    config = uvicorn_config(make_app)
+    config.factory = True
+    config.lifespan = "off"
+    server = _AbruptServer(config)
+    thread = Thread(target=_run_beside, args=[server, listener], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_SECONDS)
+
+
+def _run_beside(server: uvicorn.Server, listener: socket) -> None:
+    # A supervisor has turned garbage collection off, and a server needs it.
+    gc.enable()
+    connexion_import.import_connexion()
+    server.run([listener])
+
+
+class _AbruptServer(uvicorn.Server):
+    """A server that waits for no client when it stops."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        for connection in [*self.server_state.connections]:
+            connection.transport.abort()
+        await super().shutdown(sockets)

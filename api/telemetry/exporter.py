@@ -1,10 +1,10 @@
-"""An HTTP server for the metrics of all processes, on a separate port, because only the operator may read them."""
+"""The metrics of all processes, as an application for a port of their own, because only the operator may read them."""
 
 # prometheus-client reads its folder from the environment when it is imported, so it is imported late.
 # ruff: noqa: PLC0415
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,27 +15,49 @@ from api.config.settings import export_env
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # A PID that no process has, for the merged counters of dead processes.
 _DEAD_PID = 0
 
 
 @contextmanager
-def serve_metrics(host: str, port: int) -> Iterator[None]:
-    """Serve the metrics of this process and its children. Raises OSError if the address cannot be used."""
+def exporting() -> "Iterator[Callable[[], ASGIApp]]":
+    """Let this process and its children write their metrics to files.
+
+    Yield a function that returns the application that serves them.
+    """
     with TemporaryDirectory(prefix="charter-metrics-") as folder:
         export_env("PROMETHEUS_MULTIPROC_DIR", folder)
-        from prometheus_client import CollectorRegistry, start_http_server
+        yield lambda: _application(Path(folder))
 
-        registry = CollectorRegistry()
-        registry.register(_MergedCollector(Path(folder)))
-        server, thread = start_http_server(port, host, registry)
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+
+def _application(folder: Path) -> "ASGIApp":
+    """Return an application that serves `GET /metrics` only."""
+    from prometheus_client import CollectorRegistry, make_asgi_app
+
+    from api.contract import EdgeMiddleware
+    from api.errors import MethodNotAllowed, NotFound
+
+    registry = CollectorRegistry()
+    registry.register(_MergedCollector(folder))
+    metrics = make_asgi_app(registry)
+
+    async def application(scope: "Scope", _: "Receive", send: "Send") -> None:
+        if scope["path"] != "/metrics":
+            raise NotFound()
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(["GET", "HEAD"])
+        # prometheus-client fails at a header that is not UTF-8.
+        headers = [header for header in scope["headers"] if header[1].isascii()]
+        await metrics({**scope, "headers": headers}, _no_body, send)
+
+    return EdgeMiddleware(application)
+
+
+async def _no_body() -> "Message":
+    """Return an empty body, because the metrics do not wait for the body of a request."""
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 class _MergedCollector:

@@ -79,7 +79,7 @@ LAYERS: dict[str, set[str]] = {
     "services": {"clock", "crypto", "errors", "logs", "models", "storage"},
     "handlers": {"contract", "crypto", "runtime", "services", "storage"},
     # Only app and cli import telemetry.
-    "telemetry": {"clock", "config", "contract", "crypto", "logs", "storage"},
+    "telemetry": {"clock", "config", "contract", "crypto", "errors", "logs", "storage"},
     # The composition root.
     "app": {"config", "contract", "crypto", "runtime", "services", "storage", "telemetry"},
     "server": {"app", "config", "contract", "errors", "logs", "runtime"},
@@ -213,6 +213,7 @@ def test_setup_lists_every_package() -> None:
                 "server/response_writer",
                 "server/supervisor",
                 "server/uvicorn_server",
+                "telemetry/exporter",
             },
         ),
         (

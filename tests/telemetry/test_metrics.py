@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from time import time
 
 import httpx
@@ -23,6 +24,8 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
+from tests.support.problems import assert_problem
+from tests.support.raw_http import RawConnection, raw_request
 from tests.support.readme import page
 
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -116,6 +119,30 @@ def test_the_metrics_are_not_on_the_public_port(installed: Charter) -> None:
 
 
 @on_sqlite
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_metrics_port_has_the_limits_of_the_public_port(installed: Charter, workers: str) -> None:
+    with measured(installed, CHARTER_WORKERS=workers) as (server, figures), ExitStack() as stack:
+        base = figures.url.removesuffix("/metrics")
+        found = httpx.get(figures.url)
+        assert (found.status_code, "server" in found.headers) == (200, False)
+        assert found.headers["content-type"].startswith("text/plain")
+        assert_problem(httpx.get(f"{base}/"), 404, "NOT_FOUND")
+        assert_problem(httpx.get(f"{base}/metrics/"), 404, "NOT_FOUND")
+        assert_problem(httpx.post(figures.url), 405, "METHOD_NOT_ALLOWED")
+        assert_problem(httpx.get(figures.url, headers={"X-Padding": "x" * 20_000}), 431, "HEADERS_TOO_LARGE")
+        assert httpx.get(figures.url, headers=[(b"Accept", b"\xff")]).status_code == 200
+        threads = len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
+        for number in range(60):
+            stalled = RawConnection(base)
+            stack.callback(stalled.close)
+            body = ("Content-Length: 9",) if number % 2 else ()
+            stalled.send(raw_request("POST /metrics", *body)[: -2 if not number % 2 else None])
+        assert httpx.get(figures.url).status_code == 200
+        assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) < threads + 30
+        assert server.stop() == 0
+
+
+@on_sqlite
 def test_rejections_by_the_bulkhead_are_counted(installed: Charter) -> None:
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
     with measured(installed, **settings) as (server, figures):
@@ -164,9 +191,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 # The parent publishes the metrics of its children, and starts a child for each line of its input.
 PARENT = f"""
-import subprocess, sys
-from api.telemetry.exporter import serve_metrics
-with serve_metrics("127.0.0.1", int(sys.argv[1])):
+import socket, subprocess, sys
+from api.server.uvicorn_server import serving_beside
+from api.telemetry.exporter import exporting
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+with exporting() as make_app, listener, serving_beside(make_app, listener):
     print("serving", flush=True)
     for line in sys.stdin:
         print(subprocess.run([sys.executable, "-c", {WORKER!r}]).returncode, flush=True)
