@@ -33,15 +33,27 @@ def test_a_body_without_a_media_type_is_rejected(client: TestClient) -> None:
     assert client.post(SIGN_UP, content=SIGN_UP_BODY).status_code == 415
 
 
-def test_content_codings_are_rejected(client: TestClient) -> None:
-    response = client.post(
-        SIGN_UP, content=SIGN_UP_BODY, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    )
-    assert response.status_code == 415
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, gzip", "identity2", ""])
+def test_content_codings_are_rejected(client: TestClient, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    assert client.post(SIGN_UP, content=SIGN_UP_BODY, headers=headers).status_code == 415
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "IDENTITY, identity"])
+def test_the_coding_identity_is_accepted(client: TestClient, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    assert client.post(SIGN_UP, content=SIGN_UP_BODY, headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize(
-    "media_type", ["Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"']
+    "media_type",
+    [
+        "Application/JSON",
+        "application/json;charset=UTF-8",
+        'application/json; charset="utf-8"',
+        "application/json; charset=utf8",
+        'application/json; Charset="UTF8"',
+    ],
 )
 def test_media_types_are_compared_without_regard_to_case(client: TestClient, media_type: str) -> None:
     invalid = client.post(SIGN_UP, content=b'{"role": "admin"}', headers={"Content-Type": media_type})

@@ -45,6 +45,10 @@ class JsonBody:
         return value
 
 
+# The name without a hyphen is not registered, but common.
+_UTF8 = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"', ""}
+
+
 @lru_cache(64)
 def _is_json(content_type: bytes, coding: bytes) -> bool:
     """Return True if the body is declared as JSON in UTF-8, without a content coding.
@@ -52,8 +56,9 @@ def _is_json(content_type: bytes, coding: bytes) -> bool:
     In another charset, two readers could interpret the same body differently.
     """
     media_type, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
-    utf8 = all(parameter in {"charset=utf-8", 'charset="utf-8"', ""} for parameter in parameters)
-    return media_type == "application/json" and utf8 and coding == b"identity"
+    utf8 = all(parameter in _UTF8 for parameter in parameters)
+    codings = {part.strip() for part in coding.lower().split(b",")}
+    return media_type == "application/json" and utf8 and codings == {b"identity"}
 
 
 class ValidatedOperation:
