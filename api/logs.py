@@ -67,8 +67,9 @@ def _lines() -> "LineHandler | None":
 
 def configure(form: str, stream: TextIO = sys.stderr) -> None:
     """Send all logs to `stream` as `text` or `json`. With `auto`, a terminal gets text and another stream JSON."""
-    as_text = form == "text" or (form == "auto" and stream.isatty())
-    lines = LineHandler(stream, _as_text if as_text else _as_json)
+    is_terminal = stream.isatty()
+    as_text = _as_coloured_text if is_terminal else _as_text
+    lines = LineHandler(stream, as_text if form == "text" or (form == "auto" and is_terminal) else _as_json)
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -210,10 +211,62 @@ def _encode_fast(line: dict[str, Any]) -> str | None:
 
 
 def _as_text(moment: datetime, level: str, _logger: str, event: str, facts: dict[str, Any]) -> str:
-    time = moment.astimezone().strftime("%H:%M:%S")
+    return "".join(text for text, _ in _parts(moment, level, event, facts))
+
+
+def _as_coloured_text(moment: datetime, level: str, _logger: str, event: str, facts: dict[str, Any]) -> str:
+    return "".join(
+        f"\x1b[{colour}m{text}\x1b[0m" if colour else text for text, colour in _parts(moment, level, event, facts)
+    )
+
+
+_DIM, _RED, _GREEN, _YELLOW = "2", "31", "32", "33"
+_LEVELS = {"warning": _YELLOW, "error": _RED, "critical": _RED}
+_STATUSES = {2: _GREEN, 4: _YELLOW, 5: _RED}
+
+
+def _parts(moment: datetime, level: str, event: str, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a line for a terminal of 80 columns, and the colour of each."""
+    facts = facts.copy()
+    yield moment.astimezone().strftime("%H:%M:%S"), _DIM
     trace = facts.pop("exception", None)
-    # JSON escapes CR, LF and ESC, which an untrusted client may have sent.
-    pairs = " ".join(f"{name}={_encode(value)}" for name, value in facts.items())
-    line = f"{time} {level:7} {_encode(event)[1:-1]} {pairs}".rstrip()
+    request_id = facts.pop("request_id", None)
+    if level != "info":
+        yield f" {level}", _LEVELS.get(level, "")
+    if event == "request":
+        yield from _request_parts(facts)
+    else:
+        yield f" {_escape(event)}", _LEVELS.get(level, "")
+    for name, value in facts.items():
+        yield f" {name}={_encode(value)}", ""
+    if request_id is not None:
+        yield f" id={_shorten(request_id)}", _DIM
     # An exception may quote untrusted input. Indented, none of its lines can pass for a log line.
-    return f"{line}\n" if trace is None else f"{line}\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}\n"
+    yield "\n" if trace is None else f"\n{textwrap.indent(trace.translate(_ESCAPES), '    ')}\n", ""
+
+
+def _request_parts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a request that its reader looks for, and remove them from the facts."""
+    facts.pop("address", None)
+    status = facts.pop("status", None)
+    # A response that never began has no status.
+    yield f" {status or '---'}", _STATUSES.get(status // 100, "") if status else _RED
+    if "method" in facts:
+        # A space in the path would separate it from the rest of the line.
+        yield f" {_escape(facts.pop('method'))} {_escape(facts.pop('path')).replace(' ', '%20')}", ""
+    if "ms" in facts:
+        yield f" {facts.pop('ms')} ms", _DIM
+    if "code" in facts:
+        yield f" {facts.pop('code')}", _YELLOW
+    if "user_id" in facts:
+        yield f" user={_shorten(facts.pop('user_id'))}", _DIM
+
+
+def _shorten(id_: str) -> str:
+    """Return the last characters of an id, which are random, and enough to find other lines with it."""
+    return f"...{id_[-6:]}"
+
+
+def _escape(text: str) -> str:
+    """Escape CR, LF and ESC, which an untrusted client may have sent."""
+    return _encode(text)[1:-1]

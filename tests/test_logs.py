@@ -169,7 +169,7 @@ def test_control_characters_are_escaped(client: TestClient, configure: Configure
     client.get(FORGED_PATH)
     Person(client, "alice\r\n\x1b[31m\u2028\x9b").log_in()
     Person(client, "alice\r\n\x1b[31m\u2028\x9b").sign_up()
-    written = [line for line in log.getvalue().split("\n") if "request_id" in line]
+    written = log.getvalue().splitlines()
     assert len(written) == 4
     assert log.getvalue().isascii()
     assert set(re.findall(r"[^ -~]", log.getvalue())) == {"\n"}
@@ -192,29 +192,60 @@ def test_an_exception_cannot_forge_a_line(
     assert set(re.findall(r"[^ -~]", log.getvalue())) == {"\n"}
 
 
-def test_the_text_format_is_readable(client: TestClient, configure: Configure) -> None:
+def test_the_text_format_is_short(client: TestClient, configure: Configure) -> None:
     log = configure("text")
-    response = Person(client, "alice").sign_up()
-    event, request = [line for line in log.getvalue().splitlines() if "request_id" in line]
-    ids = f'request_id="{response.headers["x-request-id"]}" address="127.0.0.1"'
+    alice = Person(client, "alice")
+    signed_up = alice.sign_up()
+    alice.log_in()
+    responses = [signed_up, client.get("/no%20where"), alice.get("/protected")]
+    tails = [response.headers["x-request-id"][-6:] for response in responses]
+    first, second, _, _, third, fourth = log.getvalue().splitlines()
     time = r"\d\d:\d\d:\d\d"
-    assert re.fullmatch(rf'{time} info    user_created {ids} user_id="{response.json()["id"]}"', event)
-    assert re.fullmatch(
-        rf'{time} info    request {ids} method="POST" path="/api/v1/auth/signup" status=201 ms=[\d.]+', request
-    )
+    user = alice.id
+    assert re.fullmatch(rf'{time} user_created address="127.0.0.1" user_id="{user}" id=\.\.\.{tails[0]}', first)
+    assert re.fullmatch(rf"{time} 201 POST /api/v1/auth/signup [\d.]+ ms id=\.\.\.{tails[0]}", second)
+    assert re.fullmatch(rf"{time} 404 GET /no%20where [\d.]+ ms NOT_FOUND id=\.\.\.{tails[1]}", third)
+    assert re.fullmatch(rf"{time} 200 GET /protected [\d.]+ ms user=\.\.\.{user[-6:]} id=\.\.\.{tails[2]}", fourth)
+    assert all(len(line) <= 80 for line in (second, third, fourth))
+
+
+class Terminal(LogStream):
+    """A terminal that keeps what is written to it."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     configure("text")
-    for stream, start in ((io.StringIO(), r'\{"time"'), (Terminal(), r"\d\d:\d\d:\d\d info")):
+    for stream, start in (
+        (LogStream(), r'\{"time"'),
+        (Terminal(), "\x1b\\[2m\\d\\d:\\d\\d:\\d\\d\x1b\\[0m user_created"),
+    ):
         logs.configure("auto", stream)
         logs.event("user_created")
-        logging.root.handlers[0].flush()
         assert re.match(start, stream.getvalue())
+
+
+def test_a_terminal_gets_colours_by_status_and_level(client: TestClient, configure: Configure) -> None:
+    configure("text")
+    terminal = Terminal()
+    logs.configure("auto", terminal)
+    client.get("/ping")
+    client.get("/nowhere%1b[31m")
+    logging.getLogger("charter.database").error("database_unavailable", extra={"facts": {"cause": "\x1b[2J"}})
+    found = terminal.getvalue()
+    for part in (
+        "\x1b[32m 200\x1b[0m",
+        "\x1b[33m 404\x1b[0m",
+        "\x1b[31m error\x1b[0m",
+        "\x1b[31m database_unavailable",
+    ):
+        assert part in found
+    # The escapes of the client are escaped.
+    assert set(re.findall("\x1b[^m]*m", found)) == {f"\x1b[{code}m" for code in ("0", "2", "31", "32", "33")}
+    assert "/nowhere\\u001b[31m" in found
+    assert "\x1b" not in re.sub("\x1b\\[[0-9]+m", "", found)
 
 
 def test_a_failing_log_does_not_fail_requests(client: TestClient, configure: Configure) -> None:
