@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli import keys, support, users
+from api.cli.listener import UNIX, greeting, listening
 
 if TYPE_CHECKING:
     from api.config import Config
@@ -40,7 +41,9 @@ def main() -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 256), help="Number of worker processes. Default: CHARTER_WORKERS, or 1."
 )
-def serve(workers: int | None) -> None:
+@click.option("--host", help="Address or name to listen on, or unix:/path. Default: CHARTER_HOST, or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on. Default: CHARTER_PORT, or 8000.")
+def serve(workers: int | None, host: str | None, port: int | None) -> None:
     """Serve the API until SIGTERM or Ctrl-C.
 
     The log goes to standard error, with one line for each request. On SIGTERM or Ctrl-C, Charter finishes the requests
@@ -50,8 +53,10 @@ def serve(workers: int | None) -> None:
         signal.signal(number, _stop)
     signal.signal(signal.SIGHUP, _ignore_hangup)
 
-    config = support.load(**({"CHARTER_WORKERS": str(workers)} if workers else {}))
-    with _listen(config.host, config.port, "CHARTER_HOST or CHARTER_PORT") as listener, _exported(config) as metrics:
+    options = {"CHARTER_WORKERS": workers, "CHARTER_HOST": host, "CHARTER_PORT": port}
+    config = support.load(**{name: str(value) for name, value in options.items() if value is not None})
+    address = "CHARTER_HOST or CHARTER_PORT"
+    with listening(config.host, config.port, address) as listener, _exported(config) as metrics:
         if config.workers == 1:
             _serve(config, listener, metrics)
         else:
@@ -167,19 +172,13 @@ def doctor(replicas: int) -> None:
     sys.exit(wrong)
 
 
-def greeting(host: str, port: int) -> str:
-    """Return what a server prints on standard output: its URLs. Standard error is the log."""
-    # A browser cannot open the wildcard address.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
-
-
 def _greet(config: "Config", listener: socket.socket) -> None:
     """Print the URLs, and check the database without delaying the start."""
     from threading import Thread
 
-    click.echo(greeting(*listener.getsockname()[:2]))
+    # The port of the setting can be 0.
+    host, port = (config.host, 0) if config.host.startswith(UNIX) else listener.getsockname()[:2]
+    click.echo(greeting(host, port))
     Thread(target=support.warn_if_behind, args=[config], daemon=True).start()
 
 
@@ -196,12 +195,6 @@ def _ignore_hangup(*_: object) -> None:
     logging.getLogger("charter.workers").warning("sighup_ignored", extra={"facts": facts})
 
 
-def _listen(host: str, port: int, settings: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with _address_in_plain_words(host, port, settings):
-        return socket.create_server((host, port), family=family, backlog=2048)
-
-
 @contextmanager
 def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
     """Open the port of the metrics, if one is set. Yield a context in which the port is served."""
@@ -212,18 +205,8 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
     from api.telemetry.exporter import exporting
 
     settings = "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
-    with _listen(config.metrics_host, config.metrics_port, settings) as listener, exporting() as make_app:
+    with listening(config.metrics_host, config.metrics_port, settings) as listener, exporting() as make_app:
         yield serving_beside(make_app, listener)
-
-
-@contextmanager
-def _address_in_plain_words(host: str, port: int, settings: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while")[0]
-        advice = f"change {settings}"
-        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
 
 
 main.add_command(keys.keys)

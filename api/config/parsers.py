@@ -38,6 +38,13 @@ def choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def listen_host(text: str) -> str:
+    """Parse an address or name to listen on, or `unix:` with the path of a socket."""
+    if text.startswith("unix:") and not text.startswith("unix:/"):
+        raise ValueError("an address, a name, or unix: with an absolute path, such as unix:/run/charter/charter.sock")
+    return text
+
+
 def string_or_uri(text: str) -> str:
     """Parse a StringOrURI: a text with a colon must be a URI (RFC 7519, section 2)."""
     # The length is limited because every token contains the issuer and the audience.

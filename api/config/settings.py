@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from api.config.parsers import choice, integer, string_or_uri, traces_url
+from api.config.parsers import choice, integer, listen_host, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
 from api.crypto.signing_keys import ALGORITHMS
@@ -35,7 +35,7 @@ def _setting(variable: str, parse: Callable[[str], Any], **options: Any) -> Any:
 class Config:
     """All settings. `load` reads them from the environment, and tests build their own."""
 
-    host: str = _setting("CHARTER_HOST", str, default="127.0.0.1")
+    host: str = _setting("CHARTER_HOST", listen_host, default="127.0.0.1")
     port: int = _setting("CHARTER_PORT", integer(0, 65535), default=8000)
     data_dir: Path = _setting("CHARTER_DATA_DIR", Path, default=Path("data"))
     database_url: URL = _setting("DATABASE_URL", parse_database_url)

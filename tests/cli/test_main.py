@@ -23,7 +23,7 @@ from api.clock import now
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import generate
 from api.storage import revisions
-from tests.support.charter import GREETING, PEPPER, SECRET, Charter, is_ready, until
+from tests.support.charter import PEPPER, SECRET, Charter, is_ready, until
 from tests.support.paths import CHECKOUT
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
@@ -59,19 +59,6 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
         "  users         Disable and enable users.\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("host", "base"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("::1", "http://[::1]:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104
-        ("::", "http://[::1]:8000"),
-    ],
-)
-def test_the_greeting_has_addresses_that_can_be_opened(host: str, base: str) -> None:
-    assert f"{cli.greeting(host, 8000)}\n" == GREETING.format(base)
 
 
 def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -193,16 +180,6 @@ def test_one_worker_logs_and_ignores_sighup(migrated: Charter) -> None:
     line = json.loads(server.log.read_text().splitlines()[0])
     hint = "SIGHUP replaces workers one by one, which needs charter serve --workers 2 or more"
     assert (line["level"], line["event"], line["hint"]) == ("warning", "sighup_ignored", hint)
-
-
-def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        migrated.settings = {"CHARTER_PORT": str(port)}
-        result = migrated.run("serve")
-    advice = "change CHARTER_HOST or CHARTER_PORT"
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
 
 
 def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) -> None:

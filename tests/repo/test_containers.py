@@ -15,11 +15,11 @@ from compose_spec import PyCompose
 
 from api import contract
 from api.cli import main as cli
-from api.config import Config, variable
+from api.config import Config, read, variable
 from api.config.paths import resource_dir
 from api.crypto.secret import parse_secret
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
-from tests.support.charter import Charter, beside, free_port
+from tests.support.charter import PEPPER, SECRET, Charter, beside, free_port
 from tests.support.databases import on_postgresql
 from tests.support.image import Image, image_environment, said
 from tests.support.paths import BIN, CHECKOUT
@@ -219,3 +219,32 @@ def test_the_image_builds_and_its_commands_serve(image: Image, config: Config) -
         assert newcomer(client, "alice").get("/protected").status_code == 200
         assert server.stop() == 0
     assert list(working.iterdir()) == []
+
+
+def unit() -> dict[str, list[str]]:
+    """Return the values of each setting of the systemd unit."""
+    found: dict[str, list[str]] = {}
+    for line in (CHECKOUT / "deploy/charter.service").read_text().splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_the_systemd_unit_has_valid_settings_and_commands() -> None:
+    service = unit()
+    environment = dict(value.split("=", 1) for value in service["Environment"])
+    assert environment.keys() <= SETTINGS
+    secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
+    assert read(environment | secrets | {"DATABASE_URL": "postgresql://a@b/c"})["workers"] == 2
+    for command in service["ExecStartPre"] + service["ExecStart"]:
+        path, name = command.split()
+        assert path == "/opt/charter/bin/charter"
+        assert name in cli.main.commands
+    # systemd creates these folders.
+    assert environment["CHARTER_DATA_DIR"] == f"/var/lib/{service['StateDirectory'][0]}"
+    assert environment["CHARTER_HOST"].startswith(f"unix:/run/{service['RuntimeDirectory'][0]}/")
+    # A second SIGTERM skips the drain period, so the workers must not get one from systemd.
+    assert service["KillMode"] == ["mixed"]
+    assert int(service["TimeoutStopSec"][0]) > int(environment.get("CHARTER_DRAIN_SECONDS", "0")) + 10
+    assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]

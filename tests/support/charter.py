@@ -26,6 +26,11 @@ API            {0}
 Documentation  {0}/docs
 Contract       {0}/openapi.json
 """
+UNIX_GREETING = """\
+API            {0}
+Documentation  /docs
+Contract       /openapi.json
+"""
 
 
 Start = Callable[..., subprocess.Popen[Any] | ForkedProcess]
@@ -112,7 +117,8 @@ class Charter:
                 try:
                     greeting = "".join(stdout.readline() for _ in range(3))
                     url = greeting.partition("API            ")[2].partition("\n")[0]
-                    assert greeting == GREETING.format(url), log.read_text()
+                    expected = (UNIX_GREETING if url.startswith("unix:") else GREETING).format(url)
+                    assert greeting == expected, log.read_text()
                     yield Server(process, url, log)
                 finally:
                     process.kill()

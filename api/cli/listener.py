@@ -1,0 +1,75 @@
+"""The sockets on which a server listens, and the greeting that names them."""
+
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+
+UNIX = "unix:"
+_BACKLOG = 2048
+# A proxy connects as a member of the group.
+_UNIX_MODE = 0o660
+
+
+@contextmanager
+def listening(host: str, port: int, settings: str) -> Iterator[socket.socket]:
+    """Yield a socket that listens on a TCP port, or on the path of a Unix socket.
+
+    Ends the command if the address cannot be used, with the advice to change `settings`.
+    """
+    path = Path(host.removeprefix(UNIX)) if host.startswith(UNIX) else None
+    try:
+        listener = _open_tcp(host, port) if path is None else _open_unix(path)
+    except OSError as error:
+        where = f"{host}:{port}" if path is None else host
+        reason = str(error.strerror or error).partition(" (while")[0]
+        raise click.ClickException(f"cannot listen on {where}: {reason}; change {settings}") from None
+    try:
+        yield listener
+    finally:
+        listener.close()
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def greeting(host: str, port: int) -> str:
+    """Return what a server prints on standard output: its URLs. Standard error is the log."""
+    if host.startswith(UNIX):
+        # A path is not part of a URL.
+        return f"API            {host}\nDocumentation  /docs\nContract       /openapi.json"
+    # A browser cannot open the wildcard address.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
+
+
+def _open_tcp(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def _open_unix(path: Path) -> socket.socket:
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(_UNIX_MODE)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a server that was killed. A file of another kind, and a live socket, are kept."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()
