@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ from api.cli.listener import UNIX, greeting, listening
 
 if TYPE_CHECKING:
     from api.config import Config
+    from api.runtime.shutdown import Terminal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,9 +51,11 @@ def serve(workers: int | None, host: str | None, port: int | None) -> None:
     The log goes to standard error, with one line for each request. On SIGTERM or Ctrl-C, Charter finishes the requests
     in flight. With several workers, Charter replaces a worker that dies. SIGHUP replaces all workers, one at a time.
     """
+    from api.runtime.shutdown import Terminal
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    signal.signal(signal.SIGHUP, _ignore_hangup)
+    signal.signal(signal.SIGHUP, partial(_on_hangup, Terminal()))
 
     options = {"CHARTER_WORKERS": workers, "CHARTER_HOST": host, "CHARTER_PORT": port}
     config = support.load(**{name: str(value) for name, value in options.items() if value is not None})
@@ -187,10 +191,16 @@ def _stop(*_: object) -> None:
     sys.exit(0)
 
 
-def _ignore_hangup(*_: object) -> None:
-    """Log that SIGHUP has no effect. A supervisor replaces this handler by its own."""
+def _on_hangup(terminal: "Terminal", *_: object) -> None:
+    """Stop if the terminal was closed, and log otherwise that SIGHUP has no effect with one worker.
+
+    A supervisor replaces this handler by its own.
+    """
     import logging
 
+    if terminal.has_closed():
+        signal.raise_signal(signal.SIGTERM)
+        return
     facts = {"hint": "SIGHUP replaces workers one by one, which needs charter serve --workers 2 or more"}
     logging.getLogger("charter.workers").warning("sighup_ignored", extra={"facts": facts})
 

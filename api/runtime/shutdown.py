@@ -1,6 +1,7 @@
 """Graceful shutdown: drain, finish requests in flight, exit."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Awaitable
@@ -11,11 +12,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServiceStopping
 
+_STDERR = 2
+
 SHUTDOWN_TIMEOUT = 7
 """The seconds that requests in flight may take after the drain period.
 
 Stuck connections are dropped one second earlier.
 """
+
+
+class Terminal:
+    """The terminal to which this process writes its log, if it does."""
+
+    def __init__(self) -> None:
+        self._was_open = os.isatty(_STDERR)
+
+    def has_closed(self) -> bool:
+        """Return True if the user has closed the terminal, which is why the kernel sends SIGHUP."""
+        return self._was_open and not os.isatty(_STDERR)
 
 
 class GracefulShutdown:

@@ -16,7 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from api.config import Config
-from api.runtime.shutdown import SHUTDOWN_TIMEOUT
+from api.runtime.shutdown import SHUTDOWN_TIMEOUT, Terminal
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
 from api.server.worker import Worker
@@ -40,6 +40,7 @@ class Supervisor(Multiprocess):
     def __init__(self, config: Config, listener: socket.socket) -> None:
         super().__init__(uvicorn_config(partial(_worker, config), config.workers, config.keepalive_seconds), [listener])
         self._patience = config.drain_seconds + _LAST_SECONDS
+        self._terminal = Terminal()
         self._generation = 0
         self._successor: Worker | None = None
         self._retired: list[Worker] = []
@@ -85,6 +86,8 @@ class Supervisor(Multiprocess):
             _log.error("worker_died", extra={"facts": facts})
 
     def handle_hup(self) -> None:
+        if self._terminal.has_closed():
+            self.handle_term()
         # Signals that arrive during a replacement need one more pass, however many they are.
         self._generation += 1
 

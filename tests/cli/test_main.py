@@ -219,6 +219,16 @@ def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_stops_the_server_if_its_terminal_was_closed(migrated: Charter, workers: str) -> None:
+    ours, theirs = pty.openpty()
+    with migrated.serving("--workers", workers, terminal=theirs) as server:
+        os.close(theirs)
+        until(lambda: is_ready(server.url))
+        os.close(ours)
+        assert server.stop(signal.SIGHUP) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_log_that_is_not_read_blocks_neither_requests_nor_a_stop(migrated: Charter, workers: str) -> None:
     readable, writable = os.pipe()
     with (

@@ -91,6 +91,7 @@ LAYERS: dict[str, set[str]] = {
         "errors",
         "logs",
         "models",
+        "runtime",
         "server",
         "services",
         "storage",
