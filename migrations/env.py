@@ -3,6 +3,7 @@
 from alembic import context
 
 from api import models  # noqa: F401 - registers the tables
+from api.storage import table_recreation  # noqa: F401 - keeps triggers when a table is recreated
 from api.storage.database import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)

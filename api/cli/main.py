@@ -101,18 +101,21 @@ def _supervise(config: "Config", listener: socket.socket, metrics: AbstractConte
 def migrate(yes: bool) -> None:
     """Migrate the database to the schema of this release.
 
-    An up-to-date database is not changed. A new one gets the keys that sign access tokens. If several processes migrate
-    at once, one does the work and the others wait.
+    An up-to-date database is not changed, unless it lacks triggers. A new one gets the keys that sign access tokens. If
+    several processes migrate at once, one does the work and the others wait.
     """
     from api.storage import revisions
 
     config = support.load()
-    with support.open_database(config, revisions.RevisionUnknown, cannot="migrated") as database:
+    faults = revisions.RevisionUnknown, revisions.MigrationIncomplete
+    with support.open_database(config, *faults, cannot="migrated") as database:
         if not yes and config.is_shared:
             _confirm_migration(config, revisions.current(database.engine), revisions.head())
-        revisions.upgrade(database.engine)
+        restored = revisions.upgrade(database.engine)
         with database.transaction() as db:
             support.keyring(config).signing(db)
+    if restored:
+        click.echo(f"Restored the triggers {', '.join(restored)}. Revocations may have been missed without them.")
     click.echo(f"The database is at revision {revisions.head()}.")
 
 

@@ -5,10 +5,11 @@ are therefore recorded as well. SQLite stores the newest 10,000 changes in a tab
 `charter`, and its table stays empty.
 """
 
-from sqlalchemy import DDL, Integer, String, event
+from sqlalchemy import Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.storage.database import Base
+from api.storage.triggers import declare
 
 
 class Change(Base):
@@ -82,6 +83,5 @@ _ON_POSTGRESQL = [
     "CREATE TRIGGER signing_keys_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_keys "
     "EXECUTE FUNCTION note_table()",
 ]
-for dialect, statements in (("sqlite", _ON_SQLITE), ("postgresql", _ON_POSTGRESQL)):
-    for statement in statements:
-        event.listen(Base.metadata, "after_create", DDL(statement.replace("%", "%%")).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
+declare("sqlite", _ON_SQLITE)
+declare("postgresql", _ON_POSTGRESQL)

@@ -6,6 +6,7 @@ from sys import maxsize
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+from api.storage import triggers
 from api.storage.database import Database
 
 _PATIENCE_SECONDS = 1.0
@@ -25,6 +26,11 @@ class ChangeFeed(Protocol):
         """Return the changes since the last read. If the call raises, changes may have been missed."""
 
 
+class _Feed(ChangeFeed, Protocol):
+    def triggers(self) -> list[str]:
+        """Return the names of all active triggers."""
+
+
 class FeedGap(Exception):
     """The feed cannot determine what changed."""
 
@@ -39,14 +45,17 @@ class Subscription(NamedTuple):
 def subscribe(database: Database) -> Subscription:
     """Open a feed of the changes from now on.
 
-    Raises FeedGap if the database cannot provide a feed, or an exception of the driver.
+    Raises FeedGap if the database cannot provide a feed or lacks a trigger, or an exception of the driver.
     """
     # The connection bypasses the pool, because the feed matters most when all pooled connections are in use.
     dialect = database.engine.dialect
     arguments, options = dialect.create_connect_args(database.engine.url)
     connection = dialect.connect(*arguments, **options)
     try:
-        return Subscription(_FEEDS[dialect.name](connection), connection)
+        feed = _FEEDS[dialect.name](connection)
+        if names := triggers.missing(dialect.name, feed.triggers()):
+            raise FeedGap(f"the database lacks the triggers {', '.join(names)}; run charter migrate")
+        return Subscription(feed, connection)
     except BaseException:
         connection.close()
         raise
@@ -68,6 +77,9 @@ class _SqliteFeed:
             raise FeedGap("unread changes were deleted, or the database was replaced")
         self._last = last
         return notes
+
+    def triggers(self) -> list[str]:
+        return [name for (name,) in self._connection.execute(triggers.ACTIVE["sqlite"])]
 
     def _look(self, last: int) -> list[Any]:
         rows: list[Any] = self._connection.execute(_LOOK, (last,)).fetchall()
@@ -97,6 +109,10 @@ class _PostgresFeed:
         self._ask(b"SELECT")
         return [_change(notice.extra.decode()) for notice in iter(self._libpq.notifies, None)]
 
+    def triggers(self) -> list[str]:
+        (result,) = self._ask(triggers.ACTIVE["postgresql"].encode())
+        return [result.get_value(row, 0).decode() for row in range(result.ntuples)]
+
     def _ask(self, query: bytes) -> list[Any]:
         deadline = monotonic() + _PATIENCE_SECONDS
         self._libpq.send_query(query)
@@ -117,7 +133,7 @@ class _PostgresFeed:
         return self._libpq.get_result()
 
 
-_FEEDS: dict[str, Callable[[Any], ChangeFeed]] = {"sqlite": _SqliteFeed, "postgresql": _PostgresFeed}
+_FEEDS: dict[str, Callable[[Any], _Feed]] = {"sqlite": _SqliteFeed, "postgresql": _PostgresFeed}
 
 
 def _change(payload: str) -> Change:

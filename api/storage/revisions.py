@@ -3,13 +3,15 @@
 # Alembic is imported only to migrate: the import takes as long as that of SQLAlchemy, and 12 MB.
 # ruff: noqa: PLC0415
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from api.config.paths import resource_dir
+from api.storage import triggers
 from api.storage.database import revision_of, translate_errors
 
 if TYPE_CHECKING:
@@ -32,18 +34,29 @@ class RevisionUnknown(Exception):
         super().__init__(f"unknown revision {revision}; use the release that migrated the database to it")
 
 
+class MigrationIncomplete(Exception):
+    """A migration would leave rows behind that refer to missing rows. It was rolled back."""
+
+    def __init__(self, table: str, target: str, count: int) -> None:
+        super().__init__(
+            f"the migration leaves {count} rows of {table} whose row in {target} is missing, so it was rolled back; "
+            "delete these rows in the migration, because SQLite does not cascade during a migration"
+        )
+
+
 def head() -> str:
     """Return the revision that this release needs: the last one, because each file name starts with its revision."""
     return max(file.name for file in (resource_dir("migrations") / "versions").glob("*.py")).partition("_")[0]
 
 
-def upgrade(engine: Engine) -> None:
-    """Migrate the database to `head`, unless it is already there.
+def upgrade(engine: Engine) -> list[str]:
+    """Migrate the database to `head`, and create triggers that it lacks. Return their names.
 
-    Raises RevisionUnknown if a later release has migrated the database further, and DatabaseUnavailable.
+    Raises RevisionUnknown if a later release has migrated the database further, MigrationIncomplete if a migration
+    leaves rows without their parent, and DatabaseUnavailable.
     """
-    if current(engine) == head():
-        return
+    if _is_complete(engine):
+        return []
     from alembic import command
     from alembic.script.revision import ResolutionError
     from alembic.util import CommandError
@@ -51,10 +64,16 @@ def upgrade(engine: Engine) -> None:
     try:
         with migrating(engine) as alembic:
             command.upgrade(alembic, "head")
+            return triggers.restore(alembic.attributes["connection"])
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise
         raise RevisionUnknown(error.__cause__.argument) from None
+
+
+def _is_complete(engine: Engine) -> bool:
+    with translate_errors(), engine.connect() as connection:
+        return revision_of(connection) == head() and not triggers.missing_in(connection)
 
 
 def current(engine: Engine) -> str | None:
@@ -67,13 +86,47 @@ def current(engine: Engine) -> str | None:
 def migrating(engine: Engine) -> Iterator["AlembicConfig"]:
     """Yield the configuration for Alembic's commands, in one transaction. Only one migration runs at a time.
 
-    Raises DatabaseUnavailable.
+    Raises MigrationIncomplete and DatabaseUnavailable.
     """
-    with translate_errors(), engine.begin() as connection:
-        connection.exec_driver_sql(_ALONE[engine.dialect.name])
-        alembic = _alembic()
-        alembic.attributes["connection"] = connection
-        yield alembic
+    prepare, verified = _STEPS[engine.dialect.name]
+    with translate_errors(), engine.connect() as connection:
+        prepare(connection)
+        with connection.begin():
+            connection.exec_driver_sql(_ALONE[engine.dialect.name])
+            alembic = _alembic()
+            alembic.attributes["connection"] = connection
+            with verified(connection):
+                yield alembic
+
+
+def _stop_cascades(connection: Connection) -> None:
+    """Turn foreign keys off: dropping a table that is recreated would delete all rows that refer to it."""
+    # The pool must not lend the connection again.
+    connection.detach()
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    # SQLite ignores this pragma inside a transaction.
+    connection.commit()
+
+
+@contextmanager
+def _without_new_orphans(connection: Connection) -> Iterator[None]:
+    """Raise MigrationIncomplete if the block leaves more rows without their parent than it found."""
+    before = _orphans(connection)
+    yield
+    for (table, parent), count in (_orphans(connection) - before).items():
+        raise MigrationIncomplete(table, parent, count)
+
+
+def _orphans(connection: Connection) -> Counter[tuple[str, str]]:
+    """Return the number of rows without their parent, by table and parent."""
+    rows = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    return Counter((table, parent) for table, _, parent, _ in rows)
+
+
+_STEPS: dict[str, tuple[Callable[[Connection], object], Callable[[Connection], AbstractContextManager[object]]]] = {
+    "sqlite": (_stop_cascades, _without_new_orphans),
+    "postgresql": (lambda _: None, nullcontext),
+}
 
 
 def _alembic() -> "AlembicConfig":

@@ -227,9 +227,11 @@ def test_setup_lists_every_package() -> None:
                 "storage/database",
                 "storage/engine",
                 "storage/revisions",
+                "storage/table_recreation",
+                "storage/triggers",
             },
         ),
-        ("alembic", {"storage/revisions"}),
+        ("alembic", {"storage/revisions", "storage/table_recreation"}),
         ("opentelemetry", {"telemetry/tracing"}),
         ("prometheus_client", {"telemetry/exporter", "telemetry/metrics"}),
         (

@@ -23,6 +23,7 @@ from api.crypto.refresh_tokens import digest
 from api.errors import DatabaseUnavailable
 from api.storage import revisions
 from api.storage.database import Base, Database, UtcDateTime
+from tests.support.migrations import upgrade_with
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 
@@ -154,7 +155,7 @@ def test_a_failed_migration_leaves_no_trace(engine: Engine, tmp_path: Path, star
     before = definitions(engine)
     (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault=fault))
     with pytest.raises((LookupError, DatabaseUnavailable, KeyboardInterrupt)):
-        _upgrade_with(engine, tmp_path)
+        upgrade_with(engine, tmp_path)
     assert definitions(engine) == before
     assert tables(engine) == (TABLES if start == "head" else [])
     revisions.upgrade(engine)
@@ -163,17 +164,9 @@ def test_a_failed_migration_leaves_no_trace(engine: Engine, tmp_path: Path, star
         assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [revisions.head()]
 
 
-def _upgrade_with(engine: Engine, versions: Path) -> None:
-    """Upgrade to the newest of Charter's migrations and those in a folder."""
-    with revisions.migrating(engine) as alembic:
-        alembic.set_main_option("path_separator", "newline")
-        alembic.set_main_option("version_locations", f"{resource_dir('migrations') / 'versions'}\n{versions}")
-        command.upgrade(alembic, "head")
-
-
 def test_the_failing_migration_succeeds_without_its_fault(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "9999_half.py").write_text(FAILING.format(head=revisions.head(), fault="pass"))
-    _upgrade_with(engine, tmp_path)
+    upgrade_with(engine, tmp_path)
     assert tables(engine) == sorted([*TABLES, "half"])
 
 

@@ -10,7 +10,7 @@ from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.errors import DatabaseUnavailable
 from api.services import diagnostics, signing_keys
 from api.services.signing_keys import Keyring, State
-from api.storage import revisions
+from api.storage import revisions, triggers
 from api.storage.change_feed import subscribe
 from api.storage.database import Database, Db
 
@@ -25,7 +25,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
         yield from _server(settings, database, processes)
         yield (revision := _revision(revisions.current(database.engine)))
         if revision.verdict is Verdict.OK:
-            yield _revocation(database)
+            yield _triggers(database) or _revocation(database)
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
     except DatabaseUnavailable as cause:
@@ -72,6 +72,15 @@ def _revision(current: str | None) -> Finding:
     if current is not None and current > needed:
         return error("revision", f"{current} is from a later release; use that release")
     return error("revision", f"{current or 'none'}, but this release requires {needed}; run charter migrate")
+
+
+def _triggers(database: Database) -> Finding | None:
+    with database.engine.connect() as connection:
+        names = triggers.missing_in(connection)
+    if not names:
+        return None
+    told = f"the database lacks the triggers {', '.join(names)}; run charter migrate"
+    return error("revocation", f"{told}, until then each request queries the database")
 
 
 def _revocation(database: Database) -> Finding:
