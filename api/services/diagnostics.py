@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from api import clock
+from api.storage import engine
 from api.storage.database import Db
 
 
@@ -20,6 +21,11 @@ def clock_skew(db: Db) -> timedelta:
     took = clock.now() - asked
     skew: timedelta = theirs - asked - took / 2
     return skew if abs(skew) > took else timedelta()
+
+
+def is_pooled(db: Db) -> bool:
+    """Return True if a pooler is between this process and PostgreSQL."""
+    return engine.is_pooled(db.connection().connection.driver_connection)
 
 
 def max_connections(db: Db) -> int:

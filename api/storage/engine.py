@@ -7,7 +7,7 @@ from select import POLLIN, poll
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import TimeoutError  # noqa: A004 - the error of the pool
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def make_engine(url: URL, connections: int) -> Engine:
         engine.dialect.do_ping = _is_quiet  # type: ignore[assignment]
     else:
         _WriterLock(float(str(engine.url.query["timeout"]))).attach(engine)
-    event.listen(engine, "connect", _ON_CONNECT[backend])
+    event.listen(engine, "connect", lambda connection, _: _ON_CONNECT[backend](connection, engine.dialect))
     event.listen(engine, "handle_error", _redact_row_values)
     event.listen(engine, "handle_error", _leave_standby)
     return engine
@@ -47,7 +47,8 @@ def outside_transaction(connection: Connection) -> Iterator[None]:
     On SQLite, a query begins no transaction anyway.
     """
     driver: Any = connection.connection.driver_connection
-    if connection.dialect.name != "postgresql":
+    # Behind a pooler, only a transaction has limits for its waits.
+    if connection.dialect.name != "postgresql" or is_pooled(driver):
         yield
         return
     # The isolation level AUTOCOMMIT of SQLAlchemy makes 200 more calls in Python, and sends the same.
@@ -126,20 +127,39 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def _prepare_sqlite(connection: "sqlite3.Connection", _: object) -> None:
+def _prepare_sqlite(connection: "sqlite3.Connection", _: Dialect) -> None:
     # Each connection caches 256 kB of the database, not 2 MB: the system's cache is as fast, and shared.
     for pragma in ("journal_mode = WAL", "foreign_keys = ON", "cache_size = -256"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _prepare_postgresql(connection: Any, _: object) -> None:
-    # A client that holds a lock may hang without disconnecting. Timeouts that are already set are kept.
-    connection.execute("""
-        SELECT set_config(name, value, false) FROM (VALUES
-            ('lock_timeout', '5s'), ('statement_timeout', '15s'), ('idle_in_transaction_session_timeout', '15s')
-        ) AS ends (name, value) WHERE current_setting(name) = '0'
-    """)
+def _prepare_postgresql(connection: Any, dialect: Dialect) -> None:
+    process = connection.info.backend_pid
+    limits = f"SELECT pg_backend_pid(), ({_LIMIT_WAITS} AND pg_backend_pid() = {process:d})"
+    if connection.execute(limits, {"local": False}).fetchone()[0] != process:
+        # A pooler reports an invented process. In transaction mode, each transaction may run on another connection of
+        # the server: prepared statements and settings of a session are unknown there, or belong to another client.
+        connection.prepare_threshold = None
+        dialect.do_begin = _limit_waits  # type: ignore[method-assign, assignment]
     connection.commit()
+
+
+def is_pooled(driver: Any) -> bool:
+    """Return True if a pooler is between this connection and PostgreSQL."""
+    return driver.prepare_threshold is None
+
+
+def _limit_waits(connection: Any) -> None:
+    """Limit the waits of a transaction behind a pooler. This costs a round trip."""
+    connection.driver_connection.execute(f"SELECT ({_LIMIT_WAITS})", {"local": True})
+
+
+# A client that holds a lock may hang without disconnecting. Timeouts that are already set are kept.
+_LIMIT_WAITS = """
+    SELECT count(set_config(name, value, %(local)s)) FROM (VALUES
+        ('lock_timeout', '5s'), ('statement_timeout', '15s'), ('idle_in_transaction_session_timeout', '15s')
+    ) AS ends (name, value) WHERE current_setting(name) = '0'
+"""
 
 
 def _is_quiet(connection: Any) -> bool:
@@ -152,7 +172,7 @@ def _is_quiet(connection: Any) -> bool:
     return not waiting.poll(0)
 
 
-_ON_CONNECT: dict[str, Callable[[Any, object], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}
+_ON_CONNECT: dict[str, Callable[[Any, Dialect], None]] = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql}
 
 
 def _redact_row_values(context: ExceptionContext) -> None:

@@ -40,7 +40,12 @@ def _server(settings: Config, database: Database, processes: int) -> Iterator[Fi
         if settings.is_shared:
             yield _clock(diagnostics.clock_skew(db).total_seconds())
             # Each process also holds one connection outside the pool, for LISTEN.
-            yield _connections(diagnostics.max_connections(db), database.max_connections + 1, processes)
+            each = database.max_connections + 1
+            yield (
+                _pooled(each)
+                if diagnostics.is_pooled(db)
+                else _connections(diagnostics.max_connections(db), each, processes)
+            )
 
 
 def _speed(db: Db, where: str) -> Finding:
@@ -55,6 +60,10 @@ def _clock(skew: float) -> Finding:
     if abs(skew) > LEEWAY_SECONDS:
         return error("clock", f"{told}, because hosts whose clocks differ reject each other's tokens")
     return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "in step with the database's clock")
+
+
+def _pooled(each: int) -> Finding:
+    return ok("connections", f"up to {each} connections of each process to the pooler, which has limits of its own")
 
 
 def _connections(most: int, each: int, processes: int) -> Finding:
