@@ -1,7 +1,7 @@
 """The composition root: builds the ASGI application from all other modules."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,15 +19,16 @@ from api.crypto.cursors import CursorCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.crypto.signing_keys import KeyCipher
-from api.runtime.background import BackgroundWorker
+from api.runtime.background import BackgroundWorker, Task
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.services import authentication, names, password_policy, sessions
+from api.services.session_limit import ExcessTrimmer
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import TokenIssuer
 from api.storage import revisions
 from api.storage.cache import Cache
-from api.storage.database import Database
+from api.storage.database import Database, Db
 from api.telemetry import request_log
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "revision": revisions.head(),
         "shutdown": shutdown,
     }
-    background = BackgroundWorker([partial(_purge, database)] if config.background == "on" else [])
+    background = BackgroundWorker(_tasks(config, database) if config.background == "on" else [])
 
     return contract.assemble(
         document,
@@ -98,6 +99,7 @@ def _issuer(
         scopes=scopes,
         idle_timeout=timedelta(seconds=config.session_idle_seconds),
         absolute_timeout=timedelta(seconds=config.session_seconds),
+        max_sessions=config.sessions_per_user,
     )
 
 
@@ -129,10 +131,21 @@ async def _lifespan(
     database.dispose()
 
 
-def _purge(database: Database) -> bool:
-    """Delete some expired sessions, and return True if more may be waiting."""
+def _tasks(config: Config, database: Database) -> list[Task]:
+    trimmer = ExcessTrimmer(config.sessions_per_user)
+    steps: list[Callable[[Db], bool]] = [_purge, trimmer.step]
+    return [partial(_run, database, step) for step in steps]
+
+
+def _run(database: Database, step: Callable[[Db], bool]) -> bool:
+    """Run one step of a background task in a transaction, and return True if more work may be waiting."""
     with database.transaction() as db:
-        return sessions.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
+        return step(db)
+
+
+def _purge(db: Db) -> bool:
+    """Delete some expired sessions, and return True if more may be waiting."""
+    return sessions.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
 
 
 def _metrics(config: Config) -> "Metrics | None":

@@ -16,6 +16,7 @@ _profile = (_user.c.id.label("user_id"), _user.c.username, _user.c.email, _user.
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
 """The columns of a user that START compares, each with the parameter `read_<column>`."""
 
+_other = _session.alias()
 _given = [column for column in _session.c if column.name not in {"user_id", "refreshes"}]
 START = (
     insert(_session)
@@ -26,9 +27,20 @@ START = (
         # PostgreSQL keeps the user as it is until the transaction ends. On SQLite, the insert holds the write lock.
         .with_for_update(read=True),
     )
-    .execution_options(preserve_rowcount=True)
+    .returning(
+        exists(
+            select(_other.c.id)
+            .where(_other.c.user_id == bindparam("read_id"), _other.c.id != bindparam("id"))
+            .order_by(_other.c.id)
+            .offset(bindparam("others"))
+            .limit(1)
+        ).label("exceeds")
+    )
 )
-"""Insert a session if its user is enabled and is still as it was read."""
+"""Insert a session if its user is enabled and is still as it was read.
+
+Return whether the user has more than `others` other sessions.
+"""
 
 OF_FAMILY = (
     select(_session.c.id, _session.c.created_at, _session.c.refresh_token, _session.c.refreshes, *_profile)
@@ -71,6 +83,33 @@ PAGE = (
 END = delete(_session).where(_of_user, _of_session).returning(_session.c.id)
 END_OTHERS = delete(_session).where(_of_user, _session.c.id != bindparam("of_session")).returning(_session.c.id)
 END_ALL = delete(_session).where(_of_user).returning(_session.c.id)
+
+ENDED_AT_ONCE = 20
+# Only the oldest sessions are candidates, because reading all of them would take long if a user has very many. With at
+# most 20 sessions beyond the limit, all sessions are candidates.
+_candidate = (
+    select(_session.c.id, _session.c.last_used_at)
+    .where(_of_user, _session.c.id != bindparam("besides"))
+    .order_by(_session.c.id)
+    .limit(bindparam("candidates"))
+    .subquery()
+)
+_excess = (
+    select(_candidate.c.id)
+    .order_by(_candidate.c.last_used_at.desc(), _candidate.c.id.desc())
+    .offset(bindparam("kept"))
+    .limit(ENDED_AT_ONCE)
+)
+END_EXCESS = delete(_session).where(_session.c.id.in_(_excess)).returning(_session.c.id)
+"""End the least recently used of the oldest sessions of a user. Only sessions beyond the limit are ended."""
+
+OWNERS = (
+    select(_session.c.user_id)
+    .where(_session.c.user_id > bindparam("after"))
+    .order_by(_session.c.user_id)
+    .limit(bindparam("most"))
+)
+"""The user of each session, in the order of the index."""
 
 _has_expired = _session.c.expires_at <= bindparam("before")
 EXPIRED = (

@@ -13,6 +13,7 @@ from api.crypto.cursors import CursorCodec
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import Profile, UserRow
+from api.services import session_limit
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
@@ -32,6 +33,8 @@ _PURGED_AFTER = timedelta(hours=1)
 def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: str) -> TokenPair | None:
     """Start a session for a user, or return None if the user was changed or disabled after `user` was read.
 
+    The least recently used session ends if the user has too many.
+
     Until the transaction ends, the user cannot change. A change of the password ends the new session as well.
     """
     now = clock.now()
@@ -50,8 +53,11 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
         "user_agent": user_agent,
     }
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
-    if not db.run(sql.START, values | read).rowcount:
+    started = db.run(sql.START, values | read | {"others": issuer.max_sessions - 1}).first()
+    if started is None:
         return None
+    if started.exceeds:
+        session_limit.end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)
 

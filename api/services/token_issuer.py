@@ -38,7 +38,10 @@ class LiveSession(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenIssuer:
-    """Issues token pairs for `scopes`. A session ends after `idle_timeout` without use, or after `absolute_timeout`."""
+    """Issues token pairs for `scopes`. A session ends after `idle_timeout` without use, or after `absolute_timeout`.
+
+    A user has at most `max_sessions` sessions.
+    """
 
     tokens: AccessTokenCodec
     keyring: Keyring
@@ -47,6 +50,7 @@ class TokenIssuer:
     scopes: frozenset[str]
     idle_timeout: timedelta
     absolute_timeout: timedelta
+    max_sessions: int
 
     def expiry(self, created_at: datetime) -> datetime:
         """Return the expiry of a session that is used now."""

@@ -11,6 +11,9 @@ from api.app import create_app
 from api.config import Config
 from tests.support.person import newcomer
 
+MANY_SESSIONS = 10_000
+"""The limit of sessions per user. All sessions of the load belong to one user."""
+
 
 @dataclass
 class Live:
@@ -29,7 +32,8 @@ class Live:
 
 def sessions(config: Config, count: int) -> Iterator[Live]:
     """Create this number of sessions of one user, with the cheapest hashes."""
-    with TestClient(create_app(replace(config, bcrypt_cost=4, hashes=4))) as client:
+    config = replace(config, bcrypt_cost=4, hashes=4, sessions_per_user=MANY_SESSIONS)
+    with TestClient(create_app(config)) as client:
         alice = newcomer(client, "alice")
         for _ in range(count):
             pair = alice.log_in().json()

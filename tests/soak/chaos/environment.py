@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.config import Config
-from tests.soak.chaos.clients import Live, sessions
+from tests.soak.chaos.clients import MANY_SESSIONS, Live, sessions
 from tests.soak.chaos.journal import Journal
 from tests.soak.chaos.load import Load
 from tests.soak.chaos.verdict import Verdict, judge
@@ -28,6 +28,7 @@ class Place:
         self.charter = beside(self.config)
         # A restarted service keeps its address.
         self.charter.settings |= {"CHARTER_PORT": str(free_port()), "CHARTER_LOG_FORMAT": "json"}
+        self.charter.settings["CHARTER_SESSIONS_PER_USER"] = str(MANY_SESSIONS)
 
     @contextmanager
     def served(self, *options: str) -> Iterator[Server]:

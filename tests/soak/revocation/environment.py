@@ -15,6 +15,9 @@ from tests.support.charter import beside
 from tests.support.person import newcomer
 from tests.support.proxy import proxied
 
+# All tokens belong to one user.
+_MANY_SESSIONS = 10_000
+
 Cut = Callable[[bool], None]
 """`cut(True)` cuts a channel, `cut(False)` restores it."""
 
@@ -42,6 +45,8 @@ def settled(config: Config, count: int) -> Iterator[Place]:
     with ExitStack() as stack:
         channel = stack.enter_context(_CHANNELS[config.database_url.get_backend_name()](config.database_url))
         workers = [beside(config), beside(replace(config, database_url=channel.url))]
+        for worker in workers:
+            worker.settings["CHARTER_SESSIONS_PER_USER"] = str(_MANY_SESSIONS)
         workers[0].run("migrate", "--yes").check_returncode()
         urls = [stack.enter_context(worker.serving()).url for worker in workers]
         here, there = (stack.enter_context(httpx.Client(base_url=url, timeout=30)) for url in urls)
@@ -50,7 +55,7 @@ def settled(config: Config, count: int) -> Iterator[Place]:
 
 def _issue(config: Config, count: int) -> list[str]:
     # With the hash cost of the workers, this would take a minute.
-    with TestClient(create_app(replace(config, bcrypt_cost=4))) as client:
+    with TestClient(create_app(replace(config, bcrypt_cost=4, sessions_per_user=_MANY_SESSIONS))) as client:
         alice = newcomer(client, "alice")
         return [alice.log_in().json()["access_token"] for _ in range(count)]
 
