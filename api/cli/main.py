@@ -151,6 +151,7 @@ def check_config() -> None:
 
     with support.friendly_errors(config.ConfigError):
         values = config.read()
+    support.print_warnings()
     shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):

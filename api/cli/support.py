@@ -28,11 +28,24 @@ def friendly_errors(*mendable: type[Exception]) -> Iterator[None]:
 
 
 def load(**options: str) -> "Config":
-    """Return the settings, or end the command. Options are named after their variable and override the environment."""
+    """Return the settings and print warnings, or end the command.
+
+    Options are named after their variable and override the environment.
+    """
     from api import config
 
     with friendly_errors(config.ConfigError):
-        return config.load(**options)
+        found = config.load(**options)
+    print_warnings()
+    return found
+
+
+def print_warnings() -> None:
+    """Print the warnings about the settings on standard error."""
+    from api import config
+
+    for line in config.find_warnings():
+        click.echo(f"Warning: {line}", err=True)
 
 
 def keyring(config: "Config") -> "Keyring":

@@ -2,16 +2,17 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
 from api.config.parsers import choice, integer, listen_host, string_or_uri, traces_url
+from api.config.data_folder import writable_by_all, writable_by_group
 from api.config.parsers import database_url as parse_database_url
+from api.config.variables import misspelt, unused, without_service_links
 from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
 from api.crypto.signing_keys import ALGORITHMS
 
@@ -80,6 +81,10 @@ def variable(setting: "Field[Any]") -> str:
 
 
 _VARIABLES = {setting.name: variable(setting) for setting in fields(Config)}
+_EQUAL_SECRETS = (
+    "CHARTER_SECRET and CHARTER_PEPPER must differ; change CHARTER_SECRET, which logs all users out, and never "
+    f"CHARTER_PEPPER, without which no password can be verified; {GENERATE_HINT}"
+)
 
 
 def export_env(name: str, value: str) -> None:
@@ -108,12 +113,13 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
     Raises ConfigError that lists all invalid settings at once.
     """
-    given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    given = _given(environ)
     values, wrong = _parse(given)
     values["data_dir"] = values["data_dir"].absolute()
     if _VARIABLES["database_url"] not in given:
         values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
-    wrong += _unknown(given)
+    misspellings = misspelt(given, _VARIABLES.values())
+    wrong += [f"unknown setting {name}; did you mean {near}?" for name, near in misspellings.items()]
     if _VARIABLES["hashes"] not in given and "workers" in values:
         values["hashes"] = max(1, values["hashes"] // values["workers"])
     missing = [name for name in SECRETS if _VARIABLES[name] not in given]
@@ -123,9 +129,16 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     elif "database_url" in values and missing:
         names = " and ".join(_VARIABLES[name] for name in missing)
         wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
+    if "secret" in values and values["secret"] == values.get("pepper"):
+        wrong.append(_EQUAL_SECRETS)
     if wrong:
         raise ConfigError("\n".join(wrong))
     return values
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are set. An empty one counts as unset."""
+    return {name: text.strip() for name, text in without_service_links(environ).items() if text.strip()}
 
 
 def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -146,27 +159,24 @@ def _parse(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     return values, wrong
 
 
-def _unknown(given: Mapping[str, str]) -> list[str]:
-    """Return an error for each unknown setting, because a typing error would otherwise leave the default in place."""
-    names = {name.removeprefix("CHARTER_"): name for name in _VARIABLES.values()}
-    return [
-        f"unknown setting {name}" + "".join(f"; did you mean {names[near]}?" for near in _nearest(name, names))
-        for name in given
-        if name.startswith("CHARTER_") and name not in names.values()
-    ]
-
-
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
-    return get_close_matches(name.removeprefix("CHARTER_"), names, 1)
+def find_warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return what is unusual about the settings, but does not prevent a start."""
+    given = _given(environ)
+    found = [f"unknown setting {name} has no effect" for name in unused(given, _VARIABLES.values())]
+    exposed = writable_by_group(Path(given.get(_VARIABLES["data_dir"], Config.data_dir)).absolute())
+    return [*found, exposed] if exposed else found
 
 
 def _look_into_folder(values: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, bytes], list[str]]:
     """Return the missing secrets that are stored in the data directory, and the errors found there."""
     data_dir = values["data_dir"]
     try:
-        kept, wrong = _read_kept([data_dir / name for name in missing if (data_dir / name).exists()])
-        if _needs_folder({**values, **kept}):
+        kept, wrong = _read_kept([data_dir / name for name in missing if os.path.lexists(data_dir / name)])
+        needs_folder = _needs_folder({**values, **kept})
+        if needs_folder:
             _must_be_writable(data_dir)
+        if (needs_folder or kept) and (fault := writable_by_all(data_dir)):
+            wrong.append(f"{_VARIABLES['data_dir']} {fault}")
         pepper = data_dir / "pepper"
         if "pepper" in missing and not pepper.exists() and Path(values["database_url"].database).exists():
             remedy = f"restore the file or set {_VARIABLES['pepper']}"
@@ -180,10 +190,16 @@ def _read_kept(files: list[Path]) -> tuple[dict[str, bytes], list[str]]:
     kept = {}
     wrong = []
     for file in files:
+        # Reading a named pipe would wait for a writer.
+        if not file.is_file():
+            wrong.append(f"{file} must be a regular file")
+            continue
         try:
             kept[file.name] = read_secret(file)
         except ValueError as error:
             wrong.append(f"{file} must contain {error}")
+        except OSError as error:
+            wrong.append(f"{file} must be readable: {error.strerror}")
     return kept, wrong
 
 

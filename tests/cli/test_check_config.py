@@ -28,6 +28,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
         "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
         "CHARTER_SESSION_SECONDS=7776000\n"
+        "CHARTER_SESSIONS_PER_USER=100\n"
         "CHARTER_SIGNING_ALGORITHM=ES256\n"
         "CHARTER_BCRYPT_COST=10\n"
         f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
@@ -77,3 +78,10 @@ def test_check_config_lists_all_errors(charter: Charter) -> None:
         "       unknown setting CHARTER_PROT; did you mean CHARTER_PORT?\n"
         f"       CHARTER_PEPPER must be set, because several hosts can share the database; {MAKE_ONE}\n"
     )
+
+
+def test_each_command_prints_the_warnings(charter: Charter) -> None:
+    charter.settings["CHARTER_WEATHER"] = "fair"
+    for command in ("check-config", "migrate"):
+        result = charter.run(command)
+        assert (result.returncode, result.stderr) == (0, "Warning: unknown setting CHARTER_WEATHER has no effect\n")

@@ -135,6 +135,22 @@ def test_secrets_readable_by_other_users_are_wrong(charter: Charter) -> None:
     assert (code, findings["data folder"]) == (1, advice)
 
 
+def test_the_rights_of_the_data_folder_are_described_correctly(charter: Charter) -> None:
+    (charter.data / "secret").write_text(charter.settings["CHARTER_SECRET"])
+    (charter.data / "secret").chmod(0o600)
+    charter.data.chmod(0o770)
+    code, findings = examine(charter)
+    assert code == 0
+    told = f"the group of {charter.data} can replace the database and the secrets in it; chmod 700 prevents that"
+    assert findings["settings"] == f"warning: {told}"
+    assert findings["data folder"] == f"ok: only the owner can read the files in {charter.data}"
+
+
+def test_unknown_variables_are_warnings(charter: Charter) -> None:
+    code, findings = examine(charter, CHARTER_WEATHER="fair")
+    assert (code, findings["settings"]) == (0, "warning: unknown setting CHARTER_WEATHER has no effect")
+
+
 @on_sqlite
 @pytest.mark.parametrize(("free", "verdict"), [(99_000_000, "wrong"), (900_000_000, "warning"), (10**10, "ok")])
 @pytest.mark.slow

@@ -165,14 +165,24 @@ def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, 
         )
 
 
-def test_an_unknown_variable_that_resembles_a_setting_is_rejected() -> None:
-    environ = SHARED | {"CHARTER_PROT": "8080", "CHARTER_BCRYPT_COSTS": "13", "CHARTER_EMPTY": "", "CHARTS": "1"}
-    environ |= {"CHARTER_WEATHER": "fair"}
-    assert refusal(environ).splitlines() == [
-        "unknown setting CHARTER_PROT; did you mean CHARTER_PORT?",
-        "unknown setting CHARTER_BCRYPT_COSTS; did you mean CHARTER_BCRYPT_COST?",
-        "unknown setting CHARTER_WEATHER",
-    ]
+EQUAL = (
+    "CHARTER_SECRET and CHARTER_PEPPER must differ; change CHARTER_SECRET, which logs all users out, and never "
+    f"CHARTER_PEPPER, without which no password can be verified; {MAKE_ONE}"
+)
+
+
+@pytest.mark.parametrize("same", [SECRET.hex(), base64.urlsafe_b64encode(SECRET).decode()])
+def test_a_secret_equal_to_the_pepper_is_rejected(same: str) -> None:
+    assert refusal(SHARED | {"CHARTER_SECRET": SECRET.hex(), "CHARTER_PEPPER": same}) == EQUAL
+
+
+def test_a_stored_secret_equal_to_the_pepper_is_rejected(tmp_path: Path) -> None:
+    environ = {"CHARTER_DATA_DIR": str(tmp_path)}
+    load(environ)
+    (tmp_path / "secret").write_text((tmp_path / "pepper").read_text())
+    assert refusal(environ) == EQUAL
+    (tmp_path / "secret").unlink()
+    assert refusal(environ | {"CHARTER_SECRET": (tmp_path / "pepper").read_text()}) == EQUAL
 
 
 def test_errors_in_the_data_folder_are_listed_with_all_errors(tmp_path: Path) -> None:

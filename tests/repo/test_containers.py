@@ -152,6 +152,8 @@ def test_containers_run_with_minimal_privileges() -> None:
         assert (context["runAsNonRoot"], str(context["runAsUser"]), str(context["runAsGroup"])) == (True, user, group)
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
+        # The variables of the Service `charter` look like settings.
+        assert pod["enableServiceLinks"] is False
     for container in (CONTAINER, MIGRATION):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

@@ -8,7 +8,7 @@ from stat import S_IMODE
 from time import perf_counter
 
 from api.cli.doctor.finding import Finding, error, ok, warning
-from api.config import Config
+from api.config import Config, find_warnings
 from api.crypto.password_hasher import PasswordHasher
 
 _SLOW_HASH_SECONDS = 1.0
@@ -18,7 +18,8 @@ _OTHERS = 0o077
 
 def run_checks(settings: Config) -> Iterator[Finding]:
     """Yield a finding for each check that does not need the database."""
-    yield ok("settings", "all are valid; charter check-config shows them")
+    unusual = [warning("settings", line) for line in find_warnings()]
+    yield from unusual or [ok("settings", "all are valid; charter check-config shows them")]
     yield _issuer(settings)
     yield _algorithm(settings.signing_algorithm)
     if settings.check_answers == "report":
@@ -55,7 +56,7 @@ def _data_folder(folder: Path) -> Finding:
         return ok("data folder", f"{folder} does not exist and is not needed")
     if exposed := _exposed(folder):
         return error("data folder", f"other users of this host can read {', '.join(exposed)}; run chmod 700 {folder}")
-    return ok("data folder", f"only the owner can read {folder}")
+    return ok("data folder", f"only the owner can read the files in {folder}")
 
 
 def _disk(folder: Path) -> Finding:
