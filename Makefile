@@ -110,23 +110,28 @@ clean: ## Remove the environment and all build results, but not the data folder
 
 $(NEW):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Charter needs Python 3.11 or later; name one: make run PYTHON=python3.13")'
-	$(PYTHON) -m venv --clear .venv
+	@echo "Creating the Python environment .venv. This takes about 5 seconds."
+	@$(PYTHON) -m venv --clear .venv
 	@touch $@
 
 .venv/.run: requirements.lock setup.cfg pyproject.toml | $(NEW)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing Charter and its dependencies in .venv. This takes 20 to 80 seconds, at the first run only."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.test: requirements-dev.lock .venv/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@echo "Installing the tools for tests in .venv. This takes one to three minutes, at the first run only."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 .venv/bench/%/.installed: benchmarks/speed/baselines/%/requirements.txt | $(NEW)
-	$(PYTHON) -m venv --clear .venv/bench/$*
-	.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@echo "Installing $* in .venv/bench, to compare the speed with it. This takes up to a minute."
+	@$(PYTHON) -m venv --clear .venv/bench/$*
+	@.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/.node: tests/node/package-lock.json .venv/.test
-	cd tests/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
+	@echo "Installing Node, a browser and the tools for clients. This takes one to three minutes."
+	@cd tests/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
 	@touch $@

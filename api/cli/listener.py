@@ -36,14 +36,21 @@ def listening(host: str, port: int, settings: str) -> Iterator[socket.socket]:
 
 
 def greeting(host: str, port: int) -> str:
-    """Return what a server prints on standard output: its URLs. Standard error is the log."""
+    """Return what a server prints on standard output: its URLs, and a command to try. Standard error is the log."""
     if host.startswith(UNIX):
         # A path is not part of a URL.
-        return f"API            {host}\nDocumentation  /docs\nContract       /openapi.json"
+        command = f"curl --unix-socket {host.removeprefix(UNIX)} http://localhost/ready"
+        return _lines(host, "/docs", "/openapi.json", command)
     # A browser cannot open the wildcard address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return f"API            {base}\nDocumentation  {base}/docs\nContract       {base}/openapi.json"
+    return _lines(base, f"{base}/docs", f"{base}/openapi.json", f"curl {base}/ready")
+
+
+def _lines(api: str, documentation: str, contract: str, command: str) -> str:
+    names = ("API", "Documentation", "Contract", "Try it")
+    values = (api, documentation, contract, command)
+    return "\n".join(f"{name:13}  {value}" for name, value in zip(names, values, strict=True))
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, replace
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import click
@@ -148,7 +149,7 @@ def test_make_run_installs_and_prints_the_addresses(tmp_path: Path) -> None:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        output = "".join(process.stdout.readline() for _ in range(4))
+        output = "".join(process.stdout.readline() for _ in range(5))
         url = output.partition("API            ")[2].partition("\n")[0]
         assert httpx.get(f"{url}/ready").status_code == 200
         # Ctrl-C sends SIGINT to every process on the terminal.
@@ -157,6 +158,27 @@ def test_make_run_installs_and_prints_the_addresses(tmp_path: Path) -> None:
     promised = re.sub(r"revision \d{4}", f"revision {revisions.head()}", block("The database is at revision").text)
     assert output == promised.replace("http://127.0.0.1:8000", url)
     assert {"charter.db", "pepper", "secret"} <= {file.name for file in (tmp_path / "data").iterdir()}
+
+
+def test_each_slow_step_of_make_says_what_it_does_and_how_long_it_takes(tmp_path: Path) -> None:
+    for file in (
+        "requirements.lock",
+        "requirements-dev.lock",
+        "setup.cfg",
+        "pyproject.toml",
+        "tests/node/package-lock.json",
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    command = ["make", "-f", str(CHECKOUT / "Makefile"), "--dry-run", "run", "test"]
+    environment = {"PATH": os.environ["PATH"]}
+    lines = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).splitlines()
+    slow = re.compile(r"-m venv|pip install|npm ci")
+    # Two steps in a row may share a message.
+    groups = [key for key, _ in groupby(lines, lambda line: "slow" if slow.search(line) else line)]
+    before = [earlier for earlier, step in pairwise(groups) if step == "slow"]
+    assert len(before) == 4
+    assert all(re.fullmatch(r'echo ".+ takes .+ (seconds|minutes).*\."', line) for line in before), before
 
 
 def test_make_test_runs_the_documented_checks() -> None:

@@ -25,11 +25,13 @@ GREETING = """\
 API            {0}
 Documentation  {0}/docs
 Contract       {0}/openapi.json
+Try it         curl {0}/ready
 """
 UNIX_GREETING = """\
 API            {0}
 Documentation  /docs
 Contract       /openapi.json
+Try it         curl --unix-socket {1} http://localhost/ready
 """
 
 
@@ -115,9 +117,9 @@ class Charter:
                 process = self._start("serve", *options, stdout=written, stderr=terminal or file)
             with process:
                 try:
-                    greeting = "".join(stdout.readline() for _ in range(3))
+                    greeting = "".join(stdout.readline() for _ in range(len(GREETING.splitlines())))
                     url = greeting.partition("API            ")[2].partition("\n")[0]
-                    expected = (UNIX_GREETING if url.startswith("unix:") else GREETING).format(url)
+                    expected = (UNIX_GREETING if url.startswith("unix:") else GREETING).format(url, url[5:])
                     assert greeting == expected, log.read_text()
                     yield Server(process, url, log)
                 finally:
