@@ -1,5 +1,6 @@
 """Revocation: every worker rejects an ended session within 100 ms, without a query per request."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -9,8 +10,11 @@ import pytest
 from sqlalchemy import URL
 from starlette.testclient import TestClient
 
+from api import contract
 from api.config import Config
+from api.config.paths import resource_dir
 from tests.support.charter import until
+from tests.support.paths import CHECKOUT
 from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.workers import Counted, WatchClock, at, by_hand, counting, disable, statements, worker
 
@@ -64,6 +68,31 @@ def test_a_request_that_ends_a_session_reaches_all_workers_within_100_ms(
     assert phone.get("/protected").json()["code"] == "INVALID_TOKEN"
     sleep(BOUND_SECONDS)
     assert [person.get("/protected").status_code for person in everywhere] == [401, 401, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/api/v1/auth/logout", "post"),
+        ("/api/v1/sessions", "delete"),
+        ("/api/v1/sessions/{session_id}", "delete"),
+        ("/api/v1/me/password", "put"),
+    ],
+)
+def test_the_contract_states_the_bound_of_a_revocation(path: str, method: str) -> None:
+    description = contract.load(resource_dir("openapi")).document["paths"][path][method]["description"]
+    assert re.search(
+        r"The process that answers rejects (them|their tokens) at once, and all others within", description
+    )
+    assert description.count(f"within {BOUND_SECONDS * 1000:g} milliseconds") == 1
+    assert "everywhere" not in description
+
+
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "docs/tour.md"])
+def test_the_documentation_states_the_bound_of_a_revocation(page: str) -> None:
+    text = " ".join((CHECKOUT / page).read_text().split())
+    bounds = set(re.findall(r"within ([0-9]+) milliseconds", text))
+    assert bounds == {f"{BOUND_SECONDS * 1000:g}"}
 
 
 @pytest.mark.parametrize(
