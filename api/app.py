@@ -100,6 +100,7 @@ def _issuer(
         idle_timeout=timedelta(seconds=config.session_idle_seconds),
         absolute_timeout=timedelta(seconds=config.session_seconds),
         max_sessions=config.sessions_per_user,
+        refresh_grace=timedelta(seconds=config.refresh_grace_seconds),
     )
 
 

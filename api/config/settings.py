@@ -48,6 +48,7 @@ class Config:
     access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", integer(60, 86_400), default=900)
     session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", integer(86_400, 31_536_000), default=2_592_000)
     session_seconds: int = _setting("CHARTER_SESSION_SECONDS", integer(86_400, 31_536_000), default=7_776_000)
+    refresh_grace_seconds: int = _setting("CHARTER_REFRESH_GRACE_SECONDS", integer(0, 300), default=30)
     sessions_per_user: int = _setting("CHARTER_SESSIONS_PER_USER", integer(1, 10_000), default=100)
     signing_algorithm: str = _setting("CHARTER_SIGNING_ALGORITHM", choice(*ALGORITHMS), default=ALGORITHMS[0])
     bcrypt_cost: int = _setting("CHARTER_BCRYPT_COST", integer(10, 16), default=12)

@@ -18,9 +18,6 @@ from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
 
-REUSE_GRACE = timedelta(seconds=10)
-"""How long a used refresh token still works, for a client that did not receive the response."""
-
 _LISTING = "sessions"
 # An id of a UUIDv7 is lower.
 _NEWEST = UUID(int=2**128 - 1)
@@ -96,7 +93,7 @@ def _rotate(db: Db, issuer: TokenIssuer, found: Any, token: str, use: dict[str, 
     if digest(token) != found.refresh_token:
         return None
     refresh_token = issuer.refresh_tokens.next(token)
-    latest = [*_within_grace(found.refreshes, use["now"]), _milliseconds(use["now"])]
+    latest = [*_since(found.refreshes, use["now"] - issuer.refresh_grace), _milliseconds(use["now"])]
     rotation = {"used": found.refresh_token, "next": digest(refresh_token), "latest": latest}
     return refresh_token if db.run(sql.ROTATE, use | rotation).rowcount else None
 
@@ -109,7 +106,7 @@ def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str
     # The update locks the session: other requests with its tokens wait for this transaction.
     if not db.run(sql.TOUCH, use).rowcount:
         raise InvalidRefreshToken()
-    found, used_after = _find(db, issuer, token), _milliseconds(use["now"] - REUSE_GRACE)
+    found, used_after = _find(db, issuer, token), _milliseconds(use["now"] - issuer.refresh_grace)
     # The newest refresh used the token before the valid one.
     for used_at in reversed(found.refreshes):
         token = issuer.refresh_tokens.next(token)
@@ -118,9 +115,9 @@ def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str
     return None
 
 
-def _within_grace(refreshes: Sequence[int], now: datetime) -> Sequence[int]:
-    """Return the times without the oldest ones whose grace period is over, and without all but the latest."""
-    over = _milliseconds(now - REUSE_GRACE)
+def _since(refreshes: Sequence[int], moment: datetime) -> Sequence[int]:
+    """Return the times without the oldest ones, whose grace period began before this moment, and only the latest."""
+    over = _milliseconds(moment)
     # Only a prefix is dropped, because `_repeat` counts the refreshes. The clocks of hosts differ, so the times may not
     # ascend.
     first = next((place for place, used_at in enumerate(refreshes) if used_at > over), len(refreshes))

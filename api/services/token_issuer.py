@@ -40,7 +40,8 @@ class LiveSession(NamedTuple):
 class TokenIssuer:
     """Issues token pairs for `scopes`. A session ends after `idle_timeout` without use, or after `absolute_timeout`.
 
-    A user has at most `max_sessions` sessions.
+    A user has at most `max_sessions` sessions. A used refresh token still works for `refresh_grace`, because its client
+    may not have received the response.
     """
 
     tokens: AccessTokenCodec
@@ -51,6 +52,7 @@ class TokenIssuer:
     idle_timeout: timedelta
     absolute_timeout: timedelta
     max_sessions: int
+    refresh_grace: timedelta
 
     def expiry(self, created_at: datetime) -> datetime:
         """Return the expiry of a session that is used now."""

@@ -28,6 +28,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
         "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
         "CHARTER_SESSION_SECONDS=7776000\n"
+        "CHARTER_REFRESH_GRACE_SECONDS=30\n"
         "CHARTER_SESSIONS_PER_USER=100\n"
         "CHARTER_SIGNING_ALGORITHM=ES256\n"
         "CHARTER_BCRYPT_COST=10\n"

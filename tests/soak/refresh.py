@@ -67,6 +67,7 @@ def main() -> None:
 def trial(config: Config, rounds: int) -> Outcome:
     """Serve the database with two processes, and run the rounds of refreshes."""
     charter = beside(config)
+    charter.settings["CHARTER_REFRESH_GRACE_SECONDS"] = str(_GRACE_SECONDS)
     charter.run("migrate", "--yes").check_returncode()
     with ExitStack() as stack:
         servers = [stack.enter_context(charter.serving()) for _ in range(2)]
