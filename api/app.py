@@ -55,7 +55,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
-    tokens = AccessTokenCodec(config.issuer, config.audience, config.access_token_seconds)
+    tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)

@@ -45,6 +45,7 @@ class Config:
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
     issuer: str = _setting("CHARTER_ISSUER", string_or_uri, default="http://127.0.0.1:8000")
     audience: str = _setting("CHARTER_AUDIENCE", string_or_uri, default="charter")
+    client_id: str = _setting("CHARTER_CLIENT_ID", string_or_uri, default="charter")
     access_token_seconds: int = _setting("CHARTER_ACCESS_TOKEN_SECONDS", integer(60, 86_400), default=900)
     session_idle_seconds: int = _setting("CHARTER_SESSION_IDLE_SECONDS", integer(86_400, 31_536_000), default=2_592_000)
     session_seconds: int = _setting("CHARTER_SESSION_SECONDS", integer(86_400, 31_536_000), default=7_776_000)

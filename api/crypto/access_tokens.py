@@ -20,6 +20,8 @@ LEEWAY_SECONDS = 10
 _MAX_LENGTH = 4096
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": int, "exp": int, "scope": str}
+# Tokens of release 0.2.0 lack this claim, and they stay valid until they expire.
+_OPTIONAL_CLAIMS = {"client_id": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,12 @@ class Claims:
 
 
 class AccessTokenCodec:
-    """Issues and verifies the access tokens of one issuer for one audience."""
+    """Issues the access tokens of one issuer for one audience to one client, and verifies them."""
 
-    def __init__(self, issuer: str, audience: str, lifetime: int) -> None:
+    def __init__(self, issuer: str, audience: str, client_id: str, lifetime: int) -> None:
         self._issuer = issuer
         self._audience = audience
+        self._client_id = client_id
         self.lifetime = lifetime
         """The maximum number of seconds from issue to expiry."""
 
@@ -54,6 +57,7 @@ class AccessTokenCodec:
             "iss": self._issuer,
             "aud": self._audience,
             "sub": str(user_id),
+            "client_id": self._client_id,
             "sid": str(session_id),
             "jti": str(uuid4()),
             "iat": issued,
@@ -90,8 +94,10 @@ class AccessTokenCodec:
             raise InvalidToken() from None
 
     def _claims(self, key_id: str, payload: Any) -> Claims:
-        # Every claim is required and has a fixed type (RFC 9068, section 2.2).
+        # Every claim has a fixed type (RFC 9068, section 2.2).
         if not isinstance(payload, dict) or any(type(payload.get(name)) is not kind for name, kind in _CLAIMS.items()):
+            raise InvalidToken()
+        if any(type(payload[name]) is not kind for name, kind in _OPTIONAL_CLAIMS.items() if name in payload):
             raise InvalidToken()
         if payload["iss"] != self._issuer or payload["aud"] != self._audience:
             raise InvalidToken()

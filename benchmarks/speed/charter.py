@@ -49,7 +49,7 @@ class Place:
     def fresh(self, count: int) -> list[str]:
         """So many more tokens of her session, none like another."""
         said = jwt.decode(self.token, options={"verify_signature": False})
-        tokens = AccessTokenCodec(said["iss"], said["aud"], _LIFETIME)
+        tokens = AccessTokenCodec(said["iss"], said["aud"], said.get("client_id", "charter"), _LIFETIME)
         ends_at = clock.now() + timedelta(days=1)
         ids = UUID(said["sub"]), UUID(said["sid"])
         return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]

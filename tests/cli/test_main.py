@@ -256,7 +256,7 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
         r"connection failed: .*Connection refused\n",
         result.stderr,
     )
-    made = AccessTokenCodec("http://127.0.0.1:8000", "charter", 900)
+    made = AccessTokenCodec("http://127.0.0.1:8000", "charter", "charter", 900)
     token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", now() + timedelta(days=1))
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)

@@ -136,7 +136,7 @@ def test_a_collector_requires_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(SHARED).traces_url == "off"
 
 
-@pytest.mark.parametrize("variable", ["CHARTER_ISSUER", "CHARTER_AUDIENCE"])
+@pytest.mark.parametrize("variable", ["CHARTER_ISSUER", "CHARTER_AUDIENCE", "CHARTER_CLIENT_ID"])
 @pytest.mark.parametrize(
     ("text", "taken"),
     [
@@ -154,10 +154,11 @@ def test_a_collector_requires_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ("dépôt", False),
     ],
 )
-def test_an_issuer_and_an_audience_is_a_url_or_a_name(variable: str, text: str, taken: bool) -> None:
+def test_an_issuer_an_audience_and_a_client_id_is_a_url_or_a_name(variable: str, text: str, taken: bool) -> None:
     environ = SHARED | {variable: text}
     if taken:
-        assert text in {load(environ).issuer, load(environ).audience}
+        config = load(environ)
+        assert text in {config.issuer, config.audience, config.client_id}
     else:
         assert (
             refusal(environ)

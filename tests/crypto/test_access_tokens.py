@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+from joserfc.jwk import KeySet
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
@@ -101,6 +103,8 @@ def test_tokens_assembled_from_correct_parts_are_accepted(client: TestClient, ge
         # Both signatures are valid (RFC 7518, section 3.4). That is harmless: revocation ends sessions, not strings.
         "the other s": altered(lambda r, s: pair(r, ORDER - s))(genuine),
         # The key is published already, and the secret that decrypts it also decrypts the signing key.
+        # Release 0.2.0 issued tokens without this claim.
+        "without client_id": genuine.changed(claims={"client_id": ABSENT}),
         "signed by the next key": genuine.by(es256(genuine.keys["next"].private), kid=genuine.keys["next"].id),
         "for a session of another user": genuine.changed(
             claims={"sub": genuine.stranger.id, "sid": sid(genuine.stranger)}
@@ -245,9 +249,20 @@ def test_only_a_space_separates_two_scopes(client: TestClient, genuine: Genuine,
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_tokens_with_the_longest_settings_are_not_too_long(config: Config, algorithm: str) -> None:
-    longest = replace(config, issuer='"' * 255, audience="\\" * 255, signing_algorithm=algorithm)
+    longest = replace(config, issuer='"' * 255, audience="\\" * 255, client_id='"' * 255, signing_algorithm=algorithm)
     with TestClient(create_app(longest)) as client:
         assert newcomer(client, "alice").get("/protected").status_code == 200
+
+
+def test_authlib_accepts_a_token(client: TestClient, alice: Person, config: Config) -> None:
+    class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
+        def get_jwks(self) -> Any:
+            return KeySet.import_key_set(client.get("/.well-known/jwks.json").json())
+
+    validator = Validator(config.issuer, config.audience)
+    claims = validator.authenticate_token(alice.token)
+    validator.validate_token(claims, ["profile sessions"], None)
+    assert (claims["client_id"], claims["sub"]) == (config.client_id, alice.id)
 
 
 def test_an_access_token_is_rejected_as_a_refresh_token(client: TestClient, genuine: Genuine) -> None:
@@ -287,6 +302,7 @@ def test_a_token_contains_only_the_necessary_claims(genuine: Genuine) -> None:
         "iss": "http://127.0.0.1:8000",
         "aud": "charter",
         "sub": genuine.person.id,
+        "client_id": "charter",
         "sid": genuine.claims["sid"],
         "jti": genuine.claims["jti"],
         "iat": genuine.claims["exp"] - LIFETIME,

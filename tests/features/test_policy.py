@@ -77,7 +77,7 @@ class Callers:
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
-        tokens = AccessTokenCodec(config.issuer, config.audience, config.access_token_seconds)
+        tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
         keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:
             key = keyring.signing(db)

@@ -53,6 +53,10 @@ CLAIMS: list[dict[str, Any]] = [
         for name in ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "scope")
         for value in (ABSENT, None, True, 1.5, [], {})
     ),
+    *({"client_id": value} for value in (None, True, 1.5, [], {}, 1, ["charter"])),
+    # A token without a session must never count as the token of its user.
+    {"sid": ABSENT, "client_id": "charter"},
+    {"sid": ABSENT, "client_id": ABSENT},
     *({name: 1} for name in ("iss", "aud", "sub", "sid", "jti", "scope")),
     *({name: ""} for name in ("iss", "aud", "sub", "sid", "iat", "exp")),
     {"iss": "http://127.0.0.1:8000/"},
