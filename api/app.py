@@ -60,13 +60,14 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     resources = {
-        "contract": document,
+        "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "hasher": PasswordHasher(
             config.pepper, config.bcrypt_cost, metrics.instrument(bulkhead.run_work) if metrics else bulkhead.run_work
         ),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
+        "public_url": config.public_url,
         "revision": revisions.head(),
         "shutdown": shutdown,
     }
@@ -85,6 +86,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
+        public_url=config.public_url,
     )
 
 

@@ -137,7 +137,7 @@ def openapi() -> None:
     from api.config.paths import resource_dir
 
     with support.friendly_errors(contract.ContractError):
-        document = contract.load(resource_dir("openapi")).document
+        document = contract.published(contract.load(resource_dir("openapi")))
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 

@@ -53,6 +53,14 @@ def string_or_uri(text: str) -> str:
     return text
 
 
+def public_url(text: str) -> str:
+    """Parse the URL under which clients reach the service. Return it without a slash at the end."""
+    # It is the default of the issuer, and every token contains that.
+    if len(text) > 255 or not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", text):
+        raise ValueError("a URL such as https://example.com/auth, without a query, of at most 255 characters")
+    return text.rstrip("/")
+
+
 def traces_url(text: str) -> str:
     """Parse the URL of a trace collector (OTLP over HTTP), or `off`. A URL requires the extra `otel`."""
     # Settings are displayed, so the collector's credentials belong in OTEL_EXPORTER_OTLP_HEADERS.

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from api.config.parsers import choice, integer, listen_host, string_or_uri, traces_url
 from api.config.data_folder import writable_by_all, writable_by_group
+from api.config.parsers import choice, integer, listen_host, public_url, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
 from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
@@ -43,6 +43,7 @@ class Config:
     database_connections: int = _setting("CHARTER_DATABASE_CONNECTIONS", integer(1, 1000), default=40)
     secret: bytes = _setting("CHARTER_SECRET", parse_secret, repr=False)
     pepper: bytes = _setting("CHARTER_PEPPER", parse_secret, repr=False)
+    public_url: str = _setting("CHARTER_PUBLIC_URL", public_url, default="")
     issuer: str = _setting("CHARTER_ISSUER", string_or_uri, default="http://127.0.0.1:8000")
     audience: str = _setting("CHARTER_AUDIENCE", string_or_uri, default="charter")
     client_id: str = _setting("CHARTER_CLIENT_ID", string_or_uri, default="charter")
@@ -120,6 +121,8 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     values["data_dir"] = values["data_dir"].absolute()
     if _VARIABLES["database_url"] not in given:
         values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
+    if _VARIABLES["issuer"] not in given and values.get("public_url"):
+        values["issuer"] = values["public_url"]
     misspellings = misspelt(given, _VARIABLES.values())
     wrong += [f"unknown setting {name}; did you mean {near}?" for name, near in misspellings.items()]
     if _VARIABLES["hashes"] not in given and "workers" in values:

@@ -21,6 +21,7 @@ from api.contract.assembly import assemble
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError, success
+from api.contract.document.publication import published
 from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "nonblocking",
     "problem_response",
+    "published",
     "runs_in",
     "success",
 ]

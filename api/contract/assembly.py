@@ -16,6 +16,7 @@ from api.contract.dispatch.handlers import HandlerDispatch, LifespanStep
 from api.contract.dispatch.view import HandlerResources
 from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract, ContractError, Json
+from api.contract.document.publication import located
 from api.contract.middleware.body import BodyMiddleware
 from api.contract.middleware.docs import DocsMiddleware
 from api.contract.middleware.edge import EdgeMiddleware, Observer
@@ -38,6 +39,7 @@ def assemble(
     body_seconds: float,
     check_answers: bool,
     observers: Sequence[Observer] = (),
+    public_url: str = "",
 ) -> ConnexionMiddleware:
     """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
@@ -47,7 +49,8 @@ def assemble(
     routes = Router(executable)
     formats = {**STANDARD, **formats}
     check_formats(contract.document, formats)
-    outermost = [partial(ResponseValidationMiddleware, contract=contract, routes=routes, formats=formats)]
+    promised = located(contract, public_url)
+    outermost = [partial(ResponseValidationMiddleware, contract=promised, routes=routes, formats=formats)]
     layers = [
         *(outermost if check_answers else []),
         partial(EdgeMiddleware, observers=observers),

@@ -11,9 +11,9 @@ from api.storage.database import Db
 
 
 @runs_in("hashing")
-def sign_up(db: Db, hasher: PasswordHasher, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
+def sign_up(db: Db, hasher: PasswordHasher, public_url: str, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
     user = users.create(db, hasher, body["username"], body["email"], body["password"])
-    return user, {"Location": "/api/v1/me"}
+    return user, {"Location": f"{public_url}/api/v1/me"}
 
 
 @runs_in("hashing")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.contract import Contract, nonblocking
+from api.contract import nonblocking
 from api.runtime.shutdown import GracefulShutdown
 from api.services import readiness, signing_keys
 from api.services.signing_keys import Keyring
@@ -26,8 +26,8 @@ def check_readiness(db: Db, revision: str, shutdown: GracefulShutdown) -> dict[s
 
 
 @nonblocking
-def get_contract(contract: Contract) -> dict[str, Any]:
-    return contract.document
+def get_contract(document: dict[str, Any]) -> dict[str, Any]:
+    return document
 
 
 def get_signing_keys(db: Db, keyring: Keyring) -> tuple[object, dict[str, str]]:

@@ -129,6 +129,30 @@ def test_an_invalid_collector_url_is_rejected_and_not_quoted(text: str) -> None:
     assert refusal(SHARED | {"CHARTER_TRACES_URL": text}) == f"CHARTER_TRACES_URL must be {wanted}"
 
 
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("https://example.com/", "https://example.com"),
+        ("http://127.0.0.1:8080/auth/v1/", "http://127.0.0.1:8080/auth/v1"),
+        ("http://[::1]:8080/auth", "http://[::1]:8080/auth"),
+    ],
+)
+def test_the_public_url_is_the_default_of_the_issuer(text: str, url: str) -> None:
+    environ = SHARED | {"CHARTER_PUBLIC_URL": text}
+    assert (load(environ).public_url, load(environ).issuer) == (url, url)
+    assert load(environ | {"CHARTER_ISSUER": "accounts"}).issuer == "accounts"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["example.com", "/auth", "https://", "https://ann:hunter2@example.com", "https://example.com/?a=b", "ftp://a"],
+)
+def test_an_invalid_public_url_is_rejected_and_not_quoted(text: str) -> None:
+    wanted = "a URL such as https://example.com/auth, without a query, of at most 255 characters"
+    assert refusal(SHARED | {"CHARTER_PUBLIC_URL": text}) == f"CHARTER_PUBLIC_URL must be {wanted}"
+
+
 def test_a_collector_requires_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
     wanted = "off unless OpenTelemetry is installed; install it with: pip install 'charter[otel]'"

@@ -3,14 +3,21 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.config import Config
+from tests.support.caddy import caddy
+from tests.support.charter import free_port, is_ready, until
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.serving import serving
 
 NODE = BIN / "node"
 SCRIPT = CHECKOUT / "tests/node/docs.mjs"
@@ -21,10 +28,26 @@ def config(sqlite_config: Config) -> Config:
     return sqlite_config
 
 
+@pytest.fixture(params=["directly", "behind a proxy that strips a path"])
+def base_url(request: pytest.FixtureRequest, config: Config, tmp_path: Path) -> Iterator[str]:
+    """The URL of a live server, directly or behind a proxy."""
+    if request.param == "directly":
+        with serving(create_app(config)) as url:
+            yield url
+        return
+    origin = f"http://127.0.0.1:{free_port()}"
+    with serving(create_app(replace(config, public_url=f"{origin}/auth"))) as url:
+        target = url.removeprefix("http://")
+        text = f"{{\n\tadmin off\n}}\n{origin} {{\n\thandle_path /auth/* {{\n\t\treverse_proxy {target}\n\t}}\n}}\n"
+        with caddy(tmp_path, text):
+            until(lambda: is_ready(f"{origin}/auth"))
+            yield f"{origin}/auth"
+
+
 @pytest.mark.slow
-def test_a_new_user_signs_up_and_calls_operations_on_the_page(server: str) -> None:
+def test_a_new_user_signs_up_and_calls_operations_on_the_page(base_url: str) -> None:
     browser = subprocess.run(
-        [NODE, SCRIPT, server, "alice"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+        [NODE, SCRIPT, base_url, "alice"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
     assert browser.returncode == 0, browser.stdout + browser.stderr
     report = json.loads(browser.stdout)

@@ -1,9 +1,13 @@
 """Liveness, readiness and the published contract."""
 
+from dataclasses import replace
+
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api import contract
+from api.app import create_app
+from api.config import Config
 from api.config.paths import resource_dir
 from api.storage.database import Database
 from tests.support.person import Person
@@ -45,4 +49,15 @@ def test_readiness_requires_the_schema_of_this_release(client: TestClient, datab
 
 def test_the_service_publishes_its_contract(client: TestClient) -> None:
     response = client.get("/openapi.json")
-    assert (response.status_code, response.json()) == (200, contract.load(resource_dir("openapi")).document)
+    assert (response.status_code, response.json()) == (200, contract.published(contract.load(resource_dir("openapi"))))
+
+
+def test_the_public_url_is_in_the_contract_and_the_location(config: Config) -> None:
+    url = "https://example.com/auth"
+    with TestClient(create_app(replace(config, public_url=url))) as client:
+        document = client.get("/openapi.json").json()
+        assert [server["url"] for server in document["servers"]] == [url]
+        created = document["paths"]["/api/v1/auth/signup"]["post"]["responses"]["201"]
+        # With the setting of these tests, a Location that the contract does not promise fails the test.
+        location = Person(client, "alice").sign_up().headers["location"]
+        assert created["headers"]["Location"]["schema"]["enum"] == [location] == [f"{url}/api/v1/me"]

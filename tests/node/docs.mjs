@@ -77,8 +77,8 @@ async function watch(page) {
   page.on("pageerror", (error) => seen.pageErrors.push(String(error)));
   page.on("requestfailed", (request) => seen.failedRequests.push(request.url()));
   page.on("request", (request) => {
-    const { origin, protocol } = new URL(request.url());
-    if (origin !== baseUrl && protocol !== "data:") seen.strayRequests.push(request.url());
+    const isOwn = request.url().startsWith(`${baseUrl}/`);
+    if (!isOwn && !request.url().startsWith("data:")) seen.strayRequests.push(request.url());
   });
   await page.exposeFunction("report", (violation) => seen.violations.push(violation));
   await page.addInitScript(() =>

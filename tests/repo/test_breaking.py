@@ -305,6 +305,12 @@ def test_the_contract_is_compatible_with_its_last_release() -> None:
     assert not found or may_break(RELEASED["info"]["version"], current["info"]["version"]), "\n".join(found)
 
 
+def test_the_published_contract_means_the_same() -> None:
+    current = contract.load(resource_dir("openapi"))
+    published = contract.published(current)
+    assert breaks(published, current.document) == breaks(current.document, published) == []
+
+
 def test_the_released_contract_is_the_newest_in_the_changelog() -> None:
     changelog = (CHECKOUT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\S+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$", changelog, re.MULTILINE)

@@ -62,12 +62,12 @@ main(["openapi"])
 def test_the_contract_is_the_same_without_libyaml() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML]
     result = subprocess.run(command, check=True, cwd=CHECKOUT, capture_output=True, timeout=PATIENCE_SECONDS)
-    assert json.loads(result.stdout) == CONTRACT.document
+    assert json.loads(result.stdout) == contract.published(CONTRACT)
 
 
 @pytest.mark.slow
 def test_the_contract_passes_spectral(tmp_path: Path) -> None:
-    assert lint(CONTRACT.document, tmp_path) == set()
+    assert lint(contract.published(CONTRACT), tmp_path) == set()
 
 
 @pytest.mark.slow
@@ -114,7 +114,8 @@ def test_every_body_parameter_and_header_has_an_example() -> None:
         assert all("example" in header["schema"] for header in response["headers"].values()), name
     for name, (*_, operation) in OPERATIONS.items():
         parameters = [parameter for parameter in operation.get("parameters", []) if parameter["name"] != "cursor"]
-        assert all("example" in parameter["schema"] for parameter in parameters), name
+        # Dredd does not read the examples of the parameters' schemas.
+        assert all("example" in parameter for parameter in parameters), name
 
 
 def test_every_example_matches_its_schema() -> None:
@@ -182,8 +183,8 @@ def test_response_examples_match_the_server(client: TestClient, name: str) -> No
         if "requestBody" in operation
         else None
     )
-    shown = [parameter for parameter in operation.get("parameters", []) if "example" in parameter["schema"]]
-    query = {parameter["name"]: parameter["schema"]["example"] for parameter in shown}
+    shown = [parameter for parameter in operation.get("parameters", []) if "example" in parameter]
+    query = {parameter["name"]: parameter["example"] for parameter in shown}
     response = client.request(method, path, params=query, json=body, headers=alice.headers)
     assert response.status_code == int(success(operation))
     for content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).values():

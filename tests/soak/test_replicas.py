@@ -1,8 +1,6 @@
 """Replicas behind the proxy of `compose.yaml`, replaced one after the other."""
 
-import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,9 +12,10 @@ import httpx
 
 from api.config import Config
 from tests.repo.test_containers import COMPOSE
+from tests.support.caddy import caddy
 from tests.support.charter import Charter, beside, free_port, is_ready, until
 from tests.support.databases import on_postgresql
-from tests.support.paths import BIN, CHECKOUT
+from tests.support.paths import CHECKOUT
 from tests.support.person import newcomer
 
 
@@ -27,15 +26,8 @@ def proxied(tmp_path: Path, ports: list[int]) -> Iterator[str]:
     text = (CHECKOUT / "deploy/Caddyfile").read_text().replace(":8000 {", f"http://127.0.0.1:{port} {{", 1)
     for number, replica in enumerate(ports, 1):
         text = text.replace(f"charter-{number}:8000", f"127.0.0.1:{replica}")
-    file = tmp_path / "Caddyfile"
-    file.write_text(text)
-    command: list[str | Path] = [BIN / "caddy", "run", "--adapter", "caddyfile", "--config", file]
-    environment = {"HOME": str(tmp_path), "PATH": os.defpath}
-    with (tmp_path / "proxy.log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as proxy:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            proxy.terminate()
+    with caddy(tmp_path, text):
+        yield f"http://127.0.0.1:{port}"
 
 
 @on_postgresql

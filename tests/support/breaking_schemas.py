@@ -33,10 +33,16 @@ def linked(document: Json) -> Json:
 
 def _link(node: Any, document: Json) -> None:
     for name, part in list(node.items() if isinstance(node, dict) else enumerate(node)):
-        if isinstance(part, dict) and isinstance(part.get("$ref"), str):
-            node[name] = resolve(part, document)
+        if isinstance(part, dict) and "$ref" in (target := _unwrapped(part)):
+            node[name] = resolve(target, document)
         elif isinstance(part, dict | list):
             _link(part, document)
+
+
+def _unwrapped(schema: Json) -> Json:
+    """Return the reference in a schema that the published contract shows inline, or the schema itself."""
+    parts = schema.get("allOf")
+    return parts[0] if isinstance(parts, list) and len(parts) == 1 and "$ref" in parts[0] else schema
 
 
 def schema_breaks(old: Json, new: Json, way: Way) -> Iterator[str]:

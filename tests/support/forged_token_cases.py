@@ -53,7 +53,7 @@ CLAIMS: list[dict[str, Any]] = [
         for name in ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "scope")
         for value in (ABSENT, None, True, 1.5, [], {})
     ),
-    *({"client_id": value} for value in (None, True, 1.5, [], {}, 1, ["charter"])),
+    *({"client_id": value} for value in (None, True, 1.5, 1, ["charter"], {"id": "charter"})),
     # A token without a session must never count as the token of its user.
     {"sid": ABSENT, "client_id": "charter"},
     {"sid": ABSENT, "client_id": ABSENT},

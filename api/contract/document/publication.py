@@ -1,0 +1,54 @@
+"""The contract as clients get it: with the public URL, and in a form that common tools accept."""
+
+from copy import deepcopy
+from typing import Any
+
+from api.contract.document.model import Contract, Json, resolve
+
+
+def located(contract: Contract, public_url: str) -> Contract:
+    """Return the contract with the public URL at the beginning of each `Location`."""
+    if not public_url:
+        return contract
+    copy = Contract(deepcopy(contract.document))
+    for headers in _members(copy.document, "headers"):
+        schema = headers.get("Location", {}).get("schema", {})
+        if "enum" in schema:
+            paths = schema["enum"]
+            schema |= {"enum": [f"{public_url}{path}" for path in paths], "example": f"{public_url}{paths[0]}"}
+    return copy
+
+
+def published(contract: Contract, public_url: str = "") -> Json:
+    """Return the document that clients get. Its server is the public URL, or `/` without one.
+
+    It means the same as the document of the contract. Only the spelling changes, as some tools require.
+    """
+    document = deepcopy(located(contract, public_url).document)
+    if public_url:
+        document["servers"][0]["url"] = public_url
+    for _, _, operation in Contract(document).operations():
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            if content.pop("x-inline", False):
+                content["schema"] = _inlined(content["schema"], document)
+    for links in _members(document, "links"):
+        for link in links.values():
+            # swagger-parser, and so openapi-generator, accepts only a string as the body of a link.
+            if not isinstance(link.get("requestBody", ""), str):
+                link["x-request-body"] = link.pop("requestBody")
+    return document
+
+
+def _inlined(schema: Json, document: Json) -> Json:
+    """Return a schema that shows its properties beside the reference, so that the name and the meaning stay."""
+    return {"allOf": [schema], "properties": deepcopy(resolve(schema, document)["properties"])}
+
+
+def _members(node: Any, name: str) -> list[Json]:
+    """Return all members of this name in a document, at any depth."""
+    if isinstance(node, list):
+        return [member for part in node for member in _members(part, name)]
+    if not isinstance(node, dict):
+        return []
+    own = [node[name]] if isinstance(node.get(name), dict) else []
+    return own + [member for part in node.values() for member in _members(part, name)]

@@ -1,0 +1,92 @@
+"""Common tools accept the published contract: openapi-generator, Dredd, and Schemathesis without configuration."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import contract
+from api.config import Config
+from api.config.paths import resource_dir
+from tests.support.paths import BIN, CHECKOUT
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import newcomer
+
+CONTRACT = contract.load(resource_dir("openapi"))
+DREDD = CHECKOUT / "tests/node/node_modules/.bin/dredd"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config(sqlite_config: Config) -> Config:
+    return sqlite_config
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """A file with the contract as clients get it."""
+    file = tmp_path / "contract.json"
+    file.write_text(json.dumps(contract.published(CONTRACT)))
+    return file
+
+
+def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder with the tools of these tests."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=folder,
+        env={"PATH": path, "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.parametrize("language", ["java", "go"])
+def test_openapi_generator_makes_a_client_with_our_names(tmp_path: Path, document: Path, language: str) -> None:
+    options = ("-g", language, "-i", document, "-o", "made")
+    generated = run(tmp_path, BIN / "openapi-generator-cli", "generate", *options)
+    assert generated.returncode == 0, generated.stdout + generated.stderr
+    models = {file.stem.removeprefix("model_").replace("_", "").lower() for file in tmp_path.glob("made/**/*")}
+    assert {name.lower() for name in ("NewUser", "TokenPair", "Problem", "SessionPage")} <= models
+
+
+def test_dredd_finds_every_response_of_the_contract(tmp_path: Path, document: Path) -> None:
+    listed = run(tmp_path, BIN / "node", DREDD, document, "http://127.0.0.1:9", "--names", "--loglevel=error")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    total = sum(len(operation["responses"]) for _, _, operation in CONTRACT.operations())
+    assert f"{total} total" in listed.stdout
+
+
+# Dredd sends the examples in the order of the contract. Other operations need values that exist only at run time.
+PASSING = ["signUp", "logIn", "getProfile", "listSessions", "ping", "checkReadiness", "getContract", "getSigningKeys"]
+
+
+def test_dredd_accepts_the_responses_to_the_examples(tmp_path: Path, document: Path, server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        token = newcomer(client, "bobby").token
+    names = {
+        operation["operationId"]: f"{path} > {operation['summary']} > {status} > application/json"
+        for path, _, operation in CONTRACT.operations()
+        if (status := contract.success(operation)) != "204"
+    }
+    only = [f"--only={names[operation_id]}" for operation_id in PASSING]
+    tried = run(tmp_path, BIN / "node", DREDD, document, server, f"--header=Authorization: Bearer {token}", *only)
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    assert f"{len(PASSING)} passing, 0 failing, 0 errors" in tried.stdout
+
+
+# Other seeds and more examples find no more: the fuzzing of tests/contract/test_schemathesis.py is the thorough one.
+QUICK = ("--max-examples=3", "--seed=1", "--no-color")
+
+
+def test_schemathesis_signs_up_and_passes_from_an_empty_folder(tmp_path: Path, server: str) -> None:
+    tried = run(tmp_path, BIN / "schemathesis", "run", f"{server}/openapi.json", *QUICK)
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    assert "signed up via POST /api/v1/auth/signup and logged in" in " ".join(tried.stdout.split())
