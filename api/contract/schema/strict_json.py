@@ -2,9 +2,11 @@
 
 import json
 import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator
 from itertools import chain
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
@@ -13,13 +15,18 @@ from api.errors import Fault, InvalidInput
 MAX_DEPTH = 32
 INTEGERS = range(-(2**63), 2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# NUL and lone surrogates only occur as escapes. Other numbers than these fit.
+_MAY_NOT_FIT = re.compile(rb"\\u|[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
+# The contract limits the pointer of a fault to 1,000 characters without control characters.
+_MAX_POINTER = 1000
+_CONTROL = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
 def parse(body: bytes) -> Any:
     """Return the value of a JSON text in UTF-8.
 
-    Raises InvalidInput if the text is not JSON, or has NaN, Infinity, repeated names, NUL or lone surrogates. Integers
-    must fit in 64 bits, other numbers in a double, and the nesting in 32 levels.
+    Raises InvalidInput if the text is not JSON, or has NaN, Infinity or repeated names. Strings must not contain NUL or
+    lone surrogates. Integers must fit in 64 bits, other numbers in a double, and the nesting in 32 levels.
     """
     # Most bodies are unambiguous, and orjson parses them in half the time.
     if b"\\" in body or _may_be_deep(body):
@@ -58,6 +65,9 @@ def _is_plain(value: Any, colons: int) -> bool:
 
 
 def _parse_closely(body: bytes) -> Any:
+    # Some tools of Windows write this mark. RFC 8259, section 8.1, forbids it.
+    if body.startswith(BOM_UTF8):
+        raise _malformed("Must not begin with a byte order mark.")
     try:
         value = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
@@ -66,9 +76,10 @@ def _parse_closely(body: bytes) -> Any:
         raise _malformed(f"Not valid JSON at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise _too_deep() from None
-    # Few bodies need the check: NUL and lone surrogates only occur as escapes, and each level has a bracket.
-    if b"\\u" in body or (_may_be_deep(body) and _is_deep(value)):
-        _check(value, MAX_DEPTH)
+    if _may_be_deep(body) and _is_deep(value):
+        raise _too_deep()
+    if _MAY_NOT_FIT.search(body) and (faults := list(_misfits(value, "/body"))):
+        raise InvalidInput(faults)
     return value
 
 
@@ -91,19 +102,26 @@ def _constant(_: str) -> NoReturn:
     raise _malformed("NaN and Infinity are not valid JSON.")
 
 
-def _integer(digits: str) -> int:
+class _Misfit(NamedTuple):
+    """A number that no variable can hold: the code and the detail of its fault."""
+
+    code: str
+    detail: str
+
+
+def _integer(digits: str) -> int | _Misfit:
     if len(digits) < 19:
         return int(digits)
     # Python cannot parse more than 4,300 digits, and is slow for long numbers below that.
     if len(digits) > 20 or int(digits) not in INTEGERS:
-        raise _malformed("Integers must fit in 64 bits.")
+        return _Misfit("TOO_SMALL" if digits.startswith("-") else "TOO_LARGE", "Integers must fit in 64 bits.")
     return int(digits)
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> float | _Misfit:
     number = float(text)
     if not isfinite(number):
-        raise _malformed("Numbers must fit in a double.")
+        return _Misfit("TOO_SMALL" if number < 0 else "TOO_LARGE", "Numbers must fit in a double.")
     return number
 
 
@@ -120,15 +138,22 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def _check(value: Any, levels: int) -> None:
-    if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise _malformed("Strings must not contain NUL or lone surrogates.")
-    if isinstance(value, dict | list) and levels == 0:
-        raise _too_deep()
-    if isinstance(value, dict):
+def _misfits(value: Any, pointer: str) -> Iterator[Fault]:
+    """Yield the faults of the parts that cannot be stored. If a name cannot be shown, the pointer ends before it."""
+    if isinstance(value, _Misfit):
+        yield Fault(pointer, *value)
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        yield Fault(pointer, "WRONG_FORMAT", "Must not contain NUL or lone surrogates.")
+    elif isinstance(value, dict):
+        if any(_UNSTORABLE.search(name) for name in value):
+            yield Fault(pointer, "WRONG_FORMAT", "Names must not contain NUL or lone surrogates.")
         for name, member in value.items():
-            _check(name, levels - 1)
-            _check(member, levels - 1)
+            yield from _misfits(member, _inside(pointer, name.replace("~", "~0").replace("/", "~1")))
     elif isinstance(value, list):
-        for item in value:
-            _check(item, levels - 1)
+        for number, item in enumerate(value):
+            yield from _misfits(item, _inside(pointer, str(number)))
+
+
+def _inside(pointer: str, step: str) -> str:
+    longer = f"{pointer}/{step}"
+    return pointer if len(longer) > _MAX_POINTER or _CONTROL.search(step) else longer
