@@ -21,7 +21,8 @@ from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.document.model import Json, resolve
 from api.models import User
-from api.services.names import canonical, normalize_email
+from api.services.names import canonical, is_email, normalize_email
+from api.services.password_policy import is_hard_to_guess
 from api.storage.database import Base, Database
 from tests.repo.test_readme import normalized
 from tests.storage.test_agreement import stored
@@ -133,6 +134,11 @@ def texts(schema: Json) -> SearchStrategy[str]:
     return filled(st.text(characters, min_size=1, max_size=6), lengths(schema))
 
 
+def passwords(schema: Json) -> SearchStrategy[str]:
+    # Few random texts are common passwords, but many are one repeated character.
+    return texts(schema).filter(lambda text: is_hard_to_guess(text, CONTRACT.title))
+
+
 def usernames(schema: Json) -> SearchStrategy[str]:
     piece = st.from_regex("[A-Za-z0-9]{1,9}[._-]?", fullmatch=True)
     return filled(piece, lengths(schema)).map(lambda name: f"{name[:-1]}0")
@@ -142,7 +148,9 @@ def emails(_: Json) -> SearchStrategy[str]:
     piece = st.text(st.sampled_from(LETTERS), min_size=1, max_size=4) | st.sampled_from(["o'", "a.", "+%", "\u0301"])
     local = filled(piece, st.sampled_from([1, 8, 13, 63, 64, 65]))
     form = st.sampled_from(["{}@{}", "{}@{}", "{}@{}", '"{}"@{}'])
-    return st.sampled_from(LONGEST) | st.builds(str.format, form, local, st.sampled_from(DOMAINS))
+    any_address = st.sampled_from(LONGEST) | st.builds(str.format, form, local, st.sampled_from(DOMAINS))
+    # About half of these addresses are invalid.
+    return any_address | any_address.filter(is_email)
 
 
 def opaque(schema: Json) -> SearchStrategy[str]:
@@ -152,7 +160,7 @@ def opaque(schema: Json) -> SearchStrategy[str]:
 
 
 # The strategies for texts, by format or pattern.
-STRINGS = {"username": usernames, "email": emails, r"^[A-Za-z0-9_-]+$(?!\n)": opaque}
+STRINGS = {"username": usernames, "email": emails, "new-password": passwords, r"^[A-Za-z0-9_-]+$(?!\n)": opaque}
 
 
 def values(schema: Json) -> SearchStrategy[Any]:

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.config import Config
 from api.crypto.signing_keys import KeyCipher, generate
+from api.services import password_policy
 from api.storage.database import Database
 from tests.runtime.test_bulkhead import TOO_BUSY, WRONG, closed, connections, crowd
 from tests.support.bcrypt_spy import Bcrypt
@@ -36,6 +37,22 @@ def test_opening_100_sealed_keys_takes_less_than_a_second(config: Config) -> Non
     for _ in range(100):
         vault.open(key.id, key.algorithm, sealed, None)
     assert perf_counter() - began < 1
+
+
+def test_checking_a_password_takes_less_than_200_us() -> None:
+    passwords = [
+        "correct horse battery staple",
+        "password12345",
+        "x7~Kq 2#",
+        "e\u0315" * 64,
+        "1" * 127 + "2",
+        "x" * 128,
+    ]
+    assert password_policy.is_hard_to_guess(passwords[0], "Charter")
+    began = perf_counter()
+    for password in passwords * 1000:
+        password_policy.is_hard_to_guess(password, "Charter")
+    assert perf_counter() - began < 1000 * len(passwords) * 0.0002
 
 
 def test_1000_requests_send_only_change_polls_40_ms_apart(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,9 @@ Case = AnyCase[Any]
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
-    """Start with an empty state, and give each link its body.
+    """Start with an empty state, and give each link its body and its token.
 
-    The published contract has the body in an extension, because openapi-generator accepts only a string.
+    The published contract has them in extensions, because some tools do not accept them where OpenAPI has them.
     """
     fuzzed.forget()
     for _path, _method, operation in Contract(document).operations():
@@ -31,6 +31,8 @@ def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
             for link in response.get("links", {}).values():
                 if "x-request-body" in link:
                     link["requestBody"] = link["x-request-body"]
+                if "x-authorization" in link:
+                    link["parameters"]["header.Authorization"] = link["x-authorization"]
 
 
 @schemathesis.hook
