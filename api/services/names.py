@@ -42,8 +42,8 @@ def is_email(address: str) -> bool:
     if _INVISIBLE.search(address):
         return False
     try:
-        form = canonical(normalize_email(address))
-        return len(form) <= _MAX_LENGTH and canonical(normalize_email(form)) == form
+        form = email_key(address)
+        return len(form) <= _MAX_LENGTH and email_key(form) == form
     except EmailNotValidError:
         return False
 
@@ -56,12 +56,29 @@ def normalize_email(address: str) -> str:
     return validate_email(address, check_deliverability=False, test_environment=True).normalized
 
 
+def email_key(address: str) -> str:
+    """Return the canonical form of an email, which must be unique among users. Raises EmailNotValidError.
+
+    Domains are compared by A-label (IDNA 2008), so those with ß and with ss differ. The form has the U-label, of which
+    there is exactly one for each A-label.
+    """
+    local, _, domain = normalize_email(address).rpartition("@")
+    return f"{canonical(local)}@{domain}"
+
+
 def login_key(name: str) -> str:
     """Return the canonical form of a log-in name: a username, or an email with any spelling of its domain."""
-    form = canonical(name)
-    if "@" not in form:
-        return form
+    text = unicodedata.normalize("NFKC", name).strip()
     try:
-        return canonical(normalize_email(form))
+        return email_key(text) if "@" in text else canonical(name)
+    except EmailNotValidError:
+        return canonical(name)
+
+
+def former_login_key(name: str) -> str:
+    """Return the canonical form of a log-in name in release 0.2.0, which also case-folded the domain of an email."""
+    form = canonical(name)
+    try:
+        return canonical(normalize_email(form)) if "@" in form else form
     except EmailNotValidError:
         return form

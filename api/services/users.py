@@ -25,7 +25,7 @@ def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: 
         "username": username,
         "username_key": names.canonical(username),
         "email": user.email,
-        "email_key": names.canonical(user.email),
+        "email_key": names.email_key(user.email),
         "password_hash": hasher.hash(password),
         "created_at": user.created_at,
     }
@@ -49,7 +49,17 @@ def find(db: Db, user_id: UUID) -> User:
 
 def find_by_name(db: Db, name: str) -> UserRow | None:
     """Return the user with this username or email, or None."""
-    rows = db.read(_BY_NAME, {"key": names.login_key(name)})
+    key = names.login_key(name)
+    found = _read_by_key(db, key)
+    # Until the next release, processes of 0.2.0 may add users with the former key during an upgrade.
+    if found is not None or key.isascii() or (former := names.former_login_key(name)) == key:
+        return found
+    found = _read_by_key(db, former)
+    return found if found is not None and names.email_key(found.email) == key else None
+
+
+def _read_by_key(db: Db, key: str) -> UserRow | None:
+    rows = db.read(_BY_NAME, {"key": key})
     return UserRow._make(rows[0]) if rows else None
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from idna.idnadata import codepoint_classes
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
@@ -21,6 +22,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person
 from tests.support.serving import serving
 
+PVALID = codepoint_classes["PVALID"]
 ROUNDS = 50
 PARALLEL = 20
 
@@ -61,6 +63,8 @@ def test_a_username_with_lookalike_characters_is_rejected(client: TestClient, us
         ),
         ("alice@b\u00fccher.example.com", "alice@xn--bcher-kva.example.com"),
         ("alice@B\u00dcCHER.example.com", "alice@b\u00fccher.example.com"),
+        ("alice@stra\u00dfe.de", "alice@xn--strae-oqa.de"),
+        ("alice@stra\u00dfe.de", "ALICE@STRA\u1e9eE.de"),
     ],
 )
 def test_two_spellings_of_an_email_are_one(client: TestClient, first: str, second: str) -> None:
@@ -68,6 +72,32 @@ def test_two_spellings_of_an_email_are_one(client: TestClient, first: str, secon
     assert sign_up(client, "second", second) == (409, "EMAIL_TAKEN")
     assert Person(client, first).log_in().status_code == 200
     assert Person(client, second).log_in().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a@straße.de", "a@strasse.de"),
+        ("a@strasse.de", "a@straße.de"),
+        ("a@STRAẞE.de", "a@strasse.de"),
+        ("a@xn--strae-oqa.de", "a@strasse.de"),
+        ("a@σίσυφος.gr", "a@σίσυφοσ.gr"),
+    ],
+)
+def test_two_domains_by_idna_2008_are_two_accounts(client: TestClient, first: str, second: str) -> None:
+    assert sign_up(client, "first", first) == (201, None)
+    assert Person(client, second).log_in().status_code == 401
+    assert sign_up(client, "second", second) == (201, None)
+    for username, email in (("first", first), ("second", second)):
+        person = Person(client, email)
+        assert person.log_in().status_code == 200
+        assert person.get("/api/v1/me").json()["username"] == username
+
+
+def test_only_two_letters_of_domains_have_another_canonical_form() -> None:
+    # Migration 0005 relies on this.
+    valid = (chr(code) for range_ in PVALID for code in range(range_ >> 32, range_ & 0xFFFFFFFF))
+    assert {letter for letter in valid if canonical(letter) != letter} == {"ß", "ς"}
 
 
 @pytest.mark.parametrize(
