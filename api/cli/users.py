@@ -1,8 +1,11 @@
-"""The `charter users` commands: disable and enable users."""
+"""The `charter users` commands: list, show, create, disable and enable users, and set a password."""
 
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -12,13 +15,91 @@ from api.cli import support
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.config import Config
+    from api.crypto.password_hasher import PasswordHasher
+    from api.errors import Fault
     from api.models import User
+    from api.models.user import UserRow
     from api.storage.database import Db
+
+_PAGE = 1000
+# The longest valid password needs 512 bytes.
+_MOST_BYTES = 4096
 
 
 @click.group()
 def users() -> None:
-    """Disable and enable users."""
+    """Manage the users.
+
+    NAME is a username or an email. The commands create and set-password ask for the password. Without a terminal, they
+    read it from standard input.
+    """
+
+
+@users.command("list")
+def list_users() -> None:
+    """List all users, the oldest first."""
+    from api.services import users
+
+    config, last = support.load(), None
+    click.echo(_FORM.format("CREATED", "STATE", "USERNAME", "EMAIL"))
+    while True:
+        with support.transaction(config) as db:
+            page = users.list_after(db, last, _PAGE)
+        for user in page:
+            click.echo(_line(user))
+        if len(page) < _PAGE:
+            return
+        last = page[-1].id
+
+
+@users.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show the user with this username or email."""
+    from api.services import users
+
+    with support.transaction(support.load()) as db, _known(name):
+        user = users.get_by_name(db, name)
+        sessions = users.count_sessions(db, user.id)
+    facts = {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "created": _time(user),
+        "state": _state(user),
+    }
+    for label, fact in (facts | {"sessions": sessions}).items():
+        click.echo(f"{label:10}{fact}")
+
+
+@users.command()
+@click.argument("username")
+@click.argument("email")
+def create(username: str, email: str) -> None:
+    """Create a user, with the rules of a sign-up."""
+    from api.services import users
+
+    config = support.load()
+    password = _read_password()
+    _check(username=username, email=email, password=password)
+    with support.transaction(config) as db, _accepted():
+        user = users.create(db, _hasher(config), username, email, password)
+    click.echo(f"{user.username} is created.")
+
+
+@users.command()
+@click.argument("name")
+def set_password(name: str) -> None:
+    """Set the password of a user, and end all their sessions."""
+    from api.services import credentials
+
+    config = support.load()
+    password = _read_password()
+    _check(password=password)
+    with support.transaction(config) as db, _known(name), _accepted():
+        user = credentials.set_password(db, _hasher(config), name, password)
+    click.echo(f"{user.username} has a new password.")
 
 
 @users.command()
@@ -40,10 +121,77 @@ def enable(name: str) -> None:
 
 
 def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
+    with support.transaction(support.load()) as db, _known(name):
+        return change(db, name).username
+
+
+@contextmanager
+def _known(name: str) -> Iterator[None]:
+    """Report an unknown user as an error message."""
     from api.errors import NotFound
 
-    with support.transaction(support.load()) as db:
-        try:
-            return change(db, name).username
-        except NotFound:
-            raise click.ClickException(f"no such user: {name}") from None
+    try:
+        yield
+    except NotFound:
+        raise click.ClickException(f"no such user: {name}") from None
+
+
+@contextmanager
+def _accepted() -> Iterator[None]:
+    """Report the errors of a sign-up as an error message."""
+    from api.errors import EmailTaken, InvalidInput, UsernameTaken
+
+    try:
+        yield
+    except InvalidInput as error:
+        raise _rejection(error.faults) from None
+    except (EmailTaken, UsernameTaken) as error:
+        raise click.ClickException(error.message) from None
+
+
+def _check(**values: str) -> None:
+    """End the command unless the values have the form that a sign-up requires."""
+    from api import contract
+    from api.app import formats
+    from api.config.paths import resource_dir
+
+    document = contract.load(resource_dir("openapi"))
+    if faults := contract.faults_of_properties(document, "NewUser", values, formats(document.title)):
+        raise _rejection(faults)
+
+
+def _rejection(faults: "list[Fault]") -> click.ClickException:
+    lines = [f"{fault.pointer.rpartition('/')[2]}: {fault.detail}" for fault in faults]
+    return click.ClickException("\n       ".join(lines))
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    try:
+        return sys.stdin.buffer.read(_MOST_BYTES).decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.ClickException("the password must be valid UTF-8") from None
+
+
+def _hasher(config: "Config") -> "PasswordHasher":
+    from api.crypto.password_hasher import PasswordHasher
+
+    return PasswordHasher(config.pepper, config.bcrypt_cost, lambda work: work())
+
+
+_FORM = "{:24}  {:8}  {:20}  {}"
+
+
+def _line(user: "UserRow") -> str:
+    return _FORM.format(_time(user), _state(user), user.username, user.email)
+
+
+def _time(user: "UserRow") -> str:
+    from api import clock
+
+    return clock.rfc3339(user.created_at)
+
+
+def _state(user: "UserRow") -> str:
+    return "disabled" if user.disabled_at else "enabled"

@@ -28,6 +28,7 @@ from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
 from api.contract.schema.formats import Format
+from api.contract.schema.request_schema import faults_of_properties
 
 __all__ = [
     "HEADER_BYTES",
@@ -43,6 +44,7 @@ __all__ = [
     "assemble",
     "closing",
     "default_headers",
+    "faults_of_properties",
     "load",
     "nonblocking",
     "problem_response",

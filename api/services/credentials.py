@@ -1,4 +1,4 @@
-"""Credentials: log-in and change of the password."""
+"""Credentials: log-in, and change of the password by the user or by an operator."""
 
 from functools import partial
 from uuid import UUID
@@ -62,6 +62,22 @@ def change_password(
     db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
 
 
+def set_password(db: Db, hasher: PasswordHasher, name: str, password: str) -> UserRow:
+    """Set the password of the user with this username or email, and end all sessions of the user.
+
+    Raises NotFound if the user is unknown, and PasswordTooGuessable if the password contains the username or the email.
+    """
+    user = users.get_by_name(db, name)
+    release_connection(db)
+    if password_policy.contains_identity(password, user.username, user.email):
+        raise PasswordTooGuessable("password")
+    db.run(_SET_HASH, {"of_user": user.id, "renewed": hasher.hash(password)})
+    # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
+    sessions.revoke_all(db, user.id)
+    db.after_commit(partial(logs.event, "password_changed", user_id=user.id))
+    return user
+
+
 def _renew_hash(db: Db, hasher: PasswordHasher, user: UserRow, password: str) -> UserRow:
     renewed = hasher.hash(password)
     return user._replace(password_hash=renewed) if _replace_hash(db, user, renewed) else user
@@ -86,3 +102,4 @@ _REPLACE_HASH = (
     )
     .values(password_hash=bindparam("renewed"))
 )
+_SET_HASH = update(_users).where(_users.c.id == bindparam("of_user")).values(password_hash=bindparam("renewed"))

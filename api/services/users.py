@@ -1,15 +1,15 @@
-"""Users: create, find, disable and enable."""
+"""Users: create, find, list, disable and enable."""
 
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, or_, select
+from sqlalchemy import bindparam, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
-from api.models import User
+from api.models import Session, User
 from api.models.user import Profile, UserRow
 from api.services import names, password_policy, sessions
 from api.storage.database import Db, new_id, table_of
@@ -63,6 +63,25 @@ def _read_by_key(db: Db, key: str) -> UserRow | None:
     return UserRow._make(rows[0]) if rows else None
 
 
+def list_after(db: Db, user_id: UUID | None, most: int) -> list[UserRow]:
+    """Return up to `most` users, the oldest first: those after this one, or the first ones."""
+    rows = db.read(_AFTER, {"after": user_id or UUID(int=0), "most": most})
+    return [UserRow._make(row) for row in rows]
+
+
+def get_by_name(db: Db, name: str) -> UserRow:
+    """Return the user with this username or email. Raises NotFound if the user is unknown."""
+    row = find_by_name(db, name)
+    if row is None:
+        raise NotFound()
+    return row
+
+
+def count_sessions(db: Db, user_id: UUID) -> int:
+    """Return the number of sessions of a user that have not expired."""
+    return int(db.run(_COUNT, {"of_user": user_id, "now": clock.now()}).scalar_one())
+
+
 def disable(db: Db, name: str) -> User:
     """Disable the user with this username or email, and end all sessions. Raises NotFound if the user is unknown."""
     user = _named(db, name)
@@ -83,14 +102,16 @@ def enable(db: Db, name: str) -> User:
 
 
 def _named(db: Db, name: str) -> User:
-    row = find_by_name(db, name)
-    if row is None:
-        raise NotFound()
-    return db.get_one(User, row.id)
+    return db.get_one(User, get_by_name(db, name).id)
 
 
 _users = table_of(User)
 _CREATE = insert(_users)
-_BY_NAME = select(*(_users.c[name] for name in UserRow._fields)).where(
-    or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key"))
+_ROWS = select(*(_users.c[name] for name in UserRow._fields))
+_BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
+# Ids are in the order of creation (UUIDv7).
+_AFTER = _ROWS.where(_users.c.id > bindparam("after")).order_by(_users.c.id).limit(bindparam("most"))
+_sessions = table_of(Session)
+_COUNT = select(func.count()).where(
+    _sessions.c.user_id == bindparam("of_user"), _sessions.c.expires_at > bindparam("now")
 )

@@ -57,7 +57,7 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  migrate       Migrate the database to the schema of this release.\n"
         "  openapi       Print the contract as one JSON document.\n"
         "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
-        "  users         Disable and enable users.\n"
+        "  users         Manage the users.\n"
     )
 
 

@@ -7,8 +7,8 @@ from connexion.json_schema import Draft4RequestValidator
 from jsonschema import ValidationError
 from jsonschema.validators import extend
 
-from api.contract.document.model import Json
-from api.contract.schema.formats import Format, format_checker
+from api.contract.document.model import Contract, Json, resolve
+from api.contract.schema.formats import STANDARD, Format, format_checker
 from api.contract.schema.validator import SchemaValidator
 from api.errors import Fault
 
@@ -47,8 +47,9 @@ _OTHER = Rule("NOT_ALLOWED", "Must match the contract.")
 
 
 def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    # A text that is too long gets that fault only: checking the format of 64 kB of accents takes a second.
-    if not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value)):
+    # A text of a wrong length gets that fault only: checking the format of 64 kB of accents takes a second.
+    length = len(value) if isinstance(value, str) else 0
+    if not isinstance(value, str) or schema.get("minLength", length) <= length <= schema.get("maxLength", length):
         yield from Draft4RequestValidator.VALIDATORS["format"](validator, name, value, schema)
 
 
@@ -58,6 +59,22 @@ _Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-
 def request_validator(schema: dict[str, Any], formats: Mapping[str, Format]) -> SchemaValidator:
     """Return the validator of a value in a request."""
     return SchemaValidator(_Exact(schema, format_checker=format_checker(formats)))
+
+
+def faults_of_properties(
+    contract: Contract, name: str, values: Mapping[str, Any], formats: Mapping[str, Format]
+) -> list[Fault]:
+    """Return the faults of some properties of the component schema `name`, for a caller that sends no request."""
+    document = contract.document
+    properties = document["components"]["schemas"][name]["properties"]
+    checkers = {**STANDARD, **formats}
+    return [
+        fault
+        for part, value in values.items()
+        for fault in faults_of(
+            request_validator(resolve(properties[part], document), checkers).errors(value), f"/body/{part}"
+        )
+    ]
 
 
 def faults_of(errors: Iterable[ValidationError], pointer: str) -> list[Fault]:

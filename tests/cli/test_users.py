@@ -1,0 +1,150 @@
+"""The `charter users` commands, beside a running service."""
+
+import os
+import subprocess
+
+import httpx
+import pytest
+
+from api.config import Config
+from tests.features.test_sessions import ACTIVE, ENDED, log_in_again, session_state
+from tests.support.charter import Charter, beside, until
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import PASSWORD, Person, newcomer
+
+NEW = "a better battery for this horse"
+RULES = "8 to 128 characters of any kind."
+
+
+@pytest.fixture
+def charter(config: Config) -> Charter:
+    return beside(config)
+
+
+def run(charter: Charter, *arguments: str, typed: str | bytes = "") -> tuple[int, str, str]:
+    """Run a command with this standard input. Return the exit code, the output and the errors without log lines."""
+    result = subprocess.run(
+        [charter.command, "users", *arguments],
+        check=False,
+        cwd=charter.folder,
+        env=charter.environment,
+        input=typed.encode() if isinstance(typed, str) else typed,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    errors = [line for line in result.stderr.decode().splitlines() if not line.startswith("{")]
+    return result.returncode, result.stdout.decode(), "\n".join(errors)
+
+
+def test_a_created_user_can_log_in_and_is_listed_and_shown(charter: Charter, server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        bobby = newcomer(client, "bobby")
+        created = run(charter, "create", "Alice", "Alice@Example.com", typed=f"{PASSWORD}\n")
+        assert created == (0, "Alice is created.\n", "")
+        alice = Person(client, "alice")
+        assert [alice.log_in().status_code for _ in range(3)] == [200] * 3
+        profiles = {person.username: person.get("/api/v1/me").json() for person in (bobby, alice)}
+        charter.run("users", "disable", "bobby")
+        times = {name: profile["created_at"] for name, profile in profiles.items()}
+        assert charter.run("users", "list").stdout.splitlines() == [
+            "CREATED                   STATE     USERNAME              EMAIL",
+            f"{times['bobby']}  disabled  bobby                 bobby@example.com",
+            f"{times['alice']}  enabled   Alice                 Alice@example.com",
+        ]
+        assert charter.run("users", "show", "ALICE@example.com").stdout.splitlines() == [
+            f"id        {profiles['alice']['id']}",
+            "username  Alice",
+            "email     Alice@example.com",
+            f"created   {times['alice']}",
+            "state     enabled",
+            "sessions  3",
+        ]
+
+
+def test_the_list_has_every_user_of_several_pages(charter: Charter, server: str) -> None:
+    names = [f"user{number}" for number in range(5)]
+    with httpx.Client(base_url=server) as client:
+        for name in names:
+            assert Person(client, name).sign_up().status_code == 201
+    listing = "from api.cli import main, users; users._PAGE = 2; main.main(['users', 'list'])"
+    shown = subprocess.run(
+        [charter.command.parent / "python", "-c", listing],
+        check=True,
+        cwd=charter.folder,
+        env=charter.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert [line.split()[2] for line in shown.stdout.splitlines()[1:]] == names
+
+
+def test_a_set_password_ends_all_sessions_of_the_user(charter: Charter, server: str) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+        phone = log_in_again(alice)
+        changed = run(charter, "set-password", "alice@example.com", typed=f"{NEW}\r\n")
+        assert changed == (0, "alice has a new password.\n", "")
+        until(lambda: session_state(alice) == ENDED)
+        assert [session_state(person) for person in (phone, bobby)] == [ENDED, ACTIVE]
+        assert [alice.log_in().status_code, alice.log_in(password=NEW).status_code] == [401, 200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "wanted"),
+    [
+        (("create", "carol", "carol@example.com"), "password12345", f"Error: password: {RULES}"),
+        (("create", "carol", "carol@example.com"), "", "Error: password: Must be at least 8 characters."),
+        (("create", "carol", "carol@example.com"), "it is carol", "Error: password: Must not contain the username"),
+        (("create", "admin", "carol@example.com"), PASSWORD, "Error: username: 5 to 80 ASCII letters"),
+        (("create", "carol", "carol"), PASSWORD, "Error: email: An email address"),
+        (("create", "ALICE", "carol@example.com"), PASSWORD, "Error: That username is already in use."),
+        (("create", "carol", "ALICE@example.com"), PASSWORD, "Error: That email is already in use."),
+        (("create", "carol", "carol@example.com"), b"\xff" * 8, "Error: the password must be valid UTF-8"),
+        (("set-password", "alice"), "aaaaaaaa", f"Error: password: {RULES}"),
+        (("set-password", "alice"), "i am ALICE", "Error: password: Must not contain the username"),
+        (("set-password", "alice"), "x" * 5000, "Error: password: Must be at most 128 characters."),
+        (("set-password", "carol"), PASSWORD, "Error: no such user: carol"),
+        (("show", "carol"), "", "Error: no such user: carol"),
+    ],
+)
+@pytest.mark.parametrize("config", ["sqlite"], indirect=True)
+def test_rejected_values_change_nothing(
+    charter: Charter, server: str, arguments: tuple[str, ...], typed: str | bytes, wanted: str
+) -> None:
+    with httpx.Client(base_url=server) as client:
+        alice = newcomer(client, "alice")
+        code, output, errors = run(charter, *arguments, typed=typed)
+        assert (code, output) == (1, "")
+        assert errors.startswith(wanted)
+        assert session_state(alice) == ACTIVE
+        assert alice.log_in().status_code == 200
+    assert len(charter.run("users", "list").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("config", ["sqlite"], indirect=True)
+def test_a_terminal_asks_twice_and_shows_nothing(charter: Charter, server: str) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [charter.command, "users", "create", "alice", "alice@example.com"],
+        cwd=charter.folder,
+        env=charter.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    with process:
+        seen = ""
+        for prompt in ("Password: ", "Repeat for confirmation: "):
+            while prompt not in seen:
+                seen += os.read(ours, 1024).decode()
+            os.write(ours, f"{PASSWORD}\n".encode())
+        while "is created." not in seen:
+            seen += os.read(ours, 1024).decode()
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    os.close(ours)
+    assert PASSWORD not in seen
+    with httpx.Client(base_url=server) as client:
+        assert Person(client, "alice").log_in().status_code == 200
