@@ -84,6 +84,7 @@ LAYERS: dict[str, set[str]] = {
     "app": {"config", "contract", "crypto", "runtime", "services", "storage", "telemetry"},
     "server": {"app", "config", "contract", "errors", "logs", "runtime"},
     "cli": {
+        "app",
         "clock",
         "config",
         "contract",
