@@ -107,8 +107,8 @@ def migrate(yes: bool) -> None:
     from api.storage import revisions
 
     config = support.load()
-    faults = revisions.RevisionUnknown, revisions.MigrationIncomplete
-    with support.open_database(config, *faults, cannot="migrated") as database:
+    mendable = revisions.RevisionUnknown, revisions.MigrationIncomplete, revisions.DatabaseUnsuitable
+    with support.open_database(config, *mendable, cannot="migrated") as database:
         if not yes and config.is_shared:
             _confirm_migration(config, revisions.current(database.engine), revisions.head())
         restored = revisions.upgrade(database.engine)

@@ -19,7 +19,7 @@ def make_engine(url: URL, connections: int) -> Engine:
     backend = url.get_backend_name()
     kept = min(10, connections)
     engine = create_engine(
-        url.set(query=_TIMEOUTS[backend] | dict(url.query)),
+        url.set(query=_PARAMETERS[backend] | dict(url.query)),
         pool_size=kept,
         max_overflow=connections - kept,
         pool_timeout=4,
@@ -105,7 +105,7 @@ class _WriterLock:
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLAC"}
 
 # Default parameters of the query of the URL.
-_TIMEOUTS = {
+_PARAMETERS = {
     # Other processes race for the write lock. Wait up to 8 seconds.
     "sqlite": {"timeout": "8"},
     # A failed host sends no notice. Detecting a dead connection and giving up the next attempt takes 4.5 seconds.
@@ -115,6 +115,8 @@ _TIMEOUTS = {
         "keepalives_interval": "1",
         "keepalives_count": "1",
         "tcp_user_timeout": "2500",
+        # The default is the encoding of the database, in which the driver may not find a character.
+        "client_encoding": "utf8",
     },
 }
 
@@ -135,12 +137,12 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _: Dialect) -> None:
 
 def _prepare_postgresql(connection: Any, dialect: Dialect) -> None:
     process = connection.info.backend_pid
-    limits = f"SELECT pg_backend_pid(), ({_LIMIT_WAITS} AND pg_backend_pid() = {process:d})"
-    if connection.execute(limits, {"local": False}).fetchone()[0] != process:
+    settings = f"SELECT pg_backend_pid(), ({_SETTINGS} AND pg_backend_pid() = {process:d})"
+    if connection.execute(settings, {"local": False}).fetchone()[0] != process:
         # A pooler reports an invented process. In transaction mode, each transaction may run on another connection of
         # the server: prepared statements and settings of a session are unknown there, or belong to another client.
         connection.prepare_threshold = None
-        dialect.do_begin = _limit_waits  # type: ignore[method-assign, assignment]
+        dialect.do_begin = _apply_settings  # type: ignore[method-assign, assignment]
     connection.commit()
 
 
@@ -149,16 +151,18 @@ def is_pooled(driver: Any) -> bool:
     return driver.prepare_threshold is None
 
 
-def _limit_waits(connection: Any) -> None:
-    """Limit the waits of a transaction behind a pooler. This costs a round trip."""
-    connection.driver_connection.execute(f"SELECT ({_LIMIT_WAITS})", {"local": True})
+def _apply_settings(connection: Any) -> None:
+    """Apply the settings to one transaction behind a pooler. This costs a round trip."""
+    connection.driver_connection.execute(f"SELECT ({_SETTINGS})", {"local": True})
 
 
 # A client that holds a lock may hang without disconnecting. Timeouts that are already set are kept.
-_LIMIT_WAITS = """
+# The driver reads times in the ISO style only.
+_SETTINGS = """
     SELECT count(set_config(name, value, %(local)s)) FROM (VALUES
-        ('lock_timeout', '5s'), ('statement_timeout', '15s'), ('idle_in_transaction_session_timeout', '15s')
-    ) AS ends (name, value) WHERE current_setting(name) = '0'
+        ('lock_timeout', '5s'), ('statement_timeout', '15s'), ('idle_in_transaction_session_timeout', '15s'),
+        ('DateStyle', 'ISO')
+    ) AS settings (name, value) WHERE (current_setting(name) = '0' OR name = 'DateStyle')
 """
 
 

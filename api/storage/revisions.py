@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from api.config.paths import resource_dir
 from api.storage import triggers
@@ -44,6 +45,10 @@ class MigrationIncomplete(Exception):
         )
 
 
+class DatabaseUnsuitable(Exception):
+    """The database or its user lacks what the tables require. The message names the remedy."""
+
+
 def head() -> str:
     """Return the revision that this release needs: the last one, because each file name starts with its revision."""
     return max(file.name for file in (resource_dir("migrations") / "versions").glob("*.py")).partition("_")[0]
@@ -53,10 +58,12 @@ def upgrade(engine: Engine) -> list[str]:
     """Migrate the database to `head`, and create triggers that it lacks. Return their names.
 
     Raises RevisionUnknown if a later release has migrated the database further, MigrationIncomplete if a migration
-    leaves rows without their parent, and DatabaseUnavailable.
+    leaves rows without their parent, DatabaseUnsuitable, and DatabaseUnavailable.
     """
     if _is_complete(engine):
         return []
+    if current(engine) is None:
+        _require_utf8(engine)
     from alembic import command
     from alembic.script.revision import ResolutionError
     from alembic.util import CommandError
@@ -69,6 +76,24 @@ def upgrade(engine: Engine) -> list[str]:
         if not isinstance(error.__cause__, ResolutionError):
             raise
         raise RevisionUnknown(error.__cause__.argument) from None
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) not in _UNSUITABLE:
+            raise
+        raise DatabaseUnsuitable(str(error.orig).partition("\n")[0]) from None
+
+
+# The user may not create tables, or search_path names no schema.
+_UNSUITABLE = {"42501", "3F000"}
+
+
+def _require_utf8(engine: Engine) -> None:
+    """Raise DatabaseUnsuitable if a new database cannot store every character, or counts bytes instead."""
+    if engine.dialect.name != "postgresql":
+        return
+    with translate_errors(), engine.connect() as connection:
+        encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise DatabaseUnsuitable(f"its encoding must be UTF8, not {encoding}; create it with ENCODING 'UTF8'")
 
 
 def _is_complete(engine: Engine) -> bool:
