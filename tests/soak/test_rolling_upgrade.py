@@ -23,7 +23,7 @@ from tests.support.charter import Charter, beside, free_port, until
 from tests.support.installations import DATABASES
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
-from tests.support.released import HistoryMissing, released_command
+from tests.support.released import released_command
 
 # Long enough for some hundred requests of each kind between two steps of the upgrade.
 STEP_SECONDS = 2
@@ -31,11 +31,8 @@ STEP_SECONDS = 2
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
-    """The `charter` command of the last release. A clone without history cannot run this test."""
-    try:
-        return released_command(tmp_path)
-    except HistoryMissing as error:
-        pytest.skip(str(error))
+    """The `charter` command of the last release."""
+    return released_command(tmp_path)
 
 
 @contextmanager
