@@ -16,8 +16,10 @@ from benchmarks.speed.service import CORE, Service
 from tests.support.installations import DATABASES
 
 _BASELINE, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
-# More users than connections, so that no two requests at once use the same refresh token.
-_USERS = [f"user{number:08}" for number in range(64)]
+# With fewer users, the log-ins of a run would exceed the limit of sessions.
+_USERS = [f"user{number:08}" for number in range(1_024)]
+# More than connections, so that no two requests at once use the same refresh token.
+_REFRESHING = _USERS[:64]
 _SESSIONS_OF_A_USER = 3
 
 
@@ -30,7 +32,7 @@ class Case(NamedTuple):
 
 
 def _refreshes(client_: Client, _: int) -> list[Request]:
-    return [client.refresh(token) for token in client.refresh_tokens(client_, _USERS)]
+    return [client.refresh(token) for token in client.refresh_tokens(client_, _REFRESHING)]
 
 
 def _log_ins(_: Client, __: int) -> list[Request]:
