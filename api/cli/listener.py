@@ -55,7 +55,9 @@ def _lines(api: str, documentation: str, contract: str, command: str) -> str:
 
 def _open_tcp(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    # The wildcard address of IPv6 includes IPv4, unlike Python's default.
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
 
 
 def _open_unix(path: Path) -> socket.socket:

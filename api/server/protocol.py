@@ -30,6 +30,8 @@ _SHUTDOWN_GRACE = 0.5
 _PIPELINED = 16
 # A chunk with one byte of data takes six bytes.
 _CHUNK_BYTES = 6
+# How a socket for both families writes an IPv4 address.
+_MAPPED = "::ffff:"
 
 _log = logging.getLogger("charter.requests")
 
@@ -55,6 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
+        if self.client and self.client[0].startswith(_MAPPED):
+            self.client = self.client[0].removeprefix(_MAPPED), self.client[1]
         self._start_deadline()
         # With one worker, the client could only reconnect to the same one.
         self._kept_until = monotonic() + MAX_CONNECTION_AGE if self.config.workers > 1 else inf

@@ -1,5 +1,6 @@
 """The addresses of a server: TCP ports and Unix sockets, as settings and as options."""
 
+import json
 import socket
 import stat
 from collections.abc import Iterator
@@ -25,6 +26,19 @@ from tests.support.person import newcomer
 )
 def test_the_greeting_has_addresses_that_can_be_opened(host: str, base: str) -> None:
     assert f"{greeting(host, 8000)}\n" == GREETING.format(base)
+
+
+def test_the_wildcard_address_of_ipv6_includes_ipv4(migrated: Charter) -> None:
+    port = free_port()
+    options = ("--host", "::", "--port", str(port))
+    if not socket.has_dualstack_ipv6():
+        assert "cannot listen on :::" in migrated.run("serve", *options).stderr
+        return
+    with migrated.serving(*options) as server:
+        assert httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200
+        assert server.stop() == 0
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert [line["address"] for line in lines if line["event"] == "request"] == ["127.0.0.1"]
 
 
 def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
