@@ -89,6 +89,25 @@ def test_each_request_is_logged_with_its_request_id(client: TestClient, alice: P
     assert len({response.headers["x-request-id"] for response in responses}) == len(requests)
 
 
+def test_the_lines_equal_those_that_logging_writes(client: TestClient, alice: Person, configure: Configure) -> None:
+    headers = alice.headers
+
+    def logged() -> list[dict[str, Any]]:
+        stream = configure("json")
+        if is_through_logging:
+            logging.root.addHandler(logging.NullHandler())
+        assert client.get("/protected", headers=headers).status_code == 200
+        assert alice.log_in(password="wrong password").status_code == 401
+        assert client.get("/nowhere").status_code == 404
+        return [stable_members(line | {"request_id": ""}) for line in lines(stream)]
+
+    is_through_logging = False
+    found = logged()
+    is_through_logging = True
+    assert found == logged()
+    assert len(found) == 4
+
+
 def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.StringIO) -> None:
     claims = {
         "X-Request-ID": CANARY,
