@@ -25,6 +25,7 @@ class Worker(Process):
         self.serves = False
         self._question = _PING
         self._asked_at: float | None = None
+        self._has_answered = False
         self._start_ends = monotonic() + _START_SECONDS
 
     def start(self) -> None:
@@ -38,20 +39,22 @@ class Worker(Process):
     def is_well(self, patience: float) -> bool:
         """Return True if the worker lives and answers each check within `patience` seconds. Begin a check.
 
-        Until it serves, a worker may take a minute to answer.
+        A worker may take a minute until its first answer, and until it serves.
         """
         if not self.process.is_alive():
             return False
         try:
             while self.parent_conn.poll():
                 self.serves = self.parent_conn.recv()
-                self._asked_at = None
+                self._asked_at, self._has_answered = None, True
             if self._asked_at is None:
                 self.parent_conn.send(self._question)
                 self._question, self._asked_at = _PING, monotonic()
         except (OSError, EOFError):
             return False
-        return monotonic() < (self._asked_at + patience if self.serves else self._start_ends)
+        now = monotonic()
+        answers = not self._has_answered or now < self._asked_at + patience
+        return answers and (self.serves or now < self._start_ends)
 
     def spread_connections(self) -> None:
         """With the next health check, ask the worker to end its connections, so that their clients connect anew."""

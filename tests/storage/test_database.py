@@ -43,6 +43,11 @@ UNAVAILABLE = {
     "code": "DATABASE_UNAVAILABLE",
 }
 
+BEHIND = UNAVAILABLE | {
+    "detail": "The database schema does not match this release. Run charter migrate.",
+    "code": "MIGRATIONS_BEHIND",
+}
+
 
 def key(created_at: datetime) -> StoredSigningKey:
     return StoredSigningKey(id=uuid4().hex[:16], algorithm="ES256", sealed=b"", created_at=created_at)
@@ -289,7 +294,9 @@ def test_authentication_fails_closed_without_the_database(config: Config, damage
         assert [(response.status_code, response.headers.get("retry-after")) for response in responses] == [
             (503, "5")
         ] * 4
-        assert [response.json() for response in responses] == [UNAVAILABLE] * 4
+        # A missing or empty file is a database before its first migration.
+        expected = BEHIND if damage in {_remove, _empty} else UNAVAILABLE
+        assert [response.json() for response in responses] == [expected] * 4
         assert client.get("/ready").status_code == 503
         assert client.get("/protected").status_code == 401
         assert client.get("/protected", headers={"Authorization": "Bearer x.y.z"}).status_code == 401
