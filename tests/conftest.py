@@ -216,6 +216,9 @@ def configure() -> Iterator[Configure]:
         return stream
 
     yield configure
+    for handler in root.handlers:
+        if isinstance(handler, logs.LineHandler):
+            handler.close()
     root.handlers[:], root.level = before
 
 
