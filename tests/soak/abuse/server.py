@@ -21,6 +21,8 @@ _SETTINGS = {
     "CHARTER_ACCESS_TOKEN_SECONDS": "3600",
     "CHARTER_BCRYPT_COST": "10",
     "CHARTER_CHECK_ANSWERS": "report",
+    # Stalled clients are cut within 15 seconds, so idle connections must not live longer.
+    "CHARTER_KEEPALIVE_SECONDS": "5",
     "CHARTER_LOG_FORMAT": "json",
     "CHARTER_PORT": "0",
 }
