@@ -51,6 +51,7 @@ def test_stalled_clients_are_cut_and_delay_no_other_client(charter: Server) -> N
     [
         (PING * 3, 3, b""),
         (PING + b"\r\n" + PING, 2, b""),
+        (PING + b"\n" + PING, 2, b""),
         (b"GET http://a/ping HTTP/1.1\r\nHost: a\r\n\r\n", 1, b""),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcd", 1, b"d"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n", 1, b""),

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TARGET = rb"/[!-~]*|[A-Za-z]+://[A-Za-z0-9.]+(?::[0-9]*)?(?:/[!-~]*)?|\*"
-# Servers may accept empty lines before the request line, and several spaces in it (RFC 9112, sections 2.2 and 3).
-_LINE = re.compile(rb"(?:\r\n)*(%s) +(%s) +HTTP/1\.([01])\r\n" % (_TOKEN, _TARGET))
+# Servers may accept empty lines before the request line, also without CR, and several spaces in it (RFC 9112, sections
+# 2.2 and 3). The server's parser skips a lone CR there as well. None of these bytes can be part of a request.
+_LINE = re.compile(rb"[\r\n]*(%s) +(%s) +HTTP/1\.([01])\r\n" % (_TOKEN, _TARGET))
 _FIELD = re.compile(rb"(%s):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*" % _TOKEN)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
 _TRAILERS = re.compile(rb"(?:%s:[\t -~\x80-\xff]*\r\n)*\r\n" % _TOKEN)
