@@ -21,6 +21,7 @@ from api.models import Session, User
 from api.services import sessions
 from api.storage.change_feed import Change, subscribe
 from api.storage.database import Database
+from tests.support.charter import until
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
@@ -306,6 +307,8 @@ def test_deleting_a_user_ends_access(alice: Person, bobby: Person, database: Dat
     with database.transaction() as db:
         db.execute(delete(User).where(User.username == "alice"))
         assert db.scalars(select(func.count()).select_from(Session)).one() == 1
+    # The application knows a change of another process after a short time, which tests/soak measures.
+    until(lambda: alice.get("/protected").status_code == 401)
     assert session_state(alice) == ENDED
     assert alice.log_in().status_code == 401
     assert session_state(bobby) == ACTIVE
