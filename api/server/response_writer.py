@@ -11,7 +11,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
-_FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
+FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+"""The headers that determine where a message ends, and whether the connection stays open."""
+
 # uvicorn rejects the same characters in a header.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -77,4 +79,4 @@ class SingleWriteResponder:
 @lru_cache(256)
 def _is_plain(name: bytes) -> bool:
     """Return True if the header name is valid and the header does not frame the response."""
-    return not HEADER_RE.search(name) and name.lower() not in _FRAMING
+    return not HEADER_RE.search(name) and name.lower() not in FRAMING

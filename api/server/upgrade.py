@@ -5,8 +5,7 @@ from typing import Any
 from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# The headers that determine where the request ends, and whether the connection stays open.
-_FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
+from api.server.response_writer import FRAMING
 
 
 def ignore_offer(protocol: HttpToolsProtocol) -> None:
@@ -18,7 +17,7 @@ def ignore_offer(protocol: HttpToolsProtocol) -> None:
     # As uvicorn does: a request with `Connection: close` gets its response even if more data follows.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     line = b"%s / HTTP/%s\r\n" % (protocol.parser.get_method(), protocol.parser.get_http_version().encode())
-    framing = [b"%s: %s\r\n" % header for header in protocol.headers if header[0] in _FRAMING]
+    framing = [b"%s: %s\r\n" % header for header in protocol.headers if header[0] in FRAMING]
     # A request without a body is complete after these headers, so the protocol needs the new parser before.
     protocol.parser = parser
     parser.feed_data(line + b"".join(framing) + b"\r\n")
