@@ -1,12 +1,8 @@
 """The modules that a command loads: the start is fast because unneeded ones are left out."""
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.support.charter import Charter
-from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -57,18 +53,5 @@ def test_modules_that_the_server_skips_can_be_imported_later(migrated: Charter) 
 
 def _loaded(charter: Charter, program: str, *arguments: str) -> set[str]:
     """Return the names of all modules that a Python program has loaded at its end. `main` is the command."""
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; from api.cli.main import main; {program}; print(*sys.modules)",
-            *arguments,
-        ],
-        check=True,
-        cwd=charter.folder,
-        env=charter.environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    return set(result.stdout.split())
+    program = f"import sys; from api.cli.main import main; {program}; print(*sys.modules)"
+    return set(charter.run_python(program, *arguments).split())

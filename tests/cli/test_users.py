@@ -67,16 +67,8 @@ def test_the_list_has_every_user_of_several_pages(charter: Charter, server: str)
         for name in names:
             assert Person(client, name).sign_up().status_code == 201
     listing = "from api.cli import main, users; users._PAGE = 2; main.main(['users', 'list'])"
-    shown = subprocess.run(
-        [charter.command.parent / "python", "-c", listing],
-        check=True,
-        cwd=charter.folder,
-        env=charter.environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert [line.split()[2] for line in shown.stdout.splitlines()[1:]] == names
+    shown = charter.run_python(listing)
+    assert [line.split()[2] for line in shown.splitlines()[1:]] == names
 
 
 def test_a_set_password_ends_all_sessions_of_the_user(charter: Charter, server: str) -> None:

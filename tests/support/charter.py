@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -95,6 +96,19 @@ class Charter:
     @property
     def environment(self) -> dict[str, str]:
         return {"PATH": os.defpath, "CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"} | self.settings
+
+    def run_python(self, program: str, *arguments: str) -> str:
+        """Run a Python program with the settings and arguments of a command, and return its output."""
+        result = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            check=True,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        return result.stdout
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
