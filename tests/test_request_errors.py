@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.config import Config
-from api.contract.schema.formats import STANDARD
-from api.contract.schema.request_schema import faults_of, request_validator
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
 from tests.support.person import PASSWORD
 from tests.test_errors import DOCUMENT, SCHEMAS, SIGN_UP, problem
 
@@ -53,7 +53,7 @@ FAULTY: list[tuple[dict[str, Any], Any, str]] = [
 
 @pytest.mark.parametrize(("schema", "value", "code"), FAULTY)
 def test_each_schema_keyword_has_a_fault_code(schema: dict[str, Any], value: object, code: str) -> None:
-    validator = request_validator(schema, {**STANDARD, "username": lambda _: False})
+    validator = Schemas({}, {"username": lambda _: False}).request_validator(schema)
     found = faults_of(validator.errors(value), "/body")
     assert [fault.code for fault in found] == [code]
     assert found[0].pointer == ("/body/x" if code == "REQUIRED" else "/body")
@@ -69,7 +69,7 @@ def test_each_schema_keyword_has_a_fault_code(schema: dict[str, Any], value: obj
     ],
 )
 def test_fault_details_use_singular_and_plural(keyword: str, value: object, one: str, two: str) -> None:
-    errors = [request_validator({keyword: limit}, {}).errors(value) for limit in (1, 2)]
+    errors = [Schemas({}, {}).request_validator({keyword: limit}).errors(value) for limit in (1, 2)]
     assert [faults_of(found, "/body")[0].detail for found in errors] == [one, two]
 
 

@@ -20,7 +20,8 @@ This package contains no feature. All operations come from the document.
 from api.contract.assembly import assemble
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.load import load
-from api.contract.document.model import Contract, ContractError, success
+from api.contract.document.model import Contract, ContractError
+from api.contract.document.operation import Operation
 from api.contract.document.publication import published
 from api.contract.http.client import Client
 from api.contract.http.framing import HEADER_BYTES
@@ -38,6 +39,7 @@ __all__ = [
     "EdgeMiddleware",
     "Format",
     "HandlerResources",
+    "Operation",
     "Outcome",
     "RequestStart",
     "TraceParent",
@@ -50,5 +52,4 @@ __all__ = [
     "problem_response",
     "published",
     "runs_in",
-    "success",
 ]

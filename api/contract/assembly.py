@@ -6,16 +6,15 @@ from importlib import import_module
 from typing import Any
 
 from connexion import ConnexionMiddleware
-from connexion.exceptions import InvalidSpecification, ResolverError
+from connexion.exceptions import ResolverError
 from connexion.middleware.lifespan import Lifespan
 from connexion.resolver import Resolver
 from inflection import underscore
-from jsonschema import ValidationError
 
 from api.contract.dispatch.handlers import HandlerDispatch, LifespanStep
 from api.contract.dispatch.view import HandlerResources
 from api.contract.document.checks import check_formats
-from api.contract.document.model import Contract, ContractError, Json
+from api.contract.document.model import Contract, ContractError
 from api.contract.document.publication import located
 from api.contract.middleware.body import BodyMiddleware
 from api.contract.middleware.docs import DocsMiddleware
@@ -25,6 +24,7 @@ from api.contract.middleware.response_validation import ResponseValidationMiddle
 from api.contract.middleware.routing import Router, RoutingMiddleware
 from api.contract.middleware.security import Authenticate, Bearer, SecurityStep
 from api.contract.schema.formats import STANDARD, Format
+from api.contract.schema.schemas import Schemas
 
 
 def assemble(
@@ -45,51 +45,36 @@ def assemble(
 
     Raises ContractError if the contract cannot be served.
     """
-    executable = contract.executable(handlers)
-    routes = Router(executable)
-    formats = {**STANDARD, **formats}
-    check_formats(contract.document, formats)
-    promised = located(contract, public_url)
-    outermost = [partial(ResponseValidationMiddleware, contract=promised, routes=routes, formats=formats)]
+    check_formats(contract.document, {**STANDARD, **formats})
+    routes = Router(contract)
+    promised = Schemas(located(contract, public_url).document, formats)
+    outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)] if check_answers else []
     layers = [
-        *(outermost if check_answers else []),
+        *outermost,
         partial(EdgeMiddleware, observers=observers),
         partial(DocsMiddleware, title=contract.title),
-        partial(RoutingMiddleware, routes=routes),
+        partial(RoutingMiddleware, routes=routes, handlers=handlers),
         partial(BodyMiddleware, limit=body_bytes, seconds=body_seconds),
         SecurityStep,
         StrictRequestValidation,
         LifespanStep,
     ]
     app = ConnexionMiddleware(HandlerDispatch(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
-    options = {"security_map": {"bearer": partial(Bearer, identify)}, "formats": formats, "serving": serving}
-    _resolve(app, executable.document, options)
+    security = {"bearer": partial(Bearer, identify)}
+    schemas = Schemas(contract.document, formats)
+    _resolve(app, contract, handlers, security_map=security, schemas=schemas, serving=serving)
     return app
 
 
-def _resolve(app: ConnexionMiddleware, document: Json, options: dict[str, Any]) -> None:
-    """Add a document to the application and resolve its operations. Raises ContractError if it cannot be served."""
+def _resolve(app: ConnexionMiddleware, contract: Contract, handlers: str, **options: Any) -> None:
+    """Add a contract to the application and resolve its operations. Raises ContractError if it cannot be served."""
     try:
-        app.add_api(document, resolver=Resolver(_function), **options)
+        operations = contract.served_by(handlers)
+        app.add_api(contract.skeleton(handlers), resolver=Resolver(_function), operations=operations, **options)
         # Connexion would build this on the first request, and report a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
-    except InvalidSpecification as error:
-        cause = _cause(error)
-        raise ContractError(f"{' > '.join(map(str, cause.absolute_path))}: {cause.message}") from None
     except ResolverError as error:
         raise ContractError(str(error)) from None
-    except RecursionError:
-        raise ContractError("recursive schemas are not supported") from None
-
-
-def _cause(error: ValidationError) -> ValidationError:
-    """Return the most deeply nested cause of an error.
-
-    At equal depth, an unknown property explains more than a missing reference.
-    """
-    while error.context:
-        error = max(error.context, key=lambda part: (len(part.absolute_path), part.validator == "additionalProperties"))
-    return error
 
 
 def _function(address: str) -> Callable[..., Any]:

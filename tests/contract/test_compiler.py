@@ -11,10 +11,11 @@ from connexion.json_schema import Draft4RequestValidator, Draft4ResponseValidato
 
 from api import app, contract
 from api.config.paths import resource_dir
-from api.contract.document.model import Json
+from api.contract.document.operation import Json
 from api.contract.schema.compiler import compile_predicate
 from api.contract.schema.formats import STANDARD, TypedFormat, format_checker
-from api.contract.schema.request_schema import faults_of, request_validator
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
 from tests.support.random_json import Wild
 
 DOCUMENT: Json = resolve_refs(contract.load(resource_dir("openapi")).document)
@@ -43,7 +44,7 @@ def subschemas(schema: Json) -> Iterator[Json]:
 def compare_verdicts(schema: Json, values: list[Any]) -> Counter[bool]:
     """Assert that predicate, jsonschema and faults agree on each value, and count the valid and the invalid ones."""
     counts: Counter[bool] = Counter()
-    validator = request_validator(schema, FORMATS)
+    validator = Schemas(DOCUMENT, FORMATS).request_validator(schema)
     for kind in KINDS:
         reference = kind(schema, format_checker=format_checker(FORMATS))
         predicate = compile_predicate(reference)
@@ -115,4 +116,4 @@ def test_a_format_check_is_skipped_only_if_the_bounds_imply_it() -> None:
 def test_jsonschema_decides_on_rejected_values() -> None:
     schema = {"type": "integer", "enum": [1.0]}
     assert not compile_predicate(Draft4RequestValidator(schema, format_checker=format_checker({})))(1)
-    assert not request_validator(schema, {}).errors(1)
+    assert not Schemas({}, {}).request_validator(schema).errors(1)

@@ -14,12 +14,12 @@ from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.dispatch import view
-from api.contract.document.model import Json
+from api.contract.document.operation import Json
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router
 from api.contract.schema import response_schema
-from api.contract.schema.formats import STANDARD, format_checker
 from api.contract.schema.last_valid import skip_last_valid
+from api.contract.schema.schemas import Schemas
 from api.handlers import system
 from tests.support.violations import Violations
 
@@ -51,7 +51,7 @@ def test_violations_are_reported_and_the_response_is_sent(
     violation: str,
 ) -> None:
     # The serializer drops undeclared properties. Without it, a handler can violate the contract.
-    monkeypatch.setattr(view, "make_serializer", lambda _: lambda value: value)
+    monkeypatch.setattr(view, "make_serializer", lambda *_: lambda value: value)
     monkeypatch.setattr(system, "ping", ping)
     with TestClient(create_app(config)) as client:
         assert client.get("/ping").status_code == status
@@ -78,7 +78,7 @@ def test_unreadable_responses_are_reported(
     violations: Violations, path: str, response: Response, violation: str
 ) -> None:
     document = contract.load(resource_dir("openapi"))
-    client = TestClient(ResponseValidationMiddleware(response, document, Router(document), STANDARD))
+    client = TestClient(ResponseValidationMiddleware(response, Router(document), Schemas(document.document, {})))
     assert client.get(path).content == response.body
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
@@ -93,7 +93,7 @@ def test_an_invalid_body_is_reported_after_valid_ones(violations: Violations) ->
         body = bodies[len(found)]
         await Response(body, 200, FIXED, media_type="application/json")(scope, receive, send)
 
-    client = TestClient(ResponseValidationMiddleware(app, document, Router(document), STANDARD))
+    client = TestClient(ResponseValidationMiddleware(app, Router(document), Schemas(document.document, {})))
     found: list[list[str]] = []
     for _ in bodies:
         client.get("/ping")
@@ -113,7 +113,7 @@ def test_an_invalid_body_is_reported_after_valid_ones(violations: Violations) ->
 )
 def test_integers_of_any_size_are_validated(schema: Json, violations: list[str]) -> None:
     declared = {"content": {"application/json": {"schema": schema}}}
-    spec = response_schema.ResponseSpec(declared, format_checker(STANDARD))
+    spec = response_schema.ResponseSpec(declared, Schemas({}, {}))
     headers = [(b"content-type", b"application/json")]
     assert spec.violations(headers, str(2**64 + 1).encode(), has_body=True) == violations
 
@@ -131,7 +131,7 @@ def test_each_value_of_a_repeated_header_is_validated(violations: Violations) ->
     document = contract.load(resource_dir("openapi"))
     response = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
     response.headers.append("Cache-Control", "public")
-    TestClient(ResponseValidationMiddleware(response, document, Router(document), STANDARD)).get("/ping")
+    TestClient(ResponseValidationMiddleware(response, Router(document), Schemas(document.document, {}))).get("/ping")
     found = [fact["violation"] for fact in violations.found]
     violations.found.clear()
     assert found == ["the header cache-control breaks enum"]

@@ -19,7 +19,7 @@ from api import contract
 from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
-from api.contract.document.model import Json, resolve
+from api.contract.document.operation import Json, resolve
 from api.models import User
 from api.services.names import email_key, is_email, normalize_email
 from api.services.password_policy import is_hard_to_guess
@@ -41,9 +41,9 @@ class RequestBody(NamedTuple):
 
 
 REQUEST_BODIES = {
-    operation["operationId"]: RequestBody(method, path, operation["requestBody"]["content"]["application/json"])
-    for path, method, operation in CONTRACT.operations()
-    if "requestBody" in operation
+    operation.id: RequestBody(operation.method, operation.path, operation.body["content"]["application/json"])
+    for operation in CONTRACT.operations()
+    if operation.body
 }
 EXAMPLES = 100
 

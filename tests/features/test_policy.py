@@ -13,7 +13,8 @@ from api import contract
 from api.clock import now
 from api.config import Config
 from api.config.paths import resource_dir
-from api.contract.document.model import Json, security_of
+from api.contract import Operation
+from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import KeyCipher
 from api.services.signing_keys import Keyring
@@ -21,7 +22,7 @@ from api.storage.database import Database
 from tests.support.person import newcomer
 
 CONTRACT = contract.load(resource_dir("openapi"))
-OPERATIONS = {operation["operationId"]: (path, method, operation) for path, method, operation in CONTRACT.operations()}
+OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
 # The public operations, each with a reason. All others require a token.
 PUBLIC = {
     "checkReadiness": "a readiness probe has no token",
@@ -41,7 +42,7 @@ def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
 
 def requires_token(name: str) -> bool:
     """Return True if the contract declares a security requirement for this operation."""
-    return bool(security_of(OPERATIONS[name][2], CONTRACT.document))
+    return bool(OPERATIONS[name].security)
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -51,7 +52,7 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
     response = callers.call(name, caller)
     assert response.status_code == expected, response.text
     if expected == 403:
-        required = " ".join(OPERATIONS[name][2]["x-scopes"])
+        required = " ".join(OPERATIONS[name].scopes)
         assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
     if caller != "the owner" and requires_token(name):
         assert callers.owner.id not in response.text
@@ -60,15 +61,15 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
 
 def expected_status(name: str, caller: str) -> int:
     """Return the status that the contract promises this caller."""
-    path, _, operation = OPERATIONS[name]
+    operation = OPERATIONS[name]
     if caller == "anonymous" and requires_token(name):
         return 401
-    if caller == "a user without scopes" and "x-scopes" in operation:
+    if caller == "a user without scopes" and operation.scopes:
         return 403
-    if caller in {"a user without scopes", "another user"} and "{" in path:
+    if caller in {"a user without scopes", "another user"} and "{" in operation.path:
         # Another user's resource gets the same response as one that does not exist.
         return 404
-    return int(contract.success(operation))
+    return int(operation.success)
 
 
 class Callers:
@@ -88,7 +89,8 @@ class Callers:
 
     def call(self, name: str, caller: str) -> httpx.Response:
         """Return the response to an operation's example, after the owner has called the operations it depends on."""
-        path, method, operation = OPERATIONS[name]
+        operation = OPERATIONS[name]
+        path = operation.path
         body = example_of_body(operation)
         for source, link in prerequisites(name):
             made = self.call(source, "the owner").json()
@@ -99,22 +101,21 @@ class Callers:
                 if expression.startswith("$response"):
                     body = body | {member: evaluated(expression, made)}
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
-        response: httpx.Response = self.client.request(method, path, json=body, headers=headers)
+        response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response
 
 
 def prerequisites(name: str) -> Iterator[tuple[str, Json]]:
     """Yield each operation whose response this one needs, and the link between them (OpenAPI 3.0.3, Link Object)."""
-    path, _, _ = OPERATIONS[name]
-    for source, (_, _, operation) in OPERATIONS.items():
-        for link in operation["responses"][contract.success(operation)].get("links", {}).values():
-            if link["operationId"] == name != source and ("requestBody" in link or "{" in path):
+    for source, operation in OPERATIONS.items():
+        for link in operation.responses[operation.success].get("links", {}).values():
+            if link["operationId"] == name != source and ("requestBody" in link or "{" in OPERATIONS[name].path):
                 yield source, link
 
 
-def example_of_body(operation: Json) -> Any:
+def example_of_body(operation: Operation) -> Any:
     """Return the example of the request body, or None if the operation has no body."""
-    return operation["requestBody"]["content"]["application/json"]["example"] if "requestBody" in operation else None
+    return operation.body["content"]["application/json"]["example"] if operation.body else None
 
 
 def evaluated(expression: str, body: Any) -> str:

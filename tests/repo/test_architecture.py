@@ -20,11 +20,11 @@ from inflection import underscore
 
 from api import contract
 from api.config.paths import resource_dir
-from api.contract.document.model import Json, resolve
+from api.contract.document.operation import Json, resolve
 from tests.support.paths import CHECKOUT
 
 CONTRACT = contract.load(resource_dir("openapi"))
-OPERATIONS = [operation for _, _, operation in CONTRACT.operations()]
+OPERATIONS = [operation.definition for operation in CONTRACT.operations()]
 TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
 
 
@@ -103,8 +103,8 @@ LAYERS: dict[str, set[str]] = {
 
 # The same for the folders of api/contract.
 CONTRACT_LAYERS: dict[str, set[str]] = {
-    "http": set(),
     "document": set(),
+    "http": {"document"},
     "schema": {"document"},
     "middleware": {"document", "http", "schema"},
     "dispatch": {"document", "http", "schema"},

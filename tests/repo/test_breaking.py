@@ -10,7 +10,7 @@ import yaml
 
 from api import contract
 from api.config.paths import resource_dir
-from api.contract.document.model import Json
+from api.contract.document.operation import Json
 from tests.support.breaking import breaks, may_break
 from tests.support.paths import CHECKOUT
 

@@ -21,7 +21,7 @@ from inflection import underscore
 from api import contract
 from api.config import Config
 from api.config.paths import resource_dir
-from api.contract.document.model import Json, resolve
+from api.contract.document.operation import Json, resolve
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
@@ -29,7 +29,7 @@ from tests.support.readme import blocks
 
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
 CONTRACT = contract.load(resource_dir("openapi"))
-OPERATIONS = {operation["operationId"]: operation for _, _, operation in CONTRACT.operations()}
+OPERATIONS = {operation.id: operation.definition for operation in CONTRACT.operations()}
 
 
 @pytest.fixture

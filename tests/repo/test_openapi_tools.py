@@ -60,7 +60,7 @@ def test_openapi_generator_makes_a_client_with_our_names(tmp_path: Path, documen
 def test_dredd_finds_every_response_of_the_contract(tmp_path: Path, document: Path) -> None:
     listed = run(tmp_path, BIN / "node", DREDD, document, "http://127.0.0.1:9", "--names", "--loglevel=error")
     assert listed.returncode == 0, listed.stdout + listed.stderr
-    total = sum(len(operation["responses"]) for _, _, operation in CONTRACT.operations())
+    total = sum(len(operation.responses) for operation in CONTRACT.operations())
     assert f"{total} total" in listed.stdout
 
 
@@ -72,9 +72,9 @@ def test_dredd_accepts_the_responses_to_the_examples(tmp_path: Path, document: P
     with httpx.Client(base_url=server) as client:
         token = newcomer(client, "bobby").token
     names = {
-        operation["operationId"]: f"{path} > {operation['summary']} > {status} > application/json"
-        for path, _, operation in CONTRACT.operations()
-        if (status := contract.success(operation)) != "204"
+        operation.id: f"{operation.path} > {operation.definition['summary']} > {operation.success} > application/json"
+        for operation in CONTRACT.operations()
+        if operation.success != "204"
     }
     only = [f"--only={names[operation_id]}" for operation_id in PASSING]
     tried = run(tmp_path, BIN / "node", DREDD, document, server, f"--header=Authorization: Bearer {token}", *only)

@@ -25,7 +25,6 @@ from api import clock, contract
 from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
-from api.contract.document.model import resolve
 from api.errors import TooBusy
 from api.runtime.bulkhead import Bulkhead
 from tests.support.bcrypt_spy import Bcrypt
@@ -244,10 +243,9 @@ def test_only_hashes_run_at_a_low_priority(
 
 
 def test_exactly_the_operations_that_hash_document_too_busy() -> None:
-    document = contract.load(resource_dir("openapi")).document
-    for _, _, operation in contract.load(resource_dir("openapi")).operations():
-        handler = getattr(import_module(f"api.handlers.{operation['tags'][0]}"), underscore(operation["operationId"]))
-        unavailable = resolve(operation["responses"].get("503", {}), document)
+    for operation in contract.load(resource_dir("openapi")).operations():
+        handler = getattr(import_module(f"api.handlers.{operation.tag}"), underscore(operation.id))
+        unavailable = operation.responses.get("503", {})
         assert ("hasher" in inspect.signature(handler).parameters) == ("TOO_BUSY" in str(unavailable))
 
 

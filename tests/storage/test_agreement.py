@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from api import contract, models
 from api.clock import now, rfc3339
 from api.config.paths import resource_dir
-from api.contract.document.model import Json, resolve
+from api.contract.document.operation import Json, resolve
 from api.services.names import canonical, email_key, is_email, normalize_email
 from api.storage.database import Base, UtcDateTime, new_id
 
@@ -127,8 +127,8 @@ def taken(column: Column[Any]) -> Span:
 
 def bodies() -> Iterator[tuple[str, Json]]:
     """Yield the name and the schema of each request body."""
-    for _, _, operation in CONTRACT.operations():
-        for content in resolve(operation.get("requestBody", {}), CONTRACT.document).get("content", {}).values():
+    for operation in CONTRACT.operations():
+        for content in (operation.body or {}).get("content", {}).values():
             name = content["schema"]["$ref"].rpartition("/")[2]
             yield name, SCHEMAS[name]
 

@@ -5,7 +5,8 @@ A change that cannot be judged, such as a different `pattern`, counts as a break
 
 from collections.abc import Iterable, Iterator
 
-from api.contract.document.model import Contract, Json
+from api.contract.document.model import Contract
+from api.contract.document.operation import Json
 from tests.support.breaking_schemas import Way, linked, schema_breaks, went
 
 _WORDS = {"deprecated", "description", "example", "examples"}
@@ -31,10 +32,10 @@ def _document(old: Json, new: Json) -> Iterator[str]:
     schemes = new["components"].get("securitySchemes", {})
     for name, scheme in old["components"].get("securitySchemes", {}).items():
         yield from _under(f"security scheme {name}", _changes(scheme, schemes.get(name, {}), {"bearerFormat"}))
-    for path, method, operation in sorted(Contract(old).operations(), key=lambda found: found[:2]):
-        current = new["paths"].get(path, {}).get(method)
-        found = _operation(_secured(operation, old), _secured(current, new)) if current else ["it is gone"]
-        yield from _under(f"{method.upper()} {path}", found)
+    for operation in sorted(Contract(old).operations(), key=lambda found: (found.path, found.method)):
+        current = new["paths"].get(operation.path, {}).get(operation.method)
+        found = _operation(_secured(operation.definition, old), _secured(current, new)) if current else ["it is gone"]
+        yield from _under(f"{operation.method.upper()} {operation.path}", found)
     yield from _under("elsewhere", _responses(old.get("x-elsewhere", {}), new.get("x-elsewhere", {})))
 
 

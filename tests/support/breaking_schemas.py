@@ -9,7 +9,7 @@ from copy import deepcopy
 from enum import Enum
 from typing import Any
 
-from api.contract.document.model import Json, resolve
+from api.contract.document.operation import Json, resolve
 
 _STRUCTURE = {"additionalProperties", "allOf", "anyOf", "enum", "items", "oneOf", "properties", "required", "type"}
 _WORDS = {"deprecated", "description", "example", "externalDocs", "title", "xml"}

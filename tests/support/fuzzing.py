@@ -26,8 +26,8 @@ def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
     The published contract has them in extensions, because some tools do not accept them where OpenAPI has them.
     """
     fuzzed.forget()
-    for _path, _method, operation in Contract(document).operations():
-        for response in operation["responses"].values():
+    for operation in Contract(document).operations():
+        for response in operation.responses.values():
             for link in response.get("links", {}).values():
                 if "x-request-body" in link:
                     link["requestBody"] = link["x-request-body"]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from api.contract.document.model import Json
+from api.contract.document.operation import Json
 
 NAMES = ("a", "b", "status", "$ref", "")
 TEXTS = (

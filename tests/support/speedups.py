@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 import pytest
-from connexion.json_schema import resolve_refs
 from connexion.spec import Specification
 from cryptography.hazmat.primitives.asymmetric import rsa
 from werkzeug.routing import Rule
@@ -30,10 +29,8 @@ def speedups() -> Iterator[None]:
     contracts: dict[object, tuple[Contract, bytes]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contract, "load", _load_once(contract.load, contracts))
-        patch.setattr(Contract, "executable", _executable_once(Contract.executable))
         patch.setattr("api.contract.assembly.check_formats", _check_formats_once(check_formats))
         patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
-        patch.setattr("api.contract.schema.response_schema.resolve_refs", _once_per_document(resolve_refs))
         patch.setattr(Specification, "from_dict", _once_per_document(Specification.from_dict))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client, and no test uses TLS.
@@ -63,19 +60,6 @@ def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> C
         return contracts[files][0]  # type: ignore[no-any-return]
 
     return loaded
-
-
-def _executable_once(executable: Callable[[Contract, str], Contract]) -> Callable[[Contract, str], Contract]:
-    """Copy each document once for each package of handlers."""
-    copies: dict[tuple[bytes, str], Contract] = {}
-
-    def copied(contract: Contract, handlers: str) -> Contract:
-        key = _content(contract.document), handlers
-        if key not in copies:
-            copies[key] = executable(contract, handlers)
-        return copies[key]
-
-    return copied
 
 
 def _check_formats_once(check: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -103,7 +103,7 @@ def test_input_of_clients_is_in_no_label(installed: Charter) -> None:
         client.request("PROPFIND", "/ping")
         client.request("CANARY", "/ping")
         seen = {value for s in figures.samples() for name, value in s.labels.items() if name not in {"le", "pid"}}
-        operations = {operation["operationId"] for _, _, operation in CONTRACT.operations()}
+        operations = {operation.id for operation in CONTRACT.operations()}
         codes = set(CONTRACT.document["components"]["schemas"]["ProblemCode"]["enum"])
         assert seen <= {"none", "200", "400", "401", "404", "405"} | operations | codes
         assert figures.of("charter_request_seconds_count", operation="none", status="404") == 2

@@ -1,5 +1,6 @@
 """Call the handlers on Flask: from ASGI into a Flask request context and back, in one step."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ from werkzeug.routing import Rule
 
 from api.contract.dispatch.flask_app import ContractFlask, LazyRequestContext
 from api.contract.dispatch.view import HandlerResources, HandlerView
+from api.contract.document.operation import Operation
 from api.contract.http.response import Response, respond
+from api.contract.schema.schemas import Schemas
 from api.runtime.executor import Executor
 from api.runtime.thread_pool import ThreadPool
 
@@ -24,12 +27,22 @@ _READING, _WRITING = 16, 8
 class HandlerApi(FlaskApi):
     """Connexion's Flask routes, with views built once. Connexion would decorate the function for each request."""
 
-    def __init__(self, *args: Any, serving: HandlerResources, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        operations: Mapping[str, Operation],
+        schemas: Schemas,
+        serving: HandlerResources,
+        **kwargs: Any,
+    ) -> None:
+        self._operations = operations
+        self._schemas = schemas
         self._serving = serving
         super().__init__(*args, **kwargs)
 
     def make_operation(self, operation: AbstractOperation) -> HandlerView:
-        return HandlerView(operation, self._serving)
+        served = self._operations[operation.operation_id]
+        return HandlerView(served, operation.function, self._serving, self._schemas)
 
 
 class OperationEndpoint:
@@ -75,7 +88,9 @@ class HandlerDispatch(SpecMiddleware):
         for rule in self.flask.url_map.iter_rules():
             view: Any = self.flask.view_functions[rule.endpoint]
             executor = self._reading if "GET" in (rule.methods or ()) else self._writing
-            self.operations[view.operation_id] = OperationEndpoint(self.flask, view, rule, executor)
+            self.operations[view.operation.address(self.flask.import_name)] = OperationEndpoint(
+                self.flask, view, rule, executor
+            )
         return api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

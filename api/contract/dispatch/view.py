@@ -9,13 +9,14 @@ from time import sleep
 from typing import Any, TypeVar
 
 import orjson
-from connexion.operations import AbstractOperation
 from starlette.types import Scope
 
-from api.contract.document.model import ContractError, success
+from api.contract.document.model import ContractError
+from api.contract.document.operation import Operation
 from api.contract.http.client import client_of
 from api.contract.http.response import Response, raw_headers
 from api.contract.http.scope import arguments_of
+from api.contract.schema.schemas import Schemas
 from api.contract.schema.serializer import make_serializer
 from api.errors import ApiError
 from api.runtime.executor import Executor
@@ -74,15 +75,16 @@ class HandlerView:
     members. A handler with `db` is called up to three times if its transaction conflicts with others.
     """
 
-    def __init__(self, operation: AbstractOperation, serving: HandlerResources) -> None:
-        status = success({"responses": operation.responses})
-        content = operation.responses[status].get("content", {})
-        self.operation_id: str = operation.operation_id
-        self._status = int(status)
+    def __init__(
+        self, operation: Operation, function: Callable[..., Any], serving: HandlerResources, schemas: Schemas
+    ) -> None:
+        content = operation.responses[operation.success].get("content", {})
+        self.operation = operation
+        self._status = int(operation.success)
         media_type = next(iter(content), "")
         self._content_type = (b"content-type", media_type.encode())
-        self._shape = make_serializer(content[media_type].get("schema", {})) if media_type else None
-        self._function = operation.function
+        self._shape = make_serializer(content[media_type].get("schema", {}), schemas) if media_type else None
+        self._function = function
         self._transaction = serving.transaction
         parameters = set(inspect.signature(self._function).parameters)
         self._resources = {name: value for name, value in serving.resources.items() if name in parameters}
@@ -91,7 +93,7 @@ class HandlerView:
         self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
         _check_names(operation, self._from_request, serving.resources.keys())
-        _check_place(operation, parameters, serving.bound)
+        _check_place(operation, function, parameters, serving.bound)
         marked = getattr(self._function, "runs_in", None)
         self.executor = None if marked is None else serving.executors[marked]
 
@@ -129,36 +131,33 @@ class HandlerView:
         return Response(self._status, [self._content_type, length, *headers], text)
 
 
-def _check_place(operation: AbstractOperation, parameters: Set[str], bound: Mapping[str, str]) -> None:
+def _check_place(
+    operation: Operation, function: Callable[..., Any], parameters: Set[str], bound: Mapping[str, str]
+) -> None:
     """Check that the marks of a handler say where it runs. Raises ContractError if they do not fit its parameters."""
-    function = operation.function
     if inspect.iscoroutinefunction(function):
-        raise ContractError(f"{_name(operation)} has an async handler; use def, or def with @nonblocking")
+        raise ContractError(f"{operation.id} has an async handler; use def, or def with @nonblocking")
     if getattr(function, "nonblocking", False) and (waits_for := parameters & {"db", *bound}):
-        raise ContractError(f"{_name(operation)} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
+        raise ContractError(f"{operation.id} is nonblocking, but would wait for {', '.join(sorted(waits_for))}")
     needed = {bound[name] for name in parameters & bound.keys()}
     marked = {function.runs_in} if hasattr(function, "runs_in") else set()
     if needed != marked:
         marks = " and ".join(f'@runs_in("{name}")' for name in sorted(needed)) or "no @runs_in"
-        raise ContractError(f"{_name(operation)}: the resources of the handler require {marks}")
+        raise ContractError(f"{operation.id}: the resources of the handler require {marks}")
 
 
-def _check_names(operation: AbstractOperation, asked_for: Set[str], resources: Set[str]) -> None:
+def _check_names(operation: Operation, asked_for: Set[str], resources: Set[str]) -> None:
     offered = _offered(operation)
     if unknown := asked_for - offered:
         names = ", ".join(sorted(unknown))
-        raise ContractError(f"{_name(operation)}: unknown parameters of the handler: {names}")
+        raise ContractError(f"{operation.id}: unknown parameters of the handler: {names}")
     if clash := resources & (offered | _BUILT_IN):
-        raise ContractError(f"{_name(operation)}: name already in use by a resource: {', '.join(sorted(clash))}")
+        raise ContractError(f"{operation.id}: name already in use by a resource: {', '.join(sorted(clash))}")
 
 
-def _name(operation: AbstractOperation) -> str:
-    return str(operation.operation_id.rpartition(".")[2])
-
-
-def _offered(operation: AbstractOperation) -> set[str]:
+def _offered(operation: Operation) -> set[str]:
     names = {parameter["name"] for parameter in operation.parameters}
-    if operation.is_request_body_defined:
+    if operation.body:
         names.add("body")
     if operation.security:
         names.add("identity")

@@ -5,7 +5,8 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from api.contract.document.extensions import check_extensions, check_roles
-from api.contract.document.model import Contract, ContractError, Json, mapping, resolve, security_of
+from api.contract.document.model import Contract, ContractError, mapping
+from api.contract.document.operation import Json, Operation, resolve
 
 _RESERVED = {"body", "client", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
@@ -22,19 +23,21 @@ def check(document: Json) -> None:
             _check_reference(address, node, document)
         if isinstance(node.get("pattern"), str):
             _check_pattern(address, node["pattern"])
-    names = {str(operation.get("operationId")) for _, _, operation in Contract(document).operations()}
+    operations = list(Contract(document).operations())
+    names = {str(operation.definition.get("operationId")) for operation in operations}
     seen: dict[str, str] = {}
-    for path, method, operation in Contract(document).operations():
-        address = f"{operation['tags'][0]}.yaml: {method.upper()} {path}"
-        _check_name(address, operation)
-        name = operation["operationId"]
-        if seen.setdefault(name, address) != address:
-            raise ContractError(f"{address}: the operationId {name!r} is already in use by {seen[name]}")
-        _check_security(address, operation, document)
-        check_extensions(address, operation, document)
-        _check_responses(address, mapping(operation, "responses", address))
-        _check_parameters(address, path, _parameters(address, operation, document))
-        _check_links(address, operation["responses"], names, document)
+    for operation in operations:
+        address = f"{operation.tag}.yaml: {operation.method.upper()} {operation.path}"
+        _check_name(address, operation.definition)
+        if seen.setdefault(operation.id, address) != address:
+            raise ContractError(
+                f"{address}: the operationId {operation.id!r} is already in use by {seen[operation.id]}"
+            )
+        _check_security(address, operation)
+        check_extensions(address, operation)
+        _check_responses(address, mapping(operation.definition, "responses", address))
+        _check_parameters(address, operation.path, _parameters(address, operation))
+        _check_links(address, operation, names)
     check_roles(document)
 
 
@@ -80,11 +83,10 @@ def _check_name(address: str, operation: Json) -> None:
         raise ContractError(f"{address}: operationId must be an identifier, such as addNote")
 
 
-def _check_security(address: str, operation: Json, document: Json) -> None:
-    security = security_of(operation, document)
-    if not isinstance(security, list):
+def _check_security(address: str, operation: Operation) -> None:
+    if not isinstance(operation.security, list):
         raise ContractError(f"{address}: security must be a list")
-    if {} in security:
+    if {} in operation.security:
         # Where a token is optional, Connexion treats an invalid token like a missing one.
         raise ContractError(f"{address}: security must be [] or required; optional security is not supported")
 
@@ -100,17 +102,18 @@ def _check_responses(address: str, responses: Json) -> None:
         raise ContractError(f"{address} must declare exactly one 2xx response")
 
 
-def _check_links(address: str, responses: Json, names: Container[Any], document: Json) -> None:
-    for response in responses.values():
-        for name, link in resolve(response, document).get("links", {}).items():
-            if str(resolve(link, document).get("operationId")) not in names:
+def _check_links(address: str, operation: Operation, names: Container[Any]) -> None:
+    for response in operation.responses.values():
+        for name, link in response.get("links", {}).items():
+            if str(resolve(link, operation.document).get("operationId")) not in names:
                 raise ContractError(f"{address}: operation of the link {name!r} not found")
 
 
-def _parameters(address: str, operation: Json, document: Json) -> list[Json]:
-    definitions = operation.get("parameters", [])
+def _parameters(address: str, operation: Operation) -> list[Json]:
+    definitions = operation.definition.get("parameters", [])
     if not isinstance(definitions, list) or not all(isinstance(definition, dict) for definition in definitions):
         raise ContractError(f"{address}: parameters must be a list of mappings")
+    document = operation.document
     found = [resolve(definition, document) for definition in definitions]
     return [{**definition, "schema": resolve(definition.get("schema", {}), document)} for definition in found]
 

@@ -3,7 +3,8 @@
 import re
 from difflib import get_close_matches
 
-from api.contract.document.model import Contract, ContractError, Json, mapping, security_of
+from api.contract.document.model import Contract, ContractError, mapping
+from api.contract.document.operation import Json, Operation
 
 _KNOWN = ("x-body-bytes", "x-scopes")
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
@@ -11,31 +12,31 @@ _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
 _BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
 
 
-def check_extensions(address: str, operation: Json, document: Json) -> None:
+def check_extensions(address: str, operation: Operation) -> None:
     """Check the extensions of an operation.
 
     Raises ContractError if an extension is invalid, or misspelled and would therefore be ignored.
     """
-    for name in operation.keys() - _KNOWN:
+    for name in operation.definition.keys() - _KNOWN:
         if name.startswith("x-") and (meant := get_close_matches(name, _KNOWN, 1)):
             raise ContractError(f"{address}: unknown extension {name}; did you mean {meant[0]}?")
-    _check_scopes(address, operation, document)
-    _check_body_bytes(address, operation)
+    _check_scopes(address, operation)
+    _check_body_bytes(address, operation.definition)
 
 
-def _check_scopes(address: str, operation: Json, document: Json) -> None:
-    if "x-scopes" not in operation:
+def _check_scopes(address: str, operation: Operation) -> None:
+    if "x-scopes" not in operation.definition:
         return
-    scopes = operation["x-scopes"]
+    scopes = operation.scopes
     if not isinstance(scopes, list) or not scopes or not all(_SCOPE.fullmatch(str(scope)) for scope in scopes):
         raise ContractError(f"{address}: x-scopes must be a list of names, such as [profile] or [notes:write]")
-    if not security_of(operation, document):
+    if not operation.security:
         raise ContractError(f"{address}: x-scopes requires a token, but security does not")
 
 
 def check_roles(document: Json) -> None:
     """Check the roles of a document. Raises ContractError if a role has a scope that no operation requires."""
-    required = {scope for _, _, operation in Contract(document).operations() for scope in operation.get("x-scopes", ())}
+    required = {scope for operation in Contract(document).operations() for scope in operation.scopes}
     roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
     for name, scopes in roles.items():
         if not isinstance(scopes, list) or not all(str(scope) in required for scope in scopes):

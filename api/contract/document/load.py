@@ -6,7 +6,9 @@ from typing import Any
 import yaml
 
 from api.contract.document.checks import check
-from api.contract.document.model import METHODS, Contract, ContractError, Json, mapping, resolve, security_of
+from api.contract.document.model import Contract, ContractError, mapping
+from api.contract.document.operation import METHODS, Json, Operation, resolve
+from api.contract.document.structure import check_structure
 
 try:
     # libyaml needs an eighth of the time. The wheels of PyYAML include it.
@@ -29,10 +31,11 @@ def load(folder: Path) -> Contract:
         if file.name != "openapi.yaml":
             _merge(document, _read(file), file.stem)
     check(document)
+    check_structure(document)
     shared = document.pop("x-shared", {})
     contract = Contract(document)
-    for _, _, operation in contract.operations():
-        _apply_shared(shared, operation, document)
+    for operation in contract.operations():
+        _apply_shared(shared, operation)
     _add_headers(shared, document.get("x-elsewhere", {}), document)
     return contract
 
@@ -108,18 +111,19 @@ def _add(target: Json, name: str, value: object, address: str) -> None:
     target[name] = value
 
 
-def _apply_shared(shared: Json, operation: Json, document: Json) -> None:
+def _apply_shared(shared: Json, operation: Operation) -> None:
     """Add the shared responses and headers to an operation. Its own definitions take precedence."""
     groups = shared.get("responses", {})
     applying = dict(groups.get("always", {}))
-    if security_of(operation, document):
+    if operation.security:
         applying |= groups.get("with-security", {})
-    if "x-scopes" in operation:
+    if operation.scopes:
         applying |= groups.get("with-scopes", {})
-    if "requestBody" in operation:
+    if "requestBody" in operation.definition:
         applying |= groups.get("with-body", {})
-    operation["responses"] = dict(sorted({**applying, **operation["responses"]}.items()))
-    _add_headers(shared, operation["responses"], document)
+    responses = dict(sorted({**applying, **operation.definition["responses"]}.items()))
+    operation.definition["responses"] = responses
+    _add_headers(shared, responses, operation.document)
 
 
 def _add_headers(shared: Json, responses: Json, document: Json) -> None:

@@ -1,13 +1,9 @@
 """The OpenAPI document, and the error for documents that cannot be served."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
-METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
-
-Json = dict[str, Any]
+from api.contract.document.operation import METHODS, Json, Operation
 
 
 class ContractError(Exception):
@@ -25,30 +21,42 @@ class Contract:
         """The name of the service."""
         return str(self.document["info"]["title"])
 
-    def operations(self) -> Iterator[tuple[str, str, Json]]:
-        """Yield each operation as (path, method in lower case, operation object), in the order of the document."""
+    def operations(self) -> Iterator[Operation]:
+        """Yield the operations in the order of the document."""
         for path, item in self.document["paths"].items():
-            for method, operation in item.items():
-                yield path, method, operation
+            for method, definition in item.items():
+                if method in METHODS:
+                    yield Operation(path, method, definition, self.document)
 
     def scopes_of(self, role: str) -> frozenset[str]:
         """Return the scopes of a role in `x-roles`. An unknown role has no scopes."""
         return frozenset(self.document.get("x-roles", {}).get(role, ()))
 
-    def executable(self, handlers: str) -> "Contract":
-        """Return a copy in the form that Connexion expects.
+    def served_by(self, handlers: str) -> dict[str, Operation]:
+        """Return the operations by the ids that Connexion gives them for the package `handlers`."""
+        return {operation.address(handlers): operation for operation in self.operations()}
 
-        Each operation names the module of its tag in the package `handlers`. Its `x-scopes` are copied into `security`,
-        where OpenAPI 3.0.3 does not allow scopes for a scheme of the type http.
+    def skeleton(self, handlers: str) -> Json:
+        """Return the part of the document that Connexion reads: the paths, the handlers and the security.
+
+        Charter reads all other parts itself. Each operation names the module of its tag in the package `handlers`. Its
+        `x-scopes` are copied into `security`, where OpenAPI 3.0.3 does not allow scopes for a scheme of the type http.
         """
-        copy = Contract(deepcopy(self.document))
-        for _, _, operation in copy.operations():
-            operation["x-openapi-router-controller"] = f"{handlers}.{operation['tags'][0]}"
-            operation["security"] = [
-                dict.fromkeys(requirement, operation.get("x-scopes", []))
-                for requirement in security_of(operation, copy.document)
-            ]
-        return copy
+        paths: Json = {}
+        for operation in self.operations():
+            paths.setdefault(operation.path, {})[operation.method] = {
+                "operationId": operation.id,
+                "x-openapi-router-controller": f"{handlers}.{operation.tag}",
+                "security": [dict.fromkeys(schemes, operation.scopes) for schemes in operation.security],
+                "responses": {"default": {"description": "Connexion requires a response."}},
+            }
+        schemes = self.document.get("components", {}).get("securitySchemes", {})
+        return {
+            "openapi": "3.0.3",
+            "info": {"title": self.title, "version": "1"},
+            "paths": paths,
+            "components": {"securitySchemes": schemes},
+        }
 
 
 def mapping(node: Json, name: str, address: str) -> Json:
@@ -57,36 +65,3 @@ def mapping(node: Json, name: str, address: str) -> Json:
     if not isinstance(value, dict):
         raise ContractError(f"{address}: {name} must be a mapping")
     return value
-
-
-def security_of(operation: Json, document: Json) -> Any:
-    """Return the security requirements of an operation, or else those of the document."""
-    return operation.get("security", document.get("security", []))
-
-
-def success(operation: Json) -> str:
-    """Return the one 2xx status that the operation declares."""
-    (status,) = (status for status in operation["responses"] if status.startswith("2"))
-    return str(status)
-
-
-def resolve(node: Json, document: Json) -> Json:
-    """Return the target of the node's `$ref`, or the node itself if it has none.
-
-    The target of a circular reference still has a `$ref`. Raises KeyError if the target is not found.
-    """
-    seen: list[str] = []
-    while "$ref" in node and node["$ref"] not in seen:
-        seen.append(node["$ref"])
-        node = _target(node["$ref"], document)
-    return node
-
-
-def _target(reference: Any, document: Json) -> Json:
-    root, *steps = str(reference).split("/")
-    target: Any = document if root == "#" else None
-    for step in steps:
-        target = target.get(step) if isinstance(target, dict) else None
-    if not isinstance(target, dict):
-        raise KeyError(reference)
-    return target

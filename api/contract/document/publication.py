@@ -3,7 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
-from api.contract.document.model import Contract, Json, resolve
+from api.contract.document.model import Contract
+from api.contract.document.operation import Json, resolve
 
 
 def located(contract: Contract, public_url: str) -> Contract:
@@ -27,8 +28,8 @@ def published(contract: Contract, public_url: str = "") -> Json:
     document = deepcopy(located(contract, public_url).document)
     if public_url:
         document["servers"][0]["url"] = public_url
-    for _, _, operation in Contract(document).operations():
-        for content in operation.get("requestBody", {}).get("content", {}).values():
+    for operation in Contract(document).operations():
+        for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):
                 content["schema"] = _inlined(content["schema"], document)
     for links in _members(document, "links"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import Scope
 
+from api.contract.document.operation import Operation
 from api.contract.http.framing import Fields
 
 # The handler's arguments by name. ConnexionRequest reads the same key as `context`.
@@ -34,14 +35,14 @@ def fields_of(scope: Scope) -> Fields:
     return scope["extensions"][_FIELDS]  # type: ignore[no-any-return]
 
 
-def set_operation(scope: Scope, operation: dict[str, Any]) -> None:
+def set_operation(scope: Scope, operation: Operation) -> None:
     """Store the operation that the request matches."""
     scope["extensions"][_OPERATION] = operation
 
 
-def operation_of(scope: Scope) -> dict[str, Any]:
-    """Return the operation, or an empty one if the request matched none."""
-    return scope["extensions"].get(_OPERATION, {})  # type: ignore[no-any-return]
+def operation_of(scope: Scope) -> Operation | None:
+    """Return the operation, or None if the request matched none."""
+    return scope["extensions"].get(_OPERATION)  # type: ignore[no-any-return]
 
 
 def set_body(scope: Scope, body: bytes) -> None:

@@ -27,7 +27,8 @@ class BodyMiddleware:
         await self.app(scope, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive, fields: Fields) -> bytes:
-        limit = operation_of(scope).get("x-body-bytes", self.limit)
+        operation = operation_of(scope)
+        limit = (operation and operation.body_bytes) or self.limit
         announced = fields.get(b"content-length", b"0")
         # Python cannot parse more than 4,300 digits, and a 64-bit size has at most 19.
         if not announced.isdigit() or len(announced) > 19:

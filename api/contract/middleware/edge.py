@@ -149,5 +149,6 @@ class _Exchange:
         await respond(self.send, problem_response(known))
 
     def outcome(self, private: Scope) -> Outcome:
-        operation_id = operation_of(private).get("operationId")
-        return Outcome(operation_id, self.scope["method"], self._status, self._code, perf_counter() - self._started)
+        operation = operation_of(private)
+        name = operation.id if operation else None
+        return Outcome(name, self.scope["method"], self._status, self._code, perf_counter() - self._started)

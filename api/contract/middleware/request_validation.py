@@ -10,24 +10,25 @@ from connexion.operations import AbstractOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract.document.model import ContractError
+from api.contract.document.operation import Json, Operation
 from api.contract.http.framing import Fields
 from api.contract.http.scope import arguments_of, body_of, fields_of
 from api.contract.middleware.routing import next_app
 from api.contract.schema import strict_json
-from api.contract.schema.formats import Format
 from api.contract.schema.parameters import Parameters
-from api.contract.schema.request_schema import faults_of, request_validator
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
 from api.errors import Fault, InvalidInput, UnsupportedMediaType
 
 
 class JsonBody:
     """The body of an operation that accepts `application/json`."""
 
-    def __init__(self, operation: AbstractOperation, formats: Mapping[str, Format]) -> None:
-        if operation.consumes != ["application/json"]:
+    def __init__(self, body: Json, schemas: Schemas) -> None:
+        if list(body["content"]) != ["application/json"]:
             raise ContractError("only application/json bodies are supported")
-        self._required = operation.request_body.get("required", False)
-        self._validator = request_validator(operation.body_schema("application/json"), formats)
+        self._required = body.get("required", False)
+        self._validator = schemas.request_validator(body["content"]["application/json"].get("schema", {}))
 
     def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
         """Return the parsed body, and append its faults to `faults`.
@@ -64,10 +65,10 @@ def _is_json(content_type: bytes, coding: bytes) -> bool:
 class ValidatedOperation:
     """An operation behind the validation of its parameters and body."""
 
-    def __init__(self, operation: AbstractOperation, next_app: ASGIApp, formats: Mapping[str, Format]) -> None:
+    def __init__(self, operation: Operation, next_app: ASGIApp, schemas: Schemas) -> None:
         self._next_app = next_app
-        self._parameters = Parameters(operation.parameters, formats)
-        self._body = JsonBody(operation, formats) if operation.is_request_body_defined else None
+        self._parameters = Parameters(operation.parameters, schemas)
+        self._body = JsonBody(operation.body, schemas) if operation.body else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         faults: list[Fault] = []
@@ -83,16 +84,18 @@ class ValidatedOperation:
 class ValidationApi(RoutedAPI[ValidatedOperation]):
     """The operations of one document, each compiled once."""
 
-    def __init__(self, *args: Any, formats: Mapping[str, Format], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, operations: Mapping[str, Operation], schemas: Schemas, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._formats = formats
+        self._operations = operations
+        self._schemas = schemas
         self.add_paths()
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
+        address = operation.operation_id
         try:
-            return ValidatedOperation(operation, next_app(self.next_app, operation.operation_id), self._formats)
+            return ValidatedOperation(self._operations[address], next_app(self.next_app, address), self._schemas)
         except ContractError as error:
-            raise ContractError(f"{operation.operation_id.rpartition('.')[2]}: {error}") from None
+            raise ContractError(f"{self._operations[address].id}: {error}") from None
 
 
 class StrictRequestValidation(RequestValidationMiddleware):

@@ -1,15 +1,14 @@
 """Check every response against the contract, including the errors of all layers, and log each violation."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.contract.document.model import Contract
 from api.contract.middleware.docs import is_docs
 from api.contract.middleware.routing import Router
-from api.contract.schema.formats import Format, format_checker
 from api.contract.schema.response_schema import ELSEWHERE, ResponseSpecs
+from api.contract.schema.schemas import Schemas
 from api.errors import MethodNotAllowed, NotFound
 
 _log = logging.getLogger("charter.contract")
@@ -18,10 +17,10 @@ _log = logging.getLogger("charter.contract")
 class ResponseValidationMiddleware:
     """The outermost layer. It logs each violation as an error and never changes the response."""
 
-    def __init__(self, app: ASGIApp, contract: Contract, routes: Router, formats: Mapping[str, Format]) -> None:
+    def __init__(self, app: ASGIApp, routes: Router, schemas: Schemas) -> None:
         self.app = app
         self._routes = routes
-        self._responses = ResponseSpecs(contract, format_checker(formats))
+        self._responses = ResponseSpecs(schemas)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,7 +36,7 @@ class ResponseValidationMiddleware:
         if not answer.is_whole or is_docs(scope["path"]):
             return []
         try:
-            name = self._routes.find(scope["method"], scope["raw_path"]).operation["operationId"]
+            name = self._routes.find(scope["method"], scope["raw_path"]).operation.id
         except (NotFound, MethodNotAllowed):
             name = ELSEWHERE
         response = self._responses.find(name, answer.status)

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 from connexion.middleware.abstract import ROUTING_CONTEXT
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.contract.document.model import Contract, Json
+from api.contract.document.model import Contract
+from api.contract.document.operation import Operation
 from api.contract.http.scope import set_operation
 from api.errors import MethodNotAllowed, NotFound
 
@@ -23,7 +24,7 @@ def next_app(app: Any, operation_id: str) -> ASGIApp:
 class RouteMatch(NamedTuple):
     """The operation that a request matches, and the text of each path parameter."""
 
-    operation: Json
+    operation: Operation
     parameters: dict[str, str]
 
 
@@ -31,11 +32,11 @@ class Router:
     """The paths of a contract, matched exactly: no redirects, no stripped slashes, no encoded slashes."""
 
     def __init__(self, contract: Contract) -> None:
-        paths: dict[str, dict[str, Json]] = defaultdict(dict)
-        for path, method, operation in contract.operations():
-            paths[path][method.upper()] = operation
-        self._concrete: dict[bytes, dict[str, Json]] = {}
-        self._templates: dict[int, list[tuple[list[str], dict[str, Json]]]] = defaultdict(list)
+        paths: dict[str, dict[str, Operation]] = defaultdict(dict)
+        for operation in contract.operations():
+            paths[operation.path][operation.method.upper()] = operation
+        self._concrete: dict[bytes, dict[str, Operation]] = {}
+        self._templates: dict[int, list[tuple[list[str], dict[str, Operation]]]] = defaultdict(list)
         for path, methods in paths.items():
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
@@ -58,7 +59,7 @@ class Router:
             raise MethodNotAllowed(methods)
         return RouteMatch(methods[method], parameters)
 
-    def _search(self, raw_path: bytes) -> tuple[dict[str, Json], dict[str, str]]:
+    def _search(self, raw_path: bytes) -> tuple[dict[str, Operation], dict[str, str]]:
         try:
             segments = [unquote(segment, errors="strict") for segment in raw_path.decode("ascii").split("/")]
         except UnicodeDecodeError:
@@ -85,15 +86,16 @@ def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | No
 class RoutingMiddleware:
     """Stores the matched operation in the scope, for the later layers."""
 
-    def __init__(self, app: ASGIApp, routes: Router) -> None:
+    def __init__(self, app: ASGIApp, routes: Router, handlers: str) -> None:
         self.app = app
-        self.routes = routes
+        self._routes = routes
+        self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            operation, parameters = self.routes.find(scope["method"], scope["raw_path"])
-            operation_id = f"{operation['x-openapi-router-controller']}.{operation['operationId']}"
+            operation, parameters = self._routes.find(scope["method"], scope["raw_path"])
             scope["path_params"] = parameters
             set_operation(scope, operation)
-            scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": operation_id}
+            address = operation.address(self._handlers)
+            scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": address}
         await self.app(scope, receive, send)

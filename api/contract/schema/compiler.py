@@ -14,7 +14,7 @@ from functools import cache
 from types import CodeType
 from typing import Any, NamedTuple
 
-from api.contract.document.model import Json
+from api.contract.document.operation import Json
 from api.contract.schema.formats import TypedFormat
 
 Predicate = Callable[[Any], bool]
@@ -27,10 +27,10 @@ _DEEPEST = 8
 
 def compile_predicate(validator: Any) -> Predicate:
     """Return a test that accepts only values that the jsonschema `validator` accepts, and nearly all of those."""
-    if _kind(validator) is None:
+    if _kind(_resolved(validator)) is None:
         return validator.is_valid  # type: ignore[no-any-return]
     names: dict[str, Any] = {}
-    body = _Emitter(validator, 0, names).lines()
+    body = _Emitter(validator, 0, names, ()).lines()
     exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
     return names["test"]  # type: ignore[no-any-return]
 
@@ -51,13 +51,17 @@ def _unless(*conditions: str) -> Lines:
 class _Emitter:
     """A schema and the Python code that checks it. In the code, `v0` is the value, `v1` is inside it, and so on."""
 
-    def __init__(self, exact: Any, depth: int, names: dict[str, Any]) -> None:
-        self.validator, self.schema = exact, exact.schema
+    def __init__(self, exact: Any, depth: int, names: dict[str, Any], around: tuple[Any, ...]) -> None:
+        self.validator = _resolved(exact)
+        self.schema = self.validator.schema
         self.value, self.inner = f"v{depth}", f"v{depth + 1}"
-        self._depth, self._names = depth, names
+        self._depth, self._names, self._around = depth, names, around
 
     def lines(self) -> Lines:
         kind = _kind(self.validator)
+        if any(self.schema is schema for schema in self._around):
+            # The schema contains itself, so no depth of nested code suffices.
+            return _unless(f"{self.constant(self.validator.is_valid)}({self.value})")
         if kind is None or self._depth == _DEEPEST:
             return _unless(f"{self.constant(compile_predicate(self.validator))}({self.value})")
         lines = kind.write(self)
@@ -67,7 +71,8 @@ class _Emitter:
         )
 
     def inside(self, schema: Any) -> Lines:
-        return _Emitter(self.validator.evolve(schema=schema), self._depth + 1, self._names).lines()
+        around = (*self._around, self.schema)
+        return _Emitter(self.validator.evolve(schema=schema), self._depth + 1, self._names, around).lines()
 
     def constant(self, value: Any) -> str:
         self._names[name := f"c{len(self._names)}"] = value
@@ -182,6 +187,14 @@ _KINDS = {
     "object": _TypeCompiler(_object, {"type", "additionalProperties", "properties", "required"}),
     "string": _TypeCompiler(_string, {"type", "enum", "format", "maxLength", "minLength", "pattern"}),
 }
+
+
+def _resolved(validator: Any) -> Any:
+    """Return the validator of the schema that a `$ref` refers to, or the validator itself."""
+    while "$ref" in validator.schema:
+        target = validator._resolver.lookup(validator.schema["$ref"])
+        validator = validator.evolve(schema=target.contents, _resolver=target.resolver)
+    return validator
 
 
 def _kind(exact: Any) -> _TypeCompiler | None:

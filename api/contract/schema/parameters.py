@@ -1,14 +1,15 @@
 """Parse path and query parameters strictly: the exact notation of their types, each once, and no unknown names."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
 
 from starlette.types import Scope
 
-from api.contract.schema.formats import Format
-from api.contract.schema.request_schema import faults_of, request_validator
+from api.contract.document.operation import Json
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
 from api.contract.schema.strict_json import INTEGERS
 from api.errors import Fault, InvalidInput
 
@@ -19,15 +20,15 @@ _BOOLEANS = {"true": True, "false": False}
 class Parameter:
     """One path or query parameter."""
 
-    def __init__(self, definition: dict[str, Any], formats: Mapping[str, Format]) -> None:
+    def __init__(self, definition: Json, schemas: Schemas) -> None:
         self.name: str = definition["name"]
         self.place: str = definition["in"]
         self.required: bool = definition.get("required", False)
-        schema = definition["schema"]
+        schema = schemas.resolve(definition["schema"])
         self.type: str = schema["type"]
         self.default = schema.get("default")
         self.pointer = f"/{self.place}/{self.name}"
-        self._validator = request_validator(schema, formats)
+        self._validator = schemas.request_validator(schema)
 
     def read(self, texts: list[str]) -> tuple[Any, list[Fault]]:
         """Return the value and its faults. Only the exact notation of the type is accepted."""
@@ -53,8 +54,8 @@ class Parameter:
 class Parameters:
     """All path and query parameters of an operation. Other query parameters are rejected."""
 
-    def __init__(self, definitions: list[dict[str, Any]], formats: Mapping[str, Format]) -> None:
-        self._parameters = [Parameter(definition, formats) for definition in definitions]
+    def __init__(self, definitions: list[Json], schemas: Schemas) -> None:
+        self._parameters = [Parameter(definition, schemas) for definition in definitions]
         self._names = {parameter.name for parameter in self._parameters if parameter.place == "query"}
 
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:

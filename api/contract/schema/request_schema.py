@@ -1,15 +1,14 @@
 """Convert schema violations to faults that name the location and the rule, never the value."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from connexion.json_schema import Draft4RequestValidator
 from jsonschema import ValidationError
-from jsonschema.validators import extend
 
-from api.contract.document.model import Contract, Json, resolve
-from api.contract.schema.formats import STANDARD, Format, format_checker
-from api.contract.schema.validator import SchemaValidator
+from api.contract.document.model import Contract
+from api.contract.document.operation import Json
+from api.contract.schema.formats import Format
+from api.contract.schema.schemas import Schemas
 from api.errors import Fault
 
 
@@ -46,34 +45,16 @@ _TYPES = {
 _OTHER = Rule("NOT_ALLOWED", "Must match the contract.")
 
 
-def _format(validator: Any, name: str, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    # A text of a wrong length gets that fault only: checking the format of 64 kB of accents takes a second.
-    length = len(value) if isinstance(value, str) else 0
-    if not isinstance(value, str) or schema.get("minLength", length) <= length <= schema.get("maxLength", length):
-        yield from Draft4RequestValidator.VALIDATORS["format"](validator, name, value, schema)
-
-
-_Exact = extend(Draft4RequestValidator, {"format": _format})  # type: ignore[no-untyped-call]
-
-
-def request_validator(schema: dict[str, Any], formats: Mapping[str, Format]) -> SchemaValidator:
-    """Return the validator of a value in a request."""
-    return SchemaValidator(_Exact(schema, format_checker=format_checker(formats)))
-
-
 def faults_of_properties(
     contract: Contract, name: str, values: Mapping[str, Any], formats: Mapping[str, Format]
 ) -> list[Fault]:
     """Return the faults of some properties of the component schema `name`, for a caller that sends no request."""
-    document = contract.document
-    properties = document["components"]["schemas"][name]["properties"]
-    checkers = {**STANDARD, **formats}
+    schemas = Schemas(contract.document, formats)
+    properties = contract.document["components"]["schemas"][name]["properties"]
     return [
         fault
         for part, value in values.items()
-        for fault in faults_of(
-            request_validator(resolve(properties[part], document), checkers).errors(value), f"/body/{part}"
-        )
+        for fault in faults_of(schemas.request_validator(properties[part]).errors(value), f"/body/{part}")
     ]
 
 

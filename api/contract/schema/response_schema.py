@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Iterable
-from typing import cast
 
-from connexion.json_schema import Draft4ResponseValidator, resolve_refs
-from jsonschema import FormatChecker, ValidationError
+from jsonschema import ValidationError
 
-from api.contract.document.model import Contract, Json
+from api.contract.document.model import Contract
+from api.contract.document.operation import Json, resolve
 from api.contract.schema.last_valid import skip_last_valid
-from api.contract.schema.validator import SchemaValidator
+from api.contract.schema.schemas import Schemas
 
 ELSEWHERE = "x-elsewhere"
 """The member of the contract with the responses to requests that match no operation."""
@@ -23,36 +22,38 @@ _INTEGER = re.compile("-?[0-9]{1,18}")
 class ResponseSpecs:
     """The declared responses of all operations, each compiled on first use."""
 
-    def __init__(self, contract: Contract, formats: FormatChecker) -> None:
-        self._formats = formats
-        document = cast(Json, resolve_refs(contract.document))
-        operations = Contract(document).operations()
-        self._declared = {operation["operationId"]: operation["responses"] for _, _, operation in operations}
-        self._declared[ELSEWHERE] = document.get(ELSEWHERE, {})
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        document = schemas.document
+        self._declared = {operation.id: operation.responses for operation in Contract(document).operations()}
+        elsewhere = document.get(ELSEWHERE, {})
+        self._declared[ELSEWHERE] = {status: resolve(response, document) for status, response in elsewhere.items()}
         self._ready: dict[tuple[str, int], ResponseSpec] = {}
 
     def find(self, name: str, status: int) -> "ResponseSpec | None":
         """Return the declared response of an operation with this status, or None."""
         if (name, status) not in self._ready and str(status) in self._declared[name]:
-            self._ready[name, status] = ResponseSpec(self._declared[name][str(status)], self._formats)
+            self._ready[name, status] = ResponseSpec(self._declared[name][str(status)], self._schemas)
         return self._ready.get((name, status))
 
 
 class ResponseSpec:
     """The declared response with one status."""
 
-    def __init__(self, declared: Json, formats: FormatChecker) -> None:
+    def __init__(self, declared: Json, schemas: Schemas) -> None:
         content = declared.get("content", {})
-        headers = {name.lower(): header for name, header in declared.get("headers", {}).items()}
+        headers = {
+            name.lower(): resolve(header, schemas.document) for name, header in declared.get("headers", {}).items()
+        }
         if content:
             headers["content-type"] = {"required": True, "schema": {"type": "string", "enum": list(content)}}
         self._headers = {
-            name.encode(): skip_last_valid(_Header(name, header["schema"], formats).violations)
+            name.encode(): skip_last_valid(_Header(name, header["schema"], schemas).violations)
             for name, header in headers.items()
         }
         self._required = {name.encode() for name, header in headers.items() if header.get("required")}
         self._bodies = {
-            name.encode(): skip_last_valid(_Body(media.get("schema", {}), formats).violations)
+            name.encode(): skip_last_valid(_Body(media.get("schema", {}), schemas).violations)
             for name, media in content.items()
         }
 
@@ -77,10 +78,10 @@ class ResponseSpec:
 class _Header:
     """A declared header."""
 
-    def __init__(self, name: str, schema: Json, formats: FormatChecker) -> None:
+    def __init__(self, name: str, schema: Json, schemas: Schemas) -> None:
         self._what = f"the header {name}"
-        self._validator = _validator(schema, formats)
-        self._is_integer = schema.get("type") == "integer"
+        self._validator = schemas.response_validator(schema)
+        self._is_integer = schemas.resolve(schema).get("type") == "integer"
 
     def violations(self, value: bytes) -> list[str]:
         text = value.decode("latin-1")
@@ -91,8 +92,8 @@ class _Header:
 class _Body:
     """A declared body."""
 
-    def __init__(self, schema: Json, formats: FormatChecker) -> None:
-        self._validator = _validator(schema, formats)
+    def __init__(self, schema: Json, schemas: Schemas) -> None:
+        self._validator = schemas.response_validator(schema)
 
     def violations(self, body: bytes) -> list[str]:
         try:
@@ -100,10 +101,6 @@ class _Body:
             return _violations("the body", self._validator.errors(json.loads(body.decode())))
         except (ValueError, RecursionError):
             return ["the body is not JSON"]
-
-
-def _validator(schema: Json, formats: FormatChecker) -> SchemaValidator:
-    return SchemaValidator(Draft4ResponseValidator(schema, format_checker=formats))
 
 
 def _violations(what: str, errors: Iterable[ValidationError]) -> list[str]:

@@ -1,0 +1,110 @@
+"""One operation of an OpenAPI document, and the references inside the document."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One operation. Its references are resolved, except those in schemas, because schemas may be recursive.
+
+    `method` is in lower case, and `definition` is the Operation Object of the document.
+    """
+
+    path: str
+    method: str
+    definition: Json
+    document: Json
+
+    @cached_property
+    def id(self) -> str:
+        """The `operationId`."""
+        return str(self.definition["operationId"])
+
+    @cached_property
+    def tag(self) -> str:
+        """The one tag, which names the file and the module of the handler."""
+        return str(self.definition["tags"][0])
+
+    def address(self, handlers: str) -> str:
+        """Return the id that Connexion gives to the operation: the package, the module and the `operationId`."""
+        return f"{handlers}.{self.tag}.{self.id}"
+
+    @cached_property
+    def parameters(self) -> list[Json]:
+        """The parameters of the operation and those of its path that it does not define itself."""
+        named = {}
+        for definition in [*self.document["paths"][self.path].get("parameters", []), *self._own("parameters", [])]:
+            parameter = resolve(definition, self.document)
+            named[parameter["in"], parameter["name"]] = parameter
+        return list(named.values())
+
+    @cached_property
+    def body(self) -> Json | None:
+        """The Request Body Object, or None."""
+        return resolve(self.definition["requestBody"], self.document) if "requestBody" in self.definition else None
+
+    @cached_property
+    def responses(self) -> dict[str, Json]:
+        """The Response Objects by status."""
+        return {status: resolve(response, self.document) for status, response in self.definition["responses"].items()}
+
+    @property
+    def security(self) -> list[dict[str, list[str]]]:
+        """The security requirements of the operation, or else those of the document."""
+        return self._own("security", self.document.get("security", []))  # type: ignore[no-any-return]
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes that the caller needs."""
+        return self._own("x-scopes", [])  # type: ignore[no-any-return]
+
+    @property
+    def body_bytes(self) -> int | None:
+        """The maximum size of the body in bytes, or None for the default."""
+        return self._own("x-body-bytes", None)  # type: ignore[no-any-return]
+
+    @property
+    def success(self) -> str:
+        """The one 2xx status that the operation declares."""
+        (status,) = (status for status in self.definition["responses"] if status.startswith("2"))
+        return str(status)
+
+    def _own(self, name: str, otherwise: Any) -> Any:
+        return self.definition.get(name, otherwise)
+
+
+def resolve(node: Json, document: Json) -> Json:
+    """Return the target of the node's `$ref`, or the node itself if it has none.
+
+    The target of a circular reference still has a `$ref`. Raises KeyError if the target is not found.
+    """
+    seen: list[str] = []
+    while "$ref" in node and node["$ref"] not in seen:
+        seen.append(node["$ref"])
+        node = _target(node["$ref"], document)
+    return node
+
+
+def _target(reference: Any, document: Json) -> Json:
+    root, *steps = str(reference).split("/")
+    target: Any = document if root == "#" else None
+    for step in steps:
+        # RFC 6901, section 4, inside a URI fragment (section 6).
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        target = _member(target, name)
+    if not isinstance(target, dict):
+        raise KeyError(reference)
+    return target
+
+
+def _member(node: Any, name: str) -> Any:
+    if isinstance(node, list):
+        return node[int(name)] if name.isdecimal() and int(name) < len(node) else None
+    return node.get(name) if isinstance(node, dict) else None
