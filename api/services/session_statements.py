@@ -24,8 +24,9 @@ START = (
         ["user_id", *(column.name for column in _given)],
         select(_user.c.id, *(bindparam(column.name, type_=column.type) for column in _given))
         .where(_is_enabled, *(column == bindparam(f"read_{column.name}") for column in READ))
-        # PostgreSQL keeps the user as it is until the transaction ends. On SQLite, the insert holds the write lock.
-        .with_for_update(read=True),
+        # PostgreSQL keeps the user as it is until the transaction ends, and lets other log-ins of the user wait. On
+        # SQLite, the insert holds the write lock.
+        .with_for_update(key_share=True),
     )
     .returning(
         exists(
@@ -34,7 +35,7 @@ START = (
             .order_by(_other.c.id)
             .offset(bindparam("others"))
             .limit(1)
-        ).label("exceeds")
+        ).label("may_exceed")
     )
 )
 """Insert a session if its user is enabled and is still as it was read.

@@ -23,6 +23,8 @@ _LISTING = "sessions"
 _NEWEST = UUID(int=2**128 - 1)
 # A client that refreshes more often within the grace period can no longer repeat the oldest of these refreshes.
 _MOST_REFRESHES = 100
+# A log-in of PostgreSQL that waited for others of the same user does not count their sessions. So many may wait.
+_STARTING = 10
 # By then the trigger `sessions_delete` no longer reports the deletion to other processes.
 _PURGED_AFTER = timedelta(hours=1)
 
@@ -50,10 +52,11 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
         "user_agent": user_agent,
     }
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
-    started = db.run(sql.START, values | read | {"others": issuer.max_sessions - 1}).first()
+    others = max(issuer.max_sessions - 1 - _STARTING, 0)
+    started = db.run(sql.START, values | read | {"others": others}).first()
     if started is None:
         return None
-    if started.exceeds:
+    if started.may_exceed:
         session_limit.end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)

@@ -1,13 +1,14 @@
 """A user has a limited number of sessions: a log-in ends the least recently used one, and the excess is trimmed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from starlette.testclient import TestClient
 
 from api.config import Config
@@ -17,6 +18,7 @@ from api.services.session_limit import ExcessTrimmer
 from api.storage.database import Database, new_id, table_of
 from tests.support.charter import until
 from tests.support.concurrency import at_once
+from tests.support.databases import on_postgresql
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
@@ -87,12 +89,25 @@ def test_a_new_session_stays_although_others_were_used_in_the_future(alice: Pers
     assert is_live(device(alice))
 
 
-def test_log_ins_at_once_keep_the_limit_after_the_next_log_in(alice: Person, database: Database) -> None:
+def test_log_ins_at_once_keep_the_limit(alice: Person, database: Database) -> None:
     def log_in() -> httpx.Response:
         return replace(alice).log_in()
 
     assert [response.status_code for response in at_once(*[log_in] * 8)] == [200] * 8
-    device(alice)
+    assert count(database, alice) == MOST
+
+
+@on_postgresql
+def test_log_ins_that_wait_for_the_user_keep_the_limit(alice: Person, database: Database) -> None:
+    for _ in range(MOST - 2):
+        device(alice)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(2) as pool:
+        with database.transaction() as db:
+            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            log_ins = [pool.submit(replace(alice).log_in) for _ in range(2)]
+            until(lambda: db.scalar(waiting) == 2)
+        assert [each.result().status_code for each in log_ins] == [200, 200]
     assert count(database, alice) == MOST
 
 
