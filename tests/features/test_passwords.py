@@ -127,7 +127,7 @@ def test_common_passwords_are_rejected(client: TestClient, password: str) -> Non
 
 def test_the_list_of_common_passwords_is_complete_and_normalized(client: TestClient) -> None:
     assert len(set(COMMON)) == len(COMMON) > len(set(LONG)) > 10_000
-    assert [p for p in COMMON if unicodedata.normalize("NFKC", p).casefold() != p] == []
+    assert [p for p in COMMON if not p.isascii() or p.casefold() != p] == []
     slice_ = LONG[1000:1100]
     assert [p for p in slice_ if sign_up(client, p) != (400, ["/body/password TOO_GUESSABLE"])] == []
 
@@ -139,6 +139,8 @@ def test_the_list_of_common_passwords_is_complete_and_normalized(client: TestCli
         "\N{GRINNING FACE}" * 64,
         "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 128,
         "aAaA\uff21\uff41aA",
+        "\u00e9\u00c9e\u0301E\u0301" * 2,
+        "\u1e69\u1e68" * 4,
         " " * 8,
         "\u00a0 \u2003 \u00a0 \u3000 ",
         "Password1!",
@@ -148,6 +150,7 @@ def test_the_list_of_common_passwords_is_complete_and_normalized(client: TestCli
         "12345678??",
         "dragon\N{GRINNING FACE}\N{GRINNING FACE}",
         "--password--",
+        "passwor\u010f",
         "2026 monkey",
     ],
 )

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
+from time import monotonic, perf_counter, sleep, thread_time
 
 import httpx
 import pytest
@@ -47,12 +47,17 @@ def test_checking_a_password_takes_less_than_200_us() -> None:
         "e\u0315" * 64,
         "1" * 127 + "2",
         "x" * 128,
+        "\N{GRINNING FACE}\N{WINKING FACE}" * 64,
+        # The normal form of this ligature has 18 characters.
+        "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 127 + "x",
+        "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 126 + "e\u0301",
     ]
     assert password_policy.is_hard_to_guess(passwords[0], "Charter")
-    began = perf_counter()
-    for password in passwords * 1000:
-        password_policy.is_hard_to_guess(password, "Charter")
-    assert perf_counter() - began < 1000 * len(passwords) * 0.0002
+    for password in passwords:
+        began = thread_time()
+        for _ in range(1000):
+            password_policy.is_hard_to_guess(password, "Charter")
+        assert thread_time() - began < 1000 * 0.0002, ascii(password)
 
 
 def test_1000_requests_send_only_change_polls_40_ms_apart(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
