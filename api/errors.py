@@ -3,8 +3,7 @@
 ApiError
 ├── BadRequest             400
 │   ├── InvalidInput
-│   │   ├── InvalidCursor
-│   │   └── PasswordTooGuessable
+│   │   └── InvalidCursor
 │   └── MalformedRequest
 ├── Unauthorized           401
 │   ├── InvalidCredentials
@@ -20,6 +19,7 @@ ApiError
 ├── RequestTooSlow         408
 ├── Conflict               409
 │   ├── EmailTaken
+│   ├── PasswordContainsName
 │   └── UsernameTaken
 ├── BodyTooLarge           413
 ├── UnsupportedMediaType   415
@@ -113,14 +113,6 @@ class InvalidCursor(InvalidInput):
 
     def __init__(self) -> None:
         super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "Not a valid cursor for this list.")])
-
-
-class PasswordTooGuessable(InvalidInput):
-    """The password contains the username or part of the email. `name` is the password's property in the body."""
-
-    def __init__(self, name: str) -> None:
-        detail = "Must not contain the username or the part of the email before the @."
-        super().__init__([Fault(f"/body/{name}", "TOO_GUESSABLE", detail)])
 
 
 class MalformedRequest(BadRequest):
@@ -218,6 +210,13 @@ class Conflict(ApiError):
 class EmailTaken(Conflict):
     code = "EMAIL_TAKEN"
     message = "That email is already in use."
+
+
+class PasswordContainsName(Conflict):
+    """The password contains the username or part of the email. No schema can state this rule, so it is not a 400."""
+
+    code = "PASSWORD_CONTAINS_NAME"
+    message = "The password must not contain the username or the part of the email before the @."
 
 
 class UsernameTaken(Conflict):

@@ -192,6 +192,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.RequestTooSlow()): (408, {"connection": "close"}),
     raising(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
     raising(errors.EmailTaken()): (409, {}),
+    raising(errors.PasswordContainsName()): (409, {}),
     raising(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
     raising(errors.InsufficientScope(["a", "b"])): (
         403,

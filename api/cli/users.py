@@ -139,13 +139,11 @@ def _known(name: str) -> Iterator[None]:
 @contextmanager
 def _accepted() -> Iterator[None]:
     """Report the errors of a sign-up as an error message."""
-    from api.errors import EmailTaken, InvalidInput, UsernameTaken
+    from api.errors import Conflict
 
     try:
         yield
-    except InvalidInput as error:
-        raise _rejection(error.faults) from None
-    except (EmailTaken, UsernameTaken) as error:
+    except Conflict as error:
         raise click.ClickException(error.message) from None
 
 

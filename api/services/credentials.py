@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, update
 
 from api import logs
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCredentials, PasswordTooGuessable, WrongPassword
+from api.errors import InvalidCredentials, PasswordContainsName, WrongPassword
 from api.models import User
 from api.models.user import UserRow
 from api.services import password_policy, sessions, users
@@ -43,7 +43,7 @@ def change_password(
 ) -> None:
     """Change a user's password, and end all other sessions of the user.
 
-    Raises WrongPassword if `current_password` is wrong. Raises PasswordTooGuessable if the new password contains the
+    Raises WrongPassword if `current_password` is wrong. Raises PasswordContainsName if the new password contains the
     username or the email.
     """
     user = users.find(db, user_id)
@@ -52,7 +52,7 @@ def change_password(
         logs.event("password_change_failed", user_id=user_id)
         raise WrongPassword()
     if password_policy.contains_identity(new_password, user.username, user.email):
-        raise PasswordTooGuessable("new_password")
+        raise PasswordContainsName()
     if not _replace_hash(db, user, hasher.hash(new_password)):
         # Another request has changed the user since the read.
         db.rollback()
@@ -65,12 +65,12 @@ def change_password(
 def set_password(db: Db, hasher: PasswordHasher, name: str, password: str) -> UserRow:
     """Set the password of the user with this username or email, and end all sessions of the user.
 
-    Raises NotFound if the user is unknown, and PasswordTooGuessable if the password contains the username or the email.
+    Raises NotFound if the user is unknown, and PasswordContainsName if the password contains the username or the email.
     """
     user = users.get_by_name(db, name)
     release_connection(db)
     if password_policy.contains_identity(password, user.username, user.email):
-        raise PasswordTooGuessable("password")
+        raise PasswordContainsName()
     db.run(_SET_HASH, {"of_user": user.id, "renewed": hasher.hash(password)})
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import EmailTaken, InvalidToken, NotFound, PasswordTooGuessable, UsernameTaken
+from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken
 from api.models import Session, User
 from api.models.user import Profile, UserRow
 from api.services import names, password_policy, sessions
@@ -16,9 +16,9 @@ from api.storage.database import Db, new_id, table_of
 
 
 def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
-    """Create a user and return the profile. Raises PasswordTooGuessable, UsernameTaken or EmailTaken."""
+    """Create a user and return the profile. Raises PasswordContainsName, UsernameTaken or EmailTaken."""
     if password_policy.contains_identity(password, username, email):
-        raise PasswordTooGuessable("password")
+        raise PasswordContainsName()
     user = Profile(new_id(), username, names.normalize_email(email), clock.now())
     values = {
         "id": user.id,

@@ -42,6 +42,7 @@ _TYPES = {
     "object": "an object",
     "string": "a string",
 }
+_OF_FORMATS = {"format", "pattern"}
 _OTHER = Rule("NOT_ALLOWED", "Must match the contract.")
 
 
@@ -81,13 +82,13 @@ def _singular(detail: str) -> str:
 
 def _rule(keyword: str, schema: Any) -> Rule:
     rule = _RULES.get(keyword, _OTHER)
-    # The contract may give a format a more specific code.
-    return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword == "format" else rule
+    # The contract may give a format a more specific code. A pattern states a part of the format.
+    return rule._replace(code=schema.get("x-format-code", rule.code)) if keyword in _OF_FORMATS else rule
 
 
 def _argument(keyword: str, error: ValidationError) -> object:
     schema: Any = error.schema
-    if keyword in {"format", "pattern"}:
+    if keyword in _OF_FORMATS:
         return schema.get("description", "Must have the format that the contract requires.")
     if keyword == "type":
         return _TYPES[schema["type"]]
