@@ -28,6 +28,11 @@ def is_pooled(db: Db) -> bool:
     return engine.is_pooled(db.connection().connection.driver_connection)
 
 
+def encoding(db: Db) -> str:
+    """Return the encoding of a PostgreSQL database, such as UTF8."""
+    return engine.encoding_of(db.connection())
+
+
 def max_connections(db: Db) -> int:
     """Return the number of connections that PostgreSQL accepts from all clients together."""
     query = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"

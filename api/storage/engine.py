@@ -7,7 +7,7 @@ from select import POLLIN, poll
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.exc import TimeoutError  # noqa: A004 - the error of the pool
 
 if TYPE_CHECKING:
@@ -149,6 +149,11 @@ def _prepare_postgresql(connection: Any, dialect: Dialect) -> None:
 def is_pooled(driver: Any) -> bool:
     """Return True if a pooler is between this connection and PostgreSQL."""
     return driver.prepare_threshold is None
+
+
+def encoding_of(connection: Connection) -> str:
+    """Return the encoding of a PostgreSQL database, such as UTF8."""
+    return str(connection.scalar(text("SHOW server_encoding")))
 
 
 def _apply_settings(connection: Any) -> None:

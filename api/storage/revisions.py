@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, ProgrammingError
 
 from api.config.paths import resource_dir
 from api.storage import triggers
 from api.storage.database import revision_of, translate_errors
+from api.storage.engine import encoding_of
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
@@ -80,6 +81,10 @@ def upgrade(engine: Engine) -> list[str]:
         if getattr(error.orig, "sqlstate", None) not in _UNSUITABLE:
             raise
         raise DatabaseUnsuitable(str(error.orig).partition("\n")[0]) from None
+    except DataError:
+        # Earlier releases created tables in every encoding.
+        _require_utf8(engine)
+        raise
 
 
 # The user may not create tables, or search_path names no schema.
@@ -87,13 +92,13 @@ _UNSUITABLE = {"42501", "3F000"}
 
 
 def _require_utf8(engine: Engine) -> None:
-    """Raise DatabaseUnsuitable if a new database cannot store every character, or counts bytes instead."""
+    """Raise DatabaseUnsuitable if a database cannot store every character, or counts bytes instead."""
     if engine.dialect.name != "postgresql":
         return
     with translate_errors(), engine.connect() as connection:
-        encoding = connection.scalar(text("SHOW server_encoding"))
+        encoding = encoding_of(connection)
     if encoding != "UTF8":
-        raise DatabaseUnsuitable(f"its encoding must be UTF8, not {encoding}; create it with ENCODING 'UTF8'")
+        raise DatabaseUnsuitable(f"its encoding must be UTF8, not {encoding}; create one with ENCODING 'UTF8'")
 
 
 def _is_complete(engine: Engine) -> bool:

@@ -12,8 +12,10 @@ from api.cli import doctor
 from api.config import Config
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.storage import revisions
+from api.storage.database import Database
+from tests.support import databases
 from tests.support.charter import Charter, beside
-from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.databases import LATIN1, created, on_postgresql, on_sqlite
 
 OTHER_SECRET = bytes(range(64, 96)).hex()
 
@@ -62,7 +64,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections"}
+    its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
 
@@ -193,6 +195,21 @@ def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config
     code, found = examine(charter, "--replicas", "2")
     advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
     assert (code, found["connections"]) == (1, f"wrong: up to 200 {limit}; {advice}")
+
+
+def test_an_existing_database_without_utf8_is_wrong(
+    postgres: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Earlier releases migrated such a database.
+    monkeypatch.setattr(revisions, "_require_utf8", lambda _: None)
+    with created(postgres, "template0", LATIN1.replace("LATIN1", "SQL_ASCII")) as url:
+        database = Database(url)
+        revisions.upgrade(database.engine)
+        database.dispose()
+        code, findings = examine(beside(databases.settings(url, tmp_path)))
+    advice = "create a database with ENCODING 'UTF8', and restore a dump there"
+    assert (code, findings["encoding"]) == (1, f"wrong: SQL_ASCII, but Charter requires UTF8; {advice}")
+    assert [subject for subject, line in findings.items() if line.startswith("wrong")] == ["encoding"]
 
 
 @on_postgresql

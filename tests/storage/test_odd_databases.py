@@ -6,13 +6,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from sqlalchemy import URL, Engine, create_engine, text
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.storage import revisions
 from api.storage.database import Database
-from tests.support.databases import created, settings
+from tests.support.databases import LATIN1, created, settings
 from tests.support.person import newcomer
 
 
@@ -63,14 +64,22 @@ def test_the_settings_of_a_database_do_not_matter(postgres: URL, tmp_path: Path,
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_new_database_requires_utf8(postgres: URL, encoding: str) -> None:
-    name = f"test_{uuid4().hex}"
-    locale = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-    _execute(postgres, f"CREATE DATABASE {name} ENCODING '{encoding}' {locale}")
-    try:
-        with pytest.raises(revisions.DatabaseUnsuitable, match=f"must be UTF8, not {encoding}; create it with"):
-            migrated(postgres.set(database=name))
-    finally:
-        _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with (
+        created(postgres, "template0", LATIN1.replace("LATIN1", encoding)) as url,
+        pytest.raises(revisions.DatabaseUnsuitable, match=f"must be UTF8, not {encoding}; create one with"),
+    ):
+        migrated(url)
+
+
+def test_an_existing_database_in_another_encoding_is_named_as_the_cause(postgres: URL) -> None:
+    with created(postgres, "template0", LATIN1) as url:
+        database = Database(url)
+        with revisions.migrating(database.engine) as alembic:
+            command.upgrade(alembic, "0004")
+        with pytest.raises(revisions.DatabaseUnsuitable, match="must be UTF8, not LATIN1; create one with"):
+            revisions.upgrade(database.engine)
+        assert revisions.current(database.engine) == "0004"
+        database.dispose()
 
 
 def test_a_user_without_rights_is_named_as_the_cause(postgres: URL) -> None:

@@ -13,18 +13,21 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 @contextmanager
-def created(postgres: URL, template: str) -> Iterator[URL]:
+def created(postgres: URL, template: str, options: str = "") -> Iterator[URL]:
     """Create a copy of a PostgreSQL database, and drop it at the end. `template0` has no tables."""
     new = postgres.set(database=f"test_{uuid4().hex}")
     engine = create_engine(postgres.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         # Copying the files costs less than the default, which writes all pages to the log.
-        connection.execute(text(f"CREATE DATABASE {new.database} TEMPLATE {template} STRATEGY file_copy"))
+        connection.execute(text(f"CREATE DATABASE {new.database} TEMPLATE {template} STRATEGY file_copy {options}"))
     yield new
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE {new.database} WITH (FORCE)"))
     engine.dispose()
 
+
+LATIN1 = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+"""Options of a PostgreSQL database that cannot store every character."""
 
 DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
 """The kind of a database, and the fixture that creates one."""

@@ -38,6 +38,7 @@ def _server(settings: Config, database: Database, processes: int) -> Iterator[Fi
     with database.transaction() as db:
         yield _speed(db, settings.database_url.render_as_string(hide_password=True))
         if settings.is_shared:
+            yield _encoding(diagnostics.encoding(db))
             yield _clock(diagnostics.clock_skew(db).total_seconds())
             # Each process also holds one connection outside the pool, for LISTEN.
             each = database.max_connections + 1
@@ -53,6 +54,13 @@ def _speed(db: Db, where: str) -> Finding:
     began = perf_counter()
     diagnostics.answer(db)
     return ok("database", f"{where} responds within {(perf_counter() - began) * 1000:.2f} ms")
+
+
+def _encoding(name: str) -> Finding:
+    if name != "UTF8":
+        advice = "create a database with ENCODING 'UTF8', and restore a dump there"
+        return error("encoding", f"{name}, but Charter requires UTF8; {advice}")
+    return ok("encoding", "UTF8, which Charter requires")
 
 
 def _clock(skew: float) -> Finding:
