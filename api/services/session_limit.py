@@ -1,23 +1,15 @@
-"""The limit of sessions per user: each log-in ends the least recently used session beyond it."""
+"""The background task that ends the sessions beyond the limit per user that existed before."""
 
 from collections import Counter
-from functools import partial
 from uuid import UUID
 
-from api import logs
 from api.services import session_statements as sql
+from api.services import sessions
 from api.storage.database import Db
 
-_NO_SESSION = _FIRST_USER = UUID(int=0)
+_FIRST_USER = UUID(int=0)
 # An index is read for these rows, which takes about 1 ms.
 _PAGE = 2_000
-
-
-def end_least_recently_used(db: Db, user_id: UUID, most: int, besides: UUID = _NO_SESSION) -> None:
-    """End sessions of a user, at most 20, so that `most` remain besides this one."""
-    found = {"of_user": user_id, "besides": besides, "kept": most, "candidates": most + sql.ENDED_AT_ONCE}
-    for ended in db.run(sql.END_EXCESS, found).scalars().all():
-        db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=ended))
 
 
 class ExcessTrimmer:
@@ -39,7 +31,7 @@ class ExcessTrimmer:
         counts = Counter(owners)
         excess = [user_id for user_id, count in counts.items() if count > self._most]
         if excess:
-            end_least_recently_used(db, excess[0], self._most)
+            sessions.end_least_recently_used(db, excess[0], self._most)
             return True
         # The sessions of the last user may continue on the next page.
         complete = sorted(counts)[:-1]

@@ -13,12 +13,12 @@ from api.crypto.cursors import CursorCodec
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import Profile, UserRow
-from api.services import session_limit
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
 
 _LISTING = "sessions"
+_NO_SESSION = UUID(int=0)
 # An id of a UUIDv7 is lower.
 _NEWEST = UUID(int=2**128 - 1)
 # A client that refreshes more often within the grace period can no longer repeat the oldest of these refreshes.
@@ -57,7 +57,7 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
     if started is None:
         return None
     if started.may_exceed:
-        session_limit.end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
+        end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)
 
@@ -158,19 +158,19 @@ def page(
 
 def end(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End the caller's session. Raises InvalidToken if another request has ended it."""
-    if not _end(db, sql.END, user_id, session_id):
+    if not _end(db, sql.END, user_id, of_session=session_id):
         raise InvalidToken()
 
 
 def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End one session of a user. Raises NotFound for an unknown id and for another user's session."""
-    if not _end(db, sql.END, user_id, session_id):
+    if not _end(db, sql.END, user_id, of_session=session_id):
         raise NotFound()
 
 
 def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of a user except the caller's. Raises InvalidToken if another request has ended that one."""
-    _end(db, sql.END_OTHERS, user_id, session_id)
+    _end(db, sql.END_OTHERS, user_id, of_session=session_id)
     if find_user(db, session_id) is None:
         raise InvalidToken()
 
@@ -178,6 +178,11 @@ def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
 def revoke_all(db: Db, user_id: UUID) -> None:
     """End all sessions of a user."""
     _end(db, sql.END_ALL, user_id)
+
+
+def end_least_recently_used(db: Db, user_id: UUID, most: int, besides: UUID = _NO_SESSION) -> None:
+    """End sessions of a user, at most 20, so that `most` remain besides this one."""
+    _end(db, sql.END_EXCESS, user_id, besides=besides, kept=most, candidates=most + sql.ENDED_AT_ONCE)
 
 
 def delete_expired(db: Db, most: int) -> int:
@@ -190,8 +195,9 @@ def delete_expired(db: Db, most: int) -> int:
     return len(found)
 
 
-def _end(db: Db, statement: Executable, user_id: UUID, session_id: UUID | None = None) -> Sequence[UUID]:
-    ended = db.run(statement, {"of_user": user_id, "of_session": session_id}).scalars().all()
+def _end(db: Db, statement: Executable, user_id: UUID, **parameters: UUID | int) -> Sequence[UUID]:
+    """End the sessions of a user that a statement deletes, and return their ids."""
+    ended = db.run(statement, {"of_user": user_id, **parameters}).scalars().all()
     for one in ended:
         db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
     return ended

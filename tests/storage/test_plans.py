@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from api.config import Config
-from api.services import session_limit, sessions
+from api.services import sessions
 from api.services.session_limit import ExcessTrimmer
 from api.storage import change_feed
 from api.storage.database import Database
@@ -62,7 +62,7 @@ def work(alice: Person, database: Database) -> None:
     alice.delete("/api/v1/sessions")
     with database.transaction() as db:
         sessions.delete_expired(db, 100)
-        session_limit.end_least_recently_used(db, UUID(alice.id), 100)
+        sessions.end_least_recently_used(db, UUID(alice.id), 100)
         ExcessTrimmer(100).step(db)
     alice.log_out()
 
