@@ -8,19 +8,17 @@ from pathlib import Path
 
 import click
 
-UNIX = "unix:"
 _BACKLOG = 2048
 # A proxy connects as a member of the group.
 _UNIX_MODE = 0o660
 
 
 @contextmanager
-def listening(host: str, port: int, settings: str) -> Iterator[socket.socket]:
-    """Yield a socket that listens on a TCP port, or on the path of a Unix socket.
+def listening(host: str, port: int, settings: str, path: Path | None = None) -> Iterator[socket.socket]:
+    """Yield a socket that listens on a TCP port, or on the path of a Unix socket if there is one.
 
     Ends the command if the address cannot be used, with the advice to change `settings`.
     """
-    path = Path(host.removeprefix(UNIX)) if host.startswith(UNIX) else None
     try:
         listener = _open_tcp(host, port) if path is None else _open_unix(path)
     except OSError as error:
@@ -35,11 +33,11 @@ def listening(host: str, port: int, settings: str) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def greeting(host: str, port: int) -> str:
+def greeting(host: str, port: int, path: Path | None = None) -> str:
     """Return what a server prints on standard output: its URLs, and a command to try. Standard error is the log."""
-    if host.startswith(UNIX):
+    if path is not None:
         # A path is not part of a URL.
-        command = f"curl --unix-socket {host.removeprefix(UNIX)} http://localhost/ready"
+        command = f"curl --unix-socket {path} http://localhost/ready"
         return _lines(host, "/docs", "/openapi.json", command)
     # A browser cannot open the wildcard address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli import keys, support, users
-from api.cli.listener import UNIX, greeting, listening
+from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
     from api.config import Config
@@ -60,7 +60,7 @@ def serve(workers: int | None, host: str | None, port: int | None) -> None:
     options = {"CHARTER_WORKERS": workers, "CHARTER_HOST": host, "CHARTER_PORT": port}
     config = support.load(**{name: str(value) for name, value in options.items() if value is not None})
     address = "CHARTER_HOST or CHARTER_PORT"
-    with listening(config.host, config.port, address) as listener, _exported(config) as metrics:
+    with listening(config.host, config.port, address, config.socket_path) as listener, _exported(config) as metrics:
         if config.workers == 1:
             _serve(config, listener, metrics)
         else:
@@ -185,8 +185,8 @@ def _greet(config: "Config", listener: socket.socket) -> None:
     from threading import Thread
 
     # The port of the setting can be 0.
-    host, port = (config.host, 0) if config.host.startswith(UNIX) else listener.getsockname()[:2]
-    click.echo(greeting(host, port))
+    host, port = (config.host, 0) if config.socket_path else listener.getsockname()[:2]
+    click.echo(greeting(host, port, config.socket_path))
     Thread(target=support.warn_if_behind, args=[config], daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sqlalchemy import URL, make_url
@@ -40,9 +41,16 @@ def choice(*words: str) -> Callable[[str], str]:
 
 def listen_host(text: str) -> str:
     """Parse an address or name to listen on, or `unix:` with the path of a socket."""
-    if text.startswith("unix:") and not text.startswith("unix:/"):
+    path = socket_path(text)
+    if path is not None and not path.is_absolute():
         raise ValueError("an address, a name, or unix: with an absolute path, such as unix:/run/charter/charter.sock")
     return text
+
+
+def socket_path(host: str) -> Path | None:
+    """Return the path of the Unix socket that a host names, or None."""
+    kind, found, path = host.partition(":")
+    return Path(path) if kind == "unix" and found else None
 
 
 def string_or_uri(text: str) -> str:

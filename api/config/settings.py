@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from api.config.data_folder import writable_by_all, writable_by_group
-from api.config.parsers import choice, integer, listen_host, public_url, string_or_uri, traces_url
+from api.config.parsers import choice, integer, listen_host, public_url, socket_path, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
 from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
@@ -71,6 +71,11 @@ class Config:
     def max_connections(self) -> int:
         """How many connections to the database a process opens at most, beside the one of the change feed."""
         return self.database_connections + 2 * self.hashes + (self.background == "on")
+
+    @property
+    def socket_path(self) -> Path | None:
+        """Return the path of the Unix socket to listen on, or None."""
+        return socket_path(self.host)
 
     @property
     def is_shared(self) -> bool:
