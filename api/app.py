@@ -68,7 +68,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
         "public_url": config.public_url,
-        "revision": revisions.head(),
+        "revision": database.revision,
         "shutdown": shutdown,
     }
     background = BackgroundWorker(_tasks(config, database) if config.background == "on" else [])

@@ -173,7 +173,7 @@ class Database:
 
     def __init__(self, url: URL, connections: int = 40, revision: str | None = None) -> None:
         self.max_connections = connections
-        self._revision = revision
+        self.revision = revision
         self.engine = make_engine(url, connections)
         self._on_write: list[Callable[[], None]] = []
 
@@ -200,10 +200,10 @@ class Database:
         self._on_write.append(call)
 
     def _is_behind(self) -> bool:
-        if self._revision is None:
+        if self.revision is None:
             return False
         with self.engine.connect() as connection:
-            return revision_of(connection) != self._revision
+            return revision_of(connection) != self.revision
 
     def _written(self) -> None:
         for call in self._on_write:
