@@ -18,7 +18,6 @@ from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.cursors import CursorCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.crypto.signing_keys import KeyCipher
 from api.runtime.background import BackgroundWorker, Task
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
@@ -56,7 +55,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     metrics, traces = _metrics(config), _traces(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
-    keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+    keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     resources = {

@@ -50,10 +50,9 @@ def print_warnings() -> None:
 
 def keyring(config: "Config") -> "Keyring":
     """Return the keyring, which decrypts the signing keys in the database and creates new ones."""
-    from api.crypto.signing_keys import KeyCipher
     from api.services.signing_keys import Keyring
 
-    return Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+    return Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
 
 
 def mute_database_log() -> None:

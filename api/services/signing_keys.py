@@ -37,8 +37,8 @@ class Keyring:
     New keys are for `algorithm`. `lifetime` is the lifetime in seconds of the tokens that they sign.
     """
 
-    def __init__(self, vault: KeyCipher, algorithm: str, lifetime: int) -> None:
-        self._vault = vault
+    def __init__(self, secret: bytes, algorithm: str, lifetime: int) -> None:
+        self._vault = vault = KeyCipher(secret)
         # Cached: most log-ins sign with the same key.
         self._opened = lru_cache(64)(vault.open)
         self.algorithm = algorithm

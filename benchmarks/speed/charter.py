@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from api import clock
 from api.config import Config
 from api.crypto.access_tokens import AccessTokenCodec
-from api.crypto.signing_keys import KeyCipher, SigningKey
+from api.crypto.signing_keys import SigningKey
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from benchmarks.speed.service import CORE, Service, free_port, started
@@ -147,7 +147,7 @@ def _post(port: int, path: str, body: dict[str, str]) -> dict[str, Any]:
 
 
 def _signing_key(config: Config) -> SigningKey:
-    keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, _LIFETIME)
+    keyring = Keyring(config.secret, config.signing_algorithm, _LIFETIME)
     database = Database(config.database_url)
     with database.transaction() as db:
         key = keyring.signing(db)

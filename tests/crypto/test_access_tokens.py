@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from api import clock
 from api.app import create_app
 from api.config import Config
-from api.crypto.signing_keys import ALGORITHMS, KeyCipher, SigningKey
+from api.crypto.signing_keys import ALGORITHMS, SigningKey
 from api.models import User
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
@@ -54,7 +54,7 @@ INVALID = (401, 'Bearer error="invalid_token"', "INVALID_TOKEN")
 @pytest.fixture
 def keys(config: Config, database: Database) -> dict[str, SigningKey]:
     """Return keys in the database: the signing one, the next one, one for each algorithm, and unusable ones."""
-    keyring = Keyring(KeyCipher(config.secret), "ES256", LIFETIME)
+    keyring = Keyring(config.secret, "ES256", LIFETIME)
     with database.transaction() as db:
         signing = keyring.signing(db)
         [following] = keyring.verifying(db).keys() - {signing.id}
@@ -64,7 +64,7 @@ def keys(config: Config, database: Database) -> dict[str, SigningKey]:
             ("retired", config.secret, "ES256"),
             ("sealed with another secret", ATTACKERS_SECRET, "ES256"),
         ]:
-            ring = Keyring(KeyCipher(secret), algorithm, LIFETIME)
+            ring = Keyring(secret, algorithm, LIFETIME)
             row = ring.add(db)
             row.activated_at = row.created_at - timedelta(hours=1)
             row.retires_at = clock.now() if name == "retired" else None

@@ -16,7 +16,6 @@ from api.config.paths import resource_dir
 from api.contract import Operation
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
-from api.crypto.signing_keys import KeyCipher
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support.person import newcomer
@@ -79,7 +78,7 @@ class Callers:
         self.client = client
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
-        keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+        keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:
             key = keyring.signing(db)
         claims = tokens.decode(other.token, key)

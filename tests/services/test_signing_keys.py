@@ -42,7 +42,7 @@ def keyring(config: Config) -> Keyring:
 
 
 def keyring_of(config: Config) -> Keyring:
-    return Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+    return Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
 
 
 @pytest.fixture

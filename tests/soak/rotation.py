@@ -20,7 +20,6 @@ from time import monotonic
 import httpx
 
 from api.config import Config
-from api.crypto.signing_keys import KeyCipher
 from api.services import signing_keys
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
@@ -100,7 +99,7 @@ def trial(config: Config, rotations: int, rate: int) -> Outcome:
     """Rotate once a second, while two processes serve the database under `rate` requests a second."""
     charter = beside(config)
     charter.run("migrate", "--yes").check_returncode()
-    keyring = Keyring(KeyCipher(config.secret), config.signing_algorithm, config.access_token_seconds)
+    keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     database = Database(config.database_url)
     with ExitStack() as stack:
         stack.callback(database.dispose)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL
 
 from api.crypto.secret import read_secret
-from api.crypto.signing_keys import KeyCipher, SigningKey
+from api.crypto.signing_keys import SigningKey
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 
@@ -64,9 +64,7 @@ class Server:
     def signing_key(self) -> SigningKey:
         """Return the key that signs access tokens."""
         data = self.folder / "data"
-        keyring = Keyring(
-            KeyCipher(read_secret(data / "secret")), "ES256", int(_SETTINGS["CHARTER_ACCESS_TOKEN_SECONDS"])
-        )
+        keyring = Keyring(read_secret(data / "secret"), "ES256", int(_SETTINGS["CHARTER_ACCESS_TOKEN_SECONDS"]))
         database = Database(URL.create("sqlite", database=str(data / "charter.db")))
         with database.transaction() as db:
             key = keyring.signing(db)
