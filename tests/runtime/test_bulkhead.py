@@ -173,26 +173,6 @@ def test_a_crowd_is_admitted_up_to_the_limit_with_varied_retry_after(
         assert 12 <= statuses.count(503) <= 18
 
 
-@pytest.mark.slow
-def test_64_log_ins_do_not_delay_other_operations(config: Config, alice: Person, hashing: Bcrypt) -> None:
-    # The bulkhead has room for all of them, so none is rejected.
-    many = create_app(replace(config, hashes=64))
-    with serving(many) as url, crowd(url, 64) as log_in, closed(hashing) as gate:
-        with connections() as held:
-            waiting = [log_in() for _ in range(64)]
-            gate.wait_for(64)
-            with httpx.Client(base_url=url) as client:
-                alice.client = client
-                paths = ("/ping", "/protected", "/api/v1/me", "/api/v1/sessions", "/.well-known/jwks.json", "/ready")
-                assert [alice.get(path).status_code for path in paths] == [200] * 6
-                assert [alice.refresh().status_code, alice.log_out().status_code] == [200, 204]
-                # No hash ends while the gate is closed, so none of these requests waited for one.
-                assert not any(response.done() for response in waiting)
-            assert held() == 0
-        gate.open()
-        assert {response.result().status_code for response in waiting} == {200}
-
-
 @contextmanager
 def connections() -> Iterator[Callable[[], int]]:
     """Yield a function that returns how many database connections this process has checked out since the start."""
