@@ -71,7 +71,7 @@ class Bulkhead(Executor):
         context.run(_current_call.set, turn)
         self._calls.add(turn)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._callers, context.run, call)
+            return await asyncio.wrap_future(self._callers.submit(context.run, call))
         finally:
             self._calls.discard(turn)
             self._update_average(turn.seconds)

@@ -17,4 +17,4 @@ class ThreadPool(Executor):
     async def run(self, call: Callable[[], Result]) -> Result:
         """Run `call` on a thread and return its result, or raise its exception."""
         # The context is copied so that log lines from the thread have the facts of the request.
-        return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
+        return await asyncio.wrap_future(self._executor.submit(copy_context().run, call))
