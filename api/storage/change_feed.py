@@ -1,7 +1,7 @@
 """The change feed: the rows that changed in the database, as recorded by its triggers (api/models/change.py)."""
 
 from collections.abc import Callable
-from selectors import EVENT_READ, DefaultSelector
+from select import POLLIN, poll
 from sys import maxsize
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -101,6 +101,8 @@ class _PostgresFeed:
 
     def __init__(self, connection: Any) -> None:
         self._libpq = connection.pgconn
+        self._arriving = poll()
+        self._arriving.register(self._libpq.socket, POLLIN)
         if self._ask(b"SELECT pg_backend_pid()")[0].get_value(0, 0) != b"%d" % self._libpq.backend_pid:
             raise FeedGap("LISTEN does not work through the connection pooler in front of PostgreSQL")
         self._ask(b"LISTEN charter")
@@ -124,12 +126,10 @@ class _PostgresFeed:
         return results
 
     def _result(self, deadline: float) -> Any:
-        with DefaultSelector() as selector:
-            selector.register(self._libpq.socket, EVENT_READ)
-            while self._libpq.is_busy():
-                if not selector.select(max(0.0, deadline - monotonic())):
-                    raise FeedGap(f"PostgreSQL did not respond within {_PATIENCE_SECONDS:g} s")
-                self._libpq.consume_input()
+        while self._libpq.is_busy():
+            if not self._arriving.poll(max(0.0, deadline - monotonic()) * 1000):
+                raise FeedGap(f"PostgreSQL did not respond within {_PATIENCE_SECONDS:g} s")
+            self._libpq.consume_input()
         return self._libpq.get_result()
 
 
