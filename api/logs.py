@@ -26,7 +26,8 @@ request_context: ContextVar[dict[str, Any] | None] = ContextVar("request_facts",
 MAX_WAITING = 10_000
 """The number of lines that may wait to be written, a few megabytes."""
 
-_TOGETHER_SECONDS = 0.01
+# Each batch costs about 0.2 ms, however few lines it has. A process that is killed loses the lines of one batch.
+_TOGETHER_SECONDS = 0.05
 _FLUSH_SECONDS = 1.0
 
 _events = logging.getLogger("charter.events")
