@@ -120,8 +120,8 @@ class HandlerView:
             return self._response(self._function(db=db, **arguments, **self._resources))
 
     def _response(self, result: Any) -> Response:
-        body, more = result if isinstance(result, tuple) else (result, ())
-        headers = raw_headers(more.items() if isinstance(more, Mapping) else more)
+        body, more = result if isinstance(result, tuple) else (result, None)
+        headers = raw_headers(more.items() if isinstance(more, Mapping) else more) if more else []
         if self._shape is None:
             # A 204 must not have a Content-Length (RFC 9110, section 8.6). Other empty responses get one.
             return Response(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
