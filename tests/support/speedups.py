@@ -1,37 +1,87 @@
 """Caches for work that has the same result in every test.
 
 Each test builds an application of its own. Without these caches, more than a thousand tests would parse the same
-contract, resolve its references and search for RSA primes.
+contract, resolve its references, compile its schemas and statements and search for RSA primes.
 """
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pytest
+from connexion.operations import OpenAPIOperation
 from connexion.spec import Specification
 from cryptography.hazmat.primitives.asymmetric import rsa
+from flask.sansio.scaffold import find_package
+from sqlalchemy import Engine
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
-from api import contract
+from api import app, contract
 from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract
+from api.contract.document.operation import Json
+from api.contract.schema.formats import Format
+from api.contract.schema.schemas import Schemas
+from api.contract.schema.validator import SchemaValidator
+from api.storage.engine import make_engine
+
+Result = TypeVar("Result")
+
+
+class _Documents:
+    """The documents that all applications share, and the results that depend only on a document."""
+
+    def __init__(self) -> None:
+        self._shared: dict[int, tuple[Json, bytes]] = {}
+
+    def share(self, document: Json) -> None:
+        """Promise that a document is never changed, so that it is identified without reading it."""
+        self._shared[id(document)] = document, _content(document)
+
+    def check(self) -> None:
+        """Raise AssertionError if a shared document was changed."""
+        for document, content in self._shared.values():
+            assert _content(document) == content
+
+    def once(self, function: Callable[..., Result]) -> Callable[..., Result]:
+        """Cache a function of a document by the content of the document and by its other arguments."""
+        results: dict[object, Result] = {}
+
+        def result(document: Json, *others: Any) -> Result:
+            key = id(document) if id(document) in self._shared else _content(document), *others
+            if key not in results:
+                results[key] = function(document, *others)
+            return results[key]
+
+        return result
+
+    def once_per_contract(self, function: Callable[..., Result]) -> Callable[..., Result]:
+        """Cache a function of a contract likewise."""
+        cached = self.once(lambda document, *others: function(Contract(document), *others))
+        return lambda contract, *others: cached(contract.document, *others)
+
+
+def _content(document: Json) -> bytes:
+    """Return the document as JSON. orjson needs a tenth of the time of the standard library."""
+    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
 
 
 @contextmanager
 def speedups() -> Iterator[None]:
-    """Apply all caches until the block ends. Raises AssertionError if a cached contract was changed in between."""
-    contracts: dict[object, tuple[Contract, bytes]] = {}
+    """Apply all caches until the block ends. Raises AssertionError if a shared document was changed in between."""
+    documents = _Documents()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contract, "load", _load_once(contract.load, contracts))
-        patch.setattr("api.contract.assembly.check_formats", _check_formats_once(check_formats))
+        _share_contracts(documents, patch)
+        patch.setattr("api.storage.database.make_engine", _sharing_statements(make_engine))
+        patch.setattr(OpenAPIOperation, "from_spec", _shared_by_layers(OpenAPIOperation.from_spec))
         patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
-        patch.setattr(Specification, "from_dict", _once_per_document(Specification.from_dict))
+        patch.setattr("flask.sansio.app.find_package", cache(find_package))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client, and no test uses TLS.
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
@@ -40,39 +90,93 @@ def speedups() -> Iterator[None]:
         patch.setattr("requests.sessions.get_environ_proxies", lambda *_, **__: {})
         patch.setattr("requests.utils.getproxies_environment", dict)
         yield
-    for loaded, content in contracts.values():
-        assert _content(loaded.document) == content
+    documents.check()
 
 
-def _content(document: Any) -> bytes:
-    """Return the document as JSON. orjson needs a tenth of the time of the standard library."""
-    return orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+def _share_contracts(documents: _Documents, patch: pytest.MonkeyPatch) -> None:
+    """Parse, check, publish and compile each contract once."""
+    patch.setattr(contract, "load", _load_once(contract.load, documents))
+    patch.setattr(contract, "published", documents.once_per_contract(contract.published))
+    patch.setattr(app, "formats", cache(app.formats))
+    patch.setattr("api.contract.assembly.check_formats", _check_formats_once(check_formats, documents))
+    patch.setattr("api.contract.assembly.Schemas", _schemas_once(documents))
+    patch.setattr(Specification, "from_dict", documents.once(Specification.from_dict))
 
 
-def _load_once(load: Callable[[Path], Contract], contracts: dict[Any, Any]) -> Callable[[Path], Contract]:
+def _load_once(load: Callable[[Path], Contract], documents: _Documents) -> Callable[[Path], Contract]:
     """Parse a folder of YAML files once, as long as no file in it changes."""
+    contracts: dict[object, Contract] = {}
 
     def loaded(folder: Path) -> Contract:
         files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.yaml")))
         if files not in contracts:
-            found = load(folder)
-            contracts[files] = found, _content(found.document)
-        return contracts[files][0]  # type: ignore[no-any-return]
+            contracts[files] = load(folder)
+            documents.share(contracts[files].document)
+        return contracts[files]
 
     return loaded
 
 
-def _check_formats_once(check: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+def _check_formats_once(check: Callable[[Any, Any], None], documents: _Documents) -> Callable[[Any, Any], None]:
     """Check each document once for each set of formats. A document with an unknown format raises each time."""
-    checked = set()
+    checked = documents.once(check)
+    return lambda document, formats: checked(document, frozenset(formats))
 
-    def checks(document: Any, formats: Any) -> None:
-        key = _content(document), frozenset(formats)
-        if key not in checked:
-            check(document, formats)
-            checked.add(key)
 
-    return checks
+class _SharedSchemas(Schemas):
+    """The schemas of one document, each compiled once for all applications."""
+
+    def __init__(self, document: Json, formats: Iterable[tuple[str, Format]]) -> None:
+        super().__init__(document, dict(formats))
+        self._validators: dict[object, SchemaValidator] = {}
+
+    def _validator(self, kind: Any, schema: Json) -> SchemaValidator:
+        key = kind, repr(schema)
+        if key not in self._validators:
+            self._validators[key] = super()._validator(kind, schema)
+        return self._validators[key]
+
+
+def _schemas_once(documents: _Documents) -> Callable[[Json, Mapping[str, Format]], Schemas]:
+    """Share the schemas of each document that is served with the same formats."""
+    shared = documents.once(_SharedSchemas)
+    return lambda document, formats: shared(document, frozenset(formats.items()))
+
+
+def _shared_by_layers(from_spec: Callable[..., Any]) -> Callable[..., Any]:
+    """Build each operation once for each application. Each of three layers would build it."""
+
+    def made(specification: Specification, **options: Any) -> Any:
+        # An application has a resolver of its own.
+        operations = vars(options["resolver"]).setdefault("operations", {})
+        key = options["path"], options["method"]
+        if key not in operations:
+            operations[key] = from_spec(specification, **options)
+        return operations[key]
+
+    return made
+
+
+class _Statements(LRUCache[Any, Any]):
+    """The compiled statements of all engines of one kind of database, without the dialect object of the engine."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: Any, statement: Any) -> None:
+        super().__setitem__(key[1:], statement)
+
+
+def _sharing_statements(make_engine: Callable[..., Engine]) -> Callable[..., Engine]:
+    """Let the engines of the same kind of database share their compiled statements."""
+    caches: dict[str, _Statements] = {}
+
+    def made(*arguments: Any) -> Engine:
+        engine = make_engine(*arguments)
+        engine._compiled_cache = caches.setdefault(engine.dialect.name, _Statements(1000))
+        return engine
+
+    return made
 
 
 def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,19 +191,6 @@ def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return build
 
     return compiled
-
-
-def _once_per_document(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Cache a function of one document by the content of the document."""
-    results: dict[bytes, Any] = {}
-
-    def result(document: dict[str, Any]) -> Any:
-        content = _content(document)
-        if content not in results:
-            results[content] = function(document)
-        return results[content]
-
-    return result
 
 
 def _reused_keys(generate: Callable[[int, int], rsa.RSAPrivateKey]) -> Callable[..., rsa.RSAPrivateKey]:
