@@ -23,7 +23,7 @@ from api.storage import revisions
 from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import Charter, beside
-from tests.support.databases import DATABASES, created, settings
+from tests.support.databases import DATABASES, administration, created, settings
 from tests.support.fork_server import forking
 from tests.support.log_stream import Configure, LogStream
 from tests.support.patience import patience
@@ -99,6 +99,7 @@ def postgres() -> Iterator[URL]:
         yield template.engine.url
         with large(template.engine.url) as engine:
             assert check_postgresql(engine, COLLECTOR.sent["postgresql"]) == []
+        administration(template.engine.url).dispose()
 
 
 @contextmanager
