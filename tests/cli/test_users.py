@@ -23,17 +23,9 @@ def charter(config: Config) -> Charter:
 
 def run(charter: Charter, *arguments: str, typed: str | bytes = "") -> tuple[int, str, str]:
     """Run a command with this standard input. Return the exit code, the output and the errors without log lines."""
-    result = subprocess.run(
-        [charter.command, "users", *arguments],
-        check=False,
-        cwd=charter.folder,
-        env=charter.environment,
-        input=typed.encode() if isinstance(typed, str) else typed,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    errors = [line for line in result.stderr.decode().splitlines() if not line.startswith("{")]
-    return result.returncode, result.stdout.decode(), "\n".join(errors)
+    result = charter.run("users", *arguments, typed=typed.encode() if isinstance(typed, str) else typed)
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    return result.returncode, result.stdout, "\n".join(errors)
 
 
 def test_a_created_user_can_log_in_and_is_listed_and_shown(charter: Charter, server: str) -> None:

@@ -110,9 +110,12 @@ class Charter:
         )
         return result.stdout
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
-            with self._start(*arguments, stdout=stdout, stderr=stderr) as process:
+    def run(self, *arguments: str, typed: bytes = b"") -> subprocess.CompletedProcess[str]:
+        """Run a command with this standard input until it exits, and return its exit code, output and errors."""
+        with TemporaryFile() as stdin, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+            stdin.write(typed)
+            stdin.seek(0)
+            with self._start(*arguments, stdin=stdin, stdout=stdout, stderr=stderr) as process:
                 try:
                     code = process.wait(timeout=PATIENCE_SECONDS)
                 finally:
@@ -127,8 +130,8 @@ class Charter:
         log = self.folder / "log"
         readable, writable = os.pipe()
         with os.fdopen(readable) as stdout:
-            with log.open("a") as file, os.fdopen(writable, "w") as written:
-                process = self._start("serve", *options, stdout=written, stderr=terminal or file)
+            with log.open("a") as file, os.fdopen(writable, "w") as written, Path(os.devnull).open() as nothing:
+                process = self._start("serve", *options, stdin=nothing, stdout=written, stderr=terminal or file)
             with process:
                 try:
                     greeting = "".join(stdout.readline() for _ in range(len(GREETING.splitlines())))
@@ -139,11 +142,11 @@ class Charter:
                 finally:
                     process.kill()
 
-    def _start(self, *arguments: str, stdout: Any, stderr: Any) -> subprocess.Popen[Any] | ForkedProcess:
+    def _start(self, *arguments: str, **streams: Any) -> subprocess.Popen[Any] | ForkedProcess:
         # A fork server has imported the modules of this environment.
         is_ours = self.command == COMMAND and "PYTHONPATH" not in self.settings
         launch: Start = start if is_ours else subprocess.Popen
-        return launch([self.command, *arguments], cwd=self.folder, env=self.environment, stdout=stdout, stderr=stderr)
+        return launch([self.command, *arguments], cwd=self.folder, env=self.environment, **streams)
 
 
 def beside(config: Config) -> Charter:

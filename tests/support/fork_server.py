@@ -81,11 +81,11 @@ class ForkServer:
         self._control = control
 
     def start(
-        self, arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str], stdout: Any, stderr: Any
+        self, arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any
     ) -> ForkedProcess:
-        """Start the command. The first argument is its path. `stdout` and `stderr` are files or descriptors."""
+        """Start the command. The first argument is its path. The three streams are files or descriptors."""
         readable, writable = os.pipe()
-        files = [file if isinstance(file, int) else file.fileno() for file in (stdout, stderr)]
+        files = [file if isinstance(file, int) else file.fileno() for file in (stdin, stdout, stderr)]
         request = [[str(argument) for argument in arguments], str(cwd), env]
         socket.send_fds(self._control, [json.dumps(request).encode()], [*files, writable])
         os.close(writable)
@@ -127,7 +127,7 @@ def _serve() -> list[str]:
     signal.signal(signal.SIGCHLD, _report_exits)
     control = socket.socket(fileno=os.dup(0))
     while True:
-        message, files, _, _ = socket.recv_fds(control, 1 << 20, 3)
+        message, files, _, _ = socket.recv_fds(control, 1 << 20, 4)
         if not message:
             sys.exit()
         arguments, folder, environment = json.loads(message)
@@ -155,14 +155,13 @@ def _report_exits(*_: object) -> None:
         os.close(report)
 
 
-def _become(folder: str, environment: dict[str, str], stdout: int, stderr: int, status: int) -> None:
+def _become(folder: str, environment: dict[str, str], stdin: int, stdout: int, stderr: int, status: int) -> None:
     """Give the forked process the state of a new one."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     for inherited in [status, *_running.values()]:
         os.close(inherited)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (stdout, 1), (stderr, 2)):
+    for source, target in ((stdin, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)
         os.close(source)
     os.chdir(folder)
