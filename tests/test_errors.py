@@ -17,6 +17,7 @@ from api import contract, errors
 from api.config.paths import resource_dir
 from api.errors import ApiError, Fault
 from api.services import readiness
+from tests.support.databases import on_sqlite
 from tests.support.person import Person
 from tests.support.violations import Violations
 
@@ -135,6 +136,7 @@ def raising(error: Exception) -> Raise:
         (raising(connexion.exceptions.ProblemException(status=503, headers={"Retry-After": "7"})), 503, {}),
     ],
 )
+@on_sqlite
 def test_library_errors_become_problems_with_the_same_status(
     failing: Callable[[Raise], httpx.Response], raise_: Raise, status: int, headers: dict[str, str]
 ) -> None:
@@ -173,6 +175,7 @@ class Odd(werkzeug.exceptions.HTTPException):
         starlette.exceptions.HTTPException(299, "secret"),
     ],
 )
+@on_sqlite
 def test_unexpected_exceptions_become_500_without_details(
     failing: Callable[[Raise], httpx.Response], error: Exception
 ) -> None:
@@ -217,6 +220,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
 }
 
 
+@on_sqlite
 def test_each_error_class_has_its_status_headers_and_detail(
     failing: Callable[[Raise], httpx.Response],
 ) -> None:

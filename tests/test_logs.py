@@ -108,6 +108,7 @@ def test_the_lines_equal_those_that_logging_writes(client: TestClient, alice: Pe
     assert len(found) == 4
 
 
+@on_sqlite
 def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.StringIO) -> None:
     claims = {
         "X-Request-ID": CANARY,
@@ -159,6 +160,7 @@ def test_all_lines_of_a_request_have_its_trace_id(client: TestClient, log: io.St
         f"00-{TRACE}-{SPAN}-01," * 200,
     ],
 )
+@on_sqlite
 def test_an_invalid_traceparent_is_ignored(client: TestClient, log: io.StringIO, traceparent: str | bytes) -> None:
     assert client.get(
         "/ping", headers=[(b"traceparent", traceparent if isinstance(traceparent, bytes) else traceparent.encode())]
@@ -168,12 +170,14 @@ def test_an_invalid_traceparent_is_ignored(client: TestClient, log: io.StringIO,
     assert CANARY not in log.getvalue()
 
 
+@on_sqlite
 def test_two_traceparent_headers_are_ignored(client: TestClient, log: io.StringIO) -> None:
     twice = [("traceparent", f"00-{TRACE}-{SPAN}-01")] * 2
     assert client.get("/ping", headers=twice).status_code == 200
     assert "trace_id" not in lines(log)[0]
 
 
+@on_sqlite
 def test_a_live_server_logs_the_address_of_the_client(server: str, log: io.StringIO) -> None:
     httpx.get(f"{server}/ping", headers={"X-Forwarded-For": "10.1.2.3"})
     assert [(line["event"], line["address"]) for line in lines(log)] == [("request", "127.0.0.1")]
@@ -197,6 +201,7 @@ def test_control_characters_are_escaped(client: TestClient, configure: Configure
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+@on_sqlite
 def test_an_exception_cannot_forge_a_line(
     client: TestClient, configure: Configure, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
@@ -246,6 +251,7 @@ def test_a_terminal_gets_text_and_a_file_gets_json(configure: Configure) -> None
         assert re.match(start, stream.getvalue())
 
 
+@on_sqlite
 def test_a_terminal_gets_colours_by_status_and_level(client: TestClient, configure: Configure) -> None:
     configure("text")
     terminal = Terminal()

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from api.config import Config
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
+from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD
 from tests.test_errors import DOCUMENT, SCHEMAS, SIGN_UP, problem
 
@@ -117,6 +118,7 @@ JSON = {"content-type": "application/json"}
         ({"json": ALICE | {"password": "a" * 8}}, ["/body/password TOO_GUESSABLE"]),
     ],
 )
+@on_sqlite
 def test_a_bad_request_lists_faults_with_pointers(client: TestClient, sent: dict[str, Any], faults: list[str]) -> None:
     response = client.post(SIGN_UP, **sent)
     body = problem(response)
@@ -140,6 +142,7 @@ def test_a_bad_request_lists_faults_with_pointers(client: TestClient, sent: dict
         {"content-type": "application/json", "content-encoding": "gzip"},
     ],
 )
+@on_sqlite
 def test_an_unsupported_media_type_is_415(client: TestClient, headers: dict[str, str]) -> None:
     response = client.post(SIGN_UP, content=json.dumps(ALICE), headers=headers)
     assert (response.status_code, problem(response)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
@@ -157,6 +160,7 @@ def test_a_body_over_the_limit_is_413(client: TestClient, config: Config, chunke
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PURGE"])
+@on_sqlite
 def test_a_path_outside_the_contract_is_404(client: TestClient, method: str) -> None:
     paths = ["/", "//ping", "/ping/", "/PING", "/ping;a", "/ping%2f", "/ping%00", "/%ff", "/.%2e/ping", "/api"]
     paths += ["/api/v1/auth", "/api/v1/me/", "/api/v1//me", "/api%2fv1/me", "/docs/x", "/swagger.json", "/protected "]
@@ -166,6 +170,7 @@ def test_a_path_outside_the_contract_is_404(client: TestClient, method: str) -> 
         assert (path, response.status_code, problem(response)["code"]) == (path, 404, "NOT_FOUND")
 
 
+@on_sqlite
 def test_an_undeclared_method_is_405_with_the_allowed_methods(client: TestClient) -> None:
     methods = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"}
     for path, item in DOCUMENT["paths"].items():

@@ -22,6 +22,7 @@ from api.crypto.signing_keys import ALGORITHMS, SigningKey
 from api.models import User
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
+from tests.support.databases import on_sqlite
 from tests.support.forged_token_cases import (
     ATTACKERS_SECRET,
     CLAIMS,
@@ -132,6 +133,7 @@ def test_forged_altered_and_misused_tokens_are_rejected(client: TestClient, genu
     assert {name: ask(client, f"Bearer {token}") for name, token in bad.items()} == dict.fromkeys(bad, INVALID)
 
 
+@on_sqlite
 def test_bytes_that_are_not_ascii_are_rejected(client: TestClient, genuine: Genuine) -> None:
     token = genuine.text.encode()
     bad = [
@@ -157,10 +159,12 @@ def test_the_scheme_is_bearer_in_any_case(client: TestClient, genuine: Genuine, 
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "JWT", "DPoP", "Digest", "Bearer:", "Bearer\t", "", "\u0130"])
+@on_sqlite
 def test_another_scheme_counts_as_a_missing_token(client: TestClient, genuine: Genuine, scheme: str) -> None:
     assert ask(client, f"{scheme} {genuine.text}") == MISSING
 
 
+@on_sqlite
 def test_a_token_counts_only_in_the_authorization_header(client: TestClient, alice: Person) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     places: dict[str, dict[str, Any]] = {
@@ -177,12 +181,14 @@ def test_a_token_counts_only_in_the_authorization_header(client: TestClient, ali
     assert responses == dict.fromkeys(places, MISSING)
 
 
+@on_sqlite
 def test_a_duplicate_header_is_rejected(client: TestClient, alice: Person) -> None:
     header = ("Authorization", f"Bearer {alice.token}")
     response = client.get("/protected", headers=[header, header])
     assert facts(response) == (400, None, "MALFORMED_REQUEST")
 
 
+@on_sqlite
 def test_a_token_of_a_megabyte_is_rejected_by_a_live_server(server: str) -> None:
     response = httpx.get(f"{server}/protected", headers={"Authorization": "Bearer " + "a" * 1_000_000})
     assert facts(response) == (431, None, "HEADERS_TOO_LARGE")
@@ -296,6 +302,7 @@ def test_tokens_are_signed_with_the_configured_algorithm(config: Config, algorit
     assert {key["alg"] for key in published} == {algorithm} - {"HS256"}
 
 
+@on_sqlite
 def test_a_token_contains_only_the_necessary_claims(genuine: Genuine) -> None:
     assert genuine.header == {"alg": "ES256", "typ": "at+jwt", "kid": genuine.key.id}
     assert genuine.claims == {

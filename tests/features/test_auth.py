@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.crypto.access_tokens import LEEWAY_SECONDS
+from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD, Person, token_pair
 from tests.support.problems import assert_problem
 from tests.support.types import Travel
@@ -45,6 +46,7 @@ def test_sign_up_returns_the_user_and_its_location(client: TestClient) -> None:
         ({"password": 12345678}, "/body/password", "WRONG_TYPE"),
     ],
 )
+@on_sqlite
 def test_sign_up_names_the_invalid_field(client: TestClient, change: dict[str, Any], pointer: str, code: str) -> None:
     form = {name: value for name, value in (Person(client, "alice").form | change).items() if value is not None}
     response = client.post("/api/v1/auth/signup", json=form)
@@ -52,6 +54,7 @@ def test_sign_up_names_the_invalid_field(client: TestClient, change: dict[str, A
     assert {(fault["pointer"], fault["code"]) for fault in response.json()["errors"]} == {(pointer, code)}
 
 
+@on_sqlite
 def test_sign_up_reports_all_faults_without_quoting_values(client: TestClient) -> None:
     form = {"username": "a!", "email": "nowhere", "password": "hunter2"}
     response = client.post("/api/v1/auth/signup", json=form)
@@ -65,6 +68,7 @@ def test_sign_up_reports_all_faults_without_quoting_values(client: TestClient) -
 
 
 @pytest.mark.parametrize("name", ["role", "is_admin", "id", "user_id", "verified", "created_at", "password_hash"])
+@on_sqlite
 def test_sign_up_rejects_undeclared_properties(client: TestClient, name: str) -> None:
     response = client.post("/api/v1/auth/signup", json=Person(client, "alice").form | {name: True})
     assert response.status_code == 400

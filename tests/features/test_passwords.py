@@ -13,6 +13,7 @@ from api.models import User
 from api.storage.database import Database
 from tests.features.test_sessions import ACTIVE, ENDED, log_in_again, session_state
 from tests.support.bcrypt_spy import Bcrypt
+from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD, Person
 from tests.support.problems import assert_problem
 from tests.support.types import Events
@@ -63,6 +64,7 @@ def test_any_password_of_8_to_128_characters_works(client: TestClient, password:
         ("\N{GRINNING FACE}" * 129, "TOO_LONG"),
     ],
 )
+@on_sqlite
 def test_password_length_counts_characters_not_bytes(client: TestClient, password: str, fault: str) -> None:
     assert sign_up(client, password) == (400, [f"/body/password {fault}"])
 
@@ -87,6 +89,7 @@ def test_every_unicode_form_of_a_password_logs_in(client: TestClient, password: 
 
 @pytest.mark.parametrize("operation", ["signup", "login"])
 @pytest.mark.parametrize(("size", "status"), [(129, 400), (60_000, 400), (1_000_000, 413)])
+@on_sqlite
 def test_too_long_a_password_is_rejected_without_hashing(
     client: TestClient, hashing: Bcrypt, operation: str, size: int, status: int
 ) -> None:
@@ -97,6 +100,7 @@ def test_too_long_a_password_is_rejected_without_hashing(
     assert (hashing.hashed, hashing.checked) == ([], [])
 
 
+@on_sqlite
 def test_too_long_a_text_is_rejected_without_normalizing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     # Normalization sorts the marks on a letter, which takes seconds for thousands of them.
     lengths = [0]
@@ -120,11 +124,13 @@ LONG = [password for password in COMMON if len(password) >= 8]
 
 
 @pytest.mark.parametrize("password", [*LONG[:20], *LONG[20::1200]])
+@on_sqlite
 def test_common_passwords_are_rejected(client: TestClient, password: str) -> None:
     spellings = [password, password.upper(), f" {password}  ", password.translate({ord("a"): "\uff41"})]
     assert [sign_up(client, each) for each in spellings] == [(400, ["/body/password TOO_GUESSABLE"])] * 4
 
 
+@on_sqlite
 def test_the_list_of_common_passwords_is_complete_and_normalized(client: TestClient) -> None:
     assert len(set(COMMON)) == len(COMMON) > len(set(LONG)) > 10_000
     assert [p for p in COMMON if not p.isascii() or p.casefold() != p] == []
@@ -154,6 +160,7 @@ def test_the_list_of_common_passwords_is_complete_and_normalized(client: TestCli
         "2026 monkey",
     ],
 )
+@on_sqlite
 def test_simple_patterns_and_extended_words_are_rejected(client: TestClient, hashing: Bcrypt, password: str) -> None:
     assert sign_up(client, password) == (400, ["/body/password TOO_GUESSABLE"])
     assert hashing.hashed == []
@@ -183,6 +190,7 @@ def test_passwords_with_the_service_name_are_rejected(client: TestClient, hashin
         "LOCAL.PART!!",
     ],
 )
+@on_sqlite
 def test_passwords_with_names_of_the_user_are_rejected(client: TestClient, hashing: Bcrypt, password: str) -> None:
     form = {"username": "GoodName", "email": "Local.Part@example.com", "password": password}
     assert_problem(client.post("/api/v1/auth/signup", json=form), 409, "PASSWORD_CONTAINS_NAME")

@@ -6,6 +6,7 @@ from uuid import UUID
 from starlette.testclient import TestClient
 
 from api.config import Config
+from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.workers import by_hand, worker
@@ -28,6 +29,7 @@ def test_the_profile_is_that_of_the_caller(alice: Person, bobby: Person) -> None
     assert alice.id != bobby.id
 
 
+@on_sqlite
 def test_the_profile_requires_a_token(client: TestClient) -> None:
     response = client.get("/api/v1/me")
     assert_problem(response, 401, "MISSING_TOKEN")

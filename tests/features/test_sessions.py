@@ -219,6 +219,7 @@ def assert_cursor_rejected(person: Person, cursor: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CURSORS)
+@on_sqlite
 def test_an_altered_or_forged_cursor_is_rejected(alice: Person, cursor: str, kind: str) -> None:
     assert_cursor_rejected(alice, CURSORS[kind](cursor))
 

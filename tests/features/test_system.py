@@ -10,9 +10,11 @@ from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from api.storage.database import Database
+from tests.support.databases import on_sqlite
 from tests.support.person import Person
 
 
+@on_sqlite
 def test_ping_reports_a_running_process(client: TestClient) -> None:
     response = client.get("/ping")
     assert (response.status_code, response.json()) == (200, {"status": "running"})
@@ -47,6 +49,7 @@ def test_readiness_requires_the_schema_of_this_release(client: TestClient, datab
     }
 
 
+@on_sqlite
 def test_the_service_publishes_its_contract(client: TestClient) -> None:
     response = client.get("/openapi.json")
     assert (response.status_code, response.json()) == (200, contract.published(contract.load(resource_dir("openapi"))))

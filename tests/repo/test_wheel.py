@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.charter import Charter
+from tests.support.databases import on_sqlite
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
@@ -65,6 +66,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@on_sqlite
 def test_the_wheel_installs_and_serves_as_documented(
     elsewhere: Path, environment: Path, tmp_path: Path, client: TestClient
 ) -> None:

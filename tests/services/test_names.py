@@ -18,6 +18,7 @@ from api.config import Config
 from api.models import User
 from api.services.names import canonical
 from api.storage.database import Database
+from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person
 from tests.support.serving import serving
@@ -43,6 +44,7 @@ def test_usernames_are_case_insensitive(client: TestClient, username: str) -> No
 @pytest.mark.parametrize(
     "username", [" alice", "alice ", "alice\u3000", "\uff41lice", "\u212aelvin", "al\u00adice", "alic\u0435"]
 )
+@on_sqlite
 def test_a_username_with_lookalike_characters_is_rejected(client: TestClient, username: str) -> None:
     assert sign_up(client, username, "first@example.com") == (400, "INVALID_INPUT")
 
@@ -103,11 +105,13 @@ def test_only_two_letters_of_domains_have_another_canonical_form() -> None:
 @pytest.mark.parametrize(
     "email", [" alice@example.com", "alice@example.com ", "alice@example.com\n", "\u3000alice@example.com"]
 )
+@on_sqlite
 def test_an_email_with_surrounding_space_is_rejected(client: TestClient, email: str) -> None:
     assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
 
 
 @pytest.mark.parametrize("email", ["\uff0e@example.com", "a\uff20b@example.com", "\ufdfa@example.com"])
+@on_sqlite
 def test_an_email_with_an_invalid_canonical_form_is_rejected(client: TestClient, email: str) -> None:
     assert sign_up(client, "alice", email) == (400, "INVALID_INPUT")
 

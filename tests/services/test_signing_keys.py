@@ -26,6 +26,7 @@ from api.services.signing_keys import Keyring, State
 from api.storage.database import Database
 from tests.support.charter import Charter, beside
 from tests.support.concurrency import at_once
+from tests.support.databases import on_sqlite
 from tests.support.forged_tokens import decode
 from tests.support.person import Person, newcomer
 from tests.support.types import Travel
@@ -274,6 +275,7 @@ def spellings(key: SigningKey) -> list[bytes]:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+@on_sqlite
 def test_a_sealed_key_opens_only_with_its_secret_id_and_algorithm(config: Config, algorithm: str) -> None:
     keyring, key = keyring_of(config), generate(algorithm)
     sealed = KeyCipher(config.secret).seal(key)
