@@ -21,14 +21,14 @@ check: .venv/.test ## Check format, style and types, and run the quick tests on 
 	$(BIN)/pytest -q -n 3 --quick --ignore=tests/soak
 
 .PHONY: test
-test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases: within 5 minutes
+test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases. Takes about 5 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 3 --ignore=tests/soak
 
 .PHONY: soak
-soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long: within 15 minutes
+soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 15 minutes
 	$(BIN)/pytest -v --durations=15 tests/soak
 	$(BIN)/pytest -v -n 3 --seeds=random,random --examples=100 tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
 
@@ -55,7 +55,7 @@ RESUME ?= 0
 BASELINES := $(patsubst benchmarks/speed/baselines/%/requirements.in,%,$(wildcard benchmarks/speed/baselines/*/requirements.in))
 
 .PHONY: bench
-bench: .venv/.test $(BASELINES:%=.venv/bench/%/.installed) ## Measure speed beside others, about an hour; ONLY=ping,scale measures a part, RESUME=1 goes on
+bench: .venv/.test $(BASELINES:%=.venv/bench/%/.installed) ## Compare the speed with other frameworks. Takes about an hour. RESUME=1 continues a run, ONLY=ping,scale measures a part
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.speed --only=$(ONLY) --rounds=$(ROUNDS) --seconds=$(SECONDS) --base=$(BASE) --resume=$(RESUME)
 
@@ -74,7 +74,7 @@ clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client in
 		--output $(CLIENTS)/typescript/charter.d.ts
 
 .PHONY: migration
-migration: .venv/.test ## Write the next migration from the models; NAME=notes is required
+migration: .venv/.ruff ## Write the next migration from the models; NAME=notes is required
 	@$(BIN)/python -m tools.migration "$(NAME)"
 
 CLIENTS := clients
@@ -106,32 +106,44 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 clean: ## Remove the environment and all build results, but not the data folder
 	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist tests/node/node_modules *.egg-info
 
+ANOTHER := Charter needs Python 3.11 or later. Name one: make run PYTHON=python3.13
+UNWRITABLE := The folder .venv cannot be created. Use a clone that your user can write to, and a Python with the module venv.
+OR_FAIL := || { echo "The installation failed. The first run needs the network. Run make again when it is available." >&2; exit 1; }
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
 # Each file below marks a step as done. Make repeats the step if one of its dependencies is newer.
 
 $(NEW):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Charter needs Python 3.11 or later; name one: make run PYTHON=python3.13")'
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. $(ANOTHER)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d. $(ANOTHER)" % sys.version_info[:2])'
 	@echo "Creating the Python environment .venv. This takes about 5 seconds."
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv --clear .venv || { echo "$(UNWRITABLE)" >&2; exit 1; }
 	@touch $@
 
 .venv/.run: requirements.lock setup.cfg pyproject.toml | $(NEW)
 	@echo "Installing Charter and its dependencies in .venv. This takes 20 to 80 seconds, at the first run only."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements.lock $(OR_FAIL)
+	@$(PIP) --no-deps --no-build-isolation -e . $(OR_FAIL)
 	@touch $@
 
 .venv/.test: requirements-dev.lock .venv/.run
 	@echo "Installing the tools for tests in .venv. This takes one to three minutes, at the first run only."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock $(OR_FAIL)
+	@touch $@
+
+# A migration is formatted like all code. The other tools for tests are not necessary for it.
+.venv/.ruff: requirements-dev.lock .venv/.run
+	@echo "Installing ruff, which formats the migration. This takes about 5 seconds."
+	@sed -n '/^ruff==/,/[^\\]$$/p' requirements-dev.lock | $(PIP) --require-hashes -r /dev/stdin $(OR_FAIL)
 	@touch $@
 
 .venv/bench/%/.installed: benchmarks/speed/baselines/%/requirements.txt | $(NEW)
 	@echo "Installing $* in .venv/bench, to compare the speed with it. This takes up to a minute."
 	@$(PYTHON) -m venv --clear .venv/bench/$*
-	@.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@.venv/bench/$*/bin/pip install --quiet --disable-pip-version-check -r $< $(OR_FAIL)
 	@touch $@
 
 .venv/.node: tests/node/package-lock.json .venv/.test
 	@echo "Installing Node, a browser and the tools for clients. This takes one to three minutes."
-	@cd tests/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
+	@cd tests/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error $(OR_FAIL)
 	@touch $@

@@ -45,7 +45,7 @@ def run(checkout: Path, *command: str | Path) -> subprocess.CompletedProcess[str
 
 def make_migration(checkout: Path, name: str) -> subprocess.CompletedProcess[str]:
     # The environment of these tests is installed. `-o` keeps make from updating it.
-    return run(checkout, "make", "-o", ".venv/.test", f"BIN={BIN}", "migration", f"NAME={name}")
+    return run(checkout, "make", "-o", ".venv/.ruff", f"BIN={BIN}", "migration", f"NAME={name}")
 
 
 @pytest.mark.slow
