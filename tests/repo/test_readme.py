@@ -272,6 +272,17 @@ def test_every_file_in_the_architecture_page_exists() -> None:
     assert {name for name in named if not (CHECKOUT / name).is_file()} == set()
 
 
+def test_the_steps_for_a_profile_column_name_each_file_that_builds_a_profile() -> None:
+    (row,) = re.findall(r"^\| a column of the profile .*", page("docs/architecture.md"), re.MULTILINE)
+    builders = {
+        str(file.relative_to(CHECKOUT))
+        for file in (CHECKOUT / "api").rglob("*.py")
+        if re.search(r"\bProfile\(|\bclass UserRow\b|created_at[.]label", file.read_text())
+    }
+    assert builders
+    assert builders <= set(re.findall("`(api/.+?)`", row))
+
+
 def test_the_diagram_names_existing_files_and_folders() -> None:
     stages = re.findall(r'\["([a-z ]+):', block("flowchart TD").text)
     assert len(stages) == 12
