@@ -28,7 +28,7 @@ def list_keys() -> None:
     """List the signing keys, the oldest first."""
     from api.services import signing_keys
 
-    config = support.load()
+    config = support.load_existing()
     with support.transaction(config) as db:
         lines = [_line(row, support.keyring(config)) for row in signing_keys.list_all(db)]
     for line in (_FORM.format("ID", "ALGORITHM", "STATE", "CREATED", ""), *lines):
@@ -43,7 +43,7 @@ def rotate() -> None:
     """
     from api.services import signing_keys
 
-    config = support.load()
+    config = support.load_existing()
     with support.transaction(config) as db:
         row = signing_keys.rotate(db, support.keyring(config))
     while signing_keys.state(row) is signing_keys.State.NEXT:
@@ -62,7 +62,7 @@ def retire(key_id: str) -> None:
     from api.errors import NotFound
     from api.services import signing_keys
 
-    config = support.load()
+    config = support.load_existing()
     with support.transaction(config) as db:
         try:
             signing_keys.retire(db, support.keyring(config), key_id)

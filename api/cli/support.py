@@ -28,7 +28,7 @@ def friendly_errors(*mendable: type[Exception]) -> Iterator[None]:
 
 
 def load(**options: str) -> "Config":
-    """Return the settings and print warnings, or end the command.
+    """Return the settings and print warnings, or end the command. Create a missing data folder and missing secrets.
 
     Options are named after their variable and override the environment.
     """
@@ -36,6 +36,19 @@ def load(**options: str) -> "Config":
 
     with friendly_errors(config.ConfigError):
         found = config.load(**options)
+    print_warnings()
+    return found
+
+
+def load_existing() -> "Config":
+    """Return the settings and print warnings, or end the command. Create nothing.
+
+    Without its database or its secrets, the installation is not complete, which ends the command, too.
+    """
+    from api import config
+
+    with friendly_errors(config.ConfigError):
+        found = config.load_existing()
     print_warnings()
     return found
 
@@ -60,9 +73,15 @@ def mute_database_log() -> None:
     logging.getLogger("charter.database").addHandler(logging.NullHandler())
 
 
-def reason_of(error: Exception) -> str:
-    """Return the reason of an error of the database, in one line."""
-    return str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+def reason_of(error: Exception, config: "Config") -> str:
+    """Return the reason of an error of the database in one line, with a remedy if the database is unavailable."""
+    from api.errors import DatabaseUnavailable
+
+    reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
+    if not isinstance(error, DatabaseUnavailable):
+        return reason
+    remedy = "check DATABASE_URL and the server" if config.is_shared else "check the file and the rights of its folder"
+    return f"{reason}; {remedy}"
 
 
 @contextmanager
@@ -78,7 +97,7 @@ def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> 
         yield database
     except reported as error:
         where = config.database_url.render_as_string(hide_password=True)
-        raise click.ClickException(f"{where} cannot be {cannot}: {reason_of(error)}") from None
+        raise click.ClickException(f"{where} cannot be {cannot}: {reason_of(error, config)}") from None
     finally:
         database.dispose()
 

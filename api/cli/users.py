@@ -41,13 +41,14 @@ def list_users() -> None:
     """List all users, the oldest first."""
     from api.services import users
 
-    config, last = support.load(), None
-    click.echo(_FORM.format("CREATED", "STATE", "USERNAME", "EMAIL"))
+    config, last = support.load_existing(), None
+    heading = [_FORM.format("CREATED", "STATE", "USERNAME", "EMAIL")]
     while True:
         with support.transaction(config) as db:
             page = users.list_after(db, last, _PAGE)
-        for user in page:
-            click.echo(_line(user))
+        for line in (*heading, *map(_line, page)):
+            click.echo(line)
+        heading = []
         if len(page) < _PAGE:
             return
         last = page[-1].id
@@ -59,7 +60,7 @@ def show(name: str) -> None:
     """Show the user with this username or email."""
     from api.services import users
 
-    with support.transaction(support.load()) as db, _known(name):
+    with support.transaction(support.load_existing()) as db, _known(name):
         user = users.get_by_name(db, name)
         sessions = users.count_sessions(db, user.id)
     facts = {
@@ -80,7 +81,7 @@ def create(username: str, email: str) -> None:
     """Create a user, with the rules of a sign-up."""
     from api.services import users
 
-    config = support.load()
+    config = support.load_existing()
     password = _read_password()
     _check(username=username, email=email, password=password)
     with support.transaction(config) as db, _accepted():
@@ -94,7 +95,7 @@ def set_password(name: str) -> None:
     """Set the password of a user, and end all their sessions."""
     from api.services import credentials
 
-    config = support.load()
+    config = support.load_existing()
     password = _read_password()
     _check(password=password)
     with support.transaction(config) as db, _known(name), _accepted():
@@ -121,7 +122,7 @@ def enable(name: str) -> None:
 
 
 def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
-    with support.transaction(support.load()) as db, _known(name):
+    with support.transaction(support.load_existing()) as db, _known(name):
         return change(db, name).username
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from api.config.data_folder import writable_by_all, writable_by_group
+from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
 from api.config.parsers import choice, integer, listen_host, public_url, socket_path, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
@@ -116,6 +116,24 @@ def load(environ: Mapping[str, str] = os.environ, /, **options: str) -> Config:
     return Config(**(values | made))
 
 
+def load_existing(environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the settings of an installation that exists. Create nothing.
+
+    Raises ConfigError that lists all invalid settings at once, or else the missing files.
+    """
+    values = read(environ)
+    files = [values["data_dir"] / name for name in SECRETS if name not in values]
+    if values["database_url"].get_backend_name() == "sqlite":
+        files.insert(0, Path(values["database_url"].database).absolute())
+    missing = [file for file in files if not file.exists()]
+    if missing:
+        names = ", ".join(map(str, missing))
+        is_inside = any(file.parent == values["data_dir"] for file in missing)
+        place = _VARIABLES["data_dir" if is_inside else "database_url"]
+        raise ConfigError(f"not found: {names}; run charter migrate to create what is missing, or correct {place}")
+    return Config(**values)
+
+
 def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the value of each setting, without secrets that the first start has yet to create. Create nothing.
 
@@ -136,6 +154,8 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     if "database_url" in values and values["database_url"].get_backend_name() == "sqlite":
         kept, faults = _look_into_folder(values, missing)
         values, wrong = values | kept, wrong + faults
+        if not _is_in(values["data_dir"], values) and (fault := unusable_for_database(values["database_url"].database)):
+            wrong.append(f"{_VARIABLES['database_url']} {fault}")
     elif "database_url" in values and missing:
         names = " and ".join(_VARIABLES[name] for name in missing)
         wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
@@ -216,7 +236,12 @@ def _read_kept(files: list[Path]) -> tuple[dict[str, bytes], list[str]]:
 def _needs_folder(values: Mapping[str, Any]) -> bool:
     """Return True if a start creates a file in the data directory."""
     makes_secret = any(name not in values for name in SECRETS)
-    return makes_secret or Path(str(values["database_url"].database)).parent == values["data_dir"]
+    return makes_secret or _is_in(values["data_dir"], values)
+
+
+def _is_in(data_dir: Path, values: Mapping[str, Any]) -> bool:
+    """Return True if the database is a file in the data directory."""
+    return Path(str(values["database_url"].database)).absolute().parent == data_dir
 
 
 def _must_be_writable(data_dir: Path) -> None:

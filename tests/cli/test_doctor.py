@@ -83,7 +83,9 @@ def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
 @pytest.mark.slow
 def test_doctor_creates_nothing_before_the_first_start(tmp_path: Path) -> None:
     result = Charter(tmp_path, {}).run("doctor")
-    expected = f"wrong    settings     {tmp_path}/data is not set up yet; run charter migrate\n"
+    files = ", ".join(f"{tmp_path}/data/{name}" for name in ("charter.db", "secret", "pepper"))
+    advice = "run charter migrate to create what is missing, or correct CHARTER_DATA_DIR"
+    expected = f"wrong    settings     not found: {files}; {advice}\n"
     assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (1, expected, [])
 
 

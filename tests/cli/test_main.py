@@ -69,6 +69,14 @@ def commands(group: click.Group = cli.main, prefix: str = "") -> Iterator[tuple[
             yield from commands(command, f"{prefix}{name} ")
 
 
+# All commands but those that create an installation, and those that need none.
+EXISTING = [
+    [*name.split(), *("x" for parameter in command.params if isinstance(parameter, click.Argument))]
+    for name, command in commands()
+    if not isinstance(command, click.Group) and name.partition(" ")[0] in {"keys", "users"}
+]
+
+
 @pytest.mark.parametrize(("name", "command"), list(commands()))
 def test_the_help_of_each_command_begins_with_its_short_help(name: str, command: click.Command) -> None:
     listed = command.get_short_help_str(limit=80)
@@ -82,6 +90,43 @@ def test_openapi_prints_the_published_contract(charter: Charter, client: TestCli
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == client.get("/openapi.json").json()
     assert not charter.data.exists()
+
+
+@pytest.mark.parametrize("settings", [{}, {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}], ids=["", "secrets"])
+@pytest.mark.parametrize("arguments", EXISTING, ids=" ".join)
+def test_a_command_for_an_existing_installation_creates_none(
+    charter: Charter, arguments: list[str], settings: dict[str, str]
+) -> None:
+    charter.settings = settings
+    result = charter.run(*arguments)
+    names = ("charter.db",) if settings else ("charter.db", "secret", "pepper")
+    files = ", ".join(str(charter.data / name) for name in names)
+    remedy = "run charter migrate to create what is missing, or correct CHARTER_DATA_DIR"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: not found: {files}; {remedy}\n"
+    assert list(charter.folder.iterdir()) == []
+
+
+def test_a_database_that_lacks_migrations_is_named_without_a_heading(charter: Charter) -> None:
+    charter.settings = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
+    charter.data.mkdir(mode=0o700)
+    (charter.data / "charter.db").touch()
+    for arguments in (["users", "list"], ["keys", "list"]):
+        result = charter.run(*arguments)
+        reason = "The database schema does not match this release. Run charter migrate."
+        assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: {reason}\n")
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["check-config"], ["users", "list"], ["doctor"]])
+def test_a_database_in_a_missing_folder_is_a_wrong_setting(charter: Charter, arguments: list[str]) -> None:
+    charter.settings = {"DATABASE_URL": f"sqlite:///{charter.folder}/none/x.db"}
+    result = charter.run(*arguments)
+    assert result.returncode == 1
+    assert (
+        f"DATABASE_URL must name a file in an existing folder: {charter.folder}/none does not exist; "
+        "create it, or correct the path\n"
+    ) in result.stdout + result.stderr
+    assert list(charter.folder.iterdir()) == []
 
 
 def test_an_unusable_data_folder_is_named_in_the_error(charter: Charter) -> None:
@@ -253,7 +298,7 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(
         r"Error: postgresql\+psycopg://charter:\*\*\*@127\.0\.0\.1:1/charter cannot be migrated: "
-        r"connection failed: .*Connection refused\n",
+        r"connection failed: .*Connection refused; check DATABASE_URL and the server\n",
         result.stderr,
     )
     made = AccessTokenCodec("http://127.0.0.1:8000", "charter", "charter", 900)

@@ -7,6 +7,7 @@ from threading import Thread
 import pytest
 
 from api.config import find_warnings, load
+from api.config.data_folder import unusable_for_database
 from tests.config.test_settings import SECRET, SHARED, refusal
 
 
@@ -67,3 +68,24 @@ def test_a_secret_may_be_a_link_to_a_file(tmp_path: Path) -> None:
     (tmp_path / "mounted").write_text(SECRET.hex())
     (tmp_path / "secret").symlink_to(tmp_path / "mounted")
     assert load({"CHARTER_DATA_DIR": str(tmp_path)}).secret == SECRET
+
+
+def test_a_database_needs_an_existing_folder(tmp_path: Path) -> None:
+    remedy = f"{tmp_path}/none does not exist; create it, or correct the path"
+    assert unusable_for_database(f"{tmp_path}/none/x.db") == f"must name a file in an existing folder: {remedy}"
+    assert unusable_for_database(str(tmp_path)) == f"must name a file: {tmp_path} is a folder; add the name of a file"
+    assert unusable_for_database(f"{tmp_path}/x.db") is None
+    assert unusable_for_database(f"file:{tmp_path}/none/x.db") is None
+
+
+def test_a_database_needs_a_folder_with_the_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The root user may write to any folder.
+    monkeypatch.setattr(os, "access", lambda _path, rights: not rights & os.W_OK)
+    remedy = f"{tmp_path} is not; change its rights, or correct the path"
+    assert unusable_for_database(f"{tmp_path}/x.db") == f"must name a file in a writable folder: {remedy}"
+
+
+def test_a_relative_path_in_a_new_data_folder_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    load({"DATABASE_URL": "sqlite:///data/x.db"})
+    assert (tmp_path / "data").is_dir()

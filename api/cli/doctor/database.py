@@ -29,7 +29,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
     except DatabaseUnavailable as cause:
-        yield error("database", f"{support.reason_of(cause)}; check DATABASE_URL and the server")
+        yield error("database", support.reason_of(cause, settings))
     finally:
         database.dispose()
 
