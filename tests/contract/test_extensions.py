@@ -22,11 +22,23 @@ def test_operations_require_all_of_their_scopes(engine: Engine, token: str, stat
 def test_roles_must_be_lists_of_known_scopes(engine: Engine, roles: str) -> None:
     engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
     assert contract.load(engine.folder).scopes_of("user") == set()
-    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{user: [a]}}\n")
-    assert contract.load(engine.folder).scopes_of("user") == {"a"}
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{guest: [a], user: [a, b]}}\n")
+    assert contract.load(engine.folder).scopes_of("guest") == {"a"}
     (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {roles}\n")
     with pytest.raises(ContractError, match="x-roles"):
         contract.load(engine.folder)
+
+
+@pytest.mark.parametrize("roles", ["{}", "{user: []}", "{user: [a]}", "{user: [a], guest: [b]}"])
+def test_a_role_must_have_the_scopes_of_each_operation(engine: Engine, roles: str) -> None:
+    engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [b, a], resp")))
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {roles}\n")
+    with pytest.raises(ContractError) as raised:
+        contract.load(engine.folder)
+    assert str(raised.value) == (
+        "a.yaml: GET /x: x-scopes: every call would get a 403, because no role has a and b; "
+        "add what is missing to a role in x-roles of openapi.yaml"
+    )
 
 
 @pytest.mark.parametrize("size", [100, 2000])

@@ -35,12 +35,35 @@ def _check_scopes(address: str, operation: Operation) -> None:
 
 
 def check_roles(document: Json) -> None:
-    """Check the roles of a document. Raises ContractError if a role has a scope that no operation requires."""
-    required = {scope for operation in Contract(document).operations() for scope in operation.scopes}
-    roles = mapping(document, "x-roles", "openapi.yaml") if "x-roles" in document else {}
+    """Check the roles of a document, if it has any.
+
+    Raises ContractError if a role has a scope that no operation requires, or if an operation requires scopes that no
+    role has.
+    """
+    if "x-roles" not in document:
+        return
+    needed = _operations_by_scopes(document)
+    required = frozenset[str]().union(*needed)
+    roles = mapping(document, "x-roles", "openapi.yaml")
     for name, scopes in roles.items():
         if not isinstance(scopes, list) or not all(str(scope) in required for scope in scopes):
             raise ContractError(f"openapi.yaml: x-roles: {name} must be a list of scopes that operations require")
+    for scopes, places in needed.items():
+        if not any(scopes <= set(role) for role in roles.values()):
+            raise ContractError(
+                f"{', '.join(places)}: x-scopes: every call would get a 403, because no role has "
+                f"{' and '.join(sorted(scopes))}; add what is missing to a role in x-roles of openapi.yaml"
+            )
+
+
+def _operations_by_scopes(document: Json) -> dict[frozenset[str], list[str]]:
+    """Return the places of the operations that require scopes, by these scopes."""
+    found: dict[frozenset[str], list[str]] = {}
+    for operation in Contract(document).operations():
+        if operation.scopes:
+            place = f"{operation.tag}.yaml: {operation.method.upper()} {operation.path}"
+            found.setdefault(frozenset(operation.scopes), []).append(place)
+    return found
 
 
 def _check_body_bytes(address: str, operation: Json) -> None:
