@@ -39,13 +39,17 @@ def list_keys() -> None:
 def rotate() -> None:
     """Start to sign with the next key, and create a new next key.
 
-    Existing tokens stay valid until they expire. You can rotate the keys as often as you like.
+    Existing tokens stay valid until they expire. Rotate the keys once a month. Wait at least 5 minutes between two
+    rotations, because services cache the published keys.
     """
     from api.services import signing_keys
 
     config = support.load_existing()
     with support.transaction(config) as db:
         row = signing_keys.rotate(db, support.keyring(config))
+    if signing_keys.was_published_late(row):
+        warning = "the key was published less than 5 minutes ago, so services that cache the keys may reject its tokens"
+        click.echo(f"Warning: {warning} until then.", err=True)
     while signing_keys.state(row) is signing_keys.State.NEXT:
         sleep(0.05)
     click.echo(f"{row.id} is now the signing key.")

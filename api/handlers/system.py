@@ -31,4 +31,4 @@ def get_contract(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def get_signing_keys(db: Db, keyring: Keyring) -> tuple[object, dict[str, str]]:
-    return {"keys": signing_keys.jwks(db, keyring)}, {"Cache-Control": "public, max-age=300"}
+    return {"keys": signing_keys.jwks(db, keyring)}, {"Cache-Control": f"public, max-age={signing_keys.CACHE_SECONDS}"}

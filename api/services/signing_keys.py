@@ -18,6 +18,9 @@ from api.storage.database import Db, lock_table, table_of
 
 # A new key starts to sign only after all processes have invalidated their cached keys.
 _PROPAGATION = timedelta(seconds=1)
+
+CACHE_SECONDS = 300
+"""How long other services may cache the published keys."""
 # A token may be signed just before its key is replaced, and clocks differ.
 _CLOCK_SKEW = timedelta(seconds=60)
 _KEPT_RETIRED = timedelta(days=30)
@@ -114,6 +117,11 @@ def rotate(db: Db, keyring: Keyring) -> StoredSigningKey:
     row = _next(db, keyring)
     _activate(db, keyring, row, max(clock.now(), row.created_at + _PROPAGATION))
     return row
+
+
+def was_published_late(row: StoredSigningKey) -> bool:
+    """Return True if other services that cache the published keys may not know this key when it starts to sign."""
+    return row.activated_at is not None and row.activated_at - row.created_at < timedelta(seconds=CACHE_SECONDS)
 
 
 def retire(db: Db, keyring: Keyring, key_id: str) -> None:

@@ -133,6 +133,9 @@ def test_the_operator_lists_and_rotates_the_keys(charter: Charter, database: Dat
     assert charter.run("migrate").returncode == 0
     first, following = states(database)
     assert listed(charter) == [(first, "active", "signs"), (following, "next", "")]
+    with database.transaction() as db:
+        for row in db.scalars(select(StoredSigningKey)):
+            row.created_at -= timedelta(minutes=5)
     result = charter.run("keys", "rotate")
     assert (result.returncode, result.stdout) == (0, f"{following} is now the signing key.\n")
     assert events(result.stderr) == [("signing_key_rotated", following)]
@@ -140,6 +143,17 @@ def test_the_operator_lists_and_rotates_the_keys(charter: Charter, database: Dat
     assert listed(charter) == [(first, "active", "until"), (following, "active", "signs"), (third, "next", "")]
     assert charter.run("keys", "retire", first).returncode == 0
     assert listed(charter) == [(first, "retired", "until"), (following, "active", "signs"), (third, "next", "")]
+
+
+def test_a_second_rotation_within_five_minutes_is_a_warning(charter: Charter) -> None:
+    assert charter.run("migrate").returncode == 0
+    result = charter.run("keys", "rotate")
+    warnings = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert result.returncode == 0
+    assert warnings == [
+        "Warning: the key was published less than 5 minutes ago, so services that cache the keys may reject its tokens "
+        "until then."
+    ]
 
 
 def listed(charter: Charter) -> list[tuple[str, str, str]]:
