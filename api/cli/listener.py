@@ -1,5 +1,6 @@
 """The sockets on which a server listens, and the greeting that names them."""
 
+import errno
 import socket
 import stat
 from collections.abc import Iterator
@@ -9,22 +10,30 @@ from pathlib import Path
 import click
 
 _BACKLOG = 2048
+_LAST_PORT = 65535
 # A proxy connects as a member of the group.
 _UNIX_MODE = 0o660
 
 
 @contextmanager
-def listening(host: str, port: int, settings: str, path: Path | None = None) -> Iterator[socket.socket]:
+def listening(
+    host: str, port: int, settings: tuple[str, str], path: Path | None = None
+) -> Iterator[socket.socket]:
     """Yield a socket that listens on a TCP port, or on the path of a Unix socket if there is one.
 
-    Ends the command if the address cannot be used, with the advice to change `settings`.
+    Ends the command if the address cannot be used, with the advice to change `settings`, the names of the host and the
+    port.
     """
     try:
         listener = _open_tcp(host, port) if path is None else _open_unix(path)
     except OSError as error:
         where = f"{host}:{port}" if path is None else host
         reason = str(error.strerror or error).partition(" (while")[0]
-        raise click.ClickException(f"cannot listen on {where}: {reason}; change {settings}") from None
+        remedy = f"change {' or '.join(settings)}"
+        if path is None and error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < _LAST_PORT else port - 1
+            remedy = f"choose another port: {settings[1]}={other} charter serve"
+        raise click.ClickException(f"cannot listen on {where}: {reason}; {remedy}") from None
     try:
         yield listener
     finally:

@@ -59,7 +59,7 @@ def serve(workers: int | None, host: str | None, port: int | None) -> None:
 
     options = {"CHARTER_WORKERS": workers, "CHARTER_HOST": host, "CHARTER_PORT": port}
     config = support.load(**{name: str(value) for name, value in options.items() if value is not None})
-    address = "CHARTER_HOST or CHARTER_PORT"
+    address = "CHARTER_HOST", "CHARTER_PORT"
     with listening(config.host, config.port, address, config.socket_path) as listener, _exported(config) as metrics:
         if config.workers == 1:
             _serve(config, listener, metrics)
@@ -218,7 +218,7 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
     from api.server.uvicorn_server import serving_beside
     from api.telemetry.exporter import exporting
 
-    settings = "CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
+    settings = "CHARTER_METRICS_HOST", "CHARTER_METRICS_PORT"
     with listening(config.metrics_host, config.metrics_port, settings) as listener, exporting() as make_app:
         yield serving_beside(make_app, listener)
 

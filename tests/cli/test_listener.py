@@ -46,7 +46,7 @@ def test_a_port_in_use_is_reported_in_one_line(migrated: Charter) -> None:
         port = taken.getsockname()[1]
         migrated.settings = {"CHARTER_PORT": str(port)}
         result = migrated.run("serve")
-    advice = "change CHARTER_HOST or CHARTER_PORT"
+    advice = f"choose another port: CHARTER_PORT={port + 1} charter serve"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
 

@@ -256,6 +256,6 @@ def test_a_metrics_port_in_use_is_reported_in_one_line(installed: Charter) -> No
         port = taken.getsockname()[1]
         installed.settings |= {"CHARTER_METRICS_PORT": str(port)}
         result = installed.run("serve")
-    advice = "change CHARTER_METRICS_HOST or CHARTER_METRICS_PORT"
+    advice = f"choose another port: CHARTER_METRICS_PORT={port + 1} charter serve"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
