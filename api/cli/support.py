@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -121,15 +122,22 @@ def warn_if_behind(config: "Config") -> None:
         database.dispose()
 
 
+def _log_events(config: "Config") -> None:
+    """Write events to standard error, unless it is a terminal, where the output of the command says the same."""
+    from api import logs
+
+    if config.log_format != "auto" or not sys.stderr.isatty():
+        logs.configure(config.log_format)
+
+
 @contextmanager
 def transaction(config: "Config") -> Iterator["Db"]:
     """Yield a transaction. End the command if the database is not at the revision of this release."""
-    from api import logs
     from api.errors import MigrationsBehind
     from api.services import readiness
     from api.storage import revisions
 
-    logs.configure(config.log_format)
+    _log_events(config)
     with open_database(config, cannot="used") as database, database.transaction() as db:
         try:
             readiness.check(db, revisions.head())
