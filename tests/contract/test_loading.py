@@ -1,5 +1,8 @@
 """Loading a contract and finding its handlers: errors at startup."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from api import contract
@@ -182,6 +185,28 @@ def test_tags_without_a_module_are_rejected(engine: Engine) -> None:
     engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
     with pytest.raises(ContractError, match=r"listThings: made/b\.py not found"):
         engine.start()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("import made.nothing", "No module named 'made.nothing'"),
+        ("from api.errors import Nothing", "cannot import name 'Nothing' from 'api.errors'"),
+    ],
+)
+def test_a_handler_that_cannot_be_imported_is_named_with_the_line(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, reason: str
+) -> None:
+    file = tmp_path / "b.py"
+    file.write_text(f'"""A handler."""\n\n{line}\n')
+    monkeypatch.setattr(sys.modules["made"], "__path__", [str(tmp_path)], raising=False)
+    engine.write(document(OPERATION).replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
+    engine.write(PARTS.replace("listThings", "listThings2"))
+    engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
+    with pytest.raises(ContractError) as raised:
+        engine.start()
+    assert str(raised.value).startswith(f"listThings: made/b.py cannot be imported: {reason}")
+    assert str(raised.value).endswith(f"; see {file}, line 3")
 
 
 def test_handlers_with_unknown_parameters_are_rejected(engine: Engine) -> None:
