@@ -15,6 +15,7 @@ ApiError
 │   ├── InsufficientScope
 │   └── WrongPassword
 ├── NotFound               404
+│   └── UnknownPath
 ├── MethodNotAllowed       405
 ├── RequestTooSlow         408
 ├── Conflict               409
@@ -137,12 +138,12 @@ class InvalidCredentials(Unauthorized):
 
 class InvalidRefreshToken(Unauthorized):
     code = "INVALID_REFRESH_TOKEN"
-    message = "The refresh token is unknown or expired, or its session has ended."
+    message = "The refresh token is unknown or expired, or its session has ended. Log in again."
 
 
 class InvalidToken(Unauthorized):
     code = "INVALID_TOKEN"
-    message = "The access token is malformed, expired or revoked."
+    message = "The access token is malformed, expired or revoked. Refresh it or log in again."
     challenge = 'Bearer error="invalid_token"'
 
 
@@ -183,6 +184,12 @@ class NotFound(ApiError):
     status = HTTPStatus.NOT_FOUND
     code = "NOT_FOUND"
     message = "The resource does not exist."
+
+
+class UnknownPath(NotFound):
+    """The contract has no operation with this path."""
+
+    message = "No operation has this path."
 
 
 class MethodNotAllowed(ApiError):
@@ -235,7 +242,7 @@ class BodyTooLarge(ApiError):
 class UnsupportedMediaType(ApiError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "UNSUPPORTED_MEDIA_TYPE"
-    message = "Send application/json in UTF-8, without a content coding."
+    message = "Send the header Content-Type: application/json and an uncompressed body in UTF-8."
 
 
 class HeadersTooLarge(ApiError):

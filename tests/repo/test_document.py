@@ -142,20 +142,38 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def problem_of(code: str, errors: list[dict[str, str]]) -> Json:
-    """Return the problem that the server sends with this code."""
+def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
+    """Return the problems that the server sends with this code. Some errors differ only in their detail."""
     (error,) = (error for error in catalogue() if error.code == code)
     arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
-    return (error(arguments[code]) if code in arguments else error()).problem()
+    first = error(arguments[code]) if code in arguments else error()
+    return [first.problem()] + [other().problem() for other in error.__subclasses__() if not errors]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_error_examples_match_the_responses_of_the_server(name: str) -> None:
     for problem in PROBLEMS[name]:
-        assert problem == problem_of(problem["code"], problem.get("errors", []))
+        assert problem in problems_of(problem["code"], problem.get("errors", []))
         assert problem["status"] == int(name.split()[1])
     named = re.findall("`([A-Z]+(?:_[A-Z]+)+)`", RESPONSES[name]["description"])
     assert set(named) <= {problem["code"] for problem in PROBLEMS[name]}
+
+
+def test_the_description_of_a_format_in_a_request_is_an_error_message() -> None:
+    """A fault quotes the description of its format or pattern. For NUL there is a message of its own."""
+    sent = [operation["requestBody"] for *_, operation in OPERATIONS.values() if "requestBody" in operation]
+    sent += [
+        parameter["schema"] for *_, operation in OPERATIONS.values() for parameter in operation.get("parameters", [])
+    ]
+    checked = [
+        schema["description"]
+        for schema in schemas(sent)
+        if isinstance(schema.get("type"), str)
+        and ("format" in schema or schema.get("pattern", r"^[^\x00]*$") != r"^[^\x00]*$")
+        and schema["type"] == "string"
+    ]
+    assert len(checked) >= 7
+    assert [text for text in checked if not text.startswith("Must ")] == []
 
 
 def test_every_error_code_has_an_example() -> None:
