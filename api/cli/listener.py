@@ -16,9 +16,7 @@ _UNIX_MODE = 0o660
 
 
 @contextmanager
-def listening(
-    host: str, port: int, settings: tuple[str, str], path: Path | None = None
-) -> Iterator[socket.socket]:
+def listening(host: str, port: int, settings: tuple[str, str], path: Path | None = None) -> Iterator[socket.socket]:
     """Yield a socket that listens on a TCP port, or on the path of a Unix socket if there is one.
 
     Ends the command if the address cannot be used, with the advice to change `settings`, the names of the host and the
