@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from configparser import ConfigParser
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from statistics import quantiles
@@ -112,16 +113,25 @@ CONTRACT_LAYERS: dict[str, set[str]] = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Yield each module of the package as (name, syntax tree). A name is a path such as `crypto/secret`."""
-    for file in sorted((CHECKOUT / "api").rglob("*.py")):
-        name = file.relative_to(CHECKOUT / "api").with_suffix("").as_posix()
-        if name != "__init__":
-            yield name, ast.parse(file.read_text())
+@cache
+def modules() -> list[tuple[str, ast.Module]]:
+    """Return each module of the package as (name, syntax tree). A name is a path such as `crypto/secret`."""
+    package = CHECKOUT / "api"
+    trees = {
+        file.relative_to(package).with_suffix("").as_posix(): ast.parse(file.read_text())
+        for file in sorted(package.rglob("*.py"))
+        if file != package / "__init__.py"
+    }
+    return list(trees.items())
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Yield the full names of all imports."""
+@cache
+def imported(tree: ast.Module) -> list[str]:
+    """Return the full names of all imports."""
+    return list(imports(tree))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
