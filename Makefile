@@ -18,7 +18,7 @@ check: .venv/.test ## Check format, style and types, and run the quick tests on 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 3 --quick --ignore=tests/soak
+	$(BIN)/pytest -q -n auto --maxprocesses=3 --quick --ignore=tests/soak
 
 .PHONY: test
 test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases. Takes about 5 minutes
