@@ -177,12 +177,15 @@ def _sink(stream: TextIO) -> Callable[[str], object]:
     The interpreter flushes the buffer when it exits, and aborts if a thread is still writing to it.
     """
     try:
-        return partial(_write_all, stream.fileno())
+        stream.fileno()
     except (OSError, ValueError):
         return stream.write
+    return partial(_write_all, stream)
 
 
-def _write_all(descriptor: int, text: str) -> None:
+def _write_all(stream: TextIO, text: str) -> None:
+    # A closed stream raises here. Its descriptor may belong to another file by now.
+    descriptor = stream.fileno()
     data = text.encode(errors="backslashreplace")
     while data:
         try:
