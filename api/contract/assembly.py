@@ -24,7 +24,7 @@ from api.contract.middleware.request_validation import StrictRequestValidation
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router, RoutingMiddleware
 from api.contract.middleware.security import Authenticate, Bearer, SecurityStep
-from api.contract.schema.formats import STANDARD, Format
+from api.contract.schema.formats import Format, known_formats
 from api.contract.schema.schemas import Schemas
 
 
@@ -46,7 +46,7 @@ def assemble(
 
     Raises ContractError if the contract cannot be served.
     """
-    check_formats(contract.document, {**STANDARD, **formats})
+    check_formats(contract.document, known_formats(formats))
     routes = Router(contract)
     promised = Schemas(located(contract, public_url).document, formats)
     outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)] if check_answers else []

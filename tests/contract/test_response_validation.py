@@ -70,7 +70,7 @@ def test_violations_are_reported_and_the_response_is_sent(
         ("/nothing", Response(b"{}", 418), "x-elsewhere does not declare the status 418"),
         ("/nothing", Response(b"{}", 404, {"X-Odd": "1"}), "the header x-odd is not declared"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "soon"}), "the header retry-after breaks type"),
-        ("/ready", Response(b"{}", 503, {"X-Request-ID": "1"}), "the header x-request-id breaks format"),
+        ("/ready", Response(b"{}", 503, {"X-Request-ID": "x" * 36}), "the header x-request-id breaks format"),
         ("/ready", Response(b"{}", 503, {"Retry-After": "9" * 5000}), "the header retry-after breaks type"),
     ],
 )

@@ -32,15 +32,15 @@ PATTERNS = (
     "^a",
     "b",
     "^a$",
-    r"^a$(?!\n)",
     r"^[^\x00]*$",
     r"^(?!([^\x00])\1*$(?!\n))[^\x00]*$",
     r"^\d+$",
     r"^\w{1,3}$",
     "^$",
-    "(?i)A",
+    "[aA]",
     "^.$",
-    r"a\Z",
+    r"^\s*$",
+    r"^(?:a|bc)+$",
     "[\u00e0-\u00ff]",
 )
 # Texts in one of these formats.
@@ -61,6 +61,7 @@ class Wild:
     def __init__(self, number: int) -> None:
         self._random = random.Random(number)  # noqa: S311 - a seed repeats it
         self._matching: dict[str, list[str]] = {}
+        self._later = False
 
     def choice(self, among: Sequence[T]) -> T:
         return self._random.choice(among)
@@ -85,8 +86,12 @@ class Wild:
     def _members(self, depth: int) -> Json:
         return {name: self.value(depth - 1) for name in self._several(lambda: self.choice(NAMES))}
 
-    def fitting(self, schema: Json) -> Any:
+    def fitting(self, schema: Any) -> Any:
         """Return a value that a schema is likely to accept."""
+        if isinstance(schema, bool):
+            return self.value()
+        if "const" in schema and self.happens(0.8):
+            return schema["const"]
         choices = [part for keyword in ("allOf", "anyOf", "oneOf") for part in schema.get(keyword, [])]
         if choices and self.happens(0.5):
             return self.fitting(self.choice(choices))
@@ -98,16 +103,20 @@ class Wild:
             "array": self._array,
             "boolean": lambda _: self.choice([True, False]),
             "integer": self._integer,
+            "null": lambda _: None,
             "number": lambda _: self.choice(NUMBERS),
             "object": self._object,
             "string": self._string,
         }
-        return makers[schema["type"]](schema) if "type" in schema else self.value()
+        kinds = schema.get("type", [])
+        kind = self.choice(kinds) if kinds and isinstance(kinds, list) else kinds
+        return makers[kind](schema) if kind else self.value()
 
     def _array(self, schema: Json) -> list[Any]:
         least = schema.get("minItems", 0)
         most = min(schema.get("maxItems", least + 2), least + 2)
-        return self._several(lambda: self.fitting(schema.get("items", {})), least, most)
+        first = [self.fitting(part) for part in schema.get("prefixItems", [])]
+        return first[:most] + self._several(lambda: self.fitting(schema.get("items", {})), least, most)[len(first) :]
 
     def _integer(self, schema: Json) -> int:
         least = schema.get("minimum", -(2**31))
@@ -166,20 +175,25 @@ class Wild:
             changes += [value + 1, value - 1, -value, float(value), str(value)]
         return self.choice(changes)
 
-    def schema(self, depth: int = 2) -> Json:
-        """Return any schema, mostly with a type and keywords of that type."""
+    def schema(self, depth: int = 2, later: bool | None = None) -> Any:
+        """Return any schema, mostly with a type and keywords of that type. With `later`, one of OpenAPI 3.1."""
+        self._later = self._later if later is None else later
+        if self._later and depth < 2 and self.happens(0.05):
+            return self.happens(0.7)
         kind = self.choice([*_OF_TYPE, None])
         schema: Json = {"type": kind} if kind else {}
         keywords = [keyword for keyword in _OF_TYPE.get(kind, ()) if self.happens(0.4)]
-        if not kind or self.happens(0.3):
-            keywords.append(self.choice([*_NESTING, *_ARGUMENTS]))
+        nesting = {**_NESTING, **(_LATER_NESTING if self._later else {})}
+        arguments = {**_ARGUMENTS, **(_LATER_ARGUMENTS if self._later else {})}
+        if not kind or self.happens(0.4):
+            keywords += self._several(lambda: self.choice([*nesting, *arguments]), 1, 2)
         for keyword in keywords:
-            if keyword in _NESTING and depth:
-                schema[keyword] = _NESTING[keyword](self, depth - 1)
-            elif keyword in _ARGUMENTS:
-                schema[keyword] = self.choice(_ARGUMENTS[keyword])
+            if keyword in nesting and depth:
+                schema[keyword] = nesting[keyword](self, depth - 1)
+            elif keyword in arguments:
+                schema[keyword] = self.choice(arguments[keyword])
         if self.happens(0.15):
-            schema["nullable"] = True
+            schema |= {"type": [kind, "null"]} if self._later and kind else {"nullable": True}
         if self.happens(0.15) and kind in {"boolean", "integer", "string"}:
             of_kind = self._several(lambda: self.fitting({"type": kind}), 1, 3)
             schema["enum"] = of_kind + self.choice(_ODD_ONES)
@@ -227,11 +241,30 @@ _ARGUMENTS: Mapping[str, list[Any]] = {
     "minLength": [0, 1, 2, 3],
     "minProperties": [0, 1, 2],
     "minimum": [-1, 0, 0.5, 1],
-    "multipleOf": [1, 2, 0.5],
+    "multipleOf": [1, 2, 0.5, 0.01],
     "pattern": [*PATTERNS],
     "readOnly": _FLAGS,
     "required": [["a"], ["a", "b"], ["status"]],
     "uniqueItems": _FLAGS,
     "writeOnly": _FLAGS,
-    "x-nullable": _FLAGS,
+}
+# The keywords that only OpenAPI 3.1 has, or that it has in another form.
+_LATER_NESTING: Mapping[str, Callable[[Wild, int], Any]] = {
+    "contains": Wild.schema,
+    "dependentSchemas": Wild.parts,
+    "else": Wild.schema,
+    "if": Wild.schema,
+    "prefixItems": Wild.alternatives,
+    "propertyNames": Wild.schema,
+    "then": Wild.schema,
+    "unevaluatedItems": Wild.schema,
+    "unevaluatedProperties": lambda wild, depth: wild.choice([False, wild.schema(depth)]),
+}
+_LATER_ARGUMENTS: Mapping[str, list[Any]] = {
+    "const": [1, True, "a", None, [1], {"a": 1.0}],
+    "dependentRequired": [{"a": ["b"]}, {"status": ["a", "b"]}],
+    "exclusiveMaximum": [0, 1, 1.5],
+    "exclusiveMinimum": [-1, 0, 0.5],
+    "maxContains": [0, 1, 2],
+    "minContains": [0, 1, 2],
 }

@@ -1,7 +1,8 @@
 """Reject a document that cannot be served. Each error names the file and the operation."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from api.contract.document.extensions import check_extensions, check_roles
@@ -10,6 +11,7 @@ from api.contract.document.operation import Json, Operation, resolve
 
 _RESERVED = {"body", "client", "db", "identity"}
 _TYPES = {"boolean", "integer", "string"}
+_SHORT = 4
 _EXAMPLES = {"default", "enum", "example", "examples"}
 
 
@@ -21,8 +23,6 @@ def check(document: Json) -> None:
     for address, node in _walk(document, "openapi"):
         if "$ref" in node:
             _check_reference(address, node, document)
-        if isinstance(node.get("pattern"), str):
-            _check_pattern(address, node["pattern"])
     operations = list(Contract(document).operations())
     names = {str(operation.definition.get("operationId")) for operation in operations}
     seen: dict[str, str] = {}
@@ -41,15 +41,14 @@ def check(document: Json) -> None:
     check_roles(document)
 
 
-def check_formats(document: Json, known: Container[str]) -> None:
-    """Check that every `format` has a checker.
-
-    Raises ContractError if a format is not in `known` or its schema has no type.
-    """
+def check_formats(document: Json, known: Collection[str]) -> None:
+    """Raise ContractError if a `format` is unknown and resembles a known one. Other unknown formats are not checked."""
+    # Short names resemble each other by chance.
+    candidates = [name for name in known if len(name) > _SHORT]
     for address, node in _walk(document, "openapi"):
         name = node.get("format")
-        if isinstance(name, str) and (name not in known or "type" not in node):
-            raise ContractError(f"{address}: unknown format {name!r} for type {node.get('type')!r}")
+        if isinstance(name, str) and name not in known and (nearest := get_close_matches(name, candidates, 1, 0.85)):
+            raise ContractError(f"{address}: unknown format {name!r}; did you mean {nearest[0]!r}?")
 
 
 def _walk(node: Any, address: str) -> Iterator[tuple[str, Json]]:
@@ -69,13 +68,6 @@ def _check_reference(address: str, node: Json, document: Json) -> None:
         raise ContractError(f"{address}: reference {node['$ref']!r} not found") from None
     if "$ref" in target:
         raise ContractError(f"{address}: circular reference {node['$ref']!r}")
-
-
-def _check_pattern(address: str, pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ContractError(f"{address}: the pattern {pattern!r} is not a valid regular expression: {error}") from None
 
 
 def _check_name(address: str, operation: Json) -> None:

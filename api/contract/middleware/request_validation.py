@@ -42,8 +42,10 @@ class JsonBody:
         if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
             raise UnsupportedMediaType()
         value = strict_json.parse(body)
-        faults += faults_of(self._validator.errors(value), "/body")
-        return value
+        if errors := self._validator.errors(value):
+            faults += faults_of(errors, "/body")
+            return value
+        return self._validator.filled(value)
 
 
 # The name without a hyphen is not registered, but common.

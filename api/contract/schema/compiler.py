@@ -2,35 +2,41 @@
 
 The two times are for an order of three items. A compiled test accepts valid values only. If a test rejects a value,
 jsonschema decides. A schema with a keyword that the compiler does not support is left to jsonschema. Both validators
-use the patterns, lengths and formats of Python, so nothing is translated.
+use the same patterns, formats and comparisons.
 
 Each schema becomes a single function, because a call for each value would cost more than its check. Names and values
 from the contract are passed as constants, never interpolated into the generated code.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from api.contract.document.operation import Json
 from api.contract.schema.formats import TypedFormat
+from api.contract.schema.keywords import are_unique, hidden_names, identity_of, is_hidden, is_multiple, target
+from api.contract.schema.patterns import compile_pattern
 
 Predicate = Callable[[Any], bool]
 """Returns True if a value fits a schema."""
 Lines = list[str]
 
-# Python rejects more than 20 nested blocks.
+# Python rejects more than 20 nested loops.
 _DEEPEST = 8
 
 
 def compile_predicate(validator: Any) -> Predicate:
-    """Return a test that accepts only values that the jsonschema `validator` accepts, and nearly all of those."""
-    if _kind(_resolved(validator)) is None:
+    """Return a test that accepts exactly the values that the jsonschema `validator` accepts."""
+    return _compile(validator, ())
+
+
+def _compile(validator: Any, around: tuple[Any, ...]) -> Predicate:
+    validator = _resolved(validator)
+    if any(validator.schema is schema for schema in around) or not _is_supported(validator):
         return validator.is_valid  # type: ignore[no-any-return]
     names: dict[str, Any] = {}
-    body = _Emitter(validator, 0, names, ()).lines()
+    body = _Emitter(validator, 0, names, around).lines()
     exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
     return names["test"]  # type: ignore[no-any-return]
 
@@ -45,7 +51,7 @@ def _indented(lines: Lines) -> Lines:
 
 
 def _unless(*conditions: str) -> Lines:
-    return [f"if not ({' and '.join(conditions)}): return False"]
+    return [f"if not ({' and '.join(conditions)}): return False"] if conditions else []
 
 
 class _Emitter:
@@ -58,21 +64,61 @@ class _Emitter:
         self._depth, self._names, self._around = depth, names, around
 
     def lines(self) -> Lines:
-        kind = _kind(self.validator)
-        if any(self.schema is schema for schema in self._around):
-            # The schema contains itself, so no depth of nested code suffices.
-            return _unless(f"{self.constant(self.validator.is_valid)}({self.value})")
-        if kind is None or self._depth == _DEEPEST:
-            return _unless(f"{self.constant(compile_predicate(self.validator))}({self.value})")
-        lines = kind.write(self)
-        # jsonschema decides only once, when compiling, if `nullable` lets null pass the other keywords.
-        return (
-            [f"if {self.value} is not None:", *_indented(lines)] if lines and self.validator.is_valid(None) else lines
-        )
+        schema = self.schema
+        if schema is True or schema is False:
+            return [] if schema else ["return False"]
+        # The code of a schema that contains itself would have no end.
+        is_recursive = any(schema is other for other in self._around)
+        if is_recursive or self._depth == _DEEPEST or not _is_supported(self.validator):
+            return _unless(f"{self.constant(_compile(self.validator, self._around))}({self.value})")
+        has_const = "const" in schema and "const" in self.validator.VALIDATORS
+        values = [schema["const"]] if has_const else schema.get("enum")
+        if values is not None and (texts := self._texts(values)) is not None:
+            return texts
+        listed = [] if values is None else self._listed(values)
+        return [*listed, *self._combined(), *_typed(self)]
+
+    def _texts(self, values: list[Any]) -> Lines | None:
+        """Return the test of an enumeration of texts. They are checked against the other keywords when compiling."""
+        if not all(isinstance(value, str) for value in values if value is not None):
+            return None
+        taken = frozenset(value for value in values if self.validator.is_valid(value))
+        kinds = [f"type({self.value}) is str", *([f"{self.value} is None"] if None in taken else [])]
+        return _unless(f"({' or '.join(kinds)})", f"{self.value} in {self.constant(taken)}")
+
+    def _listed(self, values: list[Any]) -> Lines:
+        taken = frozenset(map(identity_of, values))
+        return _unless(f"{self.constant(identity_of)}({self.value}) in {self.constant(taken)}")
+
+    def _combined(self) -> Lines:
+        """Return the tests of the keywords that combine schemas for the same value."""
+        schema = self.schema
+        if "$ref" in schema and dict(self.validator.APPLICABLE(schema)).keys() != {"$ref"}:
+            own = self._same(target(self.validator, schema["$ref"]))
+        else:
+            own = []
+        for part in schema.get("allOf", ()):
+            own += self._same(self._part(part))
+        if "anyOf" in schema:
+            own += _unless(f"({' or '.join(map(self._call, schema['anyOf']))})")
+        if "oneOf" in schema:
+            own += _unless(f"{' + '.join(map(self._call, schema['oneOf']))} == 1")
+        if "not" in schema:
+            own += _unless(f"not {self._call(schema['not'])}")
+        return own
+
+    def _part(self, schema: Any) -> Any:
+        return self.validator.evolve(schema=schema)
+
+    def _same(self, validator: Any) -> Lines:
+        return _Emitter(validator, self._depth, self._names, (*self._around, self.schema)).lines()
+
+    def _call(self, schema: Any) -> str:
+        return f"{self.constant(_compile(self._part(schema), (*self._around, self.schema)))}({self.value})"
 
     def inside(self, schema: Any) -> Lines:
         around = (*self._around, self.schema)
-        return _Emitter(self.validator.evolve(schema=schema), self._depth + 1, self._names, around).lines()
+        return _Emitter(self._part(schema), self._depth + 1, self._names, around).lines()
 
     def constant(self, value: Any) -> str:
         self._names[name := f"c{len(self._names)}"] = value
@@ -83,76 +129,108 @@ class _Emitter:
         ceiling = "" if most is None else f" <= {self.constant(most)}"
         return [f"{floor}{what}{ceiling}"] if floor or ceiling else []
 
-    def accepts(self, kind: type) -> Any:
-        """Return the check of the schema's format for a value of this type, or None without a format."""
+    def format(self, kind: str) -> TypedFormat | None:
+        """Return the check of the schema's format for a kind of values, or None without one."""
         check = self.validator.format_checker.checkers.get(self.schema.get("format"), [None])[0]
-        return check.accepts if isinstance(check, TypedFormat) and check.kind is kind else check
-
-    def formatted(self, kind: type) -> Lines:
-        accepts = self.accepts(kind)
-        return [f"{self.constant(accepts)}({self.value})"] if accepts else []
+        return check if check is not None and check.concerns(kind) else None
 
 
-def _any(_: _Emitter) -> Lines:
-    return []
+def _typed(part: _Emitter) -> Lines:
+    """Return the tests of `type` and of the keywords for one type."""
+    kinds, value = _types_of(part), part.value
+    blocks = {kind: block for kind, write in _WRITERS.items() if (block := write(part))}
+    if kinds is None:
+        return [line for kind, block in blocks.items() for line in _if_kind(part, kind, block)]
+    others = [kind for kind in kinds if kind != "null"]
+    tests = {kind: _test(part, kind) for kind in others}
+    if len(others) == 1:
+        (kind,) = others
+        lines = _unless(tests[kind]) + blocks.get("number" if kind == "integer" else kind, [])
+    else:
+        lines = _unless(f"({' or '.join(tests.values())})") if tests else ["return False"]
+        for kind, block in blocks.items():
+            if kind in others or (kind == "number" and "integer" in others):
+                lines += _if_kind(part, kind, block)
+    return [f"if {value} is not None:", *_indented(lines)] if "null" in kinds else lines
 
 
-def _one_of(part: _Emitter, kind: type, values: Iterable[Any]) -> Lines:
-    # A finite set of values can be checked against all keywords when compiling.
-    taken = frozenset(value for value in values if type(value) is kind and part.validator.is_valid(value))
-    return _unless(f"type({part.value}) is {kind.__name__}", f"{part.value} in {part.constant(taken)}")
+def _if_kind(part: _Emitter, kind: str, block: Lines) -> Lines:
+    return [f"if {_test(part, kind)}:", *_indented(block)]
+
+
+def _types_of(part: _Emitter) -> list[str] | None:
+    """Return the types of a schema, or None if it has values of all types."""
+    if "type" not in part.schema:
+        return None
+    names = part.schema["type"]
+    kinds = [names] if isinstance(names, str) else list(names)
+    nullable = part.validator.NULLABLE and part.schema.get("nullable") is True
+    return [*kinds, "null"] if nullable else kinds
+
+
+def _test(part: _Emitter, kind: str) -> str:
+    value = part.value
+    if kind == "integer" and part.validator.is_type(1.0, "integer"):
+        return f"(type({value}) is int or (type({value}) is float and {value}.is_integer()))"
+    if kind == "number":
+        return f"type({value}) in {part.constant({int, float})}"
+    return f"type({value}) is {_PYTHON[kind]}"
 
 
 def _string(part: _Emitter) -> Lines:
-    if "enum" in part.schema:
-        return _one_of(part, str, part.schema["enum"])
     sized = part.between(part.schema.get("minLength"), f"len({part.value})", part.schema.get("maxLength"))
-    pattern = part.schema.get("pattern")
-    matches = [] if pattern is None else [f"{part.constant(re.compile(pattern).search)}({part.value})"]
+    pattern, form = part.schema.get("pattern"), part.format("string")
+    matches = [] if pattern is None else [f"{part.constant(compile_pattern(pattern))}({part.value})"]
     # The format comes last: checking it on a text that is too long may take a second.
-    return _unless(f"type({part.value}) is str", *sized, *matches, *part.formatted(str))
-
-
-def _integer(part: _Emitter) -> Lines:
-    if "enum" in part.schema:
-        return _one_of(part, int, part.schema["enum"])
-    # The format is implied: an integer between two int32 bounds is an int32.
-    form = [] if _is_narrower(part.schema, part.accepts(int)) else part.formatted(int)
-    return _unless(f"type({part.value}) is int", *_bounds(part), *form)
-
-
-def _is_narrower(schema: Json, accepts: Any) -> bool:
-    held = getattr(accepts, "__self__", None)
-    if not isinstance(held, range) or held.step != 1 or accepts != held.__contains__:
-        return False
-    # Only for int bounds: Python searches a range number by number for a float.
-    return all(type(bound) is int and bound in held for bound in (schema.get("minimum"), schema.get("maximum")))
+    formatted = [] if form is None else [f"{part.constant(form.accepts)}({part.value})"]
+    return _unless(*sized, *matches, *formatted)
 
 
 def _number(part: _Emitter) -> Lines:
-    return _unless(f"type({part.value}) in {part.constant({int, float})}", *_bounds(part), *part.formatted(float))
+    schema, form = part.schema, part.format("number")
+    tests = part.between(schema.get("minimum"), part.value, schema.get("maximum"))
+    for keyword, sign in (("exclusiveMinimum", ">"), ("exclusiveMaximum", "<")):
+        bound = schema.get(keyword)
+        if keyword not in part.validator.VALIDATORS:
+            # OpenAPI 3.0: a flag that belongs to the other bound.
+            bound = schema.get(keyword.replace("exclusiveM", "m")) if bound else None
+        tests += [] if bound is None else [f"{part.value} {sign} {part.constant(bound)}"]
+    if "multipleOf" in schema:
+        tests.append(f"{part.constant(is_multiple)}({part.value}, {part.constant(schema['multipleOf'])})")
+    # A format may be implied: an integer between two int32 bounds is an int32.
+    if form is not None and not _is_narrower(part, form):
+        is_integer = schema.get("type") == "integer" and not part.validator.is_type(1.0, "integer")
+        tests.append(f"{part.constant(form.accepts if is_integer else form)}({part.value})")
+    return _unless(*tests)
 
 
-def _bounds(part: _Emitter) -> Lines:
-    return part.between(part.schema.get("minimum"), part.value, part.schema.get("maximum"))
-
-
-def _boolean(part: _Emitter) -> Lines:
-    return _one_of(part, bool, [False, True])
+def _is_narrower(part: _Emitter, form: TypedFormat) -> bool:
+    held = getattr(form.accepts, "__self__", None)
+    if not isinstance(held, range) or held.step != 1 or form.accepts != held.__contains__:
+        return False
+    bounds = [part.schema.get("minimum"), part.schema.get("maximum")]
+    # Only for int bounds: Python searches a range number by number for a float.
+    return part.schema.get("type") == "integer" and all(type(bound) is int and bound in held for bound in bounds)
 
 
 def _array(part: _Emitter) -> Lines:
-    sized = part.between(part.schema.get("minItems"), f"len({part.value})", part.schema.get("maxItems"))
-    item = part.inside(part.schema.get("items", {}))
-    each = [f"for {part.inner} in {part.value}:", *_indented(item)] if item else []
-    return [*_unless(f"type({part.value}) is list", *sized), *each]
+    lines = _unless(*part.between(part.schema.get("minItems"), f"len({part.value})", part.schema.get("maxItems")))
+    if part.schema.get("uniqueItems"):
+        lines += _unless(f"{part.constant(are_unique)}({part.value})")
+    item = part.inside(part.schema.get("items", True))
+    return lines + ([f"for {part.inner} in {part.value}:", *_indented(item)] if item else [])
 
 
 def _object(part: _Emitter) -> Lines:
-    parts, required = part.schema.get("properties", {}), part.schema.get("required", ())
-    lines = _unless(f"type({part.value}) is dict")
-    for name in dict.fromkeys([*parts, *required]):
-        key, member = part.constant(name), part.inside(parts.get(name, {}))
+    schema, hidden = part.schema, hidden_names(part.validator)
+    parts, required = schema.get("properties", {}), set(schema.get("required", ())) - hidden
+    lines = _unless(*part.between(schema.get("minProperties"), f"len({part.value})", schema.get("maxProperties")))
+    for name in dict.fromkeys([*parts, *schema.get("required", ())]):
+        key = part.constant(name)
+        if name in parts and is_hidden(part.validator.evolve(schema=parts[name])):
+            lines.append(f"if {key} in {part.value}: return False")
+            continue
+        member = part.inside(parts.get(name, True))
         read = [f"{part.inner} = {part.value}[{key}]", *member] if member else []
         if name in required:
             lines += [*_unless(f"{key} in {part.value}"), *read]
@@ -165,39 +243,47 @@ def _others(part: _Emitter, known: str) -> Lines:
     schema = part.schema.get("additionalProperties", True)
     if schema is False:
         return _unless(f"{known}.issuperset({part.value})")
-    other = part.inside(schema if isinstance(schema, dict) else {})
+    other = part.inside(schema)
     read = [f"if name not in {known}:", f" {part.inner} = {part.value}[name]", *_indented(other)]
     return [f"for name in {part.value}:", *_indented(read)] if other else []
 
 
-class _TypeCompiler(NamedTuple):
-    """The function that writes the test of a `type`, and the keywords that the function supports."""
-
-    write: Callable[[_Emitter], Lines]
-    keywords: set[str]
-
-
-_READ_BY_OTHERS = {"exclusiveMaximum", "exclusiveMinimum"}
-_ANY = _TypeCompiler(_any, set())
-_KINDS = {
-    "array": _TypeCompiler(_array, {"type", "items", "maxItems", "minItems"}),
-    "boolean": _TypeCompiler(_boolean, {"type", "enum"}),
-    "integer": _TypeCompiler(_integer, {"type", "enum", "format", "maximum", "minimum"}),
-    "number": _TypeCompiler(_number, {"type", "format", "maximum", "minimum"}),
-    "object": _TypeCompiler(_object, {"type", "additionalProperties", "properties", "required"}),
-    "string": _TypeCompiler(_string, {"type", "enum", "format", "maxLength", "minLength", "pattern"}),
+_WRITERS: Mapping[str, Callable[[_Emitter], Lines]] = {
+    "array": _array,
+    "number": _number,
+    "object": _object,
+    "string": _string,
 }
+_PYTHON = {"array": "list", "boolean": "bool", "integer": "int", "null": "None", "object": "dict", "string": "str"}
+_SUPPORTED = frozenset(
+    {
+        *("$ref", "allOf", "anyOf", "const", "enum", "format", "not", "oneOf", "type"),
+        *("additionalProperties", "maxProperties", "minProperties", "properties", "required"),
+        *("items", "maxItems", "minItems", "uniqueItems"),
+        *("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"),
+        *("maxLength", "minLength", "pattern"),
+    }
+)
 
 
 def _resolved(validator: Any) -> Any:
-    """Return the validator of the schema that a `$ref` refers to, or the validator itself."""
-    while "$ref" in validator.schema:
-        target = validator._resolver.lookup(validator.schema["$ref"])
-        validator = validator.evolve(schema=target.contents, _resolver=target.resolver)
+    """Return the validator of the schema that a `$ref` without other keywords refers to, or the validator itself."""
+    while isinstance(validator.schema, dict) and "$ref" in validator.schema and _keywords(validator) == {"$ref"}:
+        validator = target(validator, validator.schema["$ref"])
     return validator
 
 
-def _kind(exact: Any) -> _TypeCompiler | None:
-    spoken = exact.schema.keys() & (exact.VALIDATORS.keys() | _READ_BY_OTHERS)
-    kind = _KINDS.get(str(exact.schema.get("type"))) if spoken else _ANY
-    return kind if kind is not None and spoken <= kind.keywords else None
+def _keywords(validator: Any) -> set[str]:
+    applicable: Json = dict(validator.APPLICABLE(validator.schema))
+    return {name for name in applicable if name in validator.VALIDATORS}
+
+
+def _is_supported(validator: Any) -> bool:
+    if isinstance(validator.schema, bool):
+        return True
+    if not _keywords(validator) <= _SUPPORTED or isinstance(validator.schema.get("items"), list):
+        return False
+    if "$id" in validator.schema:
+        return False
+    # A part of `allOf` may require a property that another part hides.
+    return "allOf" not in validator.schema or not hidden_names(validator)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
+from api.contract.schema.fault_text import pointer_inside
 from api.errors import Fault, InvalidInput
 
 MAX_DEPTH = 32
@@ -17,9 +18,6 @@ INTEGERS = range(-(2**63), 2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # NUL and lone surrogates only occur as escapes. Other numbers than these fit.
 _MAY_NOT_FIT = re.compile(rb"\\u|[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
-# The contract limits the pointer of a fault to 1,000 characters without control characters.
-_MAX_POINTER = 1000
-_CONTROL = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
 def parse(body: bytes) -> Any:
@@ -148,12 +146,7 @@ def _misfits(value: Any, pointer: str) -> Iterator[Fault]:
         if any(_UNSTORABLE.search(name) for name in value):
             yield Fault(pointer, "WRONG_FORMAT", "Names must not contain NUL or lone surrogates.")
         for name, member in value.items():
-            yield from _misfits(member, _inside(pointer, name.replace("~", "~0").replace("/", "~1")))
+            yield from _misfits(member, pointer_inside(pointer, [name]))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _misfits(item, _inside(pointer, str(number)))
-
-
-def _inside(pointer: str, step: str) -> str:
-    longer = f"{pointer}/{step}"
-    return pointer if len(longer) > _MAX_POINTER or _CONTROL.search(step) else longer
+            yield from _misfits(item, pointer_inside(pointer, [number]))

@@ -5,15 +5,30 @@ from typing import Any
 from jsonschema import ValidationError
 
 from api.contract.schema.compiler import compile_predicate
+from api.contract.schema.defaults import make_fill
 
 
 class SchemaValidator:
     """A validator of jsonschema that is only asked about values that the compiled test rejects."""
 
     def __init__(self, exact: Any) -> None:
-        self._exact = exact
-        self._fits = compile_predicate(exact)
+        self.exact = exact
+        self.accepts = compile_predicate(exact)
 
     def errors(self, value: Any) -> list[ValidationError]:
         """Return all errors of a value. A valid value has none."""
-        return [] if self._fits(value) else list(self._exact.iter_errors(value))
+        return [] if self.accepts(value) else list(self.exact.iter_errors(value))
+
+
+class RequestValidator(SchemaValidator):
+    """The validator of a value in a request, which can have defaults."""
+
+    def __init__(self, exact: Any) -> None:
+        super().__init__(exact)
+        self._fill = make_fill(exact)
+
+    def filled(self, value: Any) -> Any:
+        """Return the same valid value, after adding the defaults of the properties that it does not have."""
+        if self._fill is not None:
+            self._fill(value)
+        return value

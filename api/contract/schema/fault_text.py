@@ -1,0 +1,23 @@
+"""Pointers and details of faults within the limits of the contract: 1,000 characters without control characters."""
+
+import re
+from collections.abc import Iterable
+
+_MAX = 1000
+_CONTROL = re.compile("[\x00-\x1f\ud800-\udfff]")
+
+
+def pointer_inside(pointer: str, steps: Iterable[object]) -> str:
+    """Return the pointer to a part of a value. It ends before the first name that a pointer cannot show."""
+    for step in steps:
+        name = str(step).replace("~", "~0").replace("/", "~1")
+        if len(pointer) + 1 + len(name) > _MAX or _CONTROL.search(name):
+            break
+        pointer = f"{pointer}/{name}"
+    return pointer
+
+
+def one_line(text: str) -> str:
+    """Return a text as the detail of a fault."""
+    line = _CONTROL.sub(" ", text)
+    return line if len(line) <= _MAX else f"{line[: _MAX - 3]}..."
