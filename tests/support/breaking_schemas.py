@@ -12,6 +12,8 @@ from typing import Any
 from api.contract.document.operation import Json, resolve
 
 _STRUCTURE = {"additionalProperties", "allOf", "anyOf", "enum", "items", "oneOf", "properties", "required", "type"}
+# Releases before 0.3 ended patterns with this, which meant the same in Python as $ in ECMA-262.
+_OLD_END = r"$(?!\n)"
 _WORDS = {"deprecated", "description", "example", "externalDocs", "title", "xml"}
 
 
@@ -80,6 +82,8 @@ def _allows(keyword: str, narrow: Any, wide: Any) -> bool:
         return bool(wide) or not narrow
     if keyword == "default":
         return bool(narrow == wide)
+    if keyword == "pattern" and narrow and wide and narrow.replace(_OLD_END, "$") == wide.replace(_OLD_END, "$"):
+        return True
     if narrow == wide or wide in (None, False) or (narrow, wide) == ("integer", "number"):
         return True
     bounds = isinstance(narrow, int | float) and keyword.startswith(("max", "min"))
