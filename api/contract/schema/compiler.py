@@ -138,24 +138,25 @@ class _Emitter:
 def _typed(part: _Emitter) -> Lines:
     """Return the tests of `type` and of the keywords for one type."""
     kinds, value = _types_of(part), part.value
-    blocks = {kind: block for kind, write in _WRITERS.items() if (block := write(part))}
     if kinds is None:
-        return [line for kind, block in blocks.items() for line in _if_kind(part, kind, block)]
+        return [line for kind, write in _WRITERS.items() for line in _if_kind(part, kind, write(part))]
     others = [kind for kind in kinds if kind != "null"]
-    tests = {kind: _test(part, kind) for kind in others}
     if len(others) == 1:
-        (kind,) = others
-        lines = _unless(tests[kind]) + blocks.get("number" if kind == "integer" else kind, [])
+        lines = _unless(_test(part, others[0])) + _writer(others[0])(part)
     else:
-        lines = _unless(f"({' or '.join(tests.values())})") if tests else ["return False"]
-        for kind, block in blocks.items():
-            if kind in others or (kind == "number" and "integer" in others):
-                lines += _if_kind(part, kind, block)
+        tests = [_test(part, kind) for kind in others]
+        lines = _unless(f"({' or '.join(tests)})") if tests else ["return False"]
+        for kind in dict.fromkeys("number" if kind == "integer" else kind for kind in others):
+            lines += _if_kind(part, kind, _writer(kind)(part))
     return [f"if {value} is not None:", *_indented(lines)] if "null" in kinds else lines
 
 
+def _writer(kind: str) -> Callable[[_Emitter], Lines]:
+    return _WRITERS.get("number" if kind == "integer" else kind, lambda _: [])
+
+
 def _if_kind(part: _Emitter, kind: str, block: Lines) -> Lines:
-    return [f"if {_test(part, kind)}:", *_indented(block)]
+    return [f"if {_test(part, kind)}:", *_indented(block)] if block else []
 
 
 def _types_of(part: _Emitter) -> list[str] | None:
@@ -227,7 +228,7 @@ def _object(part: _Emitter) -> Lines:
     lines = _unless(*part.between(schema.get("minProperties"), f"len({part.value})", schema.get("maxProperties")))
     for name in dict.fromkeys([*parts, *schema.get("required", ())]):
         key = part.constant(name)
-        if name in parts and is_hidden(part.validator.evolve(schema=parts[name])):
+        if name in parts and is_hidden(part.validator, parts[name]):
             lines.append(f"if {key} in {part.value}: return False")
             continue
         member = part.inside(parts.get(name, True))

@@ -88,13 +88,17 @@ def hidden_names(validator: Any) -> set[str]:
         name
         for part in in_place(validator)
         for name, schema in part.schema.get("properties", {}).items()
-        if is_hidden(subschema(part, schema))
+        if is_hidden(part, schema)
     }
 
 
-def is_hidden(validator: Any) -> bool:
-    """Return True if a value in this direction must not have the property with this schema."""
-    return any(part.schema.get(validator.HIDDEN) is True for part in in_place(validator))
+def is_hidden(validator: Any, schema: Any) -> bool:
+    """Return True if a value in this direction must not have the property with `schema`, which is inside another."""
+    if not isinstance(schema, dict):
+        return False
+    if "$ref" in schema or "allOf" in schema:
+        return any(part.schema.get(part.HIDDEN) is True for part in in_place(subschema(validator, schema)))
+    return schema.get(validator.HIDDEN) is True
 
 
 def _inside(validator: Any, instance: Json, name: str, schema: Any) -> Errors:
@@ -111,7 +115,7 @@ def _properties(validator: Any, properties: Json, instance: Any, schema: Json) -
     for name, part in properties.items():
         if name not in instance:
             continue
-        if is_hidden(subschema(validator, part)):
+        if is_hidden(validator, part):
             yield ValidationError("", validator=validator.HIDDEN, validator_value=True, schema=part, path=(name,))
         else:
             yield from _inside(validator, instance, name, part)
