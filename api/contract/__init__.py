@@ -28,7 +28,7 @@ from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
-from api.contract.schema.formats import Format
+from api.contract.schema.formats import Format, TypedFormat
 from api.contract.schema.request_schema import faults_of_properties
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Outcome",
     "RequestStart",
     "TraceParent",
+    "TypedFormat",
     "assemble",
     "closing",
     "default_headers",

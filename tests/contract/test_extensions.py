@@ -1,4 +1,4 @@
-"""The extensions of the contract: `x-scopes`, `x-roles` and `x-body-bytes`."""
+"""The extensions of the contract: `x-scopes`, `x-roles`, `x-body-bytes` and `x-shared`."""
 
 import pytest
 
@@ -54,3 +54,47 @@ def test_operations_can_set_their_own_body_limit(engine: Engine, size: int) -> N
             response = engine.request("/x", "PUT", content=content, headers={"Content-Type": "application/json"})
             assert (length, response.status_code) == (length, status)
     assert response.json()["detail"] == f"The body is larger than {size} bytes."
+
+
+STRINGS = """
+tags: [{name: a}]
+paths: {}
+components:
+  schemas:
+    Words:
+      type: object
+      properties:
+        type: {type: string}
+        own: {type: string, maxLength: 3, pattern: ^a}
+        long: {type: string, minLength: 20}
+        kind: {type: string, enum: [a]}
+        id: {type: string, format: uuid}
+        file: {type: string, format: binary}
+        many: {type: array, items: {type: string}, example: [{type: string}]}
+"""
+
+
+def test_the_rules_of_strings_are_stated_once(engine: Engine) -> None:
+    engine.write(STRINGS)
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-shared: {{strings: {{maxLength: 9, pattern: ^b}}}}\n")
+    words = contract.published(contract.load(engine.folder))["components"]["schemas"]["Words"]["properties"]
+    assert words == {
+        "type": {"type": "string", "maxLength": 9, "pattern": "^b"},
+        "own": {"type": "string", "maxLength": 3, "pattern": "^a"},
+        "long": {"type": "string", "minLength": 20, "maxLength": 20, "pattern": "^b"},
+        "kind": {"type": "string", "enum": ["a"]},
+        "id": {"type": "string", "format": "uuid", "maxLength": 9},
+        "file": {"type": "string", "format": "binary"},
+        "many": {
+            "type": "array",
+            "items": {"type": "string", "maxLength": 9, "pattern": "^b"},
+            "example": [{"type": "string"}],
+        },
+    }
+
+
+@pytest.mark.parametrize("rules", ["[a]", "{maxLength: a}", "{maxLength: true}", "{minLength: 1}"])
+def test_the_rules_of_strings_must_be_known(engine: Engine, rules: str) -> None:
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-shared: {{strings: {rules}}}\n")
+    with pytest.raises(ContractError, match="x-shared: strings must have the members"):
+        contract.load(engine.folder)

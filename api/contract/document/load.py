@@ -8,6 +8,7 @@ import yaml
 from api.contract.document.checks import check
 from api.contract.document.model import Contract, ContractError, mapping
 from api.contract.document.operation import METHODS, Json, Operation, resolve
+from api.contract.document.shared_strings import apply_string_rules
 from api.contract.document.structure import check_structure
 
 try:
@@ -30,9 +31,10 @@ def load(folder: Path) -> Contract:
     for file in sorted(folder.glob("*.yaml")):
         if file.name != "openapi.yaml":
             _merge(document, _read(file), file.stem)
+    shared = document.pop("x-shared", {})
+    apply_string_rules(shared, document)
     check(document)
     check_structure(document)
-    shared = document.pop("x-shared", {})
     contract = Contract(document)
     for operation in contract.operations():
         _apply_shared(shared, operation)
