@@ -107,6 +107,10 @@ def test_anchors_and_addresses_of_schemas_are_resolved() -> None:
     assert accepts({"$ref": "#/components/schemas/Tree"}, inner, NEW, components)
     assert not accepts({"$ref": "https://example.com/strict-tree"}, inner, NEW, components)
     assert not accepts({"$ref": "#named"}, 1, NEW, components)
+    made = schemas(NEW, components)
+    assert made.resolve({"$ref": "#named"}) is components["Named"]
+    assert made.resolve({"$ref": "https://example.com/tree"}) is components["Tree"]
+    assert made.resolve(True) is True
 
 
 @pytest.mark.parametrize(

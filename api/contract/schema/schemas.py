@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jsonschema_specifications import REGISTRY
+from referencing.exceptions import Unresolvable
 
+from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, resolve
 from api.contract.schema.dialects import dialect_of
 from api.contract.schema.formats import STANDARD, Format, format_checker
@@ -30,9 +32,17 @@ class Schemas:
         # References to `$id` and to anchors of OpenAPI 3.1 require that all schemas are known.
         self._resolver = REGISTRY.with_resource(_ADDRESS, resource).crawl().resolver(_ADDRESS)
 
-    def resolve(self, schema: Json) -> Json:
-        """Return the target of a schema's `$ref`, or the schema itself."""
-        return resolve(schema, self.document)
+    def resolve(self, schema: Any) -> Any:
+        """Return the target of a schema's `$ref`, or the schema itself. Raises ContractError if it is not found."""
+        if not isinstance(schema, dict) or "$ref" not in schema:
+            return schema
+        if schema["$ref"].startswith("#/"):
+            return resolve(schema, self.document)
+        try:
+            # An anchor or an address of OpenAPI 3.1.
+            return self.resolve(self._resolver.lookup(schema["$ref"]).contents)
+        except Unresolvable:
+            raise ContractError(f"reference {schema['$ref']!r} not found") from None
 
     def request_validator(self, schema: Any) -> RequestValidator:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
