@@ -24,10 +24,12 @@ FORMATS = app.formats("Charter")
 OLD, NEW = "3.0.3", "3.1.0"
 
 
+MADE = {version: Schemas(DOCUMENT | {"openapi": version}, FORMATS) for version in (OLD, NEW)}
+
+
 def validators(schema: Any, version: str = OLD) -> list[SchemaValidator]:
     """Return the validators of a schema for requests and for responses."""
-    schemas = Schemas(DOCUMENT | {"openapi": version}, FORMATS)
-    return [schemas.request_validator(schema), schemas.response_validator(schema)]
+    return [MADE[version].request_validator(schema), MADE[version].response_validator(schema)]
 
 
 def schemas(node: Any) -> Iterator[Json]:
