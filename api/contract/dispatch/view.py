@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import orjson
 from starlette.types import Scope
 
+from api.contract.document.arguments import argument_names
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Operation
 from api.contract.http.client import client_of
@@ -70,9 +71,9 @@ def runs_in(executor: str) -> Callable[[Handler], Handler]:
 class HandlerView:
     """The handler of one operation, prepared once.
 
-    A handler may declare `body`, any parameter of the operation, `identity`, `client`, `db` and resources. It returns
-    the body of the operation's one 2xx response, or (body, headers). The contract determines the status and the
-    members. A handler with `db` is called up to three times if its transaction conflicts with others.
+    A handler may declare `body`, any parameter of the operation by its name in Python, `identity`, `client`, `db` and
+    resources. It returns the body of the operation's one 2xx response, or (body, headers). The contract determines the
+    status and the members. A handler with `db` is called up to three times if its transaction conflicts with others.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ def _check_names(operation: Operation, asked_for: Set[str], resources: Set[str])
 
 
 def _offered(operation: Operation) -> set[str]:
-    names = {parameter["name"] for parameter in operation.parameters}
+    names = set(argument_names(operation).values())
     if operation.body:
         names.add("body")
     if operation.security:

@@ -1,5 +1,6 @@
 """The OpenAPI document, and the error for documents that cannot be served."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Contract:
         """
         paths: Json = {}
         for operation in self.operations():
-            paths.setdefault(operation.path, {})[operation.method] = {
+            paths.setdefault(_with_identifiers(operation.route), {})[operation.method] = {
                 "operationId": operation.id,
                 "x-openapi-router-controller": f"{handlers}.{operation.tag}",
                 "security": [dict.fromkeys(schemes, operation.scopes) for schemes in operation.security],
@@ -57,6 +58,11 @@ class Contract:
             "paths": paths,
             "components": {"securitySchemes": schemes},
         }
+
+
+def _with_identifiers(route: str) -> str:
+    """Return the path with identifiers as placeholders, because Connexion makes rules of Flask from them."""
+    return re.sub("{[^{}]*}", lambda found: "{" + re.sub(r"\W", "_", found[0][1:-1]) + "}", route)
 
 
 def mapping(node: Json, name: str, address: str) -> Json:

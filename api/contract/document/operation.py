@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin, urlsplit
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
@@ -31,6 +31,13 @@ class Operation:
     def tag(self) -> str:
         """The one tag, which names the file and the module of the handler."""
         return str(self.definition["tags"][0])
+
+    @cached_property
+    def route(self) -> str:
+        """The path that requests have: that of the first server, and that of the operation."""
+        item = self.document["paths"][self.path]
+        servers = self._own("servers", None) or item.get("servers") or self.document.get("servers") or [{}]
+        return base_path(servers[0]) + self.path
 
     def address(self, handlers: str) -> str:
         """Return the id that Connexion gives to the operation: the package, the module and the `operationId`."""
@@ -78,6 +85,15 @@ class Operation:
 
     def _own(self, name: str, otherwise: Any) -> Any:
         return self.definition.get(name, otherwise)
+
+
+def base_path(server: Json) -> str:
+    """Return the path of a Server Object, without a slash at the end. Variables have their defaults."""
+    url = str(server.get("url", "/"))
+    for name, variable in server.get("variables", {}).items():
+        url = url.replace(f"{{{name}}}", str(variable["default"]))
+    # Relative URLs start at the root: the document's own path begins with that of the server.
+    return unquote(urlsplit(urljoin("https://server/", url)).path).rstrip("/")
 
 
 def resolve(node: Json, document: Json) -> Json:

@@ -69,7 +69,7 @@ class ValidatedOperation:
 
     def __init__(self, operation: Operation, next_app: ASGIApp, schemas: Schemas) -> None:
         self._next_app = next_app
-        self._parameters = Parameters(operation.parameters, schemas)
+        self._parameters = Parameters(operation, schemas)
         self._body = JsonBody(operation.body, schemas) if operation.body else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,90 +1,273 @@
-"""Parse path and query parameters strictly: the exact notation of their types, each once, and no unknown names."""
+"""Parse the parameters of an operation strictly: the exact notation of their types, each once, and no unknown names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from copy import deepcopy
 from typing import Any
 from urllib.parse import unquote_plus
 
 from starlette.types import Scope
+from werkzeug.sansio.http import parse_cookie
 
-from api.contract.document.operation import Json
+from api.contract.document.arguments import argument_names, is_ignored
+from api.contract.document.model import ContractError
+from api.contract.document.operation import Json, Operation
+from api.contract.schema import strict_json
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.strict_json import INTEGERS
+from api.contract.schema.styles import Extract, Given, Style, StyleFault, deep_steps
+from api.contract.schema.texts import Raw, TextReader
 from api.errors import Fault, InvalidInput
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_BOOLEANS = {"true": True, "false": False}
+Texts = dict[str, list[str]]
+
+_NUL = "Must not contain a NUL character."
+
+
+class StyledValue:
+    """One value that is written as text: a parameter, or a property of a form."""
+
+    def __init__(self, schema: Json, schemas: Schemas, style: Style, pointer: str, taken: Collection[str] = ()) -> None:
+        self.pointer = pointer
+        self.style = style
+        self.reader = TextReader(schema, schemas)
+        self._extract: Extract = style.extract(self.reader, taken)
+
+    def raw(self, given: Given, faults: list[Fault]) -> list[Raw]:
+        """Return the possible readings of the value, or none if it is absent or has been added to `faults`."""
+        try:
+            found = self._extract(given)
+        except StyleFault as fault:
+            faults.append(Fault(self.pointer, fault.code, fault.detail))
+            return []
+        if any(map(_has_nul, found)):
+            faults.append(Fault(self.pointer, "WRONG_FORMAT", _NUL))
+            return []
+        return found
+
+
+def _has_nul(raw: Raw) -> bool:
+    if isinstance(raw, str):
+        return "\x00" in raw
+    parts = [*raw, *raw.values()] if isinstance(raw, dict) else raw
+    return any(map(_has_nul, parts))
 
 
 class Parameter:
-    """One path or query parameter."""
+    """One parameter."""
 
-    def __init__(self, definition: Json, schemas: Schemas) -> None:
+    def __init__(self, definition: Json, argument: str, schemas: Schemas, taken: Collection[str]) -> None:
         self.name: str = definition["name"]
         self.place: str = definition["in"]
-        self.required: bool = definition.get("required", False)
-        schema = schemas.resolve(definition["schema"])
-        self.type: str = schema["type"]
-        self.default = schema.get("default")
-        self.pointer = f"/{self.place}/{self.name}"
+        self.argument = argument
+        self.pointer = f"/{self.place}/{_escape(self.name)}"
+        self._required: bool = definition.get("required", False)
+        self._may_be_empty = definition.get("allowEmptyValue", False)
+        media_type, schema = _schema_of(definition)
         self._validator = schemas.request_validator(schema)
+        # The names of headers are case-insensitive.
+        name = self.name.lower() if self.place == "header" else self.name
+        if media_type:
+            definition = {"style": "form" if self.place in {"query", "cookie"} else "simple", "explode": False}
+            self._value = StyledValue({"type": "string"}, schemas, Style.of(self.place, name, definition), self.pointer)
+        else:
+            self._value = StyledValue(schema, schemas, Style.of(self.place, name, definition), self.pointer, taken)
+        self._is_json = media_type == "application/json"
+        self.style, self.reader = self._value.style, self._value.reader
+        self._typed = TextReader(schema, schemas) if media_type else self.reader
+        self._default = self._native_default(schemas.resolve(schema).get("default"))
 
-    def read(self, texts: list[str]) -> tuple[Any, list[Fault]]:
-        """Return the value and its faults. Only the exact notation of the type is accepted."""
-        if not texts and self.required:
-            return self.default, [Fault(self.pointer, "REQUIRED", "This parameter is required.")]
-        if not texts:
-            return self.default, []
-        if len(texts) > 1:
-            return None, [Fault(self.pointer, "REPEATED", "Must be given only once.")]
-        if "\x00" in texts[0]:
-            return None, [Fault(self.pointer, "WRONG_FORMAT", "Must not contain a NUL character.")]
-        value = self._typed(texts[0])
-        return value, faults_of(self._validator.errors(value), self.pointer)
+    def _native_default(self, default: Any) -> Any:
+        try:
+            return self._typed.native(default) if self._typed.has_native else default
+        except ValueError:
+            raise ContractError(f"the default of the parameter {self.name!r} is not valid") from None
 
-    def _typed(self, text: str) -> Any:
-        if self.type == "integer" and _INTEGER.fullmatch(text) and int(text) in INTEGERS:
-            return int(text)
-        if self.type == "boolean":
-            return _BOOLEANS.get(text, text)
-        return text
+    @property
+    def spreads(self) -> bool:
+        """True if the members of the object are parameters of their own."""
+        return "object" in self.reader.types and self.style.spreads
+
+    def knows(self, name: str) -> bool:
+        """Return True if this name in the query belongs to the parameter."""
+        if self.style.style == "deepObject":
+            return name == self.name or deep_steps(self.name, name) is not None
+        if self.spreads:
+            return self.reader.is_open or name in self.reader.names
+        return name == self.name
+
+    def read(self, given: Given, faults: list[Fault]) -> Any:
+        """Return the value, and append its faults to `faults`. Only the exact notation of the type is accepted."""
+        count = len(faults)
+        readings = self._value.raw(given, faults)
+        if len(faults) > count:
+            return None
+        if not readings:
+            if self._required:
+                faults.append(Fault(self.pointer, "REQUIRED", "This parameter is required."))
+            return deepcopy(self._default) if isinstance(self._default, list | dict) else self._default
+        if readings == [""] and self._may_be_empty:
+            return ""
+        if self._is_json:
+            return self._parsed(str(readings[0]), faults)
+        return self._best(readings, faults)
+
+    def _best(self, readings: list[Raw], faults: list[Fault]) -> Any:
+        """Return the first valid reading, or else the first one with its faults."""
+        reader = self._typed
+        first = None
+        values = [reader.read(raw) for raw in readings]
+        if reader.is_ambiguous:
+            values += [reader.read(raw, plain=True) for raw in readings]
+        for value in values:
+            found = faults_of(self._validator.errors(value), self.pointer)
+            if not found:
+                return self._native(value, faults)
+            first = first or found
+        faults += first or []
+        return None
+
+    def _parsed(self, text: str, faults: list[Fault]) -> Any:
+        try:
+            value = strict_json.parse(text.encode())
+        except InvalidInput as error:
+            faults += [
+                fault._replace(pointer=self.pointer + fault.pointer.removeprefix("/body")) for fault in error.faults
+            ]
+            return None
+        found = faults_of(self._validator.errors(value), self.pointer)
+        faults += found
+        return value if found else self._native(value, faults)
+
+    def _native(self, value: Any, faults: list[Fault]) -> Any:
+        if not self._typed.has_native:
+            return value
+        try:
+            return self._typed.native(value)
+        except ValueError:
+            faults.append(Fault(self.pointer, "WRONG_FORMAT", "Must be a date and a time that exist."))
+            return None
+
+
+def _schema_of(definition: Json) -> tuple[str, Json]:
+    """Return the media type of the parameter's `content` and its schema. The media type is empty without `content`."""
+    if "content" not in definition:
+        return "", definition.get("schema", {})
+    ((media_type, content),) = definition["content"].items()
+    if media_type not in {"application/json", "text/plain"}:
+        raise ContractError(f"the parameter {definition['name']!r} must be application/json, not {media_type}")
+    return media_type, content.get("schema", {})
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 class Parameters:
-    """All path and query parameters of an operation. Other query parameters are rejected."""
+    """All parameters of an operation. Unknown query parameters are rejected, unknown headers and cookies ignored.
 
-    def __init__(self, definitions: list[Json], schemas: Schemas) -> None:
-        self._parameters = [Parameter(definition, schemas) for definition in definitions]
-        self._names = {parameter.name for parameter in self._parameters if parameter.place == "query"}
+    `keys` are the query parameters that security reads.
+    """
+
+    def __init__(self, operation: Operation, schemas: Schemas, keys: Collection[str] = ()) -> None:
+        arguments = argument_names(operation)
+        declared = sorted(name for place, name in arguments if place == "path")
+        if declared != sorted(re.findall("{([^{}]*)}", operation.path)):
+            raise ContractError("path parameters and {placeholders} must match")
+        definitions = [definition for definition in operation.parameters if not is_ignored(definition)]
+        self._parameters: list[tuple[str, Parameter]] = []
+        for definition in definitions:
+            place, name = definition["in"], definition["name"]
+            taken = {
+                *keys,
+                *(other["name"] for other in definitions if other["in"] == place and other is not definition),
+            }
+            self._parameters.append((place, Parameter(definition, arguments[place, name], schemas, taken)))
+        self._keys = frozenset(keys)
+        self._query = [parameter for place, parameter in self._parameters if place == "query"]
+        self._names = {parameter.name for parameter in self._query} | self._keys
+        _check_spread(self._query)
+        places = {place for place, _ in self._parameters}
+        self._others: dict[str, Callable[[Scope], Given]] = {
+            place: read for place, read in _READERS.items() if place in places
+        }
 
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
-        """Return the values by name, and append their faults to `faults`."""
-        query = self._query(scope["query_string"], faults)
-        values = {}
-        for parameter in self._parameters:
-            name = parameter.name
-            texts = [scope["path_params"][name]] if parameter.place == "path" else query.get(name, [])
-            values[name], found = parameter.read(texts)
-            faults += found
-        return values
+        """Return the values by their names in Python, and append their faults to `faults`."""
+        given = {"query": self._read_query(scope["query_string"], faults)}
+        for place, read in self._others.items():
+            given[place] = read(scope)
+        return {parameter.argument: parameter.read(given[place], faults) for place, parameter in self._parameters}
 
-    def _query(self, text: bytes, faults: list[Fault]) -> dict[str, list[str]]:
+    def _read_query(self, text: bytes, faults: list[Fault]) -> Given:
         if not self._names:
             faults += [Fault("/query", "UNKNOWN", "This operation has no query parameters.")] if text else []
-            return {}
-        query: dict[str, list[str]] = {}
-        for name, value in _pairs(text):
-            query.setdefault(name, []).append(value)
-        if not query.keys() <= self._names:
-            faults.append(Fault("/query", "UNKNOWN", f"Unknown parameter. Allowed: {', '.join(sorted(self._names))}."))
-        return query
+            return _NOTHING
+        given = read_pairs(text.decode("ascii"), "/query")
+        if not given.texts.keys() <= self._names and any(map(self._is_unknown, given.texts)):
+            faults.append(Fault("/query", "UNKNOWN", f"Unknown parameter. Allowed: {', '.join(self._allowed())}."))
+        return given
+
+    def _is_unknown(self, name: str) -> bool:
+        return name not in self._keys and not any(parameter.knows(name) for parameter in self._query)
+
+    def _allowed(self) -> list[str]:
+        names = set(self._keys)
+        for parameter in self._query:
+            names |= parameter.reader.names.keys() if parameter.spreads else {parameter.name}
+        return sorted(names)
 
 
-def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
-    for pair in query.decode("ascii").split("&") if query else ():
+def _check_spread(parameters: list[Parameter]) -> None:
+    """Raise ContractError if a name in the query belongs to two parameters."""
+    for spread in parameters:
+        for other in parameters if spread.spreads else ():
+            names = other.reader.names.keys() if other.spreads else {other.name}
+            if other is not spread and (clash := names & spread.reader.names.keys()):
+                raise ContractError(f"the parameters {spread.name!r} and {other.name!r} both have {min(clash)!r}")
+
+
+_NOTHING = Given({}, {})
+
+
+def read_pairs(text: str, pointer: str) -> Given:
+    """Return the pairs of a query or a form by name. Raises InvalidInput if the text is not UTF-8."""
+    texts: Texts = {}
+    raw: Texts = {}
+    for name, value, undecoded in _pairs(text, pointer):
+        texts.setdefault(name, []).append(value)
+        raw.setdefault(name, []).append(undecoded)
+    return Given(texts, raw)
+
+
+def _pairs(text: str, pointer: str) -> Iterator[tuple[str, str, str]]:
+    for pair in text.split("&") if text else ():
         name, _, value = pair.partition("=")
         try:
-            yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+            yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"), value
         except UnicodeDecodeError:
-            raise InvalidInput([Fault("/query", "WRONG_FORMAT", "Must be valid UTF-8.")]) from None
+            raise InvalidInput([Fault(pointer, "WRONG_FORMAT", "Must be valid UTF-8.")]) from None
+
+
+def _path(scope: Scope) -> Given:
+    return Given({name: [text] for name, text in scope["path_params"].items()}, {})
+
+
+def headers_of(scope: Scope) -> Given:
+    """Return the values of the headers by their names in lower case."""
+    texts: Texts = {}
+    for name, value in scope["headers"]:
+        texts.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
+    return Given(texts, {})
+
+
+def cookies_of(scope: Scope) -> Given:
+    """Return the values of the cookies by name (RFC 6265, section 4.2)."""
+    line = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
+    texts: Texts = {}
+    for name, value in parse_cookie(line).items(multi=True):
+        texts.setdefault(name, []).append(value)
+    return Given(texts, {})
+
+
+_READERS: dict[str, Callable[[Scope], Given]] = {"path": _path, "header": headers_of, "cookie": cookies_of}

@@ -1,0 +1,257 @@
+"""The styles of parameters: how a list or an object is written as text (OpenAPI, Style Values, and RFC 6570)."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from api.contract.document.model import ContractError
+from api.contract.schema.strict_json import MAX_DEPTH
+from api.contract.schema.texts import Raw, TextReader
+
+
+class Given(NamedTuple):
+    """The texts of one place by name. `raw` has those of the query and of forms before they were decoded."""
+
+    texts: Mapping[str, list[str]]
+    raw: Mapping[str, list[str]]
+
+
+class StyleFault(Exception):
+    """The text does not have the form of its style."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail
+
+
+Extract = Callable[[Given], "list[Raw]"]
+"""Returns the possible readings of a value, or none if the value is absent. Raises StyleFault."""
+
+# The styles of each place. The first is the default.
+_STYLES = {
+    "path": ("simple", "label", "matrix"),
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "cookie": ("form",),
+    "body": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+}
+_DELIMITERS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|", "simple": ","}
+
+
+class Style(NamedTuple):
+    """How one parameter is written."""
+
+    place: str
+    name: str
+    style: str
+    explode: bool
+
+    @classmethod
+    def of(cls, place: str, name: str, definition: Mapping[str, object]) -> "Style":
+        """Return the style of a Parameter Object or an Encoding Object. Raises ContractError if it is not defined."""
+        style = str(definition.get("style", _STYLES[place][0]))
+        if style not in _STYLES[place]:
+            raise ContractError(f"the style {style!r} is not defined for {name!r} in the {place}")
+        return cls(place, name, style, bool(definition.get("explode", style == "form")))
+
+    @property
+    def spreads(self) -> bool:
+        """True if the members of an object are parameters of their own."""
+        return self.style == "form" and self.explode
+
+    def extract(self, reader: TextReader, taken: Iterable[str] = ()) -> Extract:
+        """Return the function that finds the value. `taken` are the names of the other parameters."""
+        if self.style == "deepObject":
+            return _deep(self.name, reader)
+        ways = []
+        if reader.is_scalar:
+            ways.append(self._scalar())
+        if "array" in reader.types:
+            ways.append(self._list())
+        if "object" in reader.types:
+            ways.append(_spread(reader, taken, self.place) if self.spreads else self._object())
+        return ways[0] if len(ways) == 1 else _any_of(ways)
+
+    def _scalar(self) -> Extract:
+        text, prefix = self._one, _prefix(self)
+
+        def extract(given: Given) -> list[Raw]:
+            return [_without(prefix, value) for value in text(given.texts)]
+
+        return extract
+
+    def _one(self, texts: Mapping[str, list[str]]) -> list[str]:
+        found = texts.get(self.name, [])
+        if len(found) > 1:
+            raise StyleFault("REPEATED", "Must be given only once.")
+        return found
+
+    def _line(self, texts: Mapping[str, list[str]]) -> list[str]:
+        """Return the one text. The lines of a repeated header are one list (RFC 9110, section 5.3)."""
+        found = texts.get(self.name, [])
+        return [",".join(found)] if self.place == "header" and found else self._one(texts)
+
+    def _list(self) -> Extract:
+        if self.style in {"form", "spaceDelimited", "pipeDelimited"} and self.explode:
+            return lambda given: [[*given.texts[self.name]]] if self.name in given.texts else []
+        return lambda given: [[*parts] for parts in self._split(given)]
+
+    def _split(self, given: Given) -> list[list[str]]:
+        """Return the parts of the one text."""
+        found = self._line(given.texts)
+        if not found:
+            return []
+        if self.style == "matrix":
+            return [_matrix(found[0], self.name) if self.explode else _delimited(_without(f";{self.name}", found[0]))]
+        if self.style == "label":
+            return [_without(".", found[0]).split("." if self.explode else ",")]
+        delimiter = _DELIMITERS[self.style]
+        undecoded = given.raw.get(self.name, [""])[0]
+        if delimiter in undecoded:
+            # A delimiter inside of a part is encoded (RFC 6570, section 3.2.1).
+            return [[unquote_plus(part) for part in undecoded.split(delimiter)]]
+        parts = found[0].split(delimiter) if found[0] else []
+        return [[part.strip(" \t") for part in parts] if self.place == "header" else parts]
+
+    def _object(self) -> Extract:
+        def extract(given: Given) -> list[Raw]:
+            if self.style == "matrix" and self.explode:
+                return [_assigned(_without(";", text).split(";")) for text in self._line(given.texts)]
+            found = self._split(given)
+            return [_assigned(parts) if self.explode else _paired(parts) for parts in found]
+
+        return extract
+
+
+def _prefix(style: Style) -> str:
+    return {"label": ".", "matrix": f";{style.name}="}.get(style.style, "")
+
+
+def _without(prefix: str, text: str) -> str:
+    if not text.startswith(prefix):
+        # RFC 6570, section 3.2.7: an empty value has no equals sign.
+        if prefix.endswith("=") and text == prefix[:-1]:
+            return ""
+        raise StyleFault("WRONG_FORMAT", f"Must begin with {prefix}.")
+    return text[len(prefix) :]
+
+
+def _delimited(text: str) -> list[str]:
+    if not text:
+        return []
+    return _without("=", text).split(",")
+
+
+def _matrix(text: str, name: str) -> list[str]:
+    return [_without(f"{name}=", part) for part in _without(";", text).split(";")]
+
+
+def _assigned(parts: list[str]) -> dict[str, Raw]:
+    return _unique([(name, value) for name, _, value in (part.partition("=") for part in parts)])
+
+
+def _paired(parts: list[str]) -> dict[str, Raw]:
+    if len(parts) % 2:
+        raise StyleFault("WRONG_FORMAT", "Each name must have a value.")
+    return _unique([*zip(parts[::2], parts[1::2], strict=True)])
+
+
+def _unique(pairs: list[tuple[str, str]]) -> dict[str, Raw]:
+    members: dict[str, Raw] = dict(pairs)
+    if len(members) < len(pairs):
+        raise StyleFault("REPEATED", "Names must be unique within an object.")
+    return members
+
+
+def _spread(reader: TextReader, taken: Iterable[str], place: str) -> Extract:
+    """Return the function for an object whose members are parameters: `R=100&G=200`."""
+    # Requests carry cookies that the contract does not name.
+    others = frozenset(taken) if reader.is_open and place != "cookie" else None
+
+    def extract(given: Given) -> list[Raw]:
+        found: dict[str, Raw] = {
+            name: _member(reader.member(name), texts)
+            for name, texts in given.texts.items()
+            if name in reader.names or (others is not None and name not in others)
+        }
+        return [found] if found else []
+
+    return extract
+
+
+def _member(reader: TextReader, texts: list[str]) -> Raw:
+    if "array" in reader.types:
+        return [*texts]
+    if len(texts) > 1:
+        raise StyleFault("REPEATED", "Must be given only once.")
+    return texts[0]
+
+
+def _any_of(ways: list[Extract]) -> Extract:
+    """Return the function for a value that may be a text, a list or an object."""
+
+    def extract(given: Given) -> list[Raw]:
+        found: list[Raw] = []
+        faults = []
+        for way in ways:
+            try:
+                found += way(given)
+            except StyleFault as fault:
+                faults.append(fault)
+        if faults and not found:
+            raise faults[0]
+        return found
+
+    return extract
+
+
+def deep_steps(name: str, given: str) -> list[str] | None:
+    """Return the steps of a name such as `filter[price][gte]`, or None if it is not of the object `name`."""
+    if given.startswith(f"{name}[") and given.endswith("]"):
+        return given[len(name) + 1 : -1].split("][")
+    return None
+
+
+def _deep(name: str, reader: TextReader) -> Extract:
+    """Return the function for `deepObject`. Objects and lists may be nested, as clients write them: `a[b][0]=1`."""
+
+    def extract(given: Given) -> list[Raw]:
+        tree: dict[str, Raw] = {}
+        for key, texts in given.texts.items():
+            steps = deep_steps(name, key)
+            if steps is not None:
+                _plant(tree, steps, texts)
+        whole = given.texts.get(name, [])
+        if len(whole) + bool(tree) > 1:
+            raise StyleFault("REPEATED", "Must be given only once.")
+        return [_list_or_object(tree, reader)] if tree else [*whole]
+
+    return extract
+
+
+def _plant(tree: dict[str, Raw], steps: list[str], texts: list[str]) -> None:
+    if len(steps) > MAX_DEPTH:
+        raise StyleFault("WRONG_FORMAT", f"Must not be nested deeper than {MAX_DEPTH} levels.")
+    for step in steps[:-1]:
+        inner = tree.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise StyleFault("REPEATED", "Names must be unique within an object.")
+        tree = inner
+    last = steps[-1]
+    if last in tree:
+        raise StyleFault("REPEATED", "Names must be unique within an object.")
+    tree[last] = [*texts] if len(texts) > 1 or not last else texts[0]
+
+
+def _list_or_object(raw: Raw, reader: TextReader) -> Raw:
+    """Return the value with the lists that the schema allows: their names are numbers, or empty."""
+    if isinstance(raw, str) or (isinstance(raw, list) and "array" in reader.types):
+        return raw
+    if isinstance(raw, list):
+        raise StyleFault("REPEATED", "Must be given only once.")
+    if "array" in reader.types and isinstance(raw.get(""), list) and len(raw) == 1:
+        return raw[""]
+    numbers = [str(number) for number in range(len(raw))]
+    if "array" in reader.types and raw.keys() == {*numbers}:
+        return [_list_or_object(raw[number], reader.item) for number in numbers]
+    return {name: _list_or_object(part, reader.member(name)) for name, part in raw.items()}

@@ -1,0 +1,251 @@
+"""Read the texts of parameters and forms as the values that a schema describes."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from functools import cached_property
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+from api.contract.document.operation import Json
+from api.contract.schema import strict_json
+from api.contract.schema.schemas import Schemas
+from api.errors import InvalidInput
+
+Raw = str | list["Raw"] | dict[str, "Raw"]
+"""The texts of a value, in lists and mappings as its style defines."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_CONSTANTS = {"true": True, "false": False}
+# The deepest level at which a format is found. Only deepObject and JSON have more than two levels.
+_DEEPEST = 4
+
+
+class _NoMatch(Exception):
+    """The text does not have the notation of a type."""
+
+
+def _integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) and int(text) in strict_json.INTEGERS:
+        return int(text)
+    raise _NoMatch
+
+
+def _number(text: str) -> int | float:
+    if _INTEGER.fullmatch(text) and int(text) in strict_json.INTEGERS:
+        return int(text)
+    if not _NUMBER.fullmatch(text) or not isfinite(number := float(text)):
+        raise _NoMatch
+    return number
+
+
+def _boolean(text: str) -> bool:
+    if text not in _CONSTANTS:
+        raise _NoMatch
+    return _CONSTANTS[text]
+
+
+def _null(text: str) -> None:
+    if text != "null":
+        raise _NoMatch
+
+
+def _json(text: str) -> Any:
+    try:
+        return strict_json.parse(text.encode())
+    except InvalidInput:
+        raise _NoMatch from None
+
+
+# The order in which the types are tried: a text that fits several types gets the first one.
+_NOTATIONS: dict[str, Callable[[str], Any]] = {
+    "null": _null,
+    "boolean": _boolean,
+    "integer": _integer,
+    "number": _number,
+    # No style defines a list or an object inside of another one, so it is JSON, as in most clients.
+    "array": _json,
+    "object": _json,
+}
+_NATIVE: dict[str, Callable[[str], Any]] = {
+    "date": date.fromisoformat,
+    "date-time": lambda text: datetime.fromisoformat(text.upper()),
+    "uuid": UUID,
+}
+_Made = dict[tuple[int, ...], "TextReader"]
+_SCALARS = frozenset({"boolean", "integer", "null", "number", "string"})
+
+
+class TextReader:
+    """Reads texts as values of a schema, in the exact notation of JSON. Other texts stay, and fail the validation."""
+
+    def __init__(self, schema: Json, schemas: Schemas, made: "_Made | None" = None) -> None:
+        self.schema = schema
+        self._schemas = schemas
+        # Shared by the readers inside each other, because a schema may contain itself.
+        self._made: _Made = {} if made is None else made
+        self._branches = list(_branches(schema, schemas, ()))
+        self.types = _types(schema, schemas, ()) or frozenset({"string"})
+        self._notations = [read for name, read in _NOTATIONS.items() if name in self.types]
+        formats = {branch["format"] for branch in self._branches if isinstance(branch.get("format"), str)}
+        self.format: str | None = formats.pop() if len(formats) == 1 else None
+        self._native = _NATIVE.get(self.format or "") if "string" in self.types else None
+
+    @property
+    def is_scalar(self) -> bool:
+        """True if the schema allows values that are not a list or an object."""
+        return bool(self.types & _SCALARS)
+
+    @cached_property
+    def is_ambiguous(self) -> bool:
+        """True if a text can also mean a string."""
+        return "string" in self.types and len(self.types) > 1
+
+    @cached_property
+    def is_open(self) -> bool:
+        """True if an object may have members that the schema does not name."""
+        return _is_open(self.schema, self._schemas, ())
+
+    @cached_property
+    def names(self) -> dict[str, None]:
+        """The names of the members of an object, in the order of the schema."""
+        return dict.fromkeys(name for branch in self._branches for name in branch.get("properties", {}))
+
+    @cached_property
+    def item(self) -> "TextReader":
+        """The reader of the items of a list."""
+        found = [branch["items"] for branch in self._branches if isinstance(branch.get("items"), dict)]
+        found += [part for branch in self._branches for part in branch.get("prefixItems", [])]
+        return self._inner(found)
+
+    def member(self, name: str) -> "TextReader":
+        """Return the reader of a member of an object."""
+        return self._members.get(name) or self._others
+
+    @cached_property
+    def _members(self) -> dict[str, "TextReader"]:
+        return {
+            name: self._inner(
+                [branch["properties"][name] for branch in self._branches if name in branch.get("properties", {})]
+            )
+            for name in self.names
+        }
+
+    @cached_property
+    def _others(self) -> "TextReader":
+        found = [branch.get("additionalProperties") for branch in self._branches]
+        return self._inner([schema for schema in found if isinstance(schema, dict)])
+
+    def _inner(self, found: list[Any]) -> "TextReader":
+        parts = [schema for schema in found if isinstance(schema, dict)]
+        key = tuple(map(id, parts))
+        if key not in self._made:
+            schema = parts[0] if len(parts) == 1 else {"anyOf": parts} if parts else {}
+            self._made[key] = TextReader(schema, self._schemas, self._made)
+        return self._made[key]
+
+    def read(self, raw: Raw, *, plain: bool = False) -> Any:
+        """Return the value. With `plain`, a text that can be a string is a string."""
+        if isinstance(raw, str):
+            return self._scalar(raw, plain)
+        if isinstance(raw, list):
+            return [self.item.read(part, plain=plain) for part in raw]
+        return {name: self.member(name).read(part, plain=plain) for name, part in raw.items()}
+
+    def _scalar(self, text: str, plain: bool) -> Any:
+        if plain and "string" in self.types:
+            return text
+        for notation in self._notations:
+            try:
+                return notation(text)
+            except _NoMatch:
+                continue
+        return text
+
+    @cached_property
+    def has_native(self) -> bool:
+        """True if values of the schema arrive as UUID, date or datetime."""
+        return self._has_native(_DEEPEST)
+
+    def _has_native(self, depth: int) -> bool:
+        if self._native is not None or not depth:
+            return self._native is not None
+        inner = [self.item] if "array" in self.types else []
+        inner += self._members.values() if "object" in self.types else ()
+        return any(reader._has_native(depth - 1) for reader in inner)
+
+    def native(self, value: Any) -> Any:
+        """Return a valid value with its UUIDs and times as Python types. Raises ValueError if a time does not exist."""
+        if self._native is not None and isinstance(value, str):
+            return self._native(value)
+        if isinstance(value, list) and "array" in self.types:
+            return [self.item.native(part) for part in value]
+        if isinstance(value, dict) and "object" in self.types:
+            return {name: self.member(name).native(part) for name, part in value.items()}
+        return value
+
+
+def _listed(schema: Json, *keywords: str) -> list[Json]:
+    return [part for keyword in keywords for part in schema.get(keyword, []) if isinstance(part, dict)]
+
+
+def _target(schema: Json, schemas: Schemas) -> list[Json]:
+    return [schemas.resolve(schema)] if "$ref" in schema else []
+
+
+def _branches(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> Iterator[Json]:
+    """Yield the schema and the schemas that it is composed of."""
+    if id(schema) in around:
+        return
+    yield schema
+    for part in [*_target(schema, schemas), *_listed(schema, "allOf", "anyOf", "oneOf")]:
+        yield from _branches(part, schemas, (*around, id(schema)))
+
+
+def _types(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> frozenset[str] | None:
+    """Return the types that a schema allows, or None if it allows all types."""
+    if id(schema) in around:
+        return None
+    around = (*around, id(schema))
+    found = [_own_types(schema)]
+    found += [_types(part, schemas, around) for part in [*_target(schema, schemas), *_listed(schema, "allOf")]]
+    for keyword in ("anyOf", "oneOf"):
+        options = [_types(part, schemas, around) for part in _listed(schema, keyword)]
+        known = [option for option in options if option is not None]
+        found.append(frozenset().union(*known) if options and len(known) == len(options) else None)
+    limits = [types for types in found if types is not None]
+    allowed = frozenset.intersection(*limits) if limits else None
+    return allowed | {"null"} if allowed and schema.get("nullable") is True else allowed
+
+
+def _own_types(schema: Json) -> frozenset[str] | None:
+    if "type" in schema:
+        named = schema["type"]
+        return frozenset([named] if isinstance(named, str) else named)
+    if "enum" in schema or "const" in schema:
+        return frozenset(_type_of(value) for value in schema.get("enum", [schema.get("const")]))
+    if "properties" in schema or "additionalProperties" in schema:
+        return frozenset({"object"})
+    return frozenset({"array"}) if "items" in schema else None
+
+
+def _type_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return kinds.get(type(value), "null")
+
+
+def _is_open(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> bool:
+    if id(schema) in around:
+        return True
+    if schema.get("additionalProperties") is False or schema.get("unevaluatedProperties") is False:
+        return False
+    around = (*around, id(schema))
+    everywhere = [*_target(schema, schemas), *_listed(schema, "allOf")]
+    options = _listed(schema, "anyOf", "oneOf")
+    return all(_is_open(part, schemas, around) for part in everywhere) and (
+        not options or any(_is_open(part, schemas, around) for part in options)
+    )
