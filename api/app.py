@@ -165,4 +165,4 @@ def _traces(config: Config, document: contract.Contract) -> "Tracing | None":
         return None
     from api.telemetry.tracing import Tracing  # noqa: PLC0415
 
-    return Tracing(config.traces_url, {operation.id: operation.path for operation in document.operations()})
+    return Tracing(config.traces_url, {operation.id: operation.route for operation in document.operations()})

@@ -53,7 +53,7 @@ def assemble(
     layers = [
         *outermost,
         partial(EdgeMiddleware, observers=observers),
-        partial(DocsMiddleware, title=contract.title),
+        partial(DocsMiddleware, title=contract.title, prefix=routes.prefix),
         partial(RoutingMiddleware, routes=routes, handlers=handlers),
         partial(BodyMiddleware, limit=body_bytes, seconds=body_seconds),
         SecurityStep,

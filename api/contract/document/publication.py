@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, resolve
+from api.contract.document.operation import Json, base_path, resolve
 
 
 def located(contract: Contract, public_url: str) -> Contract:
@@ -27,7 +27,7 @@ def published(contract: Contract, public_url: str = "") -> Json:
     """
     document = deepcopy(located(contract, public_url).document)
     if public_url:
-        document["servers"][0]["url"] = public_url
+        _relocate(document, public_url)
     for operation in Contract(document).operations():
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):
@@ -36,6 +36,16 @@ def published(contract: Contract, public_url: str = "") -> Json:
         for link in links.values():
             _respell(link)
     return document
+
+
+def _relocate(document: Json, public_url: str) -> None:
+    """Set the public URL in the first server of the document, its paths and its operations. Paths stay."""
+    document.setdefault("servers", [{"url": "/"}])
+    for node in [document, *document["paths"].values(), *(item.definition for item in Contract(document).operations())]:
+        if node.get("servers"):
+            server = node["servers"][0]
+            server["url"] = public_url + base_path(server)
+            server.pop("variables", None)
 
 
 def _respell(link: Json) -> None:

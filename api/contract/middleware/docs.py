@@ -4,13 +4,14 @@ from collections.abc import Callable
 from functools import cache, partial
 from html import escape
 from importlib.resources import files
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract.http.response import Response, raw_headers, respond
 from api.errors import MethodNotAllowed
 
-PATH = "/docs"
+_PATH = "/docs"
 _POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -56,19 +57,23 @@ _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charse
 _VENDORED = ("favicon-32x32.png", "index.css", "swagger-ui-bundle.js", "swagger-ui.css")
 
 
-def is_docs(path: str) -> bool:
+def is_docs(path: str, prefix: str) -> bool:
     """Return True if the path belongs to the documentation page, not to the contract."""
-    return path == PATH or path.startswith(f"{PATH}/")
+    return path == f"{prefix}{_PATH}" or path.startswith(f"{prefix}{_PATH}/")
 
 
 class DocsMiddleware:
-    """Serves `GET /docs` and the files that the page needs. All other requests go to the next layer."""
+    """Serves `GET /docs` and the files that the page needs. All other requests go to the next layer.
 
-    def __init__(self, app: ASGIApp, title: str) -> None:
+    `prefix` is the path of the contract's first server. The page is below it, and reads `openapi.json` beside itself.
+    """
+
+    def __init__(self, app: ASGIApp, title: str, prefix: str) -> None:
         self.app = app
-        self._files: dict[str, Callable[[], bytes]] = {f"{PATH}/{name}": partial(_read, name) for name in _VENDORED}
-        self._files[f"{PATH}/start.js"] = _START.encode
-        self._files[PATH] = _PAGE.format(title=escape(title)).encode
+        self._page = page = quote(prefix) + _PATH
+        self._files: dict[str, Callable[[], bytes]] = {f"{page}/{name}": partial(_read, name) for name in _VENDORED}
+        self._files[f"{page}/start.js"] = _START.encode
+        self._files[page] = _PAGE.format(title=escape(title)).encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1") if scope["type"] == "http" else ""
@@ -81,7 +86,7 @@ class DocsMiddleware:
 
     def _response(self, path: str) -> Response:
         body = self._files[path]()
-        if path == PATH:
+        if path == self._page:
             headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _POLICY}
         else:
             media_type = _MEDIA_TYPES[path.rpartition(".")[2]]

@@ -33,7 +33,7 @@ class ResponseValidationMiddleware:
             _log.error("contract_violation", extra={"facts": facts})
 
     def _violations(self, scope: Scope, answer: "_Answer") -> Iterable[str]:
-        if not answer.is_whole or is_docs(scope["path"]):
+        if not answer.is_whole or is_docs(scope["path"], self._routes.prefix):
             return []
         try:
             name = self._routes.find(scope["method"], scope["raw_path"]).operation.id
