@@ -75,7 +75,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        identify=authentication.make_bearer_authenticator(database, tokens, keyring, cache),
+        authenticators={"bearer": authentication.make_bearer_authenticator(database, tokens, keyring, cache)},
         formats=formats(document.title),
         serving=contract.HandlerResources(
             database.transaction, resources, executors={"hashing": bulkhead}, bound={"hasher": "hashing"}

@@ -148,8 +148,15 @@ class InvalidToken(Unauthorized):
 
 
 class MissingToken(Unauthorized):
+    """The request has no credential. `how` describes how to send one of another kind than an access token."""
+
     code = "MISSING_TOKEN"
     message = "This operation requires an access token. Send Authorization: Bearer <access_token>."
+
+    def __init__(self, how: str = "") -> None:
+        super().__init__()
+        if how:
+            self.detail = f"This operation requires a credential. Send {how}."
 
 
 class RefreshTokenReused(Unauthorized):
@@ -170,9 +177,9 @@ class InsufficientScope(Forbidden):
     code = "INSUFFICIENT_SCOPE"
     message = "The access token lacks a scope that this operation requires."
 
-    def __init__(self, required: Iterable[str]) -> None:
+    def __init__(self, required: Iterable[str], *, is_bearer: bool = True) -> None:
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
-        super().__init__(headers={"WWW-Authenticate": challenge})
+        super().__init__(headers={"WWW-Authenticate": challenge} if is_bearer else {})
 
 
 class WrongPassword(Forbidden):

@@ -18,12 +18,13 @@ from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract, ContractError
 from api.contract.document.publication import located
 from api.contract.middleware.body import BodyMiddleware
+from api.contract.middleware.credentials import Authenticate
 from api.contract.middleware.docs import DocsMiddleware
 from api.contract.middleware.edge import EdgeMiddleware, Observer
 from api.contract.middleware.request_validation import StrictRequestValidation
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router, RoutingMiddleware
-from api.contract.middleware.security import Authenticate, Bearer, SecurityStep
+from api.contract.middleware.security import SecurityStep
 from api.contract.schema.formats import Format, known_formats
 from api.contract.schema.schemas import Schemas
 
@@ -32,7 +33,7 @@ def assemble(
     contract: Contract,
     *,
     handlers: str,
-    identify: Authenticate,
+    authenticators: Mapping[str, Authenticate],
     formats: Mapping[str, Format],
     serving: HandlerResources,
     lifespan: Lifespan,
@@ -44,6 +45,7 @@ def assemble(
 ) -> ConnexionMiddleware:
     """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
+    `authenticators` are the functions of the security schemes by name, each called with the credential of a request.
     Raises ContractError if the contract cannot be served.
     """
     check_formats(contract.document, known_formats(formats))
@@ -61,9 +63,8 @@ def assemble(
         LifespanStep,
     ]
     app = ConnexionMiddleware(HandlerDispatch(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
-    security = {"bearer": partial(Bearer, identify)}
     schemas = Schemas(contract.document, formats)
-    _resolve(app, contract, handlers, security_map=security, schemas=schemas, serving=serving)
+    _resolve(app, contract, handlers, authenticators=authenticators, schemas=schemas, serving=serving)
     return app
 
 

@@ -168,6 +168,7 @@ class Engine:
         self.transactions = TransactionLog()
         self.formats: dict[str, Callable[[str], bool]] = {"word": str.isalpha}
         self.resources: dict[str, Any] = {}
+        self.authenticators: dict[str, Any] = {}
         self.handlers = ModuleType("made.a")
         for handler in HANDLERS:
             setattr(self.handlers, handler.__name__, handler)
@@ -196,7 +197,7 @@ class Engine:
         return contract.assemble(
             contract.load(self.folder),
             handlers="made",
-            identify=identify,
+            authenticators={"bearer": identify, **self.authenticators},
             formats=self.formats,
             serving=contract.HandlerResources(self.transactions.transaction, self.resources),
             lifespan=lifespan,

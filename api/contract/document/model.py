@@ -38,25 +38,21 @@ class Contract:
         return {operation.address(handlers): operation for operation in self.operations()}
 
     def skeleton(self, handlers: str) -> Json:
-        """Return the part of the document that Connexion reads: the paths, the handlers and the security.
+        """Return the part of the document that Connexion reads: the paths and the handlers.
 
-        Charter reads all other parts itself. Each operation names the module of its tag in the package `handlers`. Its
-        `x-scopes` are copied into `security`, where OpenAPI 3.0.3 does not allow scopes for a scheme of the type http.
+        Charter reads all other parts itself. Each operation names the module of its tag in the package `handlers`.
         """
         paths: Json = {}
         for operation in self.operations():
             paths.setdefault(_with_identifiers(operation.route), {})[operation.method] = {
                 "operationId": operation.id,
                 "x-openapi-router-controller": f"{handlers}.{operation.tag}",
-                "security": [dict.fromkeys(schemes, operation.scopes) for schemes in operation.security],
                 "responses": {"default": {"description": "Connexion requires a response."}},
             }
-        schemes = self.document.get("components", {}).get("securitySchemes", {})
         return {
             "openapi": "3.0.3",
             "info": {"title": self.title, "version": "1"},
             "paths": paths,
-            "components": {"securitySchemes": schemes},
         }
 
 

@@ -13,6 +13,7 @@ from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation
 from api.contract.http.framing import Fields
 from api.contract.http.scope import arguments_of, body_of, fields_of
+from api.contract.middleware.credentials import query_keys
 from api.contract.middleware.routing import next_app
 from api.contract.schema import strict_json
 from api.contract.schema.parameters import Parameters
@@ -69,7 +70,7 @@ class ValidatedOperation:
 
     def __init__(self, operation: Operation, next_app: ASGIApp, schemas: Schemas) -> None:
         self._next_app = next_app
-        self._parameters = Parameters(operation, schemas)
+        self._parameters = Parameters(operation, schemas, query_keys(operation))
         self._body = JsonBody(operation.body, schemas) if operation.body else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

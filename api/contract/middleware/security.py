@@ -1,76 +1,174 @@
-"""Authentication of the caller: the bearer scheme of the contract, on Connexion's SecurityMiddleware."""
+"""Authentication of the caller by the security schemes of the contract, on Connexion's SecurityMiddleware."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
-from connexion.security import AbstractSecurityHandler
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.contract.http.scope import arguments_of, fields_of, set_identity
+from api.contract.document.model import ContractError
+from api.contract.document.operation import Operation
+from api.contract.http.scope import fields_of, set_identity
+from api.contract.middleware.credentials import Authenticate, Identity, Scheme, make_scheme
 from api.contract.middleware.routing import next_app
-from api.errors import InsufficientScope, MissingToken
+from api.errors import ApiError, InsufficientScope, MissingToken, Unauthorized
+
+Verify = Callable[[Scope], Awaitable[None]]
+"""Stores the caller of a request in its scope. Raises an ApiError if the request does not satisfy the security."""
 
 
-class Identity(Protocol):
-    """The caller, as far as the contract needs it: the scopes of the token."""
+def make_verification(operation: Operation, functions: Mapping[str, Authenticate]) -> Verify | None:
+    """Return the verification that an operation requires, or None if it is public.
 
-    @property
-    def scopes(self) -> frozenset[str]: ...
+    Raises ContractError if a scheme is not defined, has no function, or is not supported.
+    """
+    if not operation.security:
+        return None
+    if {} in operation.security and operation.scopes:
+        raise ContractError("x-scopes requires a token, but security does not")
+    schemes = {
+        name: make_scheme(name, operation.document, functions)
+        for requirement in operation.security
+        for name in requirement
+    }
+    alternatives = [
+        [_Check(schemes[name], [*dict.fromkeys([*scopes, *operation.scopes])]) for name, scopes in requirement.items()]
+        for requirement in operation.security
+    ]
+    if len(alternatives) == 1 and len(alternatives[0]) == 1:
+        return alternatives[0][0].verify
+    return _Alternatives(alternatives, [*schemes.values()]).verify
 
 
-Authenticate = Callable[[str], Awaitable[Identity]]
-"""Returns the caller for a bearer token. Raises an ApiError if the token is invalid."""
+class _Check:
+    """One scheme of an operation, and the scopes that the caller needs."""
+
+    def __init__(self, scheme: Scheme, scopes: list[str]) -> None:
+        self.scheme = scheme
+        self._scopes = scopes
+
+    async def verify(self, scope: Scope) -> None:
+        """Verify the credential, and store the caller."""
+        try:
+            found = self.scheme.find(scope)
+            if found is None:
+                raise missing([self.scheme])
+            caller = await self.identify(*found)
+        except Unauthorized as error:
+            raise challenged(error, self.scheme, []) from None
+        set_identity(scope, caller)
+
+    async def identify(self, *credential: str) -> Identity:
+        """Return the caller. Raises InsufficientScope if it lacks a scope."""
+        caller = await self.scheme.verify(*credential)
+        if not caller.scopes.issuperset(self._scopes):
+            raise InsufficientScope(self._scopes, is_bearer=self.scheme.is_bearer)
+        return caller
 
 
-class Request(NamedTuple):
-    """The argument of Connexion's security functions. It replaces a ConnexionRequest, which takes 10 us to build."""
+def missing(schemes: list[Scheme]) -> Unauthorized:
+    """Return the error for a request without credentials."""
+    if all(scheme.is_bearer for scheme in schemes):
+        return MissingToken()
+    return MissingToken(" or ".join(dict.fromkeys(scheme.how for scheme in schemes)))
 
-    scope: Scope
-    context: dict[str, Any]
+
+def challenged(error: Unauthorized, failed: Scheme | None, others: list[Scheme]) -> Unauthorized:
+    """Return the error with a challenge for each scheme (RFC 9110, section 11.6.1)."""
+    own = []
+    if failed is not None:
+        given = error.headers.get("WWW-Authenticate", "")
+        kind = failed.challenge.split(" ")[0]
+        own = [given if given.split(" ")[0] == kind else failed.challenge]
+    challenges = [*own, *(scheme.challenge for scheme in others if scheme is not failed)]
+    error.headers["WWW-Authenticate"] = ", ".join(dict.fromkeys(challenges))
+    return error
 
 
-class Bearer(AbstractSecurityHandler):
-    """Reads the token from the `Authorization` header only (RFC 6750, section 2.1) and calls `identify`."""
+class _Alternatives:
+    """Several requirements, of which one must be satisfied, each with any number of schemes."""
 
-    def __init__(self, identify: Authenticate) -> None:
-        self._identify = identify
+    def __init__(self, alternatives: list[list[_Check]], schemes: list[Scheme]) -> None:
+        self._alternatives = alternatives
+        self._schemes = schemes
+        self._optional = [] in alternatives
 
-    def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Callable[..., Awaitable[Any]]:
-        return partial(self._verify, required_scopes)
+    async def verify(self, scope: Scope) -> None:
+        """Store the caller of the first satisfied requirement.
 
-    async def _verify(self, required_scopes: list[str], request: Request) -> dict[str, Any]:
-        fields = fields_of(request.scope)
-        scheme, _, token = fields.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
-            raise MissingToken()
-        caller = await self._identify(token.strip(" "))
-        if not caller.scopes.issuperset(required_scopes):
-            raise InsufficientScope(required_scopes)
-        set_identity(request.scope, caller)
-        # Connexion requires a mapping, which is never read.
-        return {}
+        With several schemes, the caller is a mapping from their names to their callers. It is None without credentials
+        where they are optional. An invalid credential is an error there, too.
+        """
+        refusal: ApiError | None = None
+        for checks in filter(None, self._alternatives):
+            try:
+                callers = await self._callers(scope, checks)
+            except ApiError as error:
+                refusal = refusal or error
+                continue
+            if callers is not None:
+                set_identity(scope, callers if len(checks) > 1 else next(iter(callers.values())))
+                return
+        if refusal is not None:
+            raise refusal
+        # An Authorization of an unknown scheme is not anonymous.
+        if not self._optional or b"authorization" in fields_of(scope):
+            raise challenged(missing(self._schemes), None, self._schemes)
+        set_identity(scope, None)
+
+    async def _callers(self, scope: Scope, checks: list[_Check]) -> dict[str, Identity] | None:
+        """Return the callers by scheme, or None if a credential is missing."""
+        found = []
+        for check in checks:
+            try:
+                found.append(check.scheme.find(scope))
+            except Unauthorized as error:
+                raise challenged(error, check.scheme, self._schemes) from None
+        callers: dict[str, Identity] = {}
+        for check, credential in zip(checks, found, strict=True):
+            if credential is None or None in found:
+                return None
+            try:
+                callers[check.scheme.name] = await check.identify(*credential)
+            except Unauthorized as error:
+                raise challenged(error, check.scheme, self._schemes) from None
+        return callers
 
 
 class SecuredOperation(SecurityOperation):
     """An operation behind the security that the contract requires."""
 
+    def __init__(self, following: ASGIApp, verify: Verify | None) -> None:
+        self._following = following
+        self._verify = verify
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.security:
-            await self.verification_fn(Request(scope, arguments_of(scope)))
-        await self.next_app(scope, receive, send)
+        if self._verify is not None:
+            await self._verify(scope)
+        await self._following(scope, receive, send)
 
 
 class SecuredApi(SecurityAPI):
-    """The operations of one document."""
+    """The operations of one document. `authenticators` are the functions of its security schemes by name."""
+
+    def __init__(
+        self,
+        *args: Any,
+        operations: Mapping[str, Operation],
+        authenticators: Mapping[str, Authenticate],
+        **kwargs: Any,
+    ) -> None:
+        self._operations = operations
+        self._authenticators = authenticators
+        super().__init__(*args, **kwargs)
 
     def make_operation(self, operation: Any) -> SecuredOperation:
-        factory = self.security_handler_factory
-        made: SecuredOperation = SecuredOperation.from_operation(
-            operation, next_app=next_app(self.next_app, operation.operation_id), security_handler_factory=factory
-        )
-        return made
+        address = operation.operation_id
+        served = self._operations[address]
+        try:
+            return SecuredOperation(next_app(self.next_app, address), make_verification(served, self._authenticators))
+        except ContractError as error:
+            raise ContractError(f"{served.id}: {error}") from None
 
 
 class SecurityStep(SecurityMiddleware):

@@ -1,0 +1,133 @@
+"""The credentials of the security schemes: where a request carries them, and the challenge if they are missing."""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from starlette.types import Scope
+
+from api.contract.document.model import ContractError
+from api.contract.document.operation import Json, Operation
+from api.contract.http.scope import fields_of
+from api.contract.schema.parameters import cookies_of, read_pairs
+from api.errors import InvalidCredentials, InvalidInput
+
+
+class Identity(Protocol):
+    """The caller, as far as the contract needs it: the scopes that it has."""
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
+Authenticate = Callable[..., Awaitable[Identity]]
+"""Returns the caller for a credential: a token, an API key, or a user id and a password.
+
+Raises an ApiError if the credential is invalid.
+"""
+Find = Callable[[Scope], "tuple[str, ...] | None"]
+"""Returns the arguments of the scheme's function, or None if the request does not carry the credential."""
+
+
+class Scheme(NamedTuple):
+    """A security scheme: the function that finds its credential, and the one that verifies it.
+
+    `is_bearer` is True for access tokens (RFC 6750). `key` is the query parameter that carries the credential.
+    """
+
+    name: str
+    find: Find
+    verify: Authenticate
+    challenge: str
+    how: str
+    is_bearer: bool = False
+    key: str | None = None
+
+
+def make_scheme(name: str, document: Json, functions: Mapping[str, Authenticate]) -> Scheme:
+    """Return a scheme of the document. Raises ContractError if it is not defined, or has no function."""
+    definition = document.get("components", {}).get("securitySchemes", {}).get(name)
+    if definition is None:
+        raise ContractError(f"the security scheme {name!r} is not defined")
+    if name not in functions:
+        raise ContractError(f"the security scheme {name!r} has no function; give one to assemble")
+    return _make(name, definition, str(document["info"]["title"]), functions[name])
+
+
+def _make(name: str, definition: Json, title: str, verify: Authenticate) -> Scheme:
+    kind = definition.get("type")
+    if kind in {"oauth2", "openIdConnect"} or (kind == "http" and definition["scheme"].lower() == "bearer"):
+        return Scheme(name, _bearer, verify, "Bearer", "Authorization: Bearer <access_token>", is_bearer=True)
+    realm = "".join(character for character in title if character.isascii() and character not in '"\\')
+    if kind == "http" and definition["scheme"].lower() == "basic":
+        challenge = f'Basic realm="{realm}", charset="UTF-8"'
+        return Scheme(name, _basic, verify, challenge, "Authorization: Basic <credentials>")
+    if kind == "apiKey":
+        return _api_key(name, definition, realm, verify)
+    what = f"{kind} {definition['scheme']}" if kind == "http" else str(kind)
+    raise ContractError(f"the security scheme {name!r} must not be {what}, which is not supported")
+
+
+def _api_key(name: str, definition: Json, realm: str, verify: Authenticate) -> Scheme:
+    where, key = definition["in"], definition["name"]
+    find = {"header": _header_key, "query": _query_key, "cookie": _cookie_key}[where](key)
+    # No registered scheme describes API keys. RFC 9110, section 15.5.2, requires a challenge.
+    challenge, how = f'ApiKey realm="{realm}"', f"the API key in the {where} {key}"
+    return Scheme(name, find, verify, challenge, how, key=key if where == "query" else None)
+
+
+def _authorization(scope: Scope, scheme: str) -> str | None:
+    given, _, credential = fields_of(scope).get(b"authorization", b"").decode("latin-1").partition(" ")
+    return credential.strip(" ") if given.lower() == scheme else None
+
+
+def _bearer(scope: Scope) -> tuple[str] | None:
+    token = _authorization(scope, "bearer")
+    return None if token is None else (token,)
+
+
+def _basic(scope: Scope) -> tuple[str, str] | None:
+    """Return the user id and the password (RFC 7617). Raises InvalidCredentials if they are malformed."""
+    credential = _authorization(scope, "basic")
+    if credential is None:
+        return None
+    try:
+        user, colon, password = b64decode(credential, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise InvalidCredentials() from None
+    # Section 2: no control characters.
+    if not colon or any(ord(character) < 32 or ord(character) == 127 for character in user + password):
+        raise InvalidCredentials()
+    return user, password
+
+
+def _only(values: list[str]) -> tuple[str] | None:
+    # Two readers could take different ones of several keys.
+    return (values[0],) if len(values) == 1 else None
+
+
+def _header_key(key: str) -> Find:
+    name = key.lower().encode("latin-1")
+    return lambda scope: _only([value.decode("latin-1") for header, value in scope["headers"] if header == name])
+
+
+def _query_key(key: str) -> Find:
+    def find(scope: Scope) -> tuple[str] | None:
+        try:
+            return _only(read_pairs(scope["query_string"].decode("ascii"), "/query").texts.get(key, []))
+        except InvalidInput:
+            return None
+
+    return find
+
+
+def _cookie_key(key: str) -> Find:
+    return lambda scope: _only(cookies_of(scope).texts.get(key, []))
+
+
+def query_keys(operation: Operation) -> set[str]:
+    """Return the query parameters that carry API keys."""
+    schemes = operation.document.get("components", {}).get("securitySchemes", {})
+    used = [schemes.get(name, {}) for requirement in operation.security for name in requirement]
+    return {scheme["name"] for scheme in used if scheme.get("type") == "apiKey" and scheme.get("in") == "query"}

@@ -1,0 +1,168 @@
+"""The security schemes: who gets in, and the challenges for the others."""
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from api.contract import ContractError
+from api.errors import InvalidCredentials
+from tests.support.engine import ECHO, SHARED, Engine, Identity, document
+
+SCHEMES = """
+    basic: {type: http, scheme: basic}
+    header: {type: apiKey, in: header, name: X-Key}
+    query: {type: apiKey, in: query, name: key}
+    cookie: {type: apiKey, in: cookie, name: key}
+    oauth: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.example', scopes: {read: '', write: ''}}}}
+    oidc: {type: openIdConnect, openIdConnectUrl: 'https://a.example'}
+    digest: {type: http, scheme: digest}
+    lonely: {type: http, scheme: basic}
+"""
+
+
+def serve(engine: Engine, security: str, more: str = "") -> None:
+    """Serve GET /x with this security. The response has the caller's scopes."""
+
+    async def identify(*credential: str) -> Identity:
+        if "wrong" in credential:
+            raise InvalidCredentials()
+        return Identity(frozenset(",".join(credential).split(",")))
+
+    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest")
+    engine.authenticators = dict.fromkeys(names, identify)
+    (engine.folder / "openapi.yaml").write_text(SHARED.rstrip() + SCHEMES)
+    engine.write(document(f"{{tags: [a], operationId: listThings, security: {security}, {more}{ECHO}}}"))
+    engine.handlers.list_things = lambda identity: {"caller": described(identity)}  # type: ignore[attr-defined]
+
+
+def described(identity: Any) -> Any:
+    if isinstance(identity, dict):
+        return {name: described(caller) for name, caller in identity.items()}
+    return identity and sorted(identity.scopes)
+
+
+def basic(text: str | bytes) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(text.encode() if isinstance(text, str) else text).decode()}
+
+
+BEARER = {"Authorization": "Bearer a"}
+KEY = {"X-Key": "k"}
+
+
+@pytest.mark.parametrize(
+    ("security", "query", "headers", "caller"),
+    [
+        ("[{bearer: []}]", "", BEARER, ["a"]),
+        ("[{basic: []}]", "", basic("ann:pass:word"), ["ann", "pass:word"]),
+        ("[{basic: []}]", "", basic("änn:"), ["", "änn"]),
+        ("[{header: []}]", "", KEY, ["k"]),
+        ("[{query: []}]", "?key=k%2B", {}, ["k+"]),
+        ("[{cookie: []}]", "", {"Cookie": "a=b; key=k"}, ["k"]),
+        ("[{oauth: [read]}]", "", {"Authorization": "bearer read,write"}, ["read", "write"]),
+        ("[{oidc: [read]}]", "", {"Authorization": "Bearer read"}, ["read"]),
+        ("[{bearer: [], header: []}]", "", BEARER | KEY, {"bearer": ["a"], "header": ["k"]}),
+        ("[{bearer: []}, {header: []}]", "", BEARER, ["a"]),
+        ("[{bearer: []}, {header: []}]", "", KEY, ["k"]),
+        ("[{basic: []}, {header: []}]", "", basic("ann:wrong") | KEY, ["k"]),
+        ("[{bearer: []}, {}]", "", BEARER, ["a"]),
+        ("[{}, {bearer: []}]", "", BEARER, ["a"]),
+        ("[{}, {bearer: []}]", "", {}, None),
+        ("[{bearer: [], header: []}, {}]", "", KEY, None),
+        ("[{}]", "", {}, None),
+    ],
+)
+def test_callers_are_let_in(engine: Engine, security: str, query: str, headers: dict[str, str], caller: object) -> None:
+    serve(engine, security)
+    response = engine.request(f"/x{query}", headers=headers)
+    assert (response.status_code, response.json()) == (200, {"caller": caller}), response.text
+
+
+BASIC = 'Basic realm="Engine", charset="UTF-8"'
+API_KEY = 'ApiKey realm="Engine"'
+
+
+@pytest.mark.parametrize(
+    ("security", "query", "headers", "code", "challenge"),
+    [
+        ("[{bearer: []}]", "", {}, "MISSING_TOKEN", "Bearer"),
+        ("[{oauth: []}]", "", KEY, "MISSING_TOKEN", "Bearer"),
+        ("[{basic: []}]", "", {}, "MISSING_TOKEN", BASIC),
+        ("[{basic: []}]", "", BEARER, "MISSING_TOKEN", BASIC),
+        ("[{basic: []}]", "", {"Authorization": "Basic ?"}, "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", basic(b"\xff:a"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", basic("ann"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", basic("a\x00n:b"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
+        ("[{header: []}]", "?key=k", {}, "MISSING_TOKEN", API_KEY),
+        ("[{header: []}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
+        ("[{query: []}]", "?key=k&key=k", {}, "MISSING_TOKEN", API_KEY),
+        ("[{query: []}]", "?key=%FF", {}, "MISSING_TOKEN", API_KEY),
+        ("[{cookie: []}]", "", {"Cookie": "key=k; key=k"}, "MISSING_TOKEN", API_KEY),
+        ("[{bearer: [], header: []}]", "", KEY, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
+        ("[{bearer: []}, {header: []}]", "", {}, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
+        ("[{basic: []}, {header: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", f"{BASIC}, {API_KEY}"),
+        ("[{basic: []}, {}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}, {}]", "", BEARER, "MISSING_TOKEN", BASIC),
+        ("[{header: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
+    ],
+)
+def test_others_get_a_challenge(
+    engine: Engine, security: str, query: str, headers: dict[str, str], code: str, challenge: str
+) -> None:
+    serve(engine, security)
+    response = engine.request(f"/x{query}", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (401, code), response.text
+    assert response.headers["www-authenticate"] == challenge
+
+
+def test_the_detail_says_how_to_authenticate(engine: Engine) -> None:
+    serve(engine, "[{bearer: []}, {query: []}]")
+    detail = "Send Authorization: Bearer <access_token> or the API key in the query key."
+    assert engine.request("/x").json()["detail"] == f"This operation requires a credential. {detail}"
+
+
+@pytest.mark.parametrize("scheme", ["oauth", "oidc"])
+@pytest.mark.parametrize(("scopes", "status"), [("read", 403), ("write", 403), ("read,write", 200)])
+def test_scopes_come_from_the_requirement_and_from_x_scopes(
+    engine: Engine, scheme: str, scopes: str, status: int
+) -> None:
+    serve(engine, f"[{{{scheme}: [read]}}]", "x-scopes: [write], ")
+    response = engine.request("/x", headers={"Authorization": f"Bearer {scopes}"})
+    assert response.status_code == status
+    if status == 403:
+        assert response.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="read write"'
+
+
+def test_api_keys_have_scopes_without_a_challenge(engine: Engine) -> None:
+    serve(engine, "[{header: []}]", "x-scopes: [write], ")
+    assert engine.request("/x", headers={"X-Key": "write"}).status_code == 200
+    response = engine.request("/x", headers=KEY)
+    assert (response.status_code, response.headers.get("www-authenticate")) == (403, None)
+
+
+def test_faults_are_not_revealed_without_a_credential(engine: Engine) -> None:
+    serve(engine, "[{query: []}]", "parameters: [{name: n, in: query, schema: {type: integer}}], ")
+    assert engine.request("/x?n=x").status_code == 401
+    response = engine.request("/x?n=x&key=k")
+    assert [fault["pointer"] for fault in response.json()["errors"]] == ["/query/n"]
+
+
+@pytest.mark.parametrize(
+    ("security", "message"),
+    [
+        ("[{unknown: []}]", "listThings: the security scheme 'unknown' is not defined"),
+        ("[{lonely: []}]", "listThings: the security scheme 'lonely' has no function; give one to assemble"),
+        ("[{digest: []}]", "listThings: the security scheme 'digest' must not be http digest, which is not supported"),
+    ],
+)
+def test_schemes_that_cannot_be_served_prevent_the_start(engine: Engine, security: str, message: str) -> None:
+    serve(engine, security)
+    with pytest.raises(ContractError, match=message):
+        engine.start()
+
+
+def test_optional_security_has_no_scopes(engine: Engine) -> None:
+    serve(engine, "[{bearer: []}, {}]", "x-scopes: [write], ")
+    with pytest.raises(ContractError, match="listThings: x-scopes requires a token, but security does not"):
+        engine.start()
