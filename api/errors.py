@@ -251,6 +251,13 @@ class UnsupportedMediaType(ApiError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = "Send the header Content-Type: application/json and an uncompressed body in UTF-8."
 
+    def __init__(self, accepted: Iterable[str] = ("application/json",)) -> None:
+        """`accepted` are the media types of the operation."""
+        media_types = list(accepted)
+        super().__init__(f"Send {' or '.join(media_types)} in UTF-8, without a content coding.")
+        if media_types != ["application/json"]:
+            self.headers["Accept"] = ", ".join(media_types)
+
 
 class HeadersTooLarge(ApiError):
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE

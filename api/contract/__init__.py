@@ -7,8 +7,9 @@ A request passes these layers, from the outside in. Most are modules of `middlew
                          format. Calls the observers: the request log, metrics and traces.
     docs                 Serves the documentation page.
     routing              Finds the operation, or raises a 404 or 405.
-    body                 Reads the whole body, within limits on bytes and seconds.
-    security             Authenticates the caller, on Connexion's SecurityMiddleware.
+    body                 Reads the whole body, within limits on bytes and seconds. Bodies with files stay for the
+                         validation, which reads them while they arrive.
+    security             Authenticates the caller by the schemes of the contract, on Connexion's SecurityMiddleware.
     request_validation   Checks parameters and body against the contract and reports all faults at once.
     dispatch             Calls the handler on Flask, in a thread pool, in the bulkhead that the handler names, or on the
                          event loop. Serializes the result by the contract.
@@ -18,6 +19,7 @@ This package contains no feature. All operations come from the document.
 """
 
 from api.contract.assembly import assemble
+from api.contract.bodies.files import UploadedFile
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.load import load
 from api.contract.document.model import Contract, ContractError
@@ -44,6 +46,7 @@ __all__ = [
     "RequestStart",
     "TraceParent",
     "TypedFormat",
+    "UploadedFile",
     "assemble",
     "closing",
     "default_headers",

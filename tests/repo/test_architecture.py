@@ -107,7 +107,8 @@ CONTRACT_LAYERS: dict[str, set[str]] = {
     "document": set(),
     "http": {"document"},
     "schema": {"document"},
-    "middleware": {"document", "http", "schema"},
+    "bodies": {"document", "http", "schema"},
+    "middleware": {"bodies", "document", "http", "schema"},
     "dispatch": {"document", "http", "schema"},
     "assembly": {"dispatch", "document", "middleware", "schema"},
 }

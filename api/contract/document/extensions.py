@@ -8,8 +8,9 @@ from api.contract.document.operation import Json, Operation
 
 _KNOWN = ("x-body-bytes", "x-scopes")
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
-# At most 16 MiB, because a body is buffered while it arrives.
+# At most 16 MiB, because a body is buffered while it arrives. Files go to disk.
 _BODY_BYTES = range(1, 16 * 1024 * 1024 + 1)
+_STREAMED_BYTES = range(1, 1024**4 + 1)
 
 
 def check_extensions(address: str, operation: Operation) -> None:
@@ -21,7 +22,7 @@ def check_extensions(address: str, operation: Operation) -> None:
         if name.startswith("x-") and (meant := get_close_matches(name, _KNOWN, 1)):
             raise ContractError(f"{address}: unknown extension {name}; did you mean {meant[0]}?")
     _check_scopes(address, operation)
-    _check_body_bytes(address, operation.definition)
+    _check_body_bytes(address, operation)
 
 
 def _check_scopes(address: str, operation: Operation) -> None:
@@ -66,11 +67,12 @@ def _operations_by_scopes(document: Json) -> dict[frozenset[str], list[str]]:
     return found
 
 
-def _check_body_bytes(address: str, operation: Json) -> None:
-    if "x-body-bytes" not in operation:
+def _check_body_bytes(address: str, operation: Operation) -> None:
+    if "x-body-bytes" not in operation.definition:
         return
-    size = operation["x-body-bytes"]
-    if "requestBody" not in operation or type(size) is not int or size not in _BODY_BYTES:
+    size = operation.definition["x-body-bytes"]
+    allowed = _STREAMED_BYTES if operation.streams else _BODY_BYTES
+    if not operation.body or type(size) is not int or size not in allowed:
         raise ContractError(
-            f"{address}: x-body-bytes must be an integer from 1 to {_BODY_BYTES[-1]} and needs a requestBody"
+            f"{address}: x-body-bytes must be an integer from 1 to {allowed[-1]} and needs a requestBody"
         )

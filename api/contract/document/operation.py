@@ -58,6 +58,11 @@ class Operation:
         return resolve(self.definition["requestBody"], self.document) if "requestBody" in self.definition else None
 
     @cached_property
+    def streams(self) -> bool:
+        """True if a body may be a file or have files, and is then read while it arrives."""
+        return any(is_streamed(media_type) for media_type in (self.body or {}).get("content", {}))
+
+    @cached_property
     def responses(self) -> dict[str, Json]:
         """The Response Objects by status."""
         return {status: resolve(response, self.document) for status, response in self.definition["responses"].items()}
@@ -85,6 +90,21 @@ class Operation:
 
     def _own(self, name: str, otherwise: Any) -> Any:
         return self.definition.get(name, otherwise)
+
+
+def media_kind(media_type: str) -> str:
+    """Return how a body of this type is read: `json`, `form`, `multipart`, `text` or `file`."""
+    kind, _, subtype = media_type.partition("/")
+    if media_type == "application/json" or subtype.endswith("+json"):
+        return "json"
+    if media_type == "application/x-www-form-urlencoded":
+        return "form"
+    return {"multipart": "multipart", "text": "text"}.get(kind, "file")
+
+
+def is_streamed(content_type: str) -> bool:
+    """Return True if a body of this type is a file or may have files."""
+    return media_kind(content_type.partition(";")[0].strip().lower()) in {"multipart", "file"}
 
 
 def base_path(server: Json) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 from starlette.types import Scope
 
 from api.contract.document.operation import Operation
+from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import Fields
 
 # The handler's arguments by name. ConnexionRequest reads the same key as `context`.
 _CONTEXT = "connexion_context"
 _OPERATION = "contract_operation"
 _BODY = "contract_body"
+_STREAM = "contract_stream"
 _FIELDS = "contract_fields"
 
 
@@ -53,6 +55,17 @@ def set_body(scope: Scope, body: bytes) -> None:
 def body_of(scope: Scope) -> bytes:
     """Return the whole body, as the client sent it."""
     return scope["extensions"][_BODY]  # type: ignore[no-any-return]
+
+
+def set_stream(scope: Scope, stream: BodyStream) -> None:
+    """Store a body that is read while it arrives. The whole body is then empty."""
+    scope["extensions"][_STREAM] = stream
+    set_body(scope, b"")
+
+
+def stream_of(scope: Scope) -> BodyStream | None:
+    """Return the body that is read while it arrives, or None if it has been read."""
+    return scope["extensions"].get(_STREAM)  # type: ignore[no-any-return]
 
 
 def set_identity(scope: Scope, caller: object) -> None:

@@ -1,7 +1,7 @@
 """Check parameters and body against the contract, and store the parsed values for the later layers."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import closing
 from typing import Any
 
 from connexion.middleware.abstract import RoutedAPI
@@ -9,60 +9,17 @@ from connexion.middleware.request_validation import RequestValidationMiddleware
 from connexion.operations import AbstractOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.contract.bodies.files import Spool
+from api.contract.bodies.request_body import RequestBody
 from api.contract.document.model import ContractError
-from api.contract.document.operation import Json, Operation
-from api.contract.http.framing import Fields
-from api.contract.http.scope import arguments_of, body_of, fields_of
+from api.contract.document.operation import Operation
+from api.contract.http.body_stream import BodyStream
+from api.contract.http.scope import arguments_of, body_of, fields_of, stream_of
 from api.contract.middleware.credentials import query_keys
 from api.contract.middleware.routing import next_app
-from api.contract.schema import strict_json
 from api.contract.schema.parameters import Parameters
-from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.errors import Fault, InvalidInput, UnsupportedMediaType
-
-
-class JsonBody:
-    """The body of an operation that accepts `application/json`."""
-
-    def __init__(self, body: Json, schemas: Schemas) -> None:
-        if list(body["content"]) != ["application/json"]:
-            raise ContractError("only application/json bodies are supported")
-        self._required = body.get("required", False)
-        self._validator = schemas.request_validator(body["content"]["application/json"].get("schema", {}))
-
-    def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
-        """Return the parsed body, and append its faults to `faults`.
-
-        Raises UnsupportedMediaType if the body is not JSON in UTF-8, and InvalidInput if it cannot be parsed.
-        """
-        if not body and not fields.get(b"content-type"):
-            if self._required:
-                faults.append(Fault("/body", "REQUIRED", "A body is required."))
-            return None
-        if not _is_json(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity")):
-            raise UnsupportedMediaType()
-        value = strict_json.parse(body)
-        if errors := self._validator.errors(value):
-            faults += faults_of(errors, "/body")
-            return value
-        return self._validator.filled(value)
-
-
-# The name without a hyphen is not registered, but common.
-_UTF8 = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"', ""}
-
-
-@lru_cache(64)
-def _is_json(content_type: bytes, coding: bytes) -> bool:
-    """Return True if the body is declared as JSON in UTF-8, without a content coding.
-
-    In another charset, two readers could interpret the same body differently.
-    """
-    media_type, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
-    utf8 = all(parameter in _UTF8 for parameter in parameters)
-    codings = {part.strip() for part in coding.lower().split(b",")}
-    return media_type == "application/json" and utf8 and codings == {b"identity"}
+from api.errors import Fault, InvalidInput
 
 
 class ValidatedOperation:
@@ -71,17 +28,31 @@ class ValidatedOperation:
     def __init__(self, operation: Operation, next_app: ASGIApp, schemas: Schemas) -> None:
         self._next_app = next_app
         self._parameters = Parameters(operation, schemas, query_keys(operation))
-        self._body = JsonBody(operation.body, schemas) if operation.body else None
+        self._body = RequestBody(operation.body, schemas) if operation.body else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         faults: list[Fault] = []
         arguments = arguments_of(scope)
         arguments.update(self._parameters.read(scope, faults))
         if self._body is not None:
+            stream = stream_of(scope)
+            if stream is not None:
+                await self._with_files(self._body, stream, faults, scope, receive, send)
+                return
             arguments["body"] = self._body.read(fields_of(scope), body_of(scope), faults)
         if faults:
             raise InvalidInput(faults)
         await self._next_app(scope, receive, send)
+
+    async def _with_files(
+        self, body: RequestBody, stream: BodyStream, faults: list[Fault], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Read a body with files, which are deleted after the response."""
+        with closing(Spool()) as spool:
+            arguments_of(scope)["body"] = await body.receive(fields_of(scope), stream, spool, faults)
+            if faults:
+                raise InvalidInput(faults)
+            await self._next_app(scope, receive, send)
 
 
 class ValidationApi(RoutedAPI[ValidatedOperation]):

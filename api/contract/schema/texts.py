@@ -87,11 +87,18 @@ class TextReader:
         # Shared by the readers inside each other, because a schema may contain itself.
         self._made: _Made = {} if made is None else made
         self._branches = list(_branches(schema, schemas, ()))
-        self.types = _types(schema, schemas, ()) or frozenset({"string"})
+        self._declared = _types(schema, schemas, ())
+        self.types = self._declared or frozenset({"string"})
         self._notations = [read for name, read in _NOTATIONS.items() if name in self.types]
         formats = {branch["format"] for branch in self._branches if isinstance(branch.get("format"), str)}
         self.format: str | None = formats.pop() if len(formats) == 1 else None
         self._native = _NATIVE.get(self.format or "") if "string" in self.types else None
+
+    def is_binary(self, *, named: bool) -> bool:
+        """Return True if a part of a form is a file. `named` parts have a file name."""
+        if self.format == "binary" or any("contentMediaType" in branch for branch in self._branches):
+            return not any("contentEncoding" in branch for branch in self._branches)
+        return named and self._declared is None
 
     @property
     def is_scalar(self) -> bool:

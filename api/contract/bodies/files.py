@@ -1,0 +1,129 @@
+"""The files of a request, on disk above a size."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from io import SEEK_CUR, SEEK_END, BufferedReader, BytesIO, RawIOBase
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, cast
+
+# Files of up to this size together stay in memory.
+_IN_MEMORY = 256 * 1024
+
+
+class Spool:
+    """The files of one request, one after the other. They go to one unnamed file on disk above 256 KiB."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._buffer = bytearray()
+        self._disk: Any = None
+
+    async def write(self, data: bytes) -> None:
+        """Append data. A thread writes to the disk, so that a slow one does not block other requests."""
+        self._buffer += data
+        self.size += len(data)
+        if len(self._buffer) > _IN_MEMORY:
+            await self._flush()
+
+    async def end(self) -> None:
+        """Write the rest."""
+        if self._disk is not None:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        if self._disk is None:
+            self._disk = TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
+        data, self._buffer = self._buffer, bytearray()
+        await asyncio.to_thread(_write_all, self._disk.fileno(), data)
+
+    def open(self, start: int, end: int) -> BinaryIO:
+        """Return a reader of a part. Raises ValueError after the request."""
+        if self._disk is None:
+            return BytesIO(self._buffer[start:end])
+        return cast(BinaryIO, BufferedReader(_Section(os.dup(self._disk.fileno()), start, end)))
+
+    def close(self) -> None:
+        """Delete the files. Open readers keep theirs."""
+        if self._disk is not None:
+            self._disk.close()
+
+
+def _write_all(descriptor: int, data: bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class _Section(RawIOBase):
+    """A reader of a part of a file on disk, which shares no position with other readers."""
+
+    def __init__(self, descriptor: int, start: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._start, self._end, self._position = start, end, start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._descriptor, min(len(buffer), max(0, self._end - self._position)), self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = {SEEK_CUR: self._position, SEEK_END: self._end}.get(whence, self._start)
+        self._position = max(self._start, base + offset)
+        return self._position - self._start
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file of a request. It exists until the response has been sent.
+
+    `filename` is the client's, so never use it as a path. It is None for a body that is one file.
+    """
+
+    filename: str | None
+    content_type: str
+    size: int
+    spool: Spool
+    start: int
+
+    def open(self) -> BinaryIO:
+        """Return a new reader, from the beginning of the file."""
+        return self.spool.open(self.start, self.start + self.size)
+
+
+class FileText(str):
+    """The stand-in for a file in a value that is validated. Its length is the size of the file in bytes."""
+
+    __slots__ = ("file",)
+    file: UploadedFile
+
+    def __len__(self) -> int:
+        return self.file.size
+
+
+def stand_in(file: UploadedFile) -> FileText:
+    """Return the stand-in for a file."""
+    text = FileText()
+    text.file = file
+    return text
+
+
+def with_files(value: Any) -> Any:
+    """Return the value with the files in the place of their stand-ins, which are members or in lists of members."""
+    if isinstance(value, FileText):
+        return value.file
+    if isinstance(value, list):
+        return [part.file if isinstance(part, FileText) else part for part in value]
+    return value

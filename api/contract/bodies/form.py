@@ -1,0 +1,73 @@
+"""Bodies of the type `application/x-www-form-urlencoded`."""
+
+from typing import Any
+
+from api.contract.bodies.simple import decoded
+from api.contract.document.operation import Json
+from api.contract.schema.parameters import StyledValue, read_pairs
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
+from api.contract.schema.styles import Given, Style, deep_steps
+from api.contract.schema.texts import Raw, TextReader
+from api.errors import Fault
+
+_STYLED = {"style", "explode", "allowReserved"}
+
+
+class FormBody:
+    """A form, whose properties have the styles of their `encoding`."""
+
+    def __init__(self, content: Json, schemas: Schemas) -> None:
+        schema = content.get("schema", {})
+        self._validator = schemas.request_validator(schema)
+        self._reader = reader = TextReader(schema, schemas)
+        encoding = content.get("encoding", {})
+        self._values = {
+            name: _property(name, reader.member(name), encoding.get(name, {}), schemas) for name in reader.names
+        }
+
+    def read(self, body: bytes, faults: list[Fault]) -> Any:
+        """Return the properties by name, and append their faults."""
+        text = decoded(body, "/body", faults)
+        if text is None:
+            return None
+        given = read_pairs(text, "/body")
+        count = len(faults)
+        raw = self._raw(given, faults)
+        if len(faults) > count:
+            return None
+        found: list[list[Fault]] = []
+        for plain in (False, True):
+            value = self._reader.read(raw, plain=plain)
+            found.append(faults_of(self._validator.errors(value), "/body"))
+            if not found[-1]:
+                return value
+        faults += found[0]
+        return None
+
+    def _raw(self, given: Given, faults: list[Fault]) -> dict[str, Raw]:
+        members: dict[str, Raw] = {}
+        claimed = set()
+        for name, value in self._values.items():
+            readings = value.raw(given, faults)
+            if readings:
+                members[name] = readings[0]
+            claimed |= {key for key in given.texts if key == name or _is_inside(value.style, key)}
+            claimed |= value.reader.names.keys() if value.style.spreads and "object" in value.reader.types else set()
+        for name, texts in given.texts.items():
+            if name not in claimed:
+                members[name] = texts[0] if len(texts) == 1 else [*texts]
+        return members
+
+
+def _is_inside(style: Style, key: str) -> bool:
+    return style.style == "deepObject" and deep_steps(style.name, key) is not None
+
+
+def _property(name: str, reader: TextReader, encoding: Json, schemas: Schemas) -> StyledValue:
+    pointer = f"/body/{name.replace('~', '~0').replace('/', '~1')}"
+    is_json = "object" in reader.types or encoding.get("contentType", "").startswith("application/json")
+    if is_json and not _STYLED & encoding.keys():
+        # Without a style, the text of an object is JSON (Encoding Object, contentType).
+        return StyledValue({"type": "string"}, schemas, Style("body", name, "form", False), pointer)
+    return StyledValue(reader.schema, schemas, Style.of("body", name, encoding), pointer)

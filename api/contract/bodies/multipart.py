@@ -1,0 +1,177 @@
+"""Bodies of the type `multipart/form-data` (RFC 7578), parsed while they arrive."""
+
+from typing import Any, NamedTuple, cast
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio import multipart
+
+from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
+from api.contract.bodies.media_types import MediaType, parse, specificity
+from api.contract.bodies.simple import decoded
+from api.contract.document.operation import Json
+from api.contract.http.body_stream import BodyStream
+from api.contract.schema import strict_json
+from api.contract.schema.request_schema import faults_of
+from api.contract.schema.schemas import Schemas
+from api.contract.schema.texts import TextReader
+from api.errors import BodyTooLarge, Fault, InvalidInput
+
+# The size of all texts and of the headers of a part. Files have no limit but that of the body.
+_IN_MEMORY = 1024 * 1024
+_CHUNK = 64 * 1024
+_MOST_PARTS = 1000
+
+
+class Part(NamedTuple):
+    """One part: its name and content type, and its text or its file."""
+
+    name: str
+    media: MediaType | None
+    data: bytes | None
+    file: UploadedFile | None
+
+
+class MultipartBody:
+    """A form with files. The schema gives the types of its parts, and `encoding` their content types."""
+
+    def __init__(self, content: Json, schemas: Schemas) -> None:
+        schema = content.get("schema", {})
+        self._reader = TextReader(schema, schemas)
+        self._validator = schemas.request_validator(schema)
+        encoding = content.get("encoding", {})
+        self._accepted = {
+            name: [parse(part.strip()).name for part in rules["contentType"].split(",")]
+            for name, rules in encoding.items()
+            if "contentType" in rules
+        }
+
+    async def receive(self, media: MediaType, stream: BodyStream, spool: Spool, faults: list[Fault]) -> Any:
+        """Return the members of the form, and append their faults. Raises InvalidInput if the form is malformed."""
+        boundary = media.parameters.get("boundary", "")
+        if not boundary or not boundary.isascii():
+            raise _malformed()
+        parser = _Parser(boundary.encode(), self._is_file, spool)
+        try:
+            await stream.read(parser.take)
+            await parser.end()
+        except ValueError:
+            raise _malformed() from None
+        except RequestEntityTooLarge:
+            raise BodyTooLarge(_IN_MEMORY) from None
+        await spool.end()
+        return self._value(parser.parts, faults)
+
+    def _is_file(self, name: str, filename: str | None) -> bool:
+        return self._target(name).is_binary(named=filename is not None)
+
+    def _target(self, name: str) -> TextReader:
+        reader = self._reader.member(name)
+        return reader.item if "array" in reader.types else reader
+
+    def _value(self, parts: list[Part], faults: list[Fault]) -> Any:
+        count = len(faults)
+        members: dict[str, Any] = {}
+        for part in parts:
+            self._add(part, members, faults)
+        if len(faults) == count:
+            faults += faults_of(self._validator.errors(members), "/body")
+        if len(faults) > count:
+            return None
+        return {name: with_files(value) for name, value in members.items()}
+
+    def _add(self, part: Part, members: dict[str, Any], faults: list[Fault]) -> None:
+        pointer = f"/body/{part.name.replace('~', '~0').replace('/', '~1')}"
+        accepted = self._accepted.get(part.name, [])
+        given = part.media.name if part.media else "application/octet-stream" if part.file else "text/plain"
+        if accepted and (part.file or part.media) and not any(specificity(name, given) for name in accepted):
+            faults.append(Fault(pointer, "NOT_ALLOWED", f"Must have the content type {' or '.join(accepted)}."))
+            return
+        value = stand_in(part.file) if part.file else self._text(part, pointer, faults)
+        if "array" not in self._reader.member(part.name).types:
+            if part.name in members:
+                faults.append(Fault(pointer, "REPEATED", "Must be given only once."))
+            members[part.name] = value
+            return
+        # One part of JSON may be the whole list.
+        whole = isinstance(value, list) and "array" not in self._target(part.name).types
+        members.setdefault(part.name, []).extend(value if whole else [value])
+
+    def _text(self, part: Part, pointer: str, faults: list[Fault]) -> Any:
+        if part.media and part.media.kind == "json":
+            try:
+                return strict_json.parse(part.data or b"")
+            except InvalidInput as error:
+                faults += [
+                    fault._replace(pointer=pointer + fault.pointer.removeprefix("/body")) for fault in error.faults
+                ]
+                return None
+        if part.media and not part.media.is_utf8:
+            faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))
+            return None
+        text = decoded(part.data or b"", pointer, faults)
+        return None if text is None else self._target(part.name).read(text)
+
+
+def _malformed() -> InvalidInput:
+    return InvalidInput([Fault("/body", "WRONG_FORMAT", "Not valid multipart/form-data.")])
+
+
+class _Parser:
+    """The parts that have arrived so far. Files go to the spool."""
+
+    def __init__(self, boundary: bytes, is_file: Any, spool: Spool) -> None:
+        self.parts: list[Part] = []
+        self._decoder = multipart.MultipartDecoder(boundary, _IN_MEMORY, max_parts=_MOST_PARTS)
+        self._is_file = is_file
+        self._spool = spool
+        self._event: multipart.Field | multipart.File | None = None
+        self._text: bytearray | None = None
+        self._texts = 0
+        self._start = 0
+
+    async def take(self, data: bytes) -> None:
+        """Parse the next bytes. Raises ValueError if they are malformed."""
+        for start in range(0, len(data), _CHUNK):
+            self._decoder.receive_data(data[start : start + _CHUNK])
+            await self._parse()
+
+    async def end(self) -> None:
+        """Raise ValueError if the body is incomplete."""
+        self._decoder.receive_data(None)
+        await self._parse()
+
+    async def _parse(self) -> None:
+        while not isinstance(event := self._decoder.next_event(), multipart.NeedData | multipart.Epilogue):
+            if isinstance(event, multipart.Field | multipart.File):
+                self._begin(event)
+            elif isinstance(event, multipart.Data):
+                await self._add(event)
+
+    def _begin(self, event: multipart.Field | multipart.File) -> None:
+        if not event.name or "\x00" in event.name:
+            raise ValueError("a part must have a name")
+        self._event = event
+        self._text = None if self._is_file(event.name, getattr(event, "filename", None)) else bytearray()
+        self._start = self._spool.size
+
+    async def _add(self, event: multipart.Data) -> None:
+        if self._text is None:
+            await self._spool.write(event.data)
+        else:
+            self._texts += len(event.data)
+            if self._texts > _IN_MEMORY:
+                raise RequestEntityTooLarge()
+            self._text += event.data
+        if not event.more_data:
+            self.parts.append(self._made())
+
+    def _made(self) -> Part:
+        event = cast(multipart.Field, self._event)
+        given = event.headers.get("content-type")
+        media = parse(given) if given else None
+        if self._text is not None:
+            return Part(event.name, media, bytes(self._text), None)
+        content_type = media.name if media else "application/octet-stream"
+        filename = getattr(event, "filename", None)
+        file = UploadedFile(filename, content_type, self._spool.size - self._start, self._spool, self._start)
+        return Part(event.name, media, None, file)

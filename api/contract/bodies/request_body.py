@@ -1,0 +1,106 @@
+"""The body of an operation: the media type chooses how it is read."""
+
+from functools import lru_cache
+from typing import Any
+
+from api.contract.bodies.files import Spool
+from api.contract.bodies.media_types import MediaType, parse, specificity
+from api.contract.bodies.simple import FileBody, JsonBody, TextBody
+from api.contract.document.model import ContractError
+from api.contract.document.operation import Json
+from api.contract.http.body_stream import BodyStream
+from api.contract.http.framing import Fields
+from api.contract.schema.schemas import Schemas
+from api.errors import Fault, UnsupportedMediaType
+
+_ANY = "*"
+_JSON = "application/json"
+_KINDS = ("json", "form", "multipart", "text", "file")
+
+
+def _reader(kind: str, content: Json, schemas: Schemas) -> Any:
+    """Return the reader of a kind. Rare kinds are imported when a contract has them."""
+    if kind == "form":
+        from api.contract.bodies.form import FormBody  # noqa: PLC0415
+
+        return FormBody(content, schemas)
+    if kind == "multipart":
+        from api.contract.bodies.multipart import MultipartBody  # noqa: PLC0415
+
+        return MultipartBody(content, schemas)
+    return {"json": JsonBody, "text": TextBody, "file": FileBody}[kind](content, schemas)
+
+
+class RequestBody:
+    """The body of an operation, with all its media types."""
+
+    def __init__(self, body: Json, schemas: Schemas) -> None:
+        self._required = body.get("required", False)
+        self._accepted = list(body["content"])
+        self._readers = {
+            parse(media_type).name: _readers(media_type, content, schemas)
+            for media_type, content in body["content"].items()
+        }
+        # Most clients of an operation send the same few headers.
+        self._find = lru_cache(64)(self._choose)
+
+    def read(self, fields: Fields, body: bytes, faults: list[Fault]) -> Any:
+        """Return the parsed body, and append its faults to `faults`.
+
+        Raises UnsupportedMediaType if the operation does not accept the type, and InvalidInput for malformed bodies.
+        """
+        content_type = fields.get(b"content-type", b"")
+        reader = (
+            self._find(content_type, fields.get(b"content-encoding", b"identity"))[0] if content_type or body else None
+        )
+        # A body of a type that is read while it arrives is only read here if it is empty.
+        if reader is None or not hasattr(reader, "read"):
+            if self._required:
+                faults.append(Fault("/body", "REQUIRED", "A body is required."))
+            return None
+        return reader.read(body, faults)
+
+    async def receive(self, fields: Fields, stream: BodyStream, spool: Spool, faults: list[Fault]) -> Any:
+        """Return the body that arrives in the stream, with files in the spool. Appends and raises as `read` does."""
+        reader, media = self._find(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity"))
+        return await reader.receive(media, stream, spool, faults)
+
+    def _choose(self, content_type: bytes, coding: bytes) -> tuple[Any, MediaType]:
+        """Return the reader of a body and its media type.
+
+        In another charset, two readers could interpret the same text differently.
+        """
+        media = parse(content_type.decode("latin-1"))
+        codings = {part.strip() for part in coding.lower().split(b",")}
+        best = max(self._readers, key=lambda pattern: specificity(pattern, media.name), default="")
+        readers = self._readers[best] if best and specificity(best, media.name) else {}
+        reader = readers.get(media.kind)
+        unknown = media.kind == "json" and media.parameters.keys() - {"charset"}
+        is_text = media.kind in {"json", "form", "text"}
+        if reader is None or codings != {b"identity"} or unknown or (is_text and not media.is_utf8):
+            raise UnsupportedMediaType(self._accepted)
+        return reader, media
+
+
+def _readers(media_type: str, content: Json, schemas: Schemas) -> dict[str, Any]:
+    """Return the readers of a media type by kind. A range has those that fit its schema.
+
+    Raises ContractError if the type cannot be served.
+    """
+    media = parse(media_type)
+    if media.name.count("/") != 1:
+        raise ContractError(f"{media_type!r} is not a media type")
+    if _ANY not in media.name:
+        if media.name.startswith("multipart/") and media.name != "multipart/form-data":
+            raise ContractError(f"{media.name} bodies are not supported; use multipart/form-data")
+        try:
+            return {media.kind: _reader(media.kind, content, schemas)}
+        except ContractError as error:
+            raise ContractError(f"{media.name}: {error}") from None
+    found = {}
+    for kind in _KINDS:
+        try:
+            found[kind] = _reader(kind, content, schemas)
+        except ContractError:
+            continue
+    return found

@@ -1,0 +1,341 @@
+"""Request bodies of all media types."""
+
+import asyncio
+import random
+import tracemalloc
+from functools import partial
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.contract import ContractError
+from tests.support.engine import ECHO, Engine, document
+
+OBJECT = "{type: object, additionalProperties: false, properties: {a: {type: integer}, b: {type: string}}}"
+BINARY = "{type: string, format: binary}"
+
+
+def serve(engine: Engine, content: str, more: str = "", required: bool = True) -> None:
+    """Serve POST /x with this content. The handler returns the body, with the text of each file."""
+    engine.formats["binary"] = lambda _: True
+    body = f"{{required: {str(required).lower()}, content: {content}}}"
+    operation = f"{{tags: [a], operationId: listThings, requestBody: {body}, {more}{ECHO}}}"
+    engine.write(document(operation).replace("get:", "post:"))
+    engine.handlers.list_things = lambda body: {"body": shown(body)}  # type: ignore[attr-defined]
+
+
+def shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: shown(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [shown(part) for part in value]
+    if not hasattr(value, "open"):
+        return value
+    with value.open() as first, value.open() as second:
+        assert first.read(1) + first.read() == second.read()
+        second.seek(0)
+        return [value.filename, value.content_type, value.size, second.read().decode()]
+
+
+def post(engine: Engine, content: Any, content_type: str | None, **headers: str) -> Any:
+    return engine.request(
+        "/x", "POST", content=content, headers=({"Content-Type": content_type} if content_type else {}) | headers
+    )
+
+
+def faults(response: Any) -> list[str]:
+    assert response.status_code == 400, response.text
+    return [f"{fault['pointer']} {fault['code']}" for fault in response.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sent"),
+    [
+        ("application/json", "application/json"),
+        ("application/json; charset=utf-8", "Application/JSON"),
+        ("application/merge-patch+json", "application/merge-patch+json"),
+        ("application/*+json", "application/vnd.a+json"),
+        ("application/*", "application/json"),
+        ("'*/*'", "application/json; charset=utf8"),
+    ],
+)
+def test_every_media_type_of_json_is_parsed(engine: Engine, accepted: str, sent: str) -> None:
+    serve(engine, f"{{{accepted}: {{schema: {OBJECT}}}}}")
+    assert post(engine, b'{"a":1}', sent).json() == {"body": {"a": 1}}
+    assert faults(post(engine, b'{"a":"x"}', sent)) == ["/body/a WRONG_TYPE"]
+    assert post(engine, b"{}", "text/csv").status_code == 415
+
+
+def test_the_content_type_chooses_the_schema(engine: Engine) -> None:
+    serve(
+        engine,
+        f"{{application/json: {{schema: {OBJECT}}}, text/plain: {{schema: {{type: string, maxLength: 3}}}}, "
+        "application/*: {schema: {type: string}}}",
+    )
+    assert post(engine, b'{"a":1}', "application/json").json() == {"body": {"a": 1}}
+    assert post(engine, "äbc".encode(), "text/plain; charset=utf-8").json() == {"body": "äbc"}
+    assert faults(post(engine, b"abcd", "text/plain")) == ["/body TOO_LONG"]
+    assert post(engine, b"ab", "application/pdf").json() == {"body": [None, "application/pdf", 2, "ab"]}
+    response = post(engine, b"ab", "image/png")
+    assert (response.status_code, response.headers["accept"]) == (415, "application/json, text/plain, application/*")
+    assert response.json()["detail"].startswith("Send application/json or text/plain or application/* in UTF-8")
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16"])
+def test_texts_are_utf8(engine: Engine, charset: str) -> None:
+    serve(engine, "{text/plain: {schema: {type: string}}}")
+    assert post(engine, b"a", f"text/plain; charset={charset}").status_code == 415
+    assert faults(post(engine, b"\xff", "text/plain")) == ["/body WRONG_FORMAT"]
+    assert faults(post(engine, b"a\0", "text/plain")) == ["/body WRONG_FORMAT"]
+    assert post(engine, b"a", "text/plain", **{"Content-Encoding": "gzip"}).status_code == 415
+
+
+def test_bodies_may_be_optional(engine: Engine) -> None:
+    for content in (f"{{application/json: {{schema: {OBJECT}}}}}", f"{{multipart/form-data: {{schema: {OBJECT}}}}}"):
+        serve(engine, content, required=False)
+        assert post(engine, b"", None).json() == {"body": None}
+        serve(engine, content)
+        assert faults(post(engine, b"", None)) == ["/body REQUIRED"]
+    assert faults(post(engine, b"", "multipart/form-data; boundary=a")) == ["/body REQUIRED"]
+
+
+FORM = """{application/x-www-form-urlencoded: {
+  schema: {type: object, additionalProperties: false, required: [a], properties: {
+    a: {type: integer}, b: {type: string, maxLength: 3}, list: {type: array, items: {type: integer}},
+    csv: {type: array, items: {type: integer}}, json: {type: object, properties: {x: {type: integer}}},
+    deep: {type: object, properties: {x: {type: integer}}}}},
+  encoding: {csv: {explode: false}, deep: {style: deepObject, explode: true}}}}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=1&b=x+y", {"a": 1, "b": "x y"}),
+        ("a=1&b=1", {"a": 1, "b": "1"}),
+        ("a=1&list=1&list=2", {"a": 1, "list": [1, 2]}),
+        ("a=1&csv=1,2", {"a": 1, "csv": [1, 2]}),
+        ("a=1&json=%7B%22x%22:1%7D", {"a": 1, "json": {"x": 1}}),
+        ("a=1&deep[x]=1", {"a": 1, "deep": {"x": 1}}),
+    ],
+)
+def test_forms_have_the_types_of_their_schema(engine: Engine, text: str, value: object) -> None:
+    serve(engine, FORM)
+    response = post(engine, text, "application/x-www-form-urlencoded")
+    assert (response.status_code, response.json()) == (200, {"body": value}), response.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["/body/a REQUIRED"]),
+        ("a=x&b=long", ["/body/a WRONG_TYPE", "/body/b TOO_LONG"]),
+        ("a=1&a=2", ["/body/a REPEATED"]),
+        ("a=1&other=2", ["/body UNKNOWN"]),
+        ("a=1&json={", ["/body/json WRONG_TYPE"]),
+        ("a=1&deep[x]=y", ["/body/deep/x WRONG_TYPE"]),
+        ("a=%FF", ["/body WRONG_FORMAT"]),
+        ("a=1&b=%00", ["/body/b WRONG_FORMAT"]),
+    ],
+)
+def test_invalid_forms_are_rejected(engine: Engine, text: str, expected: list[str]) -> None:
+    serve(engine, FORM)
+    assert faults(post(engine, text, "application/x-www-form-urlencoded")) == expected
+
+
+MULTIPART = f"""{{multipart/form-data: {{
+  schema: {{type: object, additionalProperties: false, required: [name], properties: {{
+    name: {{type: string, maxLength: 5}}, age: {{type: integer}}, tags: {{type: array, items: {{type: string}}}},
+    data: {{type: object, properties: {{x: {{type: integer}}}}}}, file: {{type: string, format: binary, maxLength: 9}},
+    files: {{type: array, maxItems: 2, items: {BINARY}}}, picture: {BINARY}}}}},
+  encoding: {{picture: {{contentType: 'image/png, image/jpeg'}}}}}}}}"""
+
+
+def part(name: str, data: str, filename: str | None = None, content_type: str | None = None) -> bytes:
+    disposition = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
+    return "\r\n".join(
+        ["--b", disposition, *([f"Content-Type: {content_type}"] if content_type else []), "", data, ""]
+    ).encode()
+
+
+def send(engine: Engine, *parts: bytes) -> Any:
+    return post(engine, b"".join([*parts, b"--b--\r\n"]), "multipart/form-data; boundary=b")
+
+
+NAME = part("name", "Ann")
+
+
+@pytest.mark.parametrize(
+    ("parts", "value"),
+    [
+        ([part("age", "7")], {"age": 7}),
+        ([part("tags", "1"), part("tags", "2")], {"tags": ["1", "2"]}),
+        ([part("tags", '["1"]', None, "application/json")], {"tags": ["1"]}),
+        ([part("data", '{"x":1}')], {"data": {"x": 1}}),
+        ([part("data", '{"x":1}', "a.json", "application/json")], {"data": {"x": 1}}),
+        ([part("file", "abc", "a.txt", "text/csv")], {"file": ["a.txt", "text/csv", 3, "abc"]}),
+        ([part("file", "abc")], {"file": [None, "application/octet-stream", 3, "abc"]}),
+        ([part("file", "", "a")], {"file": ["a", "application/octet-stream", 0, ""]}),
+        (
+            [part("files", "a\r\nb", "a", "a/b"), part("files", "-b-", "b", "a/b")],
+            {"files": [["a", "a/b", 4, "a\r\nb"], ["b", "a/b", 3, "-b-"]]},
+        ),
+        ([part("picture", "x", "a.png", "image/png")], {"picture": ["a.png", "image/png", 1, "x"]}),
+    ],
+)
+def test_parts_have_the_types_of_their_schema(engine: Engine, parts: list[bytes], value: dict[str, Any]) -> None:
+    serve(engine, MULTIPART)
+    response = send(engine, NAME, *parts)
+    assert (response.status_code, response.json()) == (200, {"body": {"name": "Ann", **value}}), response.text
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([], ["/body/name REQUIRED"]),
+        ([NAME, NAME], ["/body/name REPEATED"]),
+        ([part("name", "longer"), part("age", "x")], ["/body/age WRONG_TYPE", "/body/name TOO_LONG"]),
+        ([NAME, part("other", "x")], ["/body UNKNOWN"]),
+        ([NAME, part("other", "x", "a")], ["/body UNKNOWN"]),
+        ([NAME, part("file", "0123456789", "a")], ["/body/file TOO_LONG"]),
+        ([NAME, *[part("files", "x", "a")] * 3], ["/body/files TOO_MANY"]),
+        ([NAME, part("picture", "x", "a.gif", "image/gif")], ["/body/picture NOT_ALLOWED"]),
+        ([NAME, part("picture", "x", "a.png")], ["/body/picture NOT_ALLOWED"]),
+        ([NAME, part("data", "{", None, "application/json")], ["/body/data MALFORMED_JSON"]),
+        ([part("name", "a\0")], ["/body/name WRONG_FORMAT"]),
+        ([part("name", "a", None, "text/plain; charset=latin-1")], ["/body/name WRONG_FORMAT"]),
+    ],
+)
+def test_invalid_parts_are_rejected(engine: Engine, parts: list[bytes], expected: list[str]) -> None:
+    serve(engine, MULTIPART)
+    assert faults(send(engine, *parts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"", "multipart/form-data; boundary=b"),
+        (NAME, "multipart/form-data; boundary=b"),
+        (NAME + b"--b--", "multipart/form-data"),
+        (NAME + b"--b--", "multipart/form-data; boundary=c"),
+        (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b"),
+        (b"--b\r\nContent-Type: a/b\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b"),
+        (b"--b\r\n\xff: a\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_malformed_forms_are_rejected(engine: Engine, content: bytes, content_type: str) -> None:
+    serve(engine, MULTIPART)
+    expected = ["/body WRONG_FORMAT"] if content else ["/body REQUIRED"]
+    assert faults(post(engine, content, content_type)) == expected
+
+
+def test_mutated_forms_never_fail_on_the_server(engine: Engine) -> None:
+    serve(engine, MULTIPART)
+    whole = NAME + part("file", "abc", "a.txt", "text/csv") + part("data", '{"x":1}') + b"--b--\r\n"
+    chance = random.Random(17)  # noqa: S311 - not used for security
+    with TestClient(engine.start()) as client:
+        for _ in range(300):
+            body = bytearray(whole)
+            for _ in range(chance.randint(1, 4)):
+                start = chance.randrange(len(body))
+                body[start : start + chance.randint(0, 3)] = chance.choice(
+                    [b"", b"\r\n", b"--b", b"\xff", b'"', b";", b":"]
+                )
+            response = client.post(
+                "/x", content=bytes(body), headers={"Content-Type": "multipart/form-data; boundary=b"}
+            )
+            assert response.status_code in {200, 400}, bytes(body)
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=b", "application/octet-stream"])
+def test_uploads_need_little_memory(engine: Engine, content_type: str) -> None:
+    serve(
+        engine,
+        f"{MULTIPART.replace(', maxLength: 9', '')[:-1]}, application/octet-stream: {{schema: {BINARY}}}}}",
+        f"x-body-bytes: {30 * MEGABYTE}, ",
+    )
+    sizes = []
+
+    def list_things(body: Any) -> dict[str, Any]:
+        file = body["file"] if isinstance(body, dict) else body
+        with file.open() as reader:
+            sizes.append(sum(len(chunk) for chunk in iter(partial(reader.read, 100_000), b"")))
+        return {}
+
+    engine.handlers.list_things = list_things  # type: ignore[attr-defined]
+    begin, end = NAME + part("file", "", "a", "a/b")[:-2], b"\r\n--b--"
+    chunks = [b"x" * 50_000] * (20 * MEGABYTE // 50_000)
+    messages = [begin, *chunks, end] if "multipart" in content_type else chunks
+    app = engine.start()
+    tracemalloc.start()
+    try:
+        status = asyncio.run(upload(app, messages, content_type))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (status, sizes) == (200, [20 * MEGABYTE])
+    assert peak < 5 * MEGABYTE
+
+
+async def upload(app: Any, chunks: list[bytes], content_type: str) -> int:
+    """Send a request in chunks to the application, and return the status."""
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    left = iter([*messages, {"type": "http.request"}])
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return next(left)
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    headers = [(b"host", b"a"), (b"content-type", content_type.encode()), (b"transfer-encoding", b"chunked")]
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
+    path = {"path": "/x", "raw_path": b"/x", "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1)}
+    await app({**scope, **path}, receive, send)
+    return int(statuses[0])
+
+
+def test_files_over_the_limit_are_rejected(engine: Engine) -> None:
+    serve(engine, MULTIPART, "x-body-bytes: 1000, ")
+    big = NAME + part("file", "x" * 2000, "a") + b"--b--"
+    assert post(engine, big, "multipart/form-data; boundary=b").status_code == 413
+    assert post(engine, iter([big]), "multipart/form-data; boundary=b").status_code == 413
+
+
+def test_texts_of_forms_stay_small(engine: Engine) -> None:
+    serve(engine, MULTIPART, "x-body-bytes: 30000000, ")
+    assert send(engine, part("name", "x" * 2_000_000)).status_code == 413
+    assert send(engine, *[part("tags", "x")] * 1001).status_code == 413
+
+
+def test_files_are_not_read_without_authentication(engine: Engine) -> None:
+    serve(engine, MULTIPART, "security: [{bearer: []}], ")
+    response = send(engine, b"malformed")
+    assert (response.status_code, response.headers["connection"]) == (401, "close")
+
+
+def test_a_body_may_be_a_file(engine: Engine) -> None:
+    serve(engine, "{application/octet-stream: {schema: {type: string, format: binary, maxLength: 3}}}")
+    assert post(engine, b"abc", "application/octet-stream").json() == {
+        "body": [None, "application/octet-stream", 3, "abc"]
+    }
+    assert faults(post(engine, b"abcd", "application/octet-stream")) == ["/body TOO_LONG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{{application/xml: {{schema: {OBJECT}}}}}", "application/xml: a binary body must have a schema of the type"),
+        (f"{{text/plain: {{schema: {OBJECT}}}}}", "text/plain: a text body must have the schema of a text"),
+        ("{multipart/mixed: {}}", "multipart/mixed bodies are not supported; use multipart/form-data"),
+        ("{json: {}}", "'json' is not a media type"),
+    ],
+)
+def test_bodies_that_cannot_be_read_prevent_the_start(engine: Engine, content: str, message: str) -> None:
+    serve(engine, content)
+    with pytest.raises(ContractError, match=f"listThings: {message}"):
+        engine.start()
