@@ -331,7 +331,7 @@ def test_a_body_may_be_a_file(engine: Engine) -> None:
     [
         (f"{{application/xml: {{schema: {OBJECT}}}}}", "application/xml: a binary body must have a schema of the type"),
         (f"{{text/plain: {{schema: {OBJECT}}}}}", "text/plain: a text body must have the schema of a text"),
-        ("{multipart/mixed: {}}", "multipart/mixed bodies are not supported; use multipart/form-data"),
+        (f"{{multipart/mixed: {{schema: {OBJECT}}}}}", "multipart/mixed: a binary body must have a schema of the type"),
         ("{json: {}}", "'json' is not a media type"),
     ],
 )

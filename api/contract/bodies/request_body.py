@@ -14,7 +14,8 @@ from api.contract.schema.schemas import Schemas
 from api.errors import Fault, UnsupportedMediaType
 
 _ANY = "*"
-_JSON = "application/json"
+# The name without a hyphen is not registered, but common.
+_OF_JSON = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"', ""}
 _KINDS = ("json", "form", "multipart", "text", "file")
 
 
@@ -50,23 +51,23 @@ class RequestBody:
         Raises UnsupportedMediaType if the operation does not accept the type, and InvalidInput for malformed bodies.
         """
         content_type = fields.get(b"content-type", b"")
-        reader = (
-            self._find(content_type, fields.get(b"content-encoding", b"identity"))[0] if content_type or body else None
-        )
-        # A body of a type that is read while it arrives is only read here if it is empty.
-        if reader is None or not hasattr(reader, "read"):
-            if self._required:
-                faults.append(Fault("/body", "REQUIRED", "A body is required."))
-            return None
-        return reader.read(body, faults)
+        if not body and not content_type:
+            return self._missing(faults)
+        read, _, _ = self._find(content_type, fields.get(b"content-encoding", b"identity"))
+        # A body of a type that is read while it arrives only comes here if it is empty.
+        return self._missing(faults) if read is None else read(body, faults)
+
+    def _missing(self, faults: list[Fault]) -> None:
+        if self._required:
+            faults.append(Fault("/body", "REQUIRED", "A body is required."))
 
     async def receive(self, fields: Fields, stream: BodyStream, spool: Spool, faults: list[Fault]) -> Any:
         """Return the body that arrives in the stream, with files in the spool. Appends and raises as `read` does."""
-        reader, media = self._find(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity"))
+        _, reader, media = self._find(fields.get(b"content-type", b""), fields.get(b"content-encoding", b"identity"))
         return await reader.receive(media, stream, spool, faults)
 
-    def _choose(self, content_type: bytes, coding: bytes) -> tuple[Any, MediaType]:
-        """Return the reader of a body and its media type.
+    def _choose(self, content_type: bytes, coding: bytes) -> tuple[Any, Any, MediaType]:
+        """Return the function that reads a whole body, if there is one, the reader of a body, and its media type.
 
         In another charset, two readers could interpret the same text differently.
         """
@@ -75,11 +76,13 @@ class RequestBody:
         best = max(self._readers, key=lambda pattern: specificity(pattern, media.name), default="")
         readers = self._readers[best] if best and specificity(best, media.name) else {}
         reader = readers.get(media.kind)
-        unknown = media.kind == "json" and media.parameters.keys() - {"charset"}
         is_text = media.kind in {"json", "form", "text"}
-        if reader is None or codings != {b"identity"} or unknown or (is_text and not media.is_utf8):
+        strange = media.kind == "json" and not all(
+            part.strip().lower() in _OF_JSON for part in content_type.decode("latin-1").split(";")[1:]
+        )
+        if reader is None or codings != {b"identity"} or strange or (is_text and not media.is_utf8):
             raise UnsupportedMediaType(self._accepted)
-        return reader, media
+        return getattr(reader, "read", None), reader, media
 
 
 def _readers(media_type: str, content: Json, schemas: Schemas) -> dict[str, Any]:
@@ -91,8 +94,6 @@ def _readers(media_type: str, content: Json, schemas: Schemas) -> dict[str, Any]
     if media.name.count("/") != 1:
         raise ContractError(f"{media_type!r} is not a media type")
     if _ANY not in media.name:
-        if media.name.startswith("multipart/") and media.name != "multipart/form-data":
-            raise ContractError(f"{media.name} bodies are not supported; use multipart/form-data")
         try:
             return {media.kind: _reader(media.kind, content, schemas)}
         except ContractError as error:

@@ -99,7 +99,9 @@ def media_kind(media_type: str) -> str:
         return "json"
     if media_type == "application/x-www-form-urlencoded":
         return "form"
-    return {"multipart": "multipart", "text": "text"}.get(kind, "file")
+    if media_type == "multipart/form-data":
+        return "multipart"
+    return "text" if kind == "text" else "file"
 
 
 def is_streamed(content_type: str) -> bool:
