@@ -41,7 +41,7 @@ class FormBody:
             value = self._reader.read(raw, plain=plain)
             found.append(faults_of(self._validator.errors(value), "/body"))
             if not found[-1]:
-                return value
+                return self._validator.filled(value)
         faults += found[0]
         return None
 

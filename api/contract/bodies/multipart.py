@@ -77,7 +77,7 @@ class MultipartBody:
             faults += faults_of(self._validator.errors(members), "/body")
         if len(faults) > count:
             return None
-        return {name: with_files(value) for name, value in members.items()}
+        return {name: with_files(value) for name, value in self._validator.filled(members).items()}
 
     def _add(self, part: Part, members: dict[str, Any], faults: list[Fault]) -> None:
         pointer = f"/body/{part.name.replace('~', '~0').replace('/', '~1')}"
