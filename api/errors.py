@@ -254,7 +254,7 @@ class UnsupportedMediaType(ApiError):
     def __init__(self, accepted: Iterable[str] = ("application/json",)) -> None:
         """`accepted` are the media types of the operation."""
         media_types = list(accepted)
-        super().__init__(f"Send {' or '.join(media_types)} in UTF-8, without a content coding.")
+        super().__init__(f"Send the header Content-Type: {' or '.join(media_types)} and an uncompressed body in UTF-8.")
         if media_types != ["application/json"]:
             self.headers["Accept"] = ", ".join(media_types)
 

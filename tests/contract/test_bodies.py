@@ -79,7 +79,9 @@ def test_the_content_type_chooses_the_schema(engine: Engine) -> None:
     assert post(engine, b"ab", "application/pdf").json() == {"body": [None, "application/pdf", 2, "ab"]}
     response = post(engine, b"ab", "image/png")
     assert (response.status_code, response.headers["accept"]) == (415, "application/json, text/plain, application/*")
-    assert response.json()["detail"].startswith("Send application/json or text/plain or application/* in UTF-8")
+    assert response.json()["detail"].startswith(
+        "Send the header Content-Type: application/json or text/plain or application/* and"
+    )
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16"])
