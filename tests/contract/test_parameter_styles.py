@@ -1,8 +1,10 @@
 """The places, types and styles of parameters (OpenAPI, Parameter Object)."""
 
+import random
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.support.engine import ECHO, Engine, document
 
@@ -320,3 +322,22 @@ def test_names_are_python_names(engine: Engine) -> None:
 def test_explicit_parameters_take_their_names_from_open_objects(engine: Engine) -> None:
     echo(engine, parameter("query", OPEN), parameter("query", "{type: string}", name="word"))
     assert engine.request("/x?R=1&word=x&more=2").json() == {"value": {"R": 1, "more": 2}}
+
+
+def test_random_parameters_never_fail_on_the_server(engine: Engine) -> None:
+    schemas = [COLORS, NUMBERS, RGB, OPEN, FILTER, "{type: number}", "{anyOf: [{type: integer}, " + RGB + "]}"]
+    styles = ["", "explode: false", "style: spaceDelimited", "style: pipeDelimited", "style: deepObject"]
+    pieces = ["color", "R", "price", "gte", "x", "1", *"[]=&,|%+;{", '"', "%2C", "%20", "%00", "%E4"]
+    chance = random.Random(17)  # noqa: S311 - not used for security
+    for schema in schemas:
+        echo(
+            engine,
+            parameter("query", schema, chance.choice(styles)),
+            *(parameter(place, schema, name=f"{place}-color") for place in ("header", "cookie")),
+        )
+        with TestClient(engine.start()) as client:
+            for _ in range(60):
+                query, header, cookie = ("".join(chance.choices(pieces, k=chance.randint(0, 12))) for _ in range(3))
+                headers = {"Header-Color": header, "Cookie": f"cookie-color={cookie}"}
+                response = client.get(f"/x?color{query}", headers=headers)
+                assert response.status_code in {200, 400}, (schema, query, header, cookie)
