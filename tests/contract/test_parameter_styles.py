@@ -1,11 +1,13 @@
 """The places, types and styles of parameters (OpenAPI, Parameter Object)."""
 
 import random
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api import contract
 from tests.support.engine import ECHO, Engine, document
 
 COLORS = "{type: array, items: {type: string}}"
@@ -341,3 +343,17 @@ def test_random_parameters_never_fail_on_the_server(engine: Engine) -> None:
                 headers = {"Header-Color": header, "Cookie": f"cookie-color={cookie}"}
                 response = client.get(f"/x?color{query}", headers=headers)
                 assert response.status_code in {200, 400}, (schema, query, header, cookie)
+
+
+def test_operations_have_the_parameters_of_their_path(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    echo(engine, parameter("query", "{type: integer, maximum: 5}"))
+    loaded = contract.Contract(deepcopy(contract.load(engine.folder).document))
+    shared = [
+        {"name": "color", "in": "query", "schema": {"type": "string"}},
+        {"name": "size", "in": "query", "required": True, "schema": {"type": "integer"}},
+    ]
+    loaded.document["paths"]["/x"]["parameters"] = shared
+    monkeypatch.setattr(contract, "load", lambda _: loaded)
+    engine.handlers.list_things = lambda color, size: {"value": [color, size]}  # type: ignore[attr-defined]
+    assert engine.request("/x?color=5&size=2").json() == {"value": [5, 2]}
+    assert faults(engine.request("/x?color=6")) == ["/query/color TOO_LARGE", "/query/size REQUIRED"]
