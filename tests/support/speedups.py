@@ -28,7 +28,7 @@ from api.contract.document.model import Contract
 from api.contract.document.operation import Json
 from api.contract.schema.formats import Format
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.validator import SchemaValidator
+from api.contract.schema.validator import RequestValidator, SchemaValidator
 from api.storage.engine import make_engine
 
 Result = TypeVar("Result")
@@ -128,13 +128,20 @@ class _SharedSchemas(Schemas):
 
     def __init__(self, document: Json, formats: Iterable[tuple[str, Format]]) -> None:
         super().__init__(document, dict(formats))
-        self._validators: dict[object, SchemaValidator] = {}
+        self._for_requests: dict[str, RequestValidator] = {}
+        self._for_responses: dict[str, SchemaValidator] = {}
 
-    def _validator(self, kind: Any, schema: Json) -> SchemaValidator:
-        key = kind, repr(schema)
-        if key not in self._validators:
-            self._validators[key] = super()._validator(kind, schema)
-        return self._validators[key]
+    def request_validator(self, schema: Any) -> RequestValidator:
+        key = repr(schema)
+        if key not in self._for_requests:
+            self._for_requests[key] = super().request_validator(schema)
+        return self._for_requests[key]
+
+    def response_validator(self, schema: Any) -> SchemaValidator:
+        key = repr(schema)
+        if key not in self._for_responses:
+            self._for_responses[key] = super().response_validator(schema)
+        return self._for_responses[key]
 
 
 def _schemas_once(documents: _Documents) -> Callable[[Json, Mapping[str, Format]], Schemas]:
