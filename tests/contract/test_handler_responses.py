@@ -46,7 +46,7 @@ def test_responses_without_content_have_no_content_headers(engine: Engine) -> No
 
 
 def test_values_without_a_json_form_fail_in_free_form_objects(engine: Engine) -> None:
-    for value in ({"of": Identity(frozenset())}, {"of": datetime.now(UTC)}, Identity(frozenset())):
+    for value in ({"of": Identity(frozenset())}, {"of": {1}}, {"of": float("nan")}, Identity(frozenset())):
         engine.handlers.echo_nothing = returning(value)  # type: ignore[attr-defined]
         assert engine.request("/path/1/true/own").status_code == 500
 

@@ -13,13 +13,13 @@ from api import contract
 from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
-from api.contract.dispatch import view
 from api.contract.document.operation import Json
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router
 from api.contract.schema import response_schema
 from api.contract.schema.last_valid import skip_last_valid
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.serializer import Serializers
 from api.handlers import system
 from tests.support.violations import Violations
 
@@ -51,7 +51,7 @@ def test_violations_are_reported_and_the_response_is_sent(
     violation: str,
 ) -> None:
     # The serializer drops undeclared properties. Without it, a handler can violate the contract.
-    monkeypatch.setattr(view, "make_serializer", lambda *_: lambda value: value)
+    monkeypatch.setattr(Serializers, "make", lambda *_: lambda value: value)
     monkeypatch.setattr(system, "ping", ping)
     with TestClient(create_app(config)) as client:
         assert client.get("/ping").status_code == status

@@ -25,7 +25,8 @@ components:
 """
 
 
-ECHO = "responses: {'200': {description: '', content: {application/json: {schema: {type: object}}}}}"
+FREE = "{type: object, additionalProperties: true}"
+ECHO = f"responses: {{'200': {{description: '', content: {{application/json: {{schema: {FREE}}}}}}}}}"
 
 
 PARTS = f"""

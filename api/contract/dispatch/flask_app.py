@@ -14,10 +14,11 @@ from flask.sessions import NullSession, SessionInterface
 from starlette.types import Scope
 from werkzeug.routing import MapAdapter, Rule
 
-from api.contract.http.response import Response, raw_headers
+from api.contract.dispatch.replies import AnyResponse, from_flask
+from api.contract.http.response import Response, StreamedResponse
 from api.contract.http.scope import body_of
 
-View = Callable[[Scope], Response]
+View = Callable[[Scope], AnyResponse]
 """Returns the response of an operation to the request of a scope."""
 
 
@@ -99,6 +100,7 @@ class LazyRequestContext(RequestContext):
         self._rule = rule
         self._session = _NOBODY
         self._after_request_functions: list[Any] = []
+        self._pushed: list[Any] = []
 
     @cached_property
     def request(self) -> flask.Request:  # type: ignore[override]
@@ -108,11 +110,21 @@ class LazyRequestContext(RequestContext):
         return request
 
     def push(self) -> None:
-        self._tokens = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
-        self.app.notify(signals.appcontext_pushed)
+        # A stream that Flask runs in this context pushes it again, where it is current already.
+        self._pushed.append(None if _cv_request.get(None) is self else self._enter())
 
     def pop(self, exc: BaseException | None = None) -> None:
-        app_token, request_token = self._tokens
+        tokens = self._pushed.pop()
+        if tokens is not None:
+            self._leave(tokens, exc)
+
+    def _enter(self) -> Any:
+        tokens = _cv_app.set(AppContext(self.app)), _cv_request.set(self)
+        self.app.notify(signals.appcontext_pushed)
+        return tokens
+
+    def _leave(self, tokens: Any, exc: BaseException | None) -> None:
+        app_token, request_token = tokens
         try:
             self.app.do_teardown_request(exc)
         finally:
@@ -123,14 +135,20 @@ class LazyRequestContext(RequestContext):
                 _cv_app.reset(app_token)
         self.app.notify(signals.appcontext_popped)
 
-    def call(self, view: View) -> Response:
+    def call(self, view: View) -> AnyResponse:
         """Return the response of the view, with the hooks, signals and error handlers of Flask around the view.
 
         The steps and their order are those of `flask.Flask.wsgi_app`. The edge handles errors that have no handler, so
         the signal `got_request_exception` is not sent.
         """
-        with self:
+        tokens, failure = self._enter(), None
+        try:
             return self._finalize(self._dispatch(view))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._leave(tokens, failure)
 
     def _dispatch(self, view: View) -> Any:
         try:
@@ -140,19 +158,22 @@ class LazyRequestContext(RequestContext):
         except Exception as error:
             return self.app.handle_user_exception(error)
 
-    def _finalize(self, result: Any) -> Response:
+    def _finalize(self, result: Any) -> AnyResponse:
         after = self._after_request_functions or self.app.after_request_funcs or signals.request_finished.receivers
-        if isinstance(result, Response):
+        if isinstance(result, Response | StreamedResponse):
             if not after:
                 return result
             result = _as_flask_response(result)
-        response = self.app.finalize_request(result)
-        return Response(response.status_code, raw_headers(response.headers), response.get_data())
+        return from_flask(self.app.finalize_request(result))
 
 
-def _as_flask_response(response: Response) -> flask.Response:
+def _as_flask_response(response: AnyResponse) -> flask.Response:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
-    return PlainResponse(response.body or None, response.status, headers)
+    if isinstance(response, Response):
+        return PlainResponse(response.body or None, response.status, headers)
+    made = PlainResponse(iter(response.next, None), response.status, headers)
+    made.call_on_close(response.close)
+    return made
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from starlette.types import Receive, Scope, Send
 from werkzeug.routing import Rule
 
 from api.contract.dispatch.flask_app import ContractFlask, LazyRequestContext
+from api.contract.dispatch.replies import AnyResponse
 from api.contract.dispatch.view import HandlerResources, HandlerView
 from api.contract.document.operation import Operation
-from api.contract.http.response import Response, respond
+from api.contract.http.response import Response, StreamedResponse, respond, stream
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.serializer import Serializers
 from api.runtime.executor import Executor
 from api.runtime.thread_pool import ThreadPool
 
@@ -36,13 +38,13 @@ class HandlerApi(FlaskApi):
         **kwargs: Any,
     ) -> None:
         self._operations = operations
-        self._schemas = schemas
+        self._serializers = Serializers(schemas)
         self._serving = serving
         super().__init__(*args, **kwargs)
 
     def make_operation(self, operation: AbstractOperation) -> HandlerView:
         served = self._operations[operation.operation_id]
-        return HandlerView(served, operation.function, self._serving, self._schemas)
+        return HandlerView(served, operation.function, self._serving, self._serializers)
 
 
 class OperationEndpoint:
@@ -53,15 +55,22 @@ class OperationEndpoint:
         self._view = view
         self._rule = rule
         self._executor = view.executor or executor
+        self._streaming = executor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._view.nonblocking:
             response = self._call(scope)
         else:
             response = await self._executor.run(partial(self._call, scope))
+        if isinstance(response, StreamedResponse):
+            if scope["method"] != "HEAD":
+                await stream(receive, send, response, self._streaming.run)
+                return
+            await self._streaming.run(response.close)
+            response = Response(response.status, response.headers, b"")
         await respond(send, response)
 
-    def _call(self, scope: Scope) -> Response:
+    def _call(self, scope: Scope) -> AnyResponse:
         return LazyRequestContext(self._app, scope, self._rule).call(self._view)
 
 

@@ -8,17 +8,17 @@ from random import uniform
 from time import sleep
 from typing import Any, TypeVar
 
-import orjson
 from starlette.types import Scope
+from werkzeug.wrappers import Response as WsgiResponse
 
+from api.contract.dispatch.replies import AnyResponse, InvalidResult, Medium, Replies
 from api.contract.document.arguments import argument_names
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Operation
 from api.contract.http.client import client_of
-from api.contract.http.response import Response, raw_headers
-from api.contract.http.scope import arguments_of
-from api.contract.schema.schemas import Schemas
-from api.contract.schema.serializer import make_serializer
+from api.contract.http.scope import accept_of, arguments_of
+from api.contract.schema.json_values import NotSerializable
+from api.contract.schema.serializer import Serializers
 from api.errors import ApiError
 from api.runtime.executor import Executor
 
@@ -44,9 +44,6 @@ class HandlerResources:
 _RETRY_DELAYS = (0.02, 0.1)
 # Parameters that a handler may declare for any operation.
 _BUILT_IN = {"client", "db"}
-_EMPTY = (b"content-length", b"0")
-# Serialize only shaped values: on its own, orjson would dump every field of a dataclass, and format times differently.
-_ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def nonblocking(handler: Handler) -> Handler:
@@ -71,25 +68,31 @@ def runs_in(executor: str) -> Callable[[Handler], Handler]:
 class HandlerView:
     """The handler of one operation, prepared once.
 
-    A handler may declare `body`, any parameter of the operation by its name in Python, `identity`, `client`, `db` and
-    resources. It returns the body of the operation's one 2xx response, or (body, headers). The contract determines the
-    status and the members. A handler with `db` is called up to three times if its transaction conflicts with others.
+    A handler may declare `body`, any parameter of the operation by its name in Python, `identity`, `client`, `db`,
+    `media_type` and resources. It returns `body`, `(body, status)`, `(body, headers)`, `(body, status, headers)` or a
+    response of Flask. A plain body gets the first 2xx status that the contract declares. The contract determines the
+    members of the body and its media type, which `Accept` chooses if there are several. An iterator becomes a streamed
+    response in all media types but JSON.
+
+    A handler with `db` is called up to three times if its transaction conflicts with others. The transaction ends
+    before the response begins, so only the code of an iterator up to its first chunk can use `db`.
     """
 
     def __init__(
-        self, operation: Operation, function: Callable[..., Any], serving: HandlerResources, schemas: Schemas
+        self, operation: Operation, function: Callable[..., Any], serving: HandlerResources, serializers: Serializers
     ) -> None:
-        content = operation.responses[operation.success].get("content", {})
         self.operation = operation
-        self._status = int(operation.success)
-        media_type = next(iter(content), "")
-        self._content_type = (b"content-type", media_type.encode())
-        self._shape = make_serializer(content[media_type].get("schema", {}), schemas) if media_type else None
+        self._replies = Replies(operation, serializers)
+        self._usual = self._replies.usual
+        self._media = self._usual[1].media if self._usual else []
         self._function = function
         self._transaction = serving.transaction
         parameters = set(inspect.signature(self._function).parameters)
         self._resources = {name: value for name, value in serving.resources.items() if name in parameters}
-        self._from_request = parameters - self._resources.keys() - _BUILT_IN
+        # A parameter of the operation comes before the media type of the response.
+        self._wants_media_type = "media_type" in parameters - _offered(operation)
+        unnamed = {"media_type"} if self._wants_media_type else set()
+        self._from_request = parameters - self._resources.keys() - _BUILT_IN - unnamed
         self._wants_client = "client" in parameters
         self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
@@ -98,38 +101,45 @@ class HandlerView:
         marked = getattr(self._function, "runs_in", None)
         self.executor = None if marked is None else serving.executors[marked]
 
-    def __call__(self, scope: Scope) -> Response:
-        """Call the handler with arguments from the context in `scope`, and return its response."""
+    def __call__(self, scope: Scope) -> AnyResponse:
+        """Call the handler with arguments from the context in `scope`, and return its response.
+
+        Raises NotAcceptable if the client accepts none of several media types, before the handler is called.
+        """
         offered = arguments_of(scope)
         arguments = {name: offered[name] for name in self._from_request}
         if self._wants_client:
             arguments["client"] = client_of(scope)
+        medium = self._media[0] if len(self._media) == 1 else self._chosen(scope)
+        if self._wants_media_type:
+            arguments["media_type"] = medium.name if medium else None
         if not self._wants_db:
-            return self._response(self._function(**arguments, **self._resources))
+            return self._response(self._function(**arguments, **self._resources), medium)
         for pause in _RETRY_DELAYS:
             try:
-                return self._transact(arguments)
+                return self._transact(arguments, medium)
             except ApiError as error:
                 if not error.retryable:
                     raise
             # The random pause keeps conflicting transactions from colliding again.
             sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
-        return self._transact(arguments)
+        return self._transact(arguments, medium)
 
-    def _transact(self, arguments: dict[str, Any]) -> Response:
+    def _chosen(self, scope: Scope) -> Medium | None:
+        return self._usual[1].choose(accept_of(scope)) if self._usual else None
+
+    def _transact(self, arguments: dict[str, Any], medium: Medium | None) -> AnyResponse:
         with self._transaction() as db:
-            return self._response(self._function(db=db, **arguments, **self._resources))
+            return self._response(self._function(db=db, **arguments, **self._resources), medium)
 
-    def _response(self, result: Any) -> Response:
-        body, more = result if isinstance(result, tuple) else (result, None)
-        headers = raw_headers(more.items() if isinstance(more, Mapping) else more) if more else []
-        if self._shape is None:
-            # A 204 must not have a Content-Length (RFC 9110, section 8.6). Other empty responses get one.
-            return Response(self._status, headers if self._status == 204 else [_EMPTY, *headers], b"")
-        # The json module takes 12 us more in a busy server.
-        text = orjson.dumps(self._shape(body), option=_ONLY_JSON)
-        length = (b"content-length", b"%d" % len(text))
-        return Response(self._status, [self._content_type, length, *headers], text)
+    def _response(self, result: Any, medium: Medium | None) -> AnyResponse:
+        try:
+            if type(result) is not tuple and self._usual and not isinstance(result, WsgiResponse):
+                status, reply = self._usual
+                return reply.respond(status, result, medium)
+            return self._replies.respond(result, medium)
+        except (InvalidResult, NotSerializable) as error:
+            raise InvalidResult(f"{self.operation.id}: {error}") from None
 
 
 def _check_place(

@@ -83,12 +83,10 @@ def _check_security(address: str, operation: Operation) -> None:
 def _check_responses(address: str, responses: Json) -> None:
     for status in responses:
         mapping(responses, status, address)
-        if not re.fullmatch("[1-5][0-9]{2}", status):
-            raise ContractError(f"{address}: {status!r} is not a three-digit status")
+        if not re.fullmatch("[1-5]([0-9]{2}|XX)|default", status):
+            raise ContractError(f"{address}: {status!r} is not a three-digit status, a range such as 2XX, or default")
         if not {"$ref", "description"} & responses[status].keys():
             raise ContractError(f"{address}: the response {status} must have a description")
-    if sum(status.startswith("2") for status in responses) != 1:
-        raise ContractError(f"{address} must declare exactly one 2xx response")
 
 
 def _check_links(address: str, operation: Operation, names: Container[Any]) -> None:

@@ -84,9 +84,8 @@ class Operation:
 
     @property
     def success(self) -> str:
-        """The one 2xx status that the operation declares."""
-        (status,) = (status for status in self.definition["responses"] if status.startswith("2"))
-        return str(status)
+        """The first 2xx status that the operation declares."""
+        return next(str(status) for status in self.definition["responses"] if status.startswith("2"))
 
     def _own(self, name: str, otherwise: Any) -> Any:
         return self.definition.get(name, otherwise)

@@ -1,11 +1,12 @@
-"""A complete response, in the form of ASGI."""
+"""A response in the form of ASGI: complete, or streamed."""
 
+import asyncio
 import json
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
 
-from starlette.types import Send
+from starlette.types import Receive, Send
 
 from api.errors import ApiError
 
@@ -21,6 +22,19 @@ class Response(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+
+
+class StreamedResponse(NamedTuple):
+    """A response whose chunks are made while it is sent.
+
+    `next` returns the next chunk, or None after the last one. `close` ends the stream early, and releases its resources
+    in any case.
+    """
+
+    status: int
+    headers: Headers
+    next: Callable[[], bytes | None]
+    close: Callable[[], object]
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -47,3 +61,27 @@ async def respond(send: Send, response: Response) -> None:
     """Send a complete response."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def stream(
+    receive: Receive, send: Send, response: StreamedResponse, run: Callable[[Callable[[], Any]], Awaitable[Any]]
+) -> None:
+    """Send a streamed response chunk by chunk. `run` calls a function where it does not block other requests.
+
+    The next chunk is made after the client has taken most of those before it, so a slow client occupies no thread. If
+    the client disconnects, the stream is closed.
+    """
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        while not gone.done() and (chunk := await run(response.next)) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        await run(response.close)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -37,6 +37,12 @@ def fields_of(scope: Scope) -> Fields:
     return scope["extensions"][_FIELDS]  # type: ignore[no-any-return]
 
 
+def accept_of(scope: Scope) -> str | None:
+    """Return the header `Accept`, or None. Several of them are one list (RFC 9110, section 5.3)."""
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"]
+    return ", ".join(values) if values else None
+
+
 def set_operation(scope: Scope, operation: Operation) -> None:
     """Store the operation that the request matches."""
     scope["extensions"][_OPERATION] = operation

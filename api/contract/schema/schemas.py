@@ -44,6 +44,10 @@ class Schemas:
         except Unresolvable:
             raise ContractError(f"reference {schema['$ref']!r} not found") from None
 
+    def lookup(self, reference: str) -> Any:
+        """Return the schema that a reference names. Its own `$ref` is not resolved."""
+        return self._resolver.lookup(reference).contents
+
     def request_validator(self, schema: Any) -> RequestValidator:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
         return RequestValidator(self._exact(self._dialect.request, schema))

@@ -1,76 +1,320 @@
-"""Serialize a result by its response schema. Members that the contract does not name never leave the server."""
+"""Serialize a result by its response schema. Members that the contract does not name never leave the server.
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, cast
-from uuid import UUID
+`composition.py` finds the schemas that apply to a value. This module turns them into functions, each once.
+"""
 
-from api import clock
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
+
 from api.contract.document.operation import Json
+from api.contract.schema.composition import Composition, Pieces
+from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
 from api.contract.schema.schemas import Schemas
 
 Shape = Callable[[Any], Any]
+"""Returns the JSON value of a result, with the declared members only."""
 
-_JSON = frozenset({bool, dict, float, int, list, str, type(None)})
+_OBJECT = {
+    "properties",
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "required",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "unevaluatedProperties",
+}
+_ARRAY = {"items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems", "unevaluatedItems"}
+# A name that `properties` does not contain, because no member has this name.
+_ANY_OTHER = "\x00"
+_MISSING = object()
+_TEXTS = frozenset({bool, int, str})
+_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset)
 
 
-def make_serializer(schema: Json, schemas: Schemas) -> Shape:
-    """Return a function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
+class Serializers:
+    """The serializers of one document. Schemas that appear in several responses share theirs."""
 
-    The function reads the members in the schema's `properties` by name. It raises KeyError or AttributeError if a
-    required member is missing.
-    """
-    return _make(schema, schemas, {})
+    def __init__(self, schemas: Schemas) -> None:
+        self.resolve = schemas.resolve
+        self._composition = Composition(schemas, self._shape_of)
+        self._made: dict[tuple[int, ...], Shape | None] = {}
+        self._kept: Pieces = []
+        self._plain: set[Shape] = {free_form}
+        # The validator reads a pattern as ECMA-262.
+        self._pattern = cache(lambda text: schemas.response_validator({"type": "string", "pattern": text}))
+        self._names = schemas.response_validator
+
+    def make(self, schema: Any) -> Shape:
+        """Return a function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
+
+        The function reads the members by name, and raises NotSerializable if a required one is missing.
+        """
+        return self._make([schema])
+
+    def _make(self, schemas: Iterable[Any]) -> Shape:
+        pieces = self._composition.expand(schemas)
+        if not self._composition.varies(pieces):
+            return self._shape_of(pieces)
+
+        def shape(value: Any) -> Any:
+            if value is None:
+                return None
+            # Each branch reads the value once.
+            value = _held(value)
+            return self._shape_of(self._composition.settle(pieces, value))(value)
+
+        return shape
+
+    def _shape_of(self, pieces: Pieces) -> Shape:
+        """Return the serializer of a value to which exactly these schemas apply."""
+        address = tuple(map(id, pieces))
+        if address not in self._made:
+            self._made[address] = None
+            # An address is unique as long as its object exists.
+            self._kept += pieces
+            self._made[address] = self._shape(pieces)
+        return self._made[address] or self._late(address)
+
+    def _late(self, address: tuple[int, ...]) -> Shape:
+        """Return the serializer of a schema inside itself, whose own serializer is not ready yet."""
+
+        def shape(value: Any) -> Any:
+            return cast(Shape, self._made[address])(value)
+
+        return shape
+
+    def _shape(self, pieces: Pieces) -> Shape:
+        form = _form(pieces)
+        constants = [value for piece in pieces for value in _constants(piece)]
+        if constants:
+            return _constant_shape(constants, form)
+        if form.types is None and not set().union(*pieces) & (_OBJECT | _ARRAY):
+            return self._as_plain(partial(free_form, form=form)) if form != ANY else free_form
+        return self._typed(pieces, form)
+
+    def _typed(self, pieces: Pieces, form: Form) -> Shape:
+        kinds, scalar = form.types, self._as_plain(partial(to_json, form=form))
+        array = self._array(pieces) if kinds is None or "array" in kinds else scalar
+        thing = self._object(pieces) if kinds is None or "object" in kinds else scalar
+        if array is thing:
+            return scalar
+        if kinds is not None and kinds <= {"object", "null"}:
+            return thing
+        if kinds is not None and kinds <= {"array", "null"}:
+            return array
+        return _by_type(scalar, array, thing)
+
+    def _as_plain(self, shape: Shape) -> Shape:
+        self._plain.add(shape)
+        return shape
+
+    def _array(self, pieces: Pieces) -> Shape:
+        fixed = max((len(piece.get("prefixItems", ())) for piece in pieces), default=0)
+        first = [self._item(pieces, number) for number in range(fixed)]
+        return _array_shape(first, self._item(pieces, fixed))
+
+    def _item(self, pieces: Pieces, number: int) -> Shape | None:
+        """Return the serializer of the item with this number, or None if the schemas forbid the item."""
+        found = [_item_schema(piece, number) for piece in pieces]
+        if all(schema is None for schema in found):
+            # An item that matches `contains` is evaluated, too.
+            found = [piece.get("unevaluatedItems") for piece in pieces if "contains" not in piece]
+        return None if any(schema is False for schema in found) else self._make(found)
+
+    def _object(self, pieces: Pieces) -> Shape:
+        required = frozenset(name for piece in pieces for name in piece.get("required", ()))
+        named = [[*piece.get("properties", ()), *piece.get("required", ())] for piece in pieces]
+        names = dict.fromkeys(name for group in named for name in group)
+        declared = {name: schemas for name in names if (schemas := self._member(pieces, name)) is not None}
+        members = []
+        for name, schemas in declared.items():
+            part = self._make(schemas)
+            optional = name not in required
+            members.append(Member(name, part, part in self._plain, optional, self._composition.allows_null(schemas)))
+        return _object_shape(members, self._others(pieces, frozenset(names)))
+
+    def _member(self, pieces: Pieces, name: str) -> list[Any] | None:
+        """Return the schemas of a member, or None if it must not leave."""
+        found = [schema for piece in pieces for schema in self._schemas_of(piece, name)]
+        found = found or [piece["unevaluatedProperties"] for piece in pieces if "unevaluatedProperties" in piece]
+        if not found or any(schema is False for schema in found) or not self._is_name(pieces, name):
+            return None
+        return None if self._composition.is_write_only(found) else found
+
+    def _schemas_of(self, piece: Json, name: str) -> Iterator[Any]:
+        own, patterns = piece.get("properties", {}), piece.get("patternProperties", {})
+        matching = [part for pattern, part in patterns.items() if not self._pattern(pattern).errors(name)]
+        yield from [own[name]] if name in own else ()
+        yield from matching
+        if name not in own and not matching and "additionalProperties" in piece:
+            yield piece["additionalProperties"]
+
+    def _is_name(self, pieces: Pieces, name: str) -> bool:
+        rules = [piece["propertyNames"] for piece in pieces if "propertyNames" in piece]
+        return not any(self._names(rule).errors(name) for rule in rules)
+
+    def _others(self, pieces: Pieces, names: frozenset[str]) -> Callable[[str], Shape | None] | None:
+        """Return the function that finds the serializer of a member that `properties` does not name.
+
+        Return None if such a member never leaves.
+        """
+        if not any(_is_open(piece) for piece in pieces):
+            return None
+        if any("patternProperties" in piece or "propertyNames" in piece for piece in pieces):
+            return lambda name: None if name in names else self._other(pieces, name)
+        # Without patterns, all these members have the same schemas.
+        fixed = self._other(pieces, _ANY_OTHER)
+        return lambda name: None if name in names else fixed
+
+    def _other(self, pieces: Pieces, name: str) -> Shape | None:
+        schemas = self._member(pieces, name)
+        return None if schemas is None else self._make(schemas)
 
 
-def _make(schema: Json, schemas: Schemas, made: dict[int, Shape | None]) -> Shape:
-    """Return the serializer of a schema. `made` holds those of the schemas around it, None while they are made."""
-    schema = schemas.resolve(schema)
-    address = id(schema)
-    if address not in made:
-        made[address] = None
-        made[address] = _shape_of(schema, schemas, made)
-    return made[address] or _late(address, made)
+def _held(value: Any) -> Any:
+    """Return a value that can be read several times."""
+    if isinstance(value, dict):
+        return {name: _held(member) for name, member in value.items()}
+    if isinstance(value, list | Iterator):
+        return [_held(item) for item in value]
+    return value
 
 
-def _late(address: int, made: dict[int, Shape | None]) -> Shape:
-    """Return the serializer of a schema inside itself, whose own serializer is not ready yet."""
+def _item_schema(piece: Json, number: int) -> Any:
+    prefix = piece.get("prefixItems", ())
+    return prefix[number] if number < len(prefix) else piece.get("items")
 
+
+def _constants(piece: Json) -> list[Any]:
+    """Return the values of `enum` and `const`, if one of them has members or items."""
+    values = [*piece.get("enum", ()), *([piece["const"]] if "const" in piece else ())]
+    return values if any(isinstance(value, dict | list) for value in values) else []
+
+
+def _constant_shape(constants: list[Any], form: Form) -> Shape:
     def shape(value: Any) -> Any:
-        return cast(Shape, made[address])(value)
-
-    return shape
-
-
-def _shape_of(schema: Json, schemas: Schemas, made: dict[int, Shape | None]) -> Shape:
-    if schema.get("type") == "array":
-        item = _make(schema["items"], schemas, made)
-        return lambda values: [item(value) for value in values]
-    if "properties" in schema and schema.get("additionalProperties") is False:
-        members = {name: _make(part, schemas, made) for name, part in schema["properties"].items()}
-        return _object_shape(members, frozenset(schema.get("required", ())))
-    return _plain
-
-
-def _object_shape(members: dict[str, Shape], required: frozenset[str]) -> Shape:
-    parts = [(name, part, part is _plain, name in required) for name, part in members.items()]
-
-    def shape(value: Any) -> dict[str, Any]:
-        is_mapping = type(value) is dict or isinstance(value, Mapping)
-        shaped = {}
-        for name, part, is_plain, is_required in parts:
-            if is_required or (name in value if is_mapping else getattr(value, name, None) is not None):
-                member = value[name] if is_mapping else getattr(value, name)
-                # The type check is faster than a call.
-                shaped[name] = member if is_plain and type(member) in _JSON else part(member)
+        shaped = free_form(value, form)
+        if isinstance(shaped, dict | list) and shaped not in constants:
+            raise NotSerializable("the value must be one of the contract")
         return shaped
 
     return shape
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return clock.rfc3339(value)
-    if isinstance(value, UUID):
-        return str(value)
-    return value
+def _is_open(piece: Any) -> bool:
+    beside = (piece.get(name, False) for name in ("additionalProperties", "unevaluatedProperties"))
+    return "patternProperties" in piece or any(part is not False for part in beside)
+
+
+def _form(pieces: Pieces) -> Form:
+    types: frozenset[str] | None = None
+    for piece in pieces:
+        if "type" in piece:
+            own = piece["type"] if isinstance(piece["type"], list) else [piece["type"]]
+            # Each integer is a number.
+            wide = {*own, "integer"} if "number" in own else {*own}
+            types = frozenset(wide if types is None else types & wide)
+    formats = [piece["format"] for piece in pieces if "format" in piece]
+    encodings = [piece["contentEncoding"] for piece in pieces if "contentEncoding" in piece]
+    return Form(types, formats[0] if formats else None, encodings[0] if encodings else None)
+
+
+def _by_type(scalar: Shape, array: Shape, thing: Shape) -> Shape:
+    """Return the serializer of a value whose schema allows several types."""
+
+    def shape(value: Any) -> Any:
+        if isinstance(value, Mapping) or hasattr(value, "_fields"):
+            return thing(value)
+        if isinstance(value, list | tuple | set | frozenset | Iterator):
+            return array(value)
+        try:
+            return scalar(value)
+        except NotSerializable:
+            if thing is scalar:
+                raise
+        return thing(value)
+
+    return shape
+
+
+def _array_shape(first: list[Shape | None], other: Shape | None) -> Shape:
+    def shape(values: Any) -> list[Any] | None:
+        if values is None:
+            return None
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise NotSerializable("the value must be a list")
+        items: list[Any] = []
+        try:
+            for value in values:
+                item = first[len(items)] if len(items) < len(first) else other
+                if item is None:
+                    break
+                items.append(item(value))
+        except NotSerializable as error:
+            raise error.inside(len(items)) from None
+        return items
+
+    return shape
+
+
+class Member(NamedTuple):
+    """A named member of an object. An optional member that must not be null is left out if it is None."""
+
+    name: str
+    shape: Shape
+    is_plain: bool
+    is_optional: bool
+    may_be_null: bool
+
+
+def _object_shape(members: list[Member], others: Callable[[str], Shape | None] | None) -> Shape:
+    parts = [(name, part, plain, optional, optional and not null) for name, part, plain, optional, null in members]
+
+    def shape(value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        is_mapping = type(value) is dict or isinstance(value, Mapping)
+        if not is_mapping:
+            value, is_mapping = _row(value)
+            if not parts and not is_mapping:
+                raise NotSerializable("the schema names no members of the object")
+        shaped: dict[str, Any] = {}
+        name: Any = None
+        try:
+            for name, part, is_plain, is_optional, leaves_none_out in parts:
+                member = value.get(name, _MISSING) if is_mapping else getattr(value, name, _MISSING)
+                # The type check is faster than a call.
+                if is_plain and type(member) in _TEXTS:
+                    shaped[name] = member
+                elif member is _MISSING:
+                    _check_optional(is_optional)
+                elif member is not None or not leaves_none_out:
+                    shaped[name] = part(member)
+            if others is not None and is_mapping:
+                for name, member in value.items():
+                    other = others(key := key_of(name))
+                    if other is not None:
+                        shaped[key] = other(member)
+        except NotSerializable as error:
+            raise error.inside(name) from None
+        return shaped
+
+    return shape
+
+
+def _check_optional(is_optional: bool) -> None:
+    if not is_optional:
+        raise NotSerializable("the required member is missing")
+
+
+def _row(value: Any) -> tuple[Any, bool]:
+    """Return a value with members, and True if it is a mapping: named tuples and rows of SQLAlchemy become mappings."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict(), True
+    if isinstance(value, (*_NOT_OBJECTS, tuple)):
+        raise NotSerializable("the value must be an object")
+    return value, False

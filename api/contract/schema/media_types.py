@@ -1,0 +1,67 @@
+"""Media types: their kinds, the ranges that contain them, and the choice by the header `Accept`."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+_JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+# XML and scripts are text as well, but their own syntax or registration defines the charset.
+_TEXT = {"application/csv", "application/graphql", "application/x-yaml", "application/yaml"}
+
+
+@lru_cache(256)
+def essence(media_type: str) -> str:
+    """Return a media type in lower case, without its parameters."""
+    return media_type.partition(";")[0].strip().lower()
+
+
+def is_json(media_type: str) -> bool:
+    """Return True for JSON and for formats based on JSON (RFC 6839, section 3.1)."""
+    name = essence(media_type)
+    return name in {"application/json", "text/json"} or name.endswith("+json")
+
+
+def is_json_lines(media_type: str) -> bool:
+    """Return True for a format with one JSON value in each line."""
+    return essence(media_type) in _JSON_LINES
+
+
+def is_text(media_type: str) -> bool:
+    """Return True if the media type is text whose charset is a parameter."""
+    name = essence(media_type)
+    return name.startswith("text/") or name in _TEXT
+
+
+def is_range(media_type: str) -> bool:
+    """Return True for a range such as `image/*`."""
+    return essence(media_type).endswith("/*")
+
+
+def find(declared: Iterable[str], media_type: str) -> str | None:
+    """Return the declared media type or range that contains this one, the most specific first, or None."""
+    name = essence(media_type)
+    matching = [other for other in declared if _contains(essence(other), name)]
+    # RFC 9110, section 12.5.1: an exact type comes before a range, and a range before */*.
+    exact = [other for other in matching if other.replace(" ", "").lower() == media_type.replace(" ", "").lower()]
+    return min(exact or matching, key=lambda other: essence(other).count("*"), default=None)
+
+
+def _contains(wide: str, name: str) -> bool:
+    return wide in {name, "*/*"} or (wide.endswith("/*") and name.startswith(wide[:-1]))
+
+
+@lru_cache(256)
+def preferred(accept: str | None, declared: Sequence[str]) -> int | None:
+    """Return the number of the declared media type that a client prefers (RFC 9110, section 12.5.1).
+
+    Without `Accept`, it is the first. Return None if the client accepts none of them.
+    """
+    if accept is None or not accept.strip():
+        return 0
+    # Parameters are ignored: a charset is UTF-8 in any case.
+    ranges = MIMEAccept([(essence(name), quality) for name, quality in parse_accept_header(accept, MIMEAccept)])
+    qualities = [ranges.quality(essence(name)) for name in declared]
+    best = max(qualities, default=0)
+    return qualities.index(best) if best > 0 else None
