@@ -45,12 +45,18 @@ class Db(Session):
         self._engine = engine
         self._on_write = on_write
         self._connection: Connection | None = None
+        self._has_ended = False
         self._has_written = False
         self._after_commit: list[Callable[[], None]] = []
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
-        """Return the connection of the transaction, which the ORM and `run` share."""
+        """Return the connection of the transaction, which the ORM and `run` share.
+
+        Raises RuntimeError after the end of the transaction, because the connection would never be returned.
+        """
         if self._connection is None:
+            if self._has_ended:
+                raise RuntimeError("the transaction has ended")
             self._connection = self._engine.connect()
         return self._connection
 
@@ -77,7 +83,8 @@ class Db(Session):
         self._release()
 
     def close(self) -> None:
-        """Roll back uncommitted changes and return the connection to the pool."""
+        """Roll back uncommitted changes and return the connection to the pool. The handle cannot be used again."""
+        self._has_ended = True
         try:
             super().close()
         finally:

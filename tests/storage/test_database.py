@@ -365,3 +365,11 @@ def test_later_ids_sort_later() -> None:
     assert sorted(ids) == ids
     assert len(set(ids)) == 1000
     assert {id_.version for id_ in ids} == {7}
+
+
+def test_a_handle_cannot_be_used_after_its_transaction(database: Database) -> None:
+    with database.transaction() as db:
+        assert db.scalar(text("SELECT 1")) == 1
+    with pytest.raises(RuntimeError, match="the transaction has ended"):
+        db.scalar(text("SELECT 1"))
+    assert database.in_use() == 0
