@@ -170,6 +170,7 @@ class Engine:
         self.formats: dict[str, Callable[[str], bool]] = {"word": str.isalpha}
         self.resources: dict[str, Any] = {}
         self.authenticators: dict[str, Any] = {}
+        self.check_answers = False
         self.handlers = ModuleType("made.a")
         for handler in HANDLERS:
             setattr(self.handlers, handler.__name__, handler)
@@ -204,7 +205,7 @@ class Engine:
             lifespan=lifespan,
             body_bytes=1024,
             body_seconds=5,
-            check_answers=False,
+            check_answers=self.check_answers,
         )
 
     def request(self, path: str, method: str = "GET", **options: Any) -> Any:

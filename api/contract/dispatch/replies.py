@@ -1,7 +1,7 @@
 """The declared responses of one operation, ready to turn the result of its handler into a response."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
@@ -16,6 +16,7 @@ from api.contract.document.operation import Json, Operation, resolve
 from api.contract.http.response import Headers, Response, StreamedResponse, raw_headers
 from api.contract.schema import media_types
 from api.contract.schema.json_values import encode, free_form
+from api.contract.schema.response_schema import declared_status
 from api.contract.schema.serializer import Serializers, Shape
 
 AnyResponse = Response | StreamedResponse
@@ -144,12 +145,6 @@ def _status(value: int | str) -> int:
 
 def _are_headers(value: Any) -> bool:
     return hasattr(value, "items") or isinstance(value, list | tuple)
-
-
-def declared_status(responses: Iterable[str], status: int) -> str | None:
-    """Return the key of a status: the status itself, its range such as `2XX`, or `default`."""
-    keys = (str(status), f"{status // 100}XX", "default")
-    return next((key for key in keys if key in responses), None)
 
 
 class Reply:

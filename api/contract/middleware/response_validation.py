@@ -42,17 +42,23 @@ class ResponseValidationMiddleware:
         response = self._responses.find(name, answer.status)
         if response is None:
             return [f"{name} does not declare the status {answer.status}"]
-        return response.violations(answer.headers, answer.body, has_body=scope["method"] != "HEAD")
+        return response.violations(
+            answer.headers, answer.body, has_body=scope["method"] != "HEAD" and not answer.is_streamed
+        )
 
 
 class _Answer:
-    """Collects a response from its ASGI messages and passes the messages on to the client."""
+    """Collects a response from its ASGI messages and passes the messages on to the client.
+
+    The body of a streamed response is not collected, because it may have any size.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
+        self.is_streamed = False
         self.is_whole = False
 
     async def send(self, message: Message) -> None:
@@ -60,6 +66,7 @@ class _Answer:
             self.status = message["status"]
             self.headers = message["headers"]
         elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
             self.is_whole = not message.get("more_body", False)
+            self.is_streamed = self.is_streamed or not self.is_whole
+            self.body = b"" if self.is_streamed else message.get("body", b"")
         await self._send(message)

@@ -35,8 +35,8 @@ def is_text(media_type: str) -> bool:
 
 
 def is_range(media_type: str) -> bool:
-    """Return True for a range such as `image/*`."""
-    return essence(media_type).endswith("/*")
+    """Return True for a range such as `image/*` or `application/*+json`."""
+    return "*" in media_type
 
 
 def find(declared: Iterable[str], media_type: str) -> str | None:
@@ -49,7 +49,8 @@ def find(declared: Iterable[str], media_type: str) -> str | None:
 
 
 def _contains(wide: str, name: str) -> bool:
-    return wide in {name, "*/*"} or (wide.endswith("/*") and name.startswith(wide[:-1]))
+    first, star, last = wide.partition("*")
+    return wide in {name, "*/*"} or bool(star and name.startswith(first) and name.endswith(last))
 
 
 @lru_cache(256)

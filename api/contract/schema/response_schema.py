@@ -2,21 +2,40 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any, NoReturn
 
 from jsonschema import ValidationError
 
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, resolve
-from api.contract.schema.last_valid import skip_last_valid
+from api.contract.schema import media_types
+from api.contract.schema.last_valid import Check, skip_last_valid
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.validator import SchemaValidator
 
 ELSEWHERE = "x-elsewhere"
 """The member of the contract with the responses to requests that match no operation."""
 
-# HTTP and the edge add these headers to any response. All others must be declared.
-_ON_ANY_ANSWER = {b"connection", b"content-length", b"content-security-policy", b"date", b"x-content-type-options"}
+# HTTP and the engine add these headers to any response. All others must be declared.
+_ON_ANY_ANSWER = {
+    b"connection",
+    b"content-length",
+    b"content-security-policy",
+    b"date",
+    b"vary",
+    b"x-content-type-options",
+}
 _INTEGER = re.compile("-?[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
+
+
+def declared_status(responses: Container[str], status: int) -> str | None:
+    """Return the key of a status: the status itself, its range such as `2XX`, or `default`."""
+    keys = (str(status), f"{status // 100}XX", "default")
+    return next((key for key in keys if key in responses), None)
 
 
 class ResponseSpecs:
@@ -28,37 +47,40 @@ class ResponseSpecs:
         self._declared = {operation.id: operation.responses for operation in Contract(document).operations()}
         elsewhere = document.get(ELSEWHERE, {})
         self._declared[ELSEWHERE] = {status: resolve(response, document) for status, response in elsewhere.items()}
-        self._ready: dict[tuple[str, int], ResponseSpec] = {}
+        self._ready: dict[tuple[str, str], ResponseSpec] = {}
 
     def find(self, name: str, status: int) -> "ResponseSpec | None":
         """Return the declared response of an operation with this status, or None."""
-        if (name, status) not in self._ready and str(status) in self._declared[name]:
-            self._ready[name, status] = ResponseSpec(self._declared[name][str(status)], self._schemas)
-        return self._ready.get((name, status))
+        key = declared_status(self._declared[name], status)
+        if key is None:
+            return None
+        if (name, key) not in self._ready:
+            self._ready[name, key] = ResponseSpec(self._declared[name][key], self._schemas)
+        return self._ready[name, key]
 
 
 class ResponseSpec:
-    """The declared response with one status."""
+    """The declared response with one status, one range of statuses, or all others."""
 
     def __init__(self, declared: Json, schemas: Schemas) -> None:
-        content = declared.get("content", {})
+        self._schemas = schemas
+        self._content = declared.get("content", {})
         headers = {
             name.lower(): resolve(header, schemas.document) for name, header in declared.get("headers", {}).items()
         }
-        if content:
-            headers["content-type"] = {"required": True, "schema": {"type": "string", "enum": list(content)}}
+        # OpenAPI ignores a declared Content-Type, because `content` determines it.
+        headers.pop("content-type", None)
         self._headers = {
-            name.encode(): skip_last_valid(_Header(name, header["schema"], schemas).violations)
-            for name, header in headers.items()
+            name.encode(): skip_last_valid(_header_check(name, header, schemas)) for name, header in headers.items()
         }
         self._required = {name.encode() for name, header in headers.items() if header.get("required")}
-        self._bodies = {
-            name.encode(): skip_last_valid(_Body(media.get("schema", {}), schemas).violations)
-            for name, media in content.items()
-        }
+        if self._content:
+            self._headers[b"content-type"] = skip_last_valid(self._media_type_violations)
+            self._required.add(b"content-type")
+        self._bodies: dict[bytes, Check] = {}
 
     def violations(self, headers: list[tuple[bytes, bytes]], body: bytes, *, has_body: bool) -> list[str]:
-        """Return the violations of a response."""
+        """Return the violations of a response. Without `has_body`, only its headers are checked."""
         given = dict(headers)
         found = []
         if not self._required <= given.keys():
@@ -69,38 +91,156 @@ class ResponseSpec:
                 found += header(value)
             elif name not in _ON_ANY_ANSWER:
                 found.append(f"the header {name.decode('latin-1')} is not declared")
-        if not self._bodies or not has_body:
+        if not self._content or not has_body:
             return [*found, "the response has a body, but none is declared"] if body else found
-        media = self._bodies.get(given.get(b"content-type", b""))
-        return found if media is None else found + media(body)
+        return found + self._body_check(given.get(b"content-type", b""))(body)
+
+    def _media_type_violations(self, value: bytes) -> list[str]:
+        declared = media_types.find(self._content, value.decode("latin-1"))
+        return ["the header content-type breaks enum"] if declared is None else []
+
+    def _body_check(self, media_type: bytes) -> Check:
+        """Return the check of the bodies in a media type."""
+        check = self._bodies.get(media_type)
+        if check is None:
+            name = media_type.decode("latin-1")
+            declared = media_types.find(self._content, name)
+            if declared is None:
+                return lambda _: []
+            schema = self._content[declared].get("schema", {})
+            check = self._bodies[media_type] = skip_last_valid(_body_check(name, schema, self._schemas))
+        return check
 
 
-class _Header:
-    """A declared header."""
+def _body_check(media_type: str, schema: Any, schemas: Schemas) -> Check:
+    if media_types.is_json(media_type):
+        return partial(_json_violations, "the body", schemas.response_validator(schema))
+    if media_types.is_json_lines(media_type):
+        whole = schemas.resolve(schema)
+        line = whole.get("items", {}) if whole.get("type") == "array" else schema
+        return partial(_line_violations, schemas.response_validator(line))
+    if media_types.is_text(media_type):
+        return partial(_text_violations, _TextCheck("the body", schema, schemas))
+    return lambda _: []
 
-    def __init__(self, name: str, schema: Json, schemas: Schemas) -> None:
-        self._what = f"the header {name}"
+
+def _json_violations(what: str, validator: SchemaValidator, text: bytes) -> list[str]:
+    try:
+        # Not orjson, which reads an integer over 64 bits as a float.
+        return _violations(what, validator.errors(json.loads(text.decode(), parse_constant=_reject)))
+    except (ValueError, RecursionError):
+        return [f"{what} is not JSON"]
+
+
+def _reject(_: str) -> NoReturn:
+    raise ValueError("not a number in JSON")
+
+
+def _line_violations(validator: SchemaValidator, body: bytes) -> list[str]:
+    lines = body.removesuffix(b"\n").split(b"\n") if body else []
+    return [
+        violation
+        for number, line in enumerate(lines)
+        for violation in _json_violations(f"the line {number}", validator, line)
+    ]
+
+
+def _text_violations(check: "_TextCheck", body: bytes) -> list[str]:
+    try:
+        return check.violations(body.decode())
+    except UnicodeDecodeError:
+        return ["the body is not UTF-8"]
+
+
+def _header_check(name: str, definition: Json, schemas: Schemas) -> Check:
+    what = f"the header {name}"
+    content: Json | None = next(iter(definition.get("content", {}).values()), None)
+    if content is not None:
+        return partial(_json_violations, what, schemas.response_validator(content.get("schema", {})))
+    check = _TextCheck(what, definition.get("schema", {}), schemas)
+    return lambda value: check.violations(value.decode("latin-1"))
+
+
+class _TextCheck:
+    """A value that is written as text, such as a header in the style `simple`."""
+
+    def __init__(self, what: str, schema: Any, schemas: Schemas) -> None:
+        self._what = what
+        self._schema = schemas.resolve(schema)
+        self._schemas = schemas
         self._validator = schemas.response_validator(schema)
-        self._is_integer = schemas.resolve(schema).get("type") == "integer"
 
-    def violations(self, value: bytes) -> list[str]:
-        text = value.decode("latin-1")
-        read = int(text) if self._is_integer and _INTEGER.fullmatch(text) else text
-        return _violations(self._what, self._validator.errors(read))
+    def violations(self, text: str) -> list[str]:
+        """Return the violations of a text. It is valid if one of its readings is."""
+        found: list[str] = []
+        for value in self._readings(text, self._schema):
+            errors = self._validator.errors(value)
+            if not errors:
+                return []
+            found = found or _violations(self._what, errors)
+        return found
+
+    def _readings(self, text: str, schema: Json) -> Iterator[Any]:
+        """Yield the values that a text may stand for, those of the declared types first."""
+        types = schema.get("type", list(_READERS))
+        for kind in [types] if isinstance(types, str) else types:
+            if kind in _READERS:
+                with suppress(ValueError):
+                    yield _READERS[kind](text)
+            elif kind == "array":
+                yield self._items(text, schema)
+            elif kind == "object":
+                yield self._members(text, schema)
+        yield text
+
+    def _items(self, text: str, schema: Json) -> list[Any]:
+        item = self._schemas.resolve(schema.get("items", {}))
+        return [self._part(part.strip(), item) for part in text.split(",")] if text else []
+
+    def _members(self, text: str, schema: Json) -> dict[str, Any]:
+        parts = [part.strip() for part in text.split(",")]
+        pairs = (
+            [part.partition("=")[::2] for part in parts] if "=" in text else zip(parts[::2], parts[1::2], strict=False)
+        )
+        properties = schema.get("properties", {})
+        return {name: self._part(value, self._schemas.resolve(properties.get(name, {}))) for name, value in pairs}
+
+    def _part(self, text: str, schema: Json) -> Any:
+        validator = self._schemas.response_validator(schema)
+        readings = list(self._readings(text, schema))
+        return next((value for value in readings if not validator.errors(value)), readings[0])
 
 
-class _Body:
-    """A declared body."""
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError
+    return int(text)
 
-    def __init__(self, schema: Json, schemas: Schemas) -> None:
-        self._validator = schemas.response_validator(schema)
 
-    def violations(self, body: bytes) -> list[str]:
-        try:
-            # Not orjson, which reads an integer over 64 bits as a float.
-            return _violations("the body", self._validator.errors(json.loads(body.decode())))
-        except (ValueError, RecursionError):
-            return ["the body is not JSON"]
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError
+    return float(text)
+
+
+def _boolean(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+def _null(text: str) -> None:
+    if text:
+        raise ValueError
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "string": str,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "null": _null,
+}
 
 
 def _violations(what: str, errors: Iterable[ValidationError]) -> list[str]:
