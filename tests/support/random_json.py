@@ -59,15 +59,15 @@ class Wild:
     """A seeded generator. Its values are likely to match a schema, but not certain to."""
 
     def __init__(self, number: int) -> None:
-        self._random = random.Random(number)  # noqa: S311 - a seed repeats it
+        self.random = random.Random(number)  # noqa: S311 - a seed repeats it
         self._matching: dict[str, list[str]] = {}
         self._later = False
 
     def choice(self, among: Sequence[T]) -> T:
-        return self._random.choice(among)
+        return self.random.choice(among)
 
     def happens(self, chance: float) -> bool:
-        return self._random.random() < chance
+        return self.random.random() < chance
 
     def value(self, depth: int = 3) -> Any:
         """Return any JSON value."""
@@ -81,7 +81,7 @@ class Wild:
         return self.choice(makers)()
 
     def _several(self, make: Callable[[], Any], least: int = 0, most: int = 3) -> list[Any]:
-        return [make() for _ in range(self._random.randint(least, max(least, most)))]
+        return [make() for _ in range(self.random.randint(least, max(least, most)))]
 
     def _members(self, depth: int) -> Json:
         return {name: self.value(depth - 1) for name in self._several(lambda: self.choice(NAMES))}
@@ -147,7 +147,7 @@ class Wild:
         found = self._matching.setdefault(pattern, [])
         if not found:
             # Hypothesis can generate texts from a pattern.
-            @seed(self._random.random())
+            @seed(self.random.random())
             @settings(max_examples=15, database=None, deadline=None)
             @given(st.from_regex(pattern))
             def collect(text: str) -> None:
@@ -162,7 +162,7 @@ class Wild:
             name = self.choice([*value])
             return {**value, name: self.broken(value[name])}
         if isinstance(value, list) and value and self.happens(0.8):
-            at = self._random.randrange(len(value))
+            at = self.random.randrange(len(value))
             return [*value[:at], self.broken(value[at]), *value[at + 1 :]]
         changes = [self.value(1)]
         if isinstance(value, dict):
