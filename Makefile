@@ -9,7 +9,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/.run ## Install, migrate and run Charter on http://127.0.0.1:8000
+run: export CHARTER_CHECK_ANSWERS ?= report
+run: .venv/.run ## Install, migrate and run Charter on http://127.0.0.1:8000, and check every response
 	@$(BIN)/charter migrate
 	@exec $(BIN)/charter serve
 

@@ -182,6 +182,22 @@ def test_each_slow_step_of_make_says_what_it_does_and_how_long_it_takes(tmp_path
     assert all(re.fullmatch(r'echo ".+ takes .+ (seconds|minutes).*\."', line) for line in before), before
 
 
+def test_make_run_checks_every_response(tmp_path: Path) -> None:
+    charter = tmp_path / "charter"
+    charter.write_text("#!/bin/sh\necho $CHARTER_CHECK_ANSWERS\n")
+    charter.chmod(0o755)
+    for variables, expected in (({}, "report"), ({"CHARTER_CHECK_ANSWERS": "off"}, "off")):
+        made = subprocess.run(
+            [*make("run"), f"BIN={tmp_path}"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], **variables},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert made.stdout.split() == [expected] * 2
+
+
 def test_make_test_runs_the_documented_checks() -> None:
     steps = {
         "format": "ruff format --check .",
