@@ -18,12 +18,12 @@ _CHUNK_BYTES = 65536
 def make_encoder(media_type: str, schema: Any, serializers: Serializers) -> Encoder:
     """Return the encoder of a media type. JSON is serialized by the schema. Text and bytes are sent as they are."""
     if media_types.is_json(media_type):
-        return partial(_json, serializers.make(schema))
+        return _json_encoder(serializers.make(schema))
     if media_types.is_json_lines(media_type):
         return partial(_json_lines, serializers.make(_schema_of_lines(schema, serializers)))
     as_is = partial(_as_is, serializers.make(_form_of(schema)))
     if media_types.essence(media_type) in {"*/*", "application/*"}:
-        return partial(_by_type, partial(_json, serializers.make(schema)), as_is)
+        return partial(_by_type, _json_encoder(serializers.make(schema)), as_is)
     return as_is
 
 
@@ -44,8 +44,8 @@ def content_type(media_type: str) -> str:
     return f"{media_type}; charset=utf-8" if with_charset else media_type
 
 
-def _json(shape: Shape, body: Any) -> bytes:
-    return encode(shape(body))
+def _json_encoder(shape: Shape) -> Encoder:
+    return lambda body: encode(shape(body))
 
 
 def _json_lines(shape: Shape, rows: Any) -> bytes | Iterator[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import http_date
@@ -177,8 +177,12 @@ class Reply:
 
     def respond(self, status: int, body: Any, medium: Medium | None, headers: Any = ()) -> AnyResponse:
         """Return the response with this body, in the given media type unless the headers name another one."""
-        if not headers and medium is not None and self._content_type and status not in _WITHOUT_CONTENT:
-            return _with_body(status, body, medium, [self._content_type])
+        if not headers and self._content_type is not None and medium is not None and status not in _WITHOUT_CONTENT:
+            # The usual case, without a list of headers that is filtered.
+            encoded = medium.encode(body)
+            if type(encoded) is bytes:
+                return Response(status, [self._content_type, (b"content-length", b"%d" % len(encoded))], encoded)
+            return streamed(status, [self._content_type], cast(Iterator[bytes], encoded), body)
         given = raw_headers(self._written(headers))
         if medium is None or status in _WITHOUT_CONTENT:
             discard(body)
@@ -241,7 +245,7 @@ def _concrete(medium: Medium, body: Any) -> str:
 def _with_body(status: int, body: Any, medium: Medium, headers: Headers) -> AnyResponse:
     encoded = medium.encode(body)
     if isinstance(encoded, bytes):
-        own = headers if len(headers) == 1 else [header for header in headers if header[0] != b"content-length"]
+        own = [header for header in headers if header[0] != b"content-length"]
         return Response(status, [*own, (b"content-length", b"%d" % len(encoded))], encoded)
     return streamed(status, headers, encoded, body)
 

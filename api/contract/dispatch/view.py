@@ -42,6 +42,8 @@ class HandlerResources:
 
 # The longest pause in seconds before each retry of a handler.
 _RETRY_DELAYS = (0.02, 0.1)
+# The results that name more than a body.
+_EXPLICIT = (tuple, WsgiResponse)
 # Parameters that a handler may declare for any operation.
 _BUILT_IN = {"client", "db"}
 
@@ -84,7 +86,8 @@ class HandlerView:
         self.operation = operation
         self._replies = Replies(operation, serializers)
         self._usual = self._replies.usual
-        self._media = self._usual[1].media if self._usual else []
+        media = self._usual[1].media if self._usual else []
+        self._only = media[0] if len(media) == 1 else None
         self._function = function
         self._transaction = serving.transaction
         parameters = set(inspect.signature(self._function).parameters)
@@ -110,7 +113,7 @@ class HandlerView:
         arguments = {name: offered[name] for name in self._from_request}
         if self._wants_client:
             arguments["client"] = client_of(scope)
-        medium = self._media[0] if len(self._media) == 1 else self._chosen(scope)
+        medium = self._only or self._chosen(scope)
         if self._wants_media_type:
             arguments["media_type"] = medium.name if medium else None
         if not self._wants_db:
@@ -134,10 +137,10 @@ class HandlerView:
 
     def _response(self, result: Any, medium: Medium | None) -> AnyResponse:
         try:
-            if type(result) is not tuple and self._usual and not isinstance(result, WsgiResponse):
-                status, reply = self._usual
-                return reply.respond(status, result, medium)
-            return self._replies.respond(result, medium)
+            if self._usual is None or isinstance(result, _EXPLICIT):
+                return self._replies.respond(result, medium)
+            status, reply = self._usual
+            return reply.respond(status, result, medium)
         except (InvalidResult, NotSerializable) as error:
             raise InvalidResult(f"{self.operation.id}: {error}") from None
 

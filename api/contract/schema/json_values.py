@@ -53,10 +53,15 @@ ANY = Form()
 
 def to_json(value: Any, form: Form = ANY) -> Any:
     """Return a scalar in the form of its schema. Raises NotSerializable if JSON or the form cannot express it."""
-    if type(value) in EXACT:
+    kind = type(value)
+    if kind in EXACT:
         return value
-    for kind, convert in _CONVERSIONS:
-        if isinstance(value, kind):
+    convert = _CONVERSIONS.get(kind)
+    if convert is not None:
+        return convert(value, form)
+    # A subclass is converted like its class.
+    for known, convert in _CONVERSIONS.items():
+        if isinstance(value, known):
             return convert(value, form)
     raise NotSerializable(f"a value of the type {type(value).__name__} has no form in this schema")
 
@@ -93,11 +98,14 @@ def encode(value: Any) -> bytes:
     """Return a converted value as JSON text. Raises NotSerializable if a string or an integer cannot be written."""
     try:
         # The json module takes 12 us more in a busy server.
-        return orjson.dumps(value, default=_exact_decimal, option=_ONLY_JSON)
+        return orjson.dumps(value, _exact_decimal, _ONLY_JSON)
     except TypeError:
-        pass
+        return _encode_slowly(value)
+
+
+def _encode_slowly(value: Any) -> bytes:
     try:
-        return orjson.dumps(_written_out(value), default=_exact_decimal, option=_ONLY_JSON)
+        return orjson.dumps(_written_out(value), _exact_decimal, _ONLY_JSON)
     except TypeError:
         raise NotSerializable("the value is nested too deeply") from None
 
@@ -200,16 +208,19 @@ def _bytes(value: bytes, form: Form) -> str:
     raise NotSerializable("bytes need the format byte")
 
 
-# datetime is a date, and bool is an int, so the order matters.
-_CONVERSIONS: list[tuple[Any, Callable[[Any, Form], Any]]] = [
-    (Enum, lambda value, form: to_json(value.value, form)),
-    (float, _number),
-    ((str, int), lambda value, _: value),
-    (datetime, _datetime),
-    (UUID, lambda value, form: _text(str(value), form)),
-    (date, _date),
-    (Decimal, _decimal),
-    (time, lambda value, form: _text(value.isoformat(), form)),
-    (timedelta, _duration),
-    ((bytes, bytearray, memoryview), _bytes),
-]
+# A datetime is a date, and an Enum may be a str or an int, so the order matters for subclasses.
+_CONVERSIONS: dict[type, Callable[[Any, Form], Any]] = {
+    Enum: lambda value, form: to_json(value.value, form),
+    float: _number,
+    str: lambda value, _: value,
+    int: lambda value, _: value,
+    datetime: _datetime,
+    UUID: lambda value, form: _text(str(value), form),
+    date: _date,
+    Decimal: _decimal,
+    time: lambda value, form: _text(value.isoformat(), form),
+    timedelta: _duration,
+    bytes: _bytes,
+    bytearray: _bytes,
+    memoryview: _bytes,
+}

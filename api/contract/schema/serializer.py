@@ -32,7 +32,8 @@ _ARRAY = {"items", "prefixItems", "contains", "minItems", "maxItems", "uniqueIte
 _ANY_OTHER = "\x00"
 _MISSING = object()
 _TEXTS = frozenset({bool, int, str})
-_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset)
+_NOT_ARRAYS = (str, bytes, Mapping)
+_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset, tuple)
 
 
 class Serializers:
@@ -245,10 +246,14 @@ def _array_shape(first: list[Shape | None], other: Shape | None) -> Shape:
     def shape(values: Any) -> list[Any] | None:
         if values is None:
             return None
-        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        if type(values) is not list and (isinstance(values, _NOT_ARRAYS) or not isinstance(values, Iterable)):
             raise NotSerializable("the value must be a list")
         items: list[Any] = []
         try:
+            if not first and other is not None:
+                for value in values:
+                    items.append(other(value))
+                return items
             for value in values:
                 item = first[len(items)] if len(items) < len(first) else other
                 if item is None:
@@ -315,6 +320,6 @@ def _row(value: Any) -> tuple[Any, bool]:
     """Return a value with members, and True if it is a mapping: named tuples and rows of SQLAlchemy become mappings."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict(), True
-    if isinstance(value, (*_NOT_OBJECTS, tuple)):
+    if isinstance(value, _NOT_OBJECTS):
         raise NotSerializable("the value must be an object")
     return value, False
