@@ -11,6 +11,7 @@ from connexion import ConnexionMiddleware
 
 from api import contract
 from api.config import Config
+from api.config.parsers import database_url
 from api.config.paths import resource_dir
 from api.contract import Format
 from api.crypto import password_hasher
@@ -87,6 +88,11 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
         public_url=config.public_url,
     )
+
+
+def check_handlers() -> None:
+    """Check that each operation has a handler that fits it. Raises ContractError if not. It creates no files."""
+    create_app(Config(database_url=database_url("sqlite:///unused.db"), secret=bytes(32), pepper=bytes(32)))
 
 
 def _issuer(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -73,12 +74,17 @@ def _serve(config: "Config", listener: socket.socket, metrics: AbstractContextMa
     from api.server import connexion_import
 
     connexion_import.import_connexion()
+    from threading import Thread
+
+    from api.cli import contract_check
     from api.contract import ContractError
     from api.server.uvicorn_server import application, uvicorn_config
 
     with support.friendly_errors(ContractError):
         app = application(config)
     _greet(config, listener)
+    if config.check_answers == "report":
+        Thread(target=contract_check.warn_of_broken_rules, daemon=True).start()
     with metrics:
         uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
 
@@ -139,6 +145,25 @@ def openapi() -> None:
     with support.friendly_errors(contract.ContractError):
         document = contract.published(contract.load(resource_dir("openapi")))
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+def check(file: Path | None) -> None:
+    """Check the contract, or any OpenAPI document.
+
+    Without FILE, list whatever prevents a start and each broken rule of docs/contract-rules.md. With FILE, a document
+    of OpenAPI 3.0 or 3.1 in YAML or JSON, list what could not be served. Each line names the file and the line.
+    """
+    from api import contract
+    from api.cli import contract_check
+
+    try:
+        passed = contract_check.check_contract() if file is None else contract_check.check_document(file)
+    except contract.ContractError as error:
+        click.echo(error)
+        passed = False
+    sys.exit(not passed)
 
 
 @main.command()

@@ -20,9 +20,10 @@ This package contains no feature. All operations come from the document.
 
 from api.contract.assembly import assemble
 from api.contract.bodies.files import UploadedFile
+from api.contract.checking import Verdict, check_file, load
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
-from api.contract.document.load import load
-from api.contract.document.model import Contract, ContractError
+from api.contract.document.faults import ContractError, ContractFault
+from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.publication import published
 from api.contract.http.client import Client
@@ -30,6 +31,7 @@ from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
+from api.contract.rules import broken_rules
 from api.contract.schema.formats import Format, TypedFormat
 from api.contract.schema.request_schema import faults_of_properties
 
@@ -38,6 +40,7 @@ __all__ = [
     "Client",
     "Contract",
     "ContractError",
+    "ContractFault",
     "EdgeMiddleware",
     "Format",
     "HandlerResources",
@@ -47,7 +50,10 @@ __all__ = [
     "TraceParent",
     "TypedFormat",
     "UploadedFile",
+    "Verdict",
     "assemble",
+    "broken_rules",
+    "check_file",
     "closing",
     "default_headers",
     "faults_of_properties",

@@ -51,6 +51,7 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  -h, --help  Show this message and exit.\n"
         "\n"
         "Commands:\n"
+        "  check         Check the contract, or any OpenAPI document.\n"
         "  check-config  Show the settings, without the secrets.\n"
         "  doctor        Check this deployment and suggest how to fix each problem.\n"
         "  keys          Manage the keys that sign access tokens.\n"
@@ -142,7 +143,8 @@ def test_an_invalid_contract_is_reported_in_one_line(charter: Charter) -> None:
     with (charter.folder / "openapi" / "system.yaml").open("a") as file:
         file.write("    User:\n      type: object\n")
     charter.settings = {"PYTHONPATH": str(charter.folder)}
-    expected = (1, "", "Error: components.schemas.User is defined twice\n")
+    fault = "schemas > User: schemas > User is defined twice, here and in profile.yaml"
+    expected = (1, "", f"Error: system.yaml:264: {fault}\n")
     for command in ("openapi", "serve"):
         result = charter.run(command)
         assert (result.returncode, result.stdout, result.stderr) == expected

@@ -10,4 +10,6 @@ from tests.support.engine import Engine
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An application with its own small contract and handlers."""
-    return Engine(tmp_path, monkeypatch)
+    folder = tmp_path / "openapi"
+    folder.mkdir()
+    return Engine(folder, monkeypatch)

@@ -339,5 +339,5 @@ def test_a_body_may_be_a_file(engine: Engine) -> None:
 )
 def test_bodies_that_cannot_be_read_prevent_the_start(engine: Engine, content: str, message: str) -> None:
     serve(engine, content)
-    with pytest.raises(ContractError, match=f"listThings: {message}"):
+    with pytest.raises(ContractError, match=f": {message}"):
         engine.start()

@@ -36,7 +36,7 @@ def test_a_role_must_have_the_scopes_of_each_operation(engine: Engine, roles: st
     with pytest.raises(ContractError) as raised:
         contract.load(engine.folder)
     assert str(raised.value) == (
-        "a.yaml: GET /x: x-scopes: every call would get a 403, because no role has a and b; "
+        "a.yaml:4: GET /x: x-scopes: every call would get a 403, because no role has a and b; "
         "add what is missing to a role in x-roles of openapi.yaml"
     )
 

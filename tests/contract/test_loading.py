@@ -1,7 +1,6 @@
 """Loading a contract and finding its handlers: errors at startup."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -20,75 +19,90 @@ def document_with_parameters(*parameters: str, address: str = "/x") -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a.yaml must be a mapping"),
-        ("- a", "a.yaml must be a mapping"),
-        ("paths: [", "a.yaml is not valid YAML"),
-        ("paths: {}\npaths: {}", "a.yaml, line 2: duplicate key 'paths'"),
-        ("tags: [{name: a}]\npath: {}", "a.yaml must have tags and paths"),
-        ("tags: [{name: a}]\npaths:\n", "a.yaml, line 2: 'paths' must not be empty"),
-        ("tags: [{name: a}]\npaths: []", "a.yaml: paths must be a mapping"),
-        ("tags: [{name: a}]\npaths: {/x: []}", "a.yaml: /x must be a mapping"),
-        ("tags: [{name: b}]\npaths: {}", "a.yaml must describe exactly one tag, 'a'"),
-        ("tags: a\npaths: {}", "a.yaml must describe exactly one tag, 'a'"),
-        (document("[]"), "a.yaml: /x: get must be a mapping"),
-        (document(OPERATION) + "    parameters: []\n", "a.yaml: /x: unknown method 'parameters'"),
-        (document(OPERATION.replace("[a]", "[b]")), "a.yaml: GET /x must have exactly one tag, 'a'"),
-        (document(OPERATION.replace("'200'", "200")), "a.yaml, line 4: the key '200' must be quoted"),
-        (document(OPERATION.replace("'200'", "'6XX'")), "a.yaml: GET /x: '6XX' is not a three-digit status"),
-        (document("{tags: [a], operationId: listThings}"), "a.yaml: GET /x: responses must be a mapping"),
+        ("", "a.yaml:1: the file must be a mapping"),
+        ("- a", "a.yaml:1: the file must be a mapping"),
+        ("paths: [", "a.yaml:2: not valid YAML: did not find expected node content"),
+        ("paths: {}\npaths: {}", "a.yaml:2: duplicate key 'paths'"),
+        (
+            "tags: [{name: a}]\npath: {}",
+            "a.yaml:1: the file must have tags and paths, optionally components, and nothing else",
+        ),
+        ("tags: [{name: a}]\npaths:\n", "a.yaml:2: 'paths' must be a mapping"),
+        ("tags: [{name: a}]\npaths: []", "a.yaml:2: 'paths' must be a mapping"),
+        ("tags: [{name: a}]\npaths: {/x: []}", "a.yaml:2: /x: '/x' must be a mapping"),
+        ("tags: [{name: b}]\npaths: {}", "a.yaml:1: tags: the file must describe exactly one tag, 'a'"),
+        ("tags: a\npaths: {}", "a.yaml:1: tags: the file must describe exactly one tag, 'a'"),
+        (document("[]"), "a.yaml:4: GET /x: 'get' must be a mapping, but is a list"),
+        (document(OPERATION) + "    gett: {}\n", "a.yaml:5: /x > gett: unknown field 'gett'; did you mean 'get'"),
+        (
+            document(OPERATION.replace("[a]", "[b]")),
+            "a.yaml:4: GET /x: the operation must have exactly one tag, 'a', as its file",
+        ),
+        (
+            document(OPERATION.replace("'200'", "'6XX'")),
+            "a.yaml:4: GET /x: '6XX' is not a status such as 200, 2XX or default",
+        ),
+        (document("{tags: [a], operationId: listThings}"), "a.yaml:4: GET /x: missing field 'responses'"),
         (
             document("{tags: [a], operationId: listThings, responses: {'200': []}}"),
-            "a.yaml: GET /x: 200 must be a mapping",
+            "a.yaml:4: GET /x: '200' must be a mapping, but is a list",
         ),
         (
             document(OPERATION.replace("operationId: listThings, ", "")),
-            "a.yaml: GET /x: operationId must be an identifier",
+            "a.yaml:4: GET /x: operationId must be an identifier",
         ),
         (
             document(OPERATION) + f"    post: {OPERATION}\n",
-            "the operationId 'listThings' is already in use by a.yaml: .* /x",
+            "a.yaml:5: POST /x: the operationId 'listThings' is already in use by GET /x",
         ),
         (
             document(OPERATION.replace("type: object", "$ref: '#/components/schemas/No'")),
-            "/x > get > .*schema: reference .* not found",
+            "a.yaml:4: GET /x: reference .* not found",
         ),
         (
             document(OPERATION) + "components: {schemas: {A: {$ref: b.yaml}}}",
-            "schemas > A: reference 'b.yaml' not found",
+            "a.yaml:5: schemas > A: the reference 'b.yaml' leads to another file",
         ),
         (
             document(OPERATION) + "components: {schemas: {A: {$ref: '#/components/schemas/A'}}}",
-            "schemas > A: circular reference",
+            "a.yaml:5: schemas > A: circular reference",
         ),
         (
             document(OPERATION) + "components: {securitySchemes: {bearer: {type: http, scheme: bearer}}}",
-            "components.securitySchemes.bearer is defined twice",
+            "a.yaml:5: securitySchemes > bearer: securitySchemes > bearer is defined twice, here and in openapi.yaml",
+        ),
+        (
+            document(OPERATION.replace("resp", "security: [{beaer: []}], resp")),
+            "a.yaml:4: GET /x: the security scheme 'beaer' is not defined in components.securitySchemes",
         ),
         (
             document(OPERATION.replace("resp", "security: {bearer: []}, resp")),
-            "a.yaml: GET /x: security must be a list",
+            "a.yaml:4: GET /x: 'security' must be a list, but is a mapping",
         ),
         (
             document(OPERATION.replace("resp", "x-scope: [a], resp")),
-            "a.yaml: GET /x: unknown extension x-scope; did you mean x-scopes",
+            "a.yaml:4: GET /x: unknown field 'x-scope'; did you mean 'x-scopes'",
         ),
         (
             document(OPERATION.replace("resp", "x-body-byte: 9, resp")),
-            "unknown extension x-body-byte; did you mean x-body-bytes",
+            "unknown field 'x-body-byte'; did you mean 'x-body-bytes'",
         ),
         (
             document(OPERATION.replace("description: ''", "description: '', links: {a: {operationId: getNot}}")),
-            "operation of the link 'a' not found",
+            "a.yaml:4: GET /x: operation of the link 'a' not found",
         ),
-        (document(OPERATION.replace("resp", "summry: x, resp")), "'summry'"),
-        (PARTS.replace("maxLength: 5", "maxLenght: 5"), "Word: .*'maxLenght'"),
+        (document(OPERATION.replace("resp", "summry: x, resp")), "unknown field 'summry'; did you mean 'summary'"),
+        (
+            PARTS.replace("maxLength: 5", "maxLenght: 5"),
+            "a.yaml:51: schemas > Word > maxLenght: unknown field 'maxLenght'; did you mean 'maxLength'",
+        ),
         (
             PARTS.replace("maxLength: 5", "pattern: '(a'"),
             r"the pattern '\(a' is not a regular expression of ECMA-262: Unbalanced parenthesis",
         ),
         (
             document(OPERATION.replace("resp", "x-scopes: [a], resp")),
-            "a.yaml: GET /x: x-scopes requires a token, but security",
+            "a.yaml:4: GET /x: x-scopes requires a token, but security",
         ),
         *(
             (
@@ -110,31 +124,38 @@ def document_with_parameters(*parameters: str, address: str = "/x") -> str:
         ),
         (
             document(OPERATION.replace("description: '', ", "")),
-            "a.yaml: GET /x: the response 200 must have a description",
+            "a.yaml:4: GET /x: missing field 'description'",
         ),
-        (document(OPERATION.replace("resp", "parameters: {a: 1}, resp")), "a.yaml: GET /x: parameters must be a list"),
-        (document_with_parameters(WORD, WORD), "a.yaml: GET /x: duplicate parameter 'word'"),
+        (
+            document(OPERATION.replace("resp", "parameters: {a: 1}, resp")),
+            "a.yaml:4: GET /x: 'parameters' must be a list, but is a mapping",
+        ),
+        (document_with_parameters(WORD, WORD), "a.yaml:4: GET /x: duplicate parameter 'word'"),
+        (document_with_parameters("{name: word, in: query}"), "GET /x: either schema or content is required"),
         (
             document_with_parameters(WORD, WORD.replace("word", "'wo-rd'"), WORD.replace("word", "wo_rd")),
-            "listThings: the parameters 'wo-rd' and 'wo_rd' have the same name in Python",
+            "a.yaml:4: GET /x: the parameters 'wo-rd' and 'wo_rd' have the same name in Python",
         ),
         (
             document_with_parameters(WORD, address="/x/{word}"),
-            "listThings: path parameters and {placeholders} must match",
+            "a.yaml:4: GET /x/{word}: path parameters and {placeholders} must match",
         ),
         (
             document_with_parameters("{name: word, in: query, content: {application/xml: {schema: {type: string}}}}"),
-            "listThings: the parameter 'word' must be application/json, not application/xml",
+            "a.yaml:4: GET /x: the parameter 'word' must be application/json, not application/xml",
         ),
         (
             PARTS.replace("date-time", "date-tme"),
-            "schemas > Thing > properties > at: unknown format 'date-tme'; did you mean 'date-time'",
+            "schemas > Thing > properties > at > format: unknown format 'date-tme'; did you mean 'date-time'",
         ),
         (
             document_with_parameters(WORD.replace("word", "names")),
-            "listThings: name already in use by a resource: names",
+            "a.yaml:4: GET /x: name already in use by a resource: names",
         ),
-        (document(OPERATION.replace("listThings", "findThing")), "findThing: made/a.py has no function find_thing"),
+        (
+            document(OPERATION.replace("listThings", "findThing")),
+            "a.yaml:4: GET /x: made/a.py has no function find_thing",
+        ),
     ],
 )
 def test_invalid_contracts_are_rejected_at_startup(engine: Engine, text: str, message: str) -> None:
@@ -146,14 +167,14 @@ def test_invalid_contracts_are_rejected_at_startup(engine: Engine, text: str, me
 
 def test_the_shared_file_is_checked_too(engine: Engine) -> None:
     for text, message in (
-        (SHARED.replace("info:", "# "), "openapi.yaml: info must be a mapping"),
-        (SHARED.replace("paths: {}", "paths: {/x: {}}"), "openapi.yaml: paths must be {}"),
+        (SHARED.replace("info:", "# "), "openapi.yaml:1: missing field 'info'"),
+        (SHARED.replace("paths: {}", "paths: {/x: {}}"), "openapi.yaml:5: paths must be {}"),
     ):
         engine.write(text, "openapi.yaml")
         with pytest.raises(ContractError, match=message):
             engine.start()
     (engine.folder / "openapi.yaml").unlink()
-    with pytest.raises(ContractError, match=r"openapi.yaml cannot be read: No such file"):
+    with pytest.raises(ContractError, match=r"openapi.yaml: cannot be read: No such file"):
         engine.start()
 
 
@@ -168,7 +189,7 @@ def test_tags_without_a_module_are_rejected(engine: Engine) -> None:
     engine.write(document(OPERATION).replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
     engine.write(PARTS.replace("listThings", "listThings2"))
     engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
-    with pytest.raises(ContractError, match=r"listThings: made/b\.py not found"):
+    with pytest.raises(ContractError, match=r"b.yaml:4: GET /x: made/b\.py not found"):
         engine.start()
 
 
@@ -180,22 +201,22 @@ def test_tags_without_a_module_are_rejected(engine: Engine) -> None:
     ],
 )
 def test_a_handler_that_cannot_be_imported_is_named_with_the_line(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, reason: str
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, line: str, reason: str
 ) -> None:
-    file = tmp_path / "b.py"
+    file = tmp_path_factory.mktemp("handlers") / "b.py"
     file.write_text(f'"""A handler."""\n\n{line}\n')
-    monkeypatch.setattr(sys.modules["made"], "__path__", [str(tmp_path)], raising=False)
+    monkeypatch.setattr(sys.modules["made"], "__path__", [str(file.parent)], raising=False)
     engine.write(document(OPERATION).replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
     engine.write(PARTS.replace("listThings", "listThings2"))
     engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
     with pytest.raises(ContractError) as raised:
         engine.start()
-    assert str(raised.value).startswith(f"listThings: made/b.py cannot be imported: {reason}")
+    assert str(raised.value).startswith(f"b.yaml:4: GET /x: made/b.py cannot be imported: {reason}")
     assert str(raised.value).endswith(f"; see {file}, line 3")
 
 
 def test_handlers_with_unknown_parameters_are_rejected(engine: Engine) -> None:
     for handler in (lambda word: word, lambda body: body, lambda identity: identity):
         engine.handlers.list_things = handler  # type: ignore[attr-defined]
-        with pytest.raises(ContractError, match="listThings: unknown parameters of the handler: "):
+        with pytest.raises(ContractError, match=r"a\.yaml:34: GET /things: unknown parameters of the handler: "):
             engine.start()

@@ -151,9 +151,9 @@ def test_faults_are_not_revealed_without_a_credential(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("security", "message"),
     [
-        ("[{unknown: []}]", "listThings: the security scheme 'unknown' is not defined"),
-        ("[{lonely: []}]", "listThings: the security scheme 'lonely' has no function; give one to assemble"),
-        ("[{digest: []}]", "listThings: the security scheme 'digest' must not be http digest, which is not supported"),
+        ("[{unknown: []}]", ": the security scheme 'unknown' is not defined"),
+        ("[{lonely: []}]", ": the security scheme 'lonely' has no function; give one to assemble"),
+        ("[{digest: []}]", ": the security scheme 'digest' must not be http digest, which is not supported"),
     ],
 )
 def test_schemes_that_cannot_be_served_prevent_the_start(engine: Engine, security: str, message: str) -> None:
@@ -164,5 +164,5 @@ def test_schemes_that_cannot_be_served_prevent_the_start(engine: Engine, securit
 
 def test_optional_security_has_no_scopes(engine: Engine) -> None:
     serve(engine, "[{bearer: []}, {}]", "x-scopes: [write], ")
-    with pytest.raises(ContractError, match="listThings: x-scopes requires a token, but security does not"):
+    with pytest.raises(ContractError, match=": x-scopes requires a token, but security does not"):
         engine.start()

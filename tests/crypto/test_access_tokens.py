@@ -47,6 +47,7 @@ from tests.support.forged_tokens import (
     signing_with,
 )
 from tests.support.person import Person, newcomer
+from tests.support.scopes import USER_SCOPE
 
 MISSING = (401, "Bearer", "MISSING_TOKEN")
 INVALID = (401, 'Bearer error="invalid_token"', "INVALID_TOKEN")
@@ -314,6 +315,6 @@ def test_a_token_contains_only_the_necessary_claims(genuine: Genuine) -> None:
         "jti": genuine.claims["jti"],
         "iat": genuine.claims["exp"] - LIFETIME,
         "exp": genuine.claims["exp"],
-        "scope": "password profile sessions",
+        "scope": USER_SCOPE,
     }
     assert re.fullmatch("[0-9a-f]{16}", genuine.key.id)

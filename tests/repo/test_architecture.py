@@ -1,4 +1,4 @@
-"""The rules of the architecture: names match the contract, imports follow the layers, and schemas are strict.
+"""The rules of the architecture: names match the contract, imports follow the layers, and patterns are portable.
 
 Two rules are tested elsewhere: docs/configuration.md lists every setting (test_readme), and the contract lists every
 error code (test_errors).
@@ -6,7 +6,6 @@ error code (test_errors).
 
 import ast
 import inspect
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -57,12 +56,6 @@ def test_operations_and_handlers_correspond(tag: str) -> None:
     assert handlers == {underscore(op["operationId"]) for op in OPERATIONS if op["tags"] == [tag]}
 
 
-def test_operation_ids_are_camel_case_and_unique() -> None:
-    ids = [operation["operationId"] for operation in OPERATIONS]
-    assert len(set(ids)) == len(ids)
-    assert all(re.fullmatch("[a-z]+([A-Z][a-z]+)*", name) for name in ids)
-
-
 # Each folder and module of api/ may import only the siblings that are listed here. An unused permission is an error,
 # too.
 LAYERS: dict[str, set[str]] = {
@@ -110,7 +103,9 @@ CONTRACT_LAYERS: dict[str, set[str]] = {
     "bodies": {"document", "http", "schema"},
     "middleware": {"bodies", "document", "http", "schema"},
     "dispatch": {"document", "http", "schema"},
-    "assembly": {"dispatch", "document", "middleware", "schema"},
+    "checking": {"dispatch", "document", "middleware", "schema"},
+    "rules": {"document", "schema"},
+    "assembly": {"checking", "dispatch", "document", "middleware", "schema"},
 }
 
 
@@ -351,21 +346,9 @@ def request_schemas() -> Iterator[Json]:
             yield from subschemas(content["schema"])
 
 
-def test_request_schemas_forbid_other_properties() -> None:
-    for schema in request_schemas():
-        assert schema.get("type") != "object" or schema["additionalProperties"] is False, schema
-
-
 def test_request_strings_have_a_maximum_length_and_a_pattern() -> None:
     strings = [schema for schema in request_schemas() if schema["type"] == "string" and "enum" not in schema]
     assert strings
     for schema in strings:
         assert "maxLength" in schema, schema
         assert "pattern" in schema or schema["format"] == "email", schema
-
-
-def test_every_operation_declares_the_common_errors() -> None:
-    for operation in OPERATIONS:
-        assert {"400", "408", "413", "431", "500"} <= operation["responses"].keys()
-        if operation.get("security", CONTRACT.document["security"]):
-            assert {"401", "503"} <= operation["responses"].keys()

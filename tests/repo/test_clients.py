@@ -26,6 +26,7 @@ from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.readme import blocks
+from tests.support.scopes import USER_SCOPE
 
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -103,7 +104,7 @@ def test_a_client_program_passes_type_checks_and_runs(
     assert json.loads(run_program(clients, journey, server)) == {
         "signUp": ["alice", "alice@example.com"],
         "refused": [400, "INVALID_INPUT", [["/body/password", "TOO_SHORT"], ["/body/username", "TOO_SHORT"]]],
-        "logIn": [900, "password profile sessions"],
+        "logIn": [900, USER_SCOPE],
         "refreshTokens": [True, 30 * 24 * 60 * 60],
         "profile": [True, "alice", True],
         "protected": "Your token is good.",

@@ -29,6 +29,7 @@ from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.readme import DOCUMENTS, Block, block, blocks, blocks_in, page, section
+from tests.support.scopes import DOCUMENTED_SCOPE, USER_SCOPE
 from tests.support.types import Travel
 
 # The docs already describe the new folders, the test stages and the background thread. `strict` makes these tests fail
@@ -66,7 +67,8 @@ SAME = (
 
 
 def normalized(response: str) -> str:
-    """Replace the values in a response that differ each time."""
+    """Replace the values in a response that differ each time, and the scopes that an author adds by Charter's."""
+    response = response.replace(f'"{USER_SCOPE}"', f'"{DOCUMENTED_SCOPE}"')
     for pattern, word in SAME:
         response = re.sub(pattern, word, response)
     return response
@@ -117,6 +119,10 @@ def test_the_tours_match_the_service(server: str, tmp_path: Path, curl: str, tou
     )
     assert result.stderr == ""
     assert normalized(result.stdout).split("----\n") == [normalized(block.text) for block in responses]
+
+
+def test_the_documented_scopes_are_scopes_of_a_user() -> None:
+    assert set(DOCUMENTED_SCOPE.split()) <= set(USER_SCOPE.split())
 
 
 def test_the_table_of_settings_is_complete_and_correct() -> None:

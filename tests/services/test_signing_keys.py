@@ -29,6 +29,7 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.forged_tokens import decode
 from tests.support.person import Person, newcomer
+from tests.support.scopes import USER_SCOPE
 from tests.support.types import Travel
 from tests.support.workers import at, kept, worker
 
@@ -362,7 +363,7 @@ def test_another_library_verifies_tokens_with_the_published_keys(config: Config,
         response = client.get(JWKS)
     assert (response.status_code, response.headers["cache-control"]) == (200, "public, max-age=300")
     token = jwt.decode(alice.token, KeySet.import_key_set(response.json()), algorithms=[algorithm])
-    claims = {"iss": "http://127.0.0.1:8000", "aud": "charter", "sub": alice.id, "scope": "password profile sessions"}
+    claims = {"iss": "http://127.0.0.1:8000", "aud": "charter", "sub": alice.id, "scope": USER_SCOPE}
     assert claims.items() <= token.claims.items()
     assert (token.header["typ"], token.header["alg"]) == ("at+jwt", algorithm)
     members = {"ES256": {"crv", "x", "y"}, "EdDSA": {"crv", "x"}, "RS256": {"n", "e"}}[algorithm]

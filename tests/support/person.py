@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.scopes import USER_SCOPE
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -82,5 +84,5 @@ def token_pair(person: Person) -> dict[str, object]:
         "expires_in": 900,
         "refresh_token": person.refresh_token,
         "refresh_expires_in": 2_592_000,
-        "scope": "password profile sessions",
+        "scope": USER_SCOPE,
     }

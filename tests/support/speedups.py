@@ -63,8 +63,14 @@ class _Documents:
 
     def once_per_contract(self, function: Callable[..., Result]) -> Callable[..., Result]:
         """Cache a function of a contract likewise."""
-        cached = self.once(lambda document, *others: function(Contract(document), *others))
-        return lambda contract, *others: cached(contract.document, *others)
+        contracts: dict[int, Contract] = {}
+        cached = self.once(lambda document, *others: function(contracts[id(document)], *others))
+
+        def result(contract: Contract, *others: Any) -> Result:
+            contracts[id(contract.document)] = contract
+            return cached(contract.document, *others)
+
+        return result
 
 
 def _content(document: Json) -> bytes:
@@ -108,19 +114,21 @@ def _load_once(load: Callable[[Path], Contract], documents: _Documents) -> Calla
     contracts: dict[object, Contract] = {}
 
     def loaded(folder: Path) -> Contract:
-        files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.yaml")))
-        if files not in contracts:
-            contracts[files] = load(folder)
-            documents.share(contracts[files].document)
-        return contracts[files]
+        files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.*")) if file.is_file())
+        # The faults of a contract name its files.
+        key = folder, files
+        if key not in contracts:
+            contracts[key] = load(folder)
+            documents.share(contracts[key].document)
+        return contracts[key]
 
     return loaded
 
 
 def _check_formats_once(check: Callable[[Any, Any], None], documents: _Documents) -> Callable[[Any, Any], None]:
     """Check each document once for each set of formats. A document with an unknown format raises each time."""
-    checked = documents.once(check)
-    return lambda document, formats: checked(document, frozenset(formats))
+    checked = documents.once_per_contract(check)
+    return lambda loaded, formats: checked(loaded, frozenset(formats))
 
 
 class _SharedSchemas(Schemas):

@@ -1,110 +1,102 @@
-"""Reject a document that cannot be served. Each error names the file and the operation."""
+"""Find what cannot be served in a document of the right structure. Each fault names its part of the document."""
 
-import re
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container
 from difflib import get_close_matches
 from typing import Any
 
 from api.contract.document.extensions import check_extensions, check_roles
-from api.contract.document.model import Contract, ContractError, mapping
+from api.contract.document.faults import ContractError, Faults, Pointer
+from api.contract.document.model import Contract
 from api.contract.document.operation import Json, Operation, resolve
+from api.contract.document.uses import Uses
 
+# Shorter names resemble each other by chance.
 _SHORT = 4
-_EXAMPLES = {"default", "enum", "example", "examples"}
 
 
-def check(document: Json) -> None:
-    """Check the references and operations of a document.
+def check(contract: Contract, faults: Faults) -> None:
+    """Add the faults of a contract whose operations have handlers: also those of names, tags and links.
 
-    Raises ContractError if a reference is not found or an operation cannot be served.
+    Operations that are affected by the known faults are left out.
     """
-    is_3_0 = str(document.get("openapi")).startswith("3.0")
-    for address, node in _walk(document, "openapi"):
-        # The schemas of OpenAPI 3.1 can also refer to anchors and addresses. The engine checks these references itself.
-        if "$ref" in node and (is_3_0 or str(node["$ref"]).startswith("#/")):
-            _check_reference(address, node, document)
-    operations = list(Contract(document).operations())
-    names = {str(operation.definition.get("operationId")) for operation in operations}
-    seen: dict[str, str] = {}
+    uses, known = Uses(contract), list(faults.found)
+    operations = [operation for operation in contract.operations() if not known or not uses.faults_of(operation, known)]
+    names = {str(operation.definition.get("operationId")) for operation in contract.operations()}
     for operation in operations:
-        address = f"{operation.tag}.yaml: {operation.method.upper()} {operation.path}"
-        _check_name(address, operation.definition)
-        if seen.setdefault(operation.id, address) != address:
-            raise ContractError(
-                f"{address}: the operationId {operation.id!r} is already in use by {seen[operation.id]}"
-            )
-        _check_security(address, operation)
-        check_extensions(address, operation)
-        _check_responses(address, mapping(operation.definition, "responses", address))
-        _check_parameters(address, _parameters(address, operation))
-        _check_links(address, operation, names)
-    check_roles(document)
+        with faults.at(operation.pointer):
+            _check_name(operation.definition)
+            _check_tag(operation, contract)
+        with faults.at((*operation.pointer, "parameters"), contract.document):
+            _check_duplicates(operation)
+        check_operation(operation, faults)
+        _check_links(operation, names, faults)
+    _check_unique(contract, faults)
+    if not known:
+        check_roles(contract, faults)
 
 
-def check_formats(document: Json, known: Collection[str]) -> None:
-    """Raise ContractError if a `format` is unknown and resembles a known one. Other unknown formats are not checked."""
-    # Short names resemble each other by chance.
+def _check_unique(contract: Contract, faults: Faults) -> None:
+    seen: dict[object, Operation] = {}
+    for operation in contract.operations():
+        name = operation.definition.get("operationId")
+        first = seen.setdefault(name, operation)
+        if name is not None and first is not operation:
+            other = f"{first.method.upper()} {first.path}"
+            faults.add(operation.pointer, f"the operationId {name!r} is already in use by {other}")
+
+
+def check_operation(operation: Operation, faults: Faults) -> None:
+    """Add the faults of one operation, apart from its names."""
+    pointer = operation.pointer
+    with faults.at((*pointer, "security"), operation.document):
+        _check_schemes(operation)
+    check_extensions(operation, faults)
+
+
+def check_formats(contract: Contract, known: Collection[str]) -> None:
+    """Raise ContractError for each unknown `format` that resembles a known one. Others are not checked."""
+    faults = Faults()
     candidates = [name for name in known if len(name) > _SHORT]
-    for address, node in _walk(document, "openapi"):
-        name = node.get("format")
+    for part in contract.parts:
+        name = part.node.get("format") if part.kind == "Schema" else None
         if isinstance(name, str) and name not in known and (nearest := get_close_matches(name, candidates, 1, 0.85)):
-            raise ContractError(f"{address}: unknown format {name!r}; did you mean {nearest[0]!r}?")
+            faults.add((*part.pointer, "format"), f"unknown format {name!r}; did you mean {nearest[0]!r}?")
+    contract.reject(faults)
 
 
-def _walk(node: Any, address: str) -> Iterator[tuple[str, Json]]:
-    if isinstance(node, dict):
-        yield address, node
-    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for name, part in parts:
-        # Examples are data, not parts of the contract.
-        if name not in _EXAMPLES or address.endswith(" > properties"):
-            yield from _walk(part, f"{address} > {name}")
-
-
-def _check_reference(address: str, node: Json, document: Json) -> None:
-    try:
-        target = resolve(node, document)
-    except KeyError:
-        raise ContractError(f"{address}: reference {node['$ref']!r} not found") from None
-    if "$ref" in target:
-        raise ContractError(f"{address}: circular reference {node['$ref']!r}")
-
-
-def _check_name(address: str, operation: Json) -> None:
+def _check_name(operation: Json) -> None:
     if not str(operation.get("operationId", "")).isidentifier():
-        raise ContractError(f"{address}: operationId must be an identifier, such as addNote")
+        raise ContractError("operationId must be an identifier, such as addNote", at=operation.get("operationId"))
 
 
-def _check_security(address: str, operation: Operation) -> None:
-    if not isinstance(operation.security, list):
-        raise ContractError(f"{address}: security must be a list")
+def _check_tag(operation: Operation, contract: Contract) -> None:
+    file = contract.sources.file(operation.pointer)
+    if file is not None and operation.definition.get("tags") != [file.stem]:
+        raise ContractError(f"the operation must have exactly one tag, {file.stem!r}, as its file")
 
 
-def _check_responses(address: str, responses: Json) -> None:
-    for status in responses:
-        mapping(responses, status, address)
-        if not re.fullmatch("[1-5]([0-9]{2}|XX)|default", status):
-            raise ContractError(f"{address}: {status!r} is not a three-digit status, a range such as 2XX, or default")
-        if not {"$ref", "description"} & responses[status].keys():
-            raise ContractError(f"{address}: the response {status} must have a description")
-
-
-def _check_links(address: str, operation: Operation, names: Container[Any]) -> None:
-    for response in operation.responses.values():
-        for name, link in response.get("links", {}).items():
-            if str(resolve(link, operation.document).get("operationId")) not in names:
-                raise ContractError(f"{address}: operation of the link {name!r} not found")
-
-
-def _parameters(address: str, operation: Operation) -> list[Json]:
-    definitions = operation.definition.get("parameters", [])
-    if not isinstance(definitions, list) or not all(isinstance(definition, dict) for definition in definitions):
-        raise ContractError(f"{address}: parameters must be a list of mappings")
-    return [resolve(definition, operation.document) for definition in definitions]
-
-
-def _check_parameters(address: str, definitions: list[Json]) -> None:
-    places = [(definition.get("in"), definition.get("name")) for definition in definitions]
+def _check_duplicates(operation: Operation) -> None:
+    places = [(parameter["in"], parameter["name"]) for parameter in _own_parameters(operation)]
     for place, name in places:
         if places.count((place, name)) > 1:
-            raise ContractError(f"{address}: duplicate parameter {name!r}")
+            raise ContractError(f"duplicate parameter {name!r}")
+
+
+def _own_parameters(operation: Operation) -> list[Json]:
+    return [resolve(parameter, operation.document) for parameter in operation.definition.get("parameters", [])]
+
+
+def _check_schemes(operation: Operation) -> None:
+    defined = operation.document.get("components", {}).get("securitySchemes", {})
+    for name in dict.fromkeys(name for requirement in operation.security for name in requirement):
+        if name not in defined:
+            raise ContractError(f"the security scheme {name!r} is not defined in components.securitySchemes")
+
+
+def _check_links(operation: Operation, names: Container[Any], faults: Faults) -> None:
+    for status, response in operation.responses.items():
+        for name, link in response.get("links", {}).items():
+            target = resolve(link, operation.document)
+            if "operationId" in target and target["operationId"] not in names:
+                pointer: Pointer = (*operation.pointer, "responses", status, "links", name)
+                faults.add(pointer, f"operation of the link {name!r} not found")

@@ -1,116 +1,160 @@
-"""Read the YAML files of a folder as one OpenAPI document."""
+"""Read the files of a folder as one OpenAPI document."""
 
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from api.contract.document.checks import check
-from api.contract.document.model import Contract, ContractError, mapping
+from api.contract.document.faults import Faults, Pointer
+from api.contract.document.files import SUFFIXES, read
+from api.contract.document.model import Contract
 from api.contract.document.operation import METHODS, Json, Operation, resolve
 from api.contract.document.shared_strings import apply_string_rules
-from api.contract.document.structure import check_structure
+from api.contract.document.sources import Sources
+from api.contract.document.structure import Structure
 
-try:
-    # libyaml needs an eighth of the time. The wheels of PyYAML include it.
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:
-    from yaml import SafeLoader  # type: ignore[assignment]
+# `make freeze` writes this file: the contract of the last release.
+_RELEASED = "released.json"
 
 
-def load(folder: Path) -> Contract:
-    """Merge `openapi.yaml` with the files beside it, one for each tag.
+def read_folder(folder: Path) -> tuple[Contract, Faults]:
+    """Merge `openapi.yaml` with the files beside it, one for each tag, and return the result with all its faults.
 
-    Raises ContractError if something is defined twice, is in the file of another tag, or cannot be served.
+    A file may also end in `.yml` or `.json`. It is a fault if a file cannot be read, or if something is defined twice,
+    is in the file of another tag, or is not OpenAPI 3.0 or 3.1. Without faults, call `share` next.
     """
-    document = _read(folder / "openapi.yaml") | {"tags": []}
-    for name in ("info", "paths", "components"):
-        mapping(document, name, "openapi.yaml")
-    if document["paths"]:
-        raise ContractError("openapi.yaml: paths must be {}, because each tag has its own file")
-    for file in sorted(folder.glob("*.yaml")):
-        if file.name != "openapi.yaml":
-            _merge(document, _read(file), file.stem)
-    shared = document.pop("x-shared", {})
-    apply_string_rules(shared, document)
-    check(document)
-    check_structure(document)
-    contract = Contract(document)
+    merging = _Merging(folder)
+    contract, faults = Contract(merging.document, merging.sources), merging.faults
+    if merging.is_complete:
+        with faults.at(("x-shared", "strings")):
+            apply_string_rules(contract.document)
+        contract.parts.extend(Structure(contract.document, faults).parts)
+        check(contract, faults)
+    return contract, faults
+
+
+def share(contract: Contract) -> None:
+    """Add the shared responses and headers of `x-shared` to each operation, and remove `x-shared`."""
+    shared = contract.document.pop("x-shared", {})
     for operation in contract.operations():
         _apply_shared(shared, operation)
-    _add_headers(shared, document.get("x-elsewhere", {}), document)
-    return contract
+    _add_headers(shared, contract.document.get("x-elsewhere", {}), contract.document)
 
 
-class _StrictLoader(SafeLoader):
-    """A strict YAML loader: keys must be unique strings, values must not be empty, and times stay strings."""
+def load_file(file: Path) -> tuple[Contract, Faults]:
+    """Read any OpenAPI document, which is one file. Return it with the faults of its structure.
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = {"<<"}
-        for key, value in node.value:
-            if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
-                raise ContractError(f"{_place(key)}: the key {key.value!r} must be quoted")
-            if key.value in seen - {"<<"}:
-                raise ContractError(f"{_place(key)}: duplicate key {key.value!r}")
-            if value.tag == "tag:yaml.org,2002:null" and not value.value:
-                raise ContractError(f"{_place(key)}: {key.value!r} must not be empty")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    Raises ContractError if the file is not valid YAML or JSON, or not OpenAPI 3.0 or 3.1.
+    """
+    document, faults = read(file), Faults()
+    contract = Contract(document, Sources(file))
+    if isinstance(document, dict):
+        _check_version(document, faults)
+    else:
+        faults.add((), "the file must be a mapping")
+    contract.reject(faults)
+    contract.parts.extend(Structure(document, faults).parts)
+    return contract, faults
 
 
-def _place(node: yaml.Node) -> str:
-    return f"{Path(node.start_mark.name).name}, line {node.start_mark.line + 1}"
+def _files(folder: Path, faults: Faults) -> dict[str, Path]:
+    """Return the files of a contract by their stems, and add the entries of the folder that would be ignored."""
+    found: dict[str, Path] = {}
+    for entry in sorted(folder.glob("[!._]*")):
+        if entry.name == _RELEASED:
+            continue
+        if entry.is_dir() or entry.suffix not in SUFFIXES:
+            message = f"only {', '.join(SUFFIXES)} files are read; move it out of {folder.name}/"
+            faults.add((), message, place=entry.name)
+        elif found.setdefault(entry.stem, entry) != entry:
+            faults.add((), f"{found[entry.stem].name} has the same tag; merge the two files", place=entry.name)
+    return {"openapi": folder / "openapi.yaml"} | found
 
 
-def _read(file: Path) -> Json:
-    try:
-        with file.open(encoding="utf-8") as stream:
-            value = yaml.load(stream, _StrictLoader)  # noqa: S506 - it is a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ContractError(f"{file.name} is not valid YAML: {error}") from None
-    except OSError as error:
-        raise ContractError(f"{file} cannot be read: {error.strerror}") from None
-    if not isinstance(value, dict):
-        raise ContractError(f"{file.name} must be a mapping")
-    return value
+def _check_version(document: Json, faults: Faults) -> None:
+    version = document.get("openapi", document.get("swagger"))
+    if not isinstance(version, str):
+        faults.add(("openapi",), "the field openapi must name the version in quotes, such as '3.0.3'")
+    elif version.split(".")[:2] not in (["3", "0"], ["3", "1"]):
+        hint = "; convert the document first, for example with swagger2openapi" if "swagger" in document else ""
+        faults.add(("openapi",), f"OpenAPI {version} is not supported, but 3.0 and 3.1 are{hint}")
 
 
-def _merge(document: Json, part: Json, tag: str) -> None:
-    if not {"tags", "paths"} <= part.keys() <= {"tags", "paths", "components"}:
-        raise ContractError(f"{tag}.yaml must have tags and paths, optionally components, and nothing else")
-    tags = part["tags"]
-    if not isinstance(tags, list) or len(tags) != 1 or not isinstance(tags[0], dict) or tags[0].get("name") != tag:
-        raise ContractError(f"{tag}.yaml must describe exactly one tag, {tag!r}")
-    document["tags"] += tags
-    paths = mapping(part, "paths", f"{tag}.yaml")
-    for path in paths:
-        _merge_path(document, path, mapping(paths, path, f"{tag}.yaml"), tag)
-    components = mapping(part, "components", f"{tag}.yaml") if "components" in part else {}
-    for kind in components:
-        for name, component in mapping(components, kind, f"{tag}.yaml: components").items():
-            _add(document["components"].setdefault(kind, {}), name, component, f"components.{kind}.{name}")
+class _Merging:
+    """The document and the faults of its files. Each part of the document comes from one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.faults = Faults()
+        self.document: Json = {}
+        self.is_complete = False
+        files = _files(folder, self.faults)
+        self.sources = Sources(files["openapi"])
+        parts = {tag: part for tag, file in files.items() if (part := self._read(file)) is not None}
+        if parts.keys() < files.keys():
+            return
+        self.document = parts.pop("openapi") | {"tags": []}
+        known = len(self.faults.found)
+        _check_version(self.document, self.faults)
+        self.is_complete = len(self.faults.found) == known
+        for name in ("paths", "components"):
+            self.document[name] = self._mapping(self.document.get(name, {}), (name,))
+        if self.document["paths"]:
+            self.faults.add(("paths",), "paths must be {}, because each tag has its own file")
+        for tag, part in parts.items():
+            self._merge(part, tag, files[tag])
+
+    def _read(self, file: Path) -> Json | None:
+        with self.faults.at(()):
+            value = read(file)
+            if isinstance(value, dict):
+                return value
+            self.faults.add((), "the file must be a mapping", file)
+        return None
+
+    def _mapping(self, value: Any, pointer: Pointer) -> Json:
+        if isinstance(value, dict):
+            return value
+        self.faults.add(pointer, f"{pointer[-1]!r} must be a mapping")
+        return {}
+
+    def _merge(self, part: Json, tag: str, file: Path) -> None:
+        if not {"tags", "paths"} <= part.keys() <= {"tags", "paths", "components"}:
+            self.faults.add((), "the file must have tags and paths, optionally components, and nothing else", file)
+            return
+        tags = part["tags"]
+        if not isinstance(tags, list) or len(tags) != 1 or not isinstance(tags[0], dict) or tags[0].get("name") != tag:
+            self.faults.add(("tags",), f"the file must describe exactly one tag, {tag!r}", file)
+            return
+        self.sources.add(("tags", len(self.document["tags"])), file, ("tags", 0))
+        self.document["tags"] += tags
+        for name in ("paths", "components"):
+            if not isinstance(part.get(name, {}), dict):
+                self.faults.add((name,), f"{name!r} must be a mapping", file)
+                part[name] = {}
+        self._merge_groups(self.document["paths"], part["paths"], ("paths",), file)
+        self._merge_groups(self.document["components"], part.get("components", {}), ("components",), file)
+
+    def _merge_groups(self, target: Json, part: Json, pointer: Pointer, file: Path) -> None:
+        """Merge the paths with their operations, or the kinds of components with their members."""
+        for group, members in part.items():
+            place = (*pointer, group)
+            if not isinstance(members, dict):
+                self.faults.add(place, f"{group!r} must be a mapping", file)
+                continue
+            if group not in target:
+                self.sources.add(place, file)
+            for name, value in members.items():
+                first = self.sources.file((*place, name))
+                is_shared = pointer == ("paths",) and name not in METHODS
+                if name in target.setdefault(group, {}) and not (is_shared and target[group][name] == value):
+                    other = f" and in {first.name}" if first else ""
+                    self.faults.add((*place, name), f"{_title(group, name)} is defined twice, here{other}", file)
+                else:
+                    target[group][name] = value
+                    self.sources.add((*place, name), file)
 
 
-def _merge_path(document: Json, path: str, item: Json, tag: str) -> None:
-    for method in item:
-        address = f"{tag}.yaml: {method.upper()} {path}"
-        if method not in METHODS:
-            raise ContractError(f"{tag}.yaml: {path}: unknown method {method!r} (path-level fields are not supported)")
-        operation = mapping(item, method, f"{tag}.yaml: {path}")
-        if operation.get("tags") != [tag]:
-            raise ContractError(f"{address} must have exactly one tag, {tag!r}")
-        _add(document["paths"].setdefault(path, {}), method, operation, f"{method.upper()} {path}")
-
-
-def _add(target: Json, name: str, value: object, address: str) -> None:
-    if name in target:
-        raise ContractError(f"{address} is defined twice")
-    target[name] = value
+def _title(group: str, name: str) -> str:
+    return f"{name.upper()} {group}" if name in METHODS else f"{group} > {name}"
 
 
 def _apply_shared(shared: Json, operation: Operation) -> None:
@@ -123,7 +167,7 @@ def _apply_shared(shared: Json, operation: Operation) -> None:
         applying |= groups.get("with-scopes", {})
     if "requestBody" in operation.definition:
         applying |= groups.get("with-body", {})
-    responses = dict(sorted({**applying, **operation.definition["responses"]}.items()))
+    responses = dict(sorted({**applying, **operation.definition.get("responses", {})}.items()))
     operation.definition["responses"] = responses
     _add_headers(shared, responses, operation.document)
 

@@ -2,20 +2,26 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from api.contract.document.operation import METHODS, Json, Operation
+from api.contract.document.faults import ContractError, Faults
+from api.contract.document.operation import METHODS, Json, Operation, resolve
+from api.contract.document.sources import Sources
+from api.contract.document.structure import Part
 
-
-class ContractError(Exception):
-    """The document cannot be served, so the process does not start."""
+__all__ = ["Contract", "ContractError"]
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One complete OpenAPI document. The operation `getContract` publishes `document`."""
+    """One complete OpenAPI document. The operation `getContract` publishes `document`.
+
+    `sources` knows the file and the line of each part. `parts` are the objects that the structure check has found.
+    """
 
     document: Json
+    sources: Sources = field(default_factory=Sources, compare=False)
+    parts: list[Part] = field(default_factory=list, compare=False)
 
     @property
     def title(self) -> str:
@@ -23,11 +29,16 @@ class Contract:
         return str(self.document["info"]["title"])
 
     def operations(self) -> Iterator[Operation]:
-        """Yield the operations in the order of the document."""
-        for path, item in self.document["paths"].items():
-            for method, definition in item.items():
-                if method in METHODS:
+        """Yield the operations in the order of the document. Invalid ones, which are faults, are left out."""
+        for path, item in _mapping(self.document.get("paths")).items():
+            for method, definition in _resolved(_mapping(item), self.document).items():
+                if method in METHODS and isinstance(definition, dict):
                     yield Operation(path, method, definition, self.document)
+
+    def reject(self, faults: Faults) -> None:
+        """Raise a ContractError with the places of these faults, if there are any."""
+        if faults.found:
+            raise ContractError(faults=self.sources.located(faults.found))
 
     def scopes_of(self, role: str) -> frozenset[str]:
         """Return the scopes of a role in `x-roles`. An unknown role has no scopes."""
@@ -61,9 +72,12 @@ def _with_identifiers(route: str) -> str:
     return re.sub("{[^{}]*}", lambda found: "{" + re.sub(r"\W", "_", found[0][1:-1]) + "}", route)
 
 
-def mapping(node: Json, name: str, address: str) -> Json:
-    """Return the member `name` of a node. Raises ContractError if it is not a mapping."""
-    value = node.get(name)
-    if not isinstance(value, dict):
-        raise ContractError(f"{address}: {name} must be a mapping")
-    return value
+def _mapping(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _resolved(item: Json, document: Json) -> Json:
+    try:
+        return resolve(item, document)
+    except KeyError:
+        return {}

@@ -1,5 +1,6 @@
 """One operation of an OpenAPI document, and the references inside the document."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,11 @@ class Operation:
     method: str
     definition: Json
     document: Json
+
+    @property
+    def pointer(self) -> tuple[str, str, str]:
+        """The steps from the root of the document to the operation."""
+        return "paths", self.path, self.method
 
     @cached_property
     def id(self) -> str:
@@ -47,7 +53,8 @@ class Operation:
     def parameters(self) -> list[Json]:
         """The parameters of the operation and those of its path that it does not define itself."""
         named = {}
-        for definition in [*self.document["paths"][self.path].get("parameters", []), *self._own("parameters", [])]:
+        item = resolve(self.document["paths"][self.path], self.document)
+        for definition in [*item.get("parameters", []), *self._own("parameters", [])]:
             parameter = resolve(definition, self.document)
             named[parameter["in"], parameter["name"]] = parameter
         return list(named.values())
@@ -65,7 +72,7 @@ class Operation:
     @cached_property
     def responses(self) -> dict[str, Json]:
         """The Response Objects by status."""
-        return {status: resolve(response, self.document) for status, response in self.definition["responses"].items()}
+        return {status: resolve(response, self.document) for status, response in self._own("responses", {}).items()}
 
     @property
     def security(self) -> list[dict[str, list[str]]]:
@@ -130,18 +137,25 @@ def resolve(node: Json, document: Json) -> Json:
 
 
 def _target(reference: Any, document: Json) -> Json:
-    root, *steps = str(reference).split("/")
-    target: Any = document if root == "#" else None
-    for step in steps:
-        # RFC 6901, section 4, inside a URI fragment (section 6).
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
+    target: Any = document if str(reference).split("/")[0] == "#" else None
+    for name in steps_of(reference, document):
         target = _member(target, name)
     if not isinstance(target, dict):
         raise KeyError(reference)
     return target
 
 
-def _member(node: Any, name: str) -> Any:
+def steps_of(reference: Any, document: Json) -> Iterator[str | int]:
+    """Yield the steps from the root of a document to the target of a reference (RFC 6901, sections 4 and 6)."""
+    node: Any = document
+    for step in str(reference).split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        yield int(name) if isinstance(node, list) and name.isdecimal() else name
+        node = _member(node, name)
+
+
+def _member(node: Any, step: str | int) -> Any:
+    name = str(step)
     if isinstance(node, list):
         return node[int(name)] if name.isdecimal() and int(name) < len(node) else None
     return node.get(name) if isinstance(node, dict) else None

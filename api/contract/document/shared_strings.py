@@ -2,25 +2,24 @@
 
 from typing import Any
 
-from api.contract.document.model import ContractError
+from api.contract.document.faults import ContractError
 from api.contract.document.operation import Json
 
 _RULES = {"maxLength": int, "pattern": str}
 _DATA = {"const", "default", "enum", "example", "examples"}
 
 
-def apply_string_rules(shared: Json, document: Json) -> None:
-    """Copy the rules in `strings` into each schema of strings that has no rule of its own.
+def apply_string_rules(document: Json) -> None:
+    """Copy the rules in `x-shared.strings` into each schema of strings that has no rule of its own.
 
     The merged document is complete, so clients and fuzzers see the rules. A string with a fixed set of values keeps
     it, and one with a `format` gets only the maximum length. Content in binary gets neither.
     Raises ContractError if a rule is unknown or has a wrong type.
     """
-    rules = shared.get("strings", {})
+    shared = document.get("x-shared", {})
+    rules = shared.get("strings", {}) if isinstance(shared, dict) else {}
     if not isinstance(rules, dict) or not all(type(rule) is _RULES.get(name) for name, rule in rules.items()):
-        raise ContractError(
-            "openapi.yaml: x-shared: strings must have the members maxLength and pattern, or one of them"
-        )
+        raise ContractError("x-shared: strings must have the members maxLength and pattern, or one of them")
     if rules:
         _apply(rules, document)
 

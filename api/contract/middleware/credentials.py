@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Scope
 
 from api.contract.document.model import ContractError
-from api.contract.document.operation import Json, Operation
+from api.contract.document.operation import Json, Operation, resolve
 from api.contract.http.scope import fields_of
 from api.contract.schema.parameters import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
@@ -50,6 +50,7 @@ def make_scheme(name: str, document: Json, functions: Mapping[str, Authenticate]
     definition = document.get("components", {}).get("securitySchemes", {}).get(name)
     if definition is None:
         raise ContractError(f"the security scheme {name!r} is not defined")
+    definition = resolve(definition, document)
     if name not in functions:
         raise ContractError(f"the security scheme {name!r} has no function; give one to assemble")
     return _make(name, definition, str(document["info"]["title"]), functions[name])

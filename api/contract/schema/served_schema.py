@@ -17,13 +17,14 @@ def check_schema(validator: Any, checked: set[int]) -> None:
 
     Raises ContractError if a schema cannot be served.
     """
+    passed: set[int] = set()
     pending = [validator]
     while pending:
         part = pending.pop()
         schema = part.schema
-        if id(schema) in checked or not isinstance(schema, dict):
+        if not isinstance(schema, dict) or id(schema) in checked or id(schema) in passed:
             continue
-        checked.add(id(schema))
+        passed.add(id(schema))
         if not part.NULLABLE:
             _check_dialect(schema)
         _check_patterns(schema)
@@ -32,6 +33,7 @@ def check_schema(validator: Any, checked: set[int]) -> None:
             # OpenAPI 3.0 ignores all that stands beside a reference.
             continue
         pending += [subschema(part, inner) for inner in part.SPECIFICATION.subresources_of(schema)]
+    checked |= passed
 
 
 def _check_dialect(schema: dict[str, Any]) -> None:

@@ -1,0 +1,57 @@
+"""Check the contract of the service, or any OpenAPI document, and print all faults."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from api import app, contract
+from api.config.paths import resource_dir
+
+_log = logging.getLogger("charter.contract")
+
+
+def check_contract() -> bool:
+    """Print the broken rules of the contract. Return True if it keeps all.
+
+    Raises ContractError if the contract cannot be served.
+    """
+    document = contract.load(resource_dir("openapi"))
+    unserved: list[contract.ContractFault] = []
+    try:
+        app.check_handlers()
+    except contract.ContractError as error:
+        unserved += error.faults
+    faults = [*unserved, *contract.broken_rules(document, app.formats(document.title))]
+    for fault in faults:
+        click.echo(fault)
+    operations = len(list(document.operations()))
+    if unserved:
+        click.echo("The contract cannot be served.")
+    else:
+        kept = f"breaks rules in {_number(len(faults), 'place')}" if faults else "keeps all rules"
+        click.echo(f"{_number(operations, 'operation')} can be served. The contract {kept}.")
+    return not faults
+
+
+def check_document(file: Path) -> bool:
+    """Print what could not be served of a document. Return True if all of its operations could be.
+
+    Raises ContractError if the file is not OpenAPI 3.0 or 3.1.
+    """
+    verdict = contract.check_file(file)
+    for fault in verdict.faults:
+        click.echo(fault)
+    click.echo(f"{verdict.served} of {_number(verdict.operations, 'operation')} can be served.")
+    return not verdict.faults
+
+
+def warn_of_broken_rules() -> None:
+    """Log each broken rule of the contract as a warning."""
+    document = contract.load(resource_dir("openapi"))
+    for fault in contract.broken_rules(document, app.formats(document.title)):
+        _log.warning("contract_rule", extra={"facts": {"place": fault.place, "hint": fault.message}})
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,0 +1,178 @@
+"""Check what can be served: all operations of a contract with its handlers, or those of any OpenAPI document."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from starlette.types import Receive, Scope, Send
+
+from api.contract.dispatch.lookup import find_handler
+from api.contract.dispatch.view import HandlerResources, HandlerView
+from api.contract.document.checks import check_formats, check_operation
+from api.contract.document.faults import ContractError, ContractFault, Faults
+from api.contract.document.load import load_file, read_folder, share
+from api.contract.document.model import Contract
+from api.contract.document.operation import Operation
+from api.contract.document.uses import Uses
+from api.contract.middleware.credentials import Authenticate, Identity
+from api.contract.middleware.request_validation import ValidatedOperation
+from api.contract.middleware.routing import Router
+from api.contract.middleware.security import make_verification
+from api.contract.schema.formats import Format, known_formats
+from api.contract.schema.schemas import Schemas
+from api.contract.schema.serializer import Serializers
+from api.errors import InvalidCredentials
+
+Assemble = TypeVar("Assemble", bound=Callable[..., Any])
+
+
+def with_all_faults(assemble: Assemble) -> Assemble:
+    """Let `assemble` raise a ContractError with all faults of all operations, each with its place."""
+
+    @wraps(assemble)
+    def assembled(contract: Contract, **options: Any) -> Any:
+        try:
+            return assemble(contract, **options)
+        except ContractError as error:
+            names = ("handlers", "authenticators", "formats", "serving")
+            found = find_faults(contract, *(options[name] for name in names))
+            known = tuple(fault.message for fault in found)
+            # The error itself may name the operation before its message.
+            others = [fault for fault in error.faults if not fault.message.endswith(known)] if known else error.faults
+            raise ContractError(faults=found + contract.sources.located(list(others))) from None
+
+    return cast(Assemble, assembled)
+
+
+def find_faults(
+    contract: Contract,
+    handlers: str,
+    authenticators: Mapping[str, Authenticate],
+    formats: Mapping[str, Format],
+    serving: HandlerResources,
+) -> list[ContractFault]:
+    """Return all faults that prevent the start of a contract, in the order of its files.
+
+    The start itself stops at the first one, so this is called only after it has failed.
+    """
+    faults = Faults()
+    schemas = Schemas(contract.document, formats)
+    serializers = Serializers(schemas)
+    with faults.at((), contract.document):
+        check_formats(contract, known_formats(formats))
+    for operation in contract.operations():
+        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+            HandlerView(operation, find_handler(operation.address(handlers)), serving, serializers)
+        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+            ValidatedOperation(operation, _nowhere, schemas)
+        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+            make_verification(operation, authenticators)
+    return contract.sources.located(faults.found)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the next layer, which is not called."""
+
+
+def load(folder: Path) -> Contract:
+    """Return the contract of a folder, with the parts of `x-shared` in each operation.
+
+    Raises ContractError with all faults, apart from those of the handlers, if it cannot be served.
+    """
+    contract, faults = read_folder(folder)
+    if faults.found:
+        uses, known, builder = Uses(contract), list(faults.found), _Builder(contract)
+        for operation in contract.operations():
+            if not uses.faults_of(operation, known):
+                builder.build(operation, faults)
+    contract.reject(faults)
+    share(contract)
+    return contract
+
+
+class Verdict(NamedTuple):
+    """The number of operations in a document, the number of those that can be served, and all faults."""
+
+    operations: int
+    served: int
+    faults: list[ContractFault]
+
+
+def check_file(file: Path) -> Verdict:
+    """Return the operations of any OpenAPI document that could be served, if they had handlers.
+
+    Raises ContractError if the file is not valid YAML or JSON, or not OpenAPI 3.0 or 3.1.
+    """
+    contract, structural = load_file(file)
+    operations = [_named(operation) for operation in contract.operations()]
+    uses, builder = Uses(contract), _Builder(contract)
+    faults: list[ContractFault] = []
+    affected: Counter[ContractFault] = Counter()
+    served = 0
+    for operation in operations:
+        broken = uses.faults_of(operation, structural.found)
+        affected.update(broken)
+        own = Faults()
+        if not broken:
+            check_operation(operation, own)
+            builder.build(operation, own)
+        faults += contract.sources.located(own.found, operation.pointer)
+        served += not broken and not own.found
+    counted = [fault._replace(message=_counted(fault, affected[fault])) for fault in structural.found]
+    return Verdict(len(operations), served, contract.sources.located(counted) + faults)
+
+
+def _counted(fault: ContractFault, operations: int) -> str:
+    """Return the message of a fault, with the number of the operations that use its part if that is not plain."""
+    if (fault.pointer or ())[:1] == ("paths",):
+        return fault.message
+    return f"{fault.message} (used by {operations} operation{'s' * (operations != 1)})"
+
+
+class _Builder:
+    """Builds the layers of operations without their handlers, to find the constructs that are not supported."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._schemas = Schemas(contract.document, {})
+        self._serializers = Serializers(self._schemas)
+        schemes = contract.document.get("components", {}).get("securitySchemes", {})
+        self._authenticators: dict[str, Authenticate] = dict.fromkeys(schemes, _anyone)
+
+    def build(self, operation: Operation, faults: Faults) -> None:
+        """Add each construct of an operation that is not supported."""
+        document = self._contract.document
+        paths = {operation.path: document["paths"][operation.path]}
+        for build in (
+            lambda: Router(replace(self._contract, document=document | {"paths": paths})),
+            lambda: make_verification(operation, self._authenticators),
+            lambda: ValidatedOperation(operation, _nowhere, self._schemas),
+            lambda: HandlerView(operation, _handler, _NO_RESOURCES, self._serializers),
+        ):
+            with faults.at(operation.pointer, document, prefix=f"{operation.id}: "):
+                try:
+                    build()
+                except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+                    raise ContractError(f"not supported ({type(error).__name__}: {error})") from None
+
+
+async def _anyone(*_: str) -> Identity:
+    """Take the place of a security scheme's function, which is not called."""
+    raise InvalidCredentials()
+
+
+def _handler() -> None:
+    """Stand for the handler of an operation."""
+
+
+_NO_RESOURCES = HandlerResources(nullcontext, {})
+
+
+def _named(operation: Operation) -> Operation:
+    """Return an operation with an id and a tag, because the names of a foreign document do not matter."""
+    names = {"operationId": f"{operation.method} {operation.path}", "tags": ["file"]}
+    return replace(operation, definition=operation.definition | names)

@@ -1,0 +1,77 @@
+"""The faults of a document, each with its place, and the error that lists them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+Pointer = tuple[str | int, ...]
+"""The steps from the root of a document to one of its parts."""
+
+
+class ContractFault(NamedTuple):
+    """A reason why a document cannot be served.
+
+    `pointer` names the part of the document, or of `file` if that is set. `place` is the same for people: file, line
+    and operation.
+    """
+
+    message: str
+    pointer: Pointer | None = None
+    place: str = ""
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class ContractError(Exception):
+    """The document cannot be served, so the process does not start. `faults` lists every reason.
+
+    `at` is the object of the document that has the fault. It is found by identity, and only if it is reported.
+    """
+
+    def __init__(self, message: str = "", at: object = None, faults: Sequence[ContractFault] = ()) -> None:
+        self.faults = tuple(faults) or (ContractFault(message),)
+        self.at = at
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class Faults:
+    """Collects the faults of a document. The places are added when all are known."""
+
+    def __init__(self) -> None:
+        self.found: list[ContractFault] = []
+
+    def add(self, pointer: Pointer, message: str, file: Path | None = None, place: str = "") -> None:
+        """Add a fault, unless it is known already."""
+        fault = ContractFault(message, pointer, place, file)
+        if fault not in self.found:
+            self.found.append(fault)
+
+    @contextmanager
+    def at(self, pointer: Pointer, document: object = None, prefix: str = "") -> Iterator[None]:
+        """Add each ContractError that the block raises as a fault of this part, without the `prefix` of its text.
+
+        An error that names an object of the `document` gets the pointer of that object instead.
+        """
+        try:
+            yield
+        except ContractError as error:
+            exact = None if error.at is None else _find(document, error.at, ())
+            for fault in error.faults:
+                place = fault.pointer if fault.pointer is not None else exact
+                where = pointer if place is None else place
+                self.add(where, fault.message.removeprefix(prefix), fault.file, fault.place)
+
+
+def _find(node: object, wanted: object, pointer: Pointer) -> Pointer | None:
+    """Return the pointer of an object in a document, or None."""
+    if node is wanted:
+        return pointer
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, part in parts:
+        found = _find(part, wanted, (*pointer, name))
+        if found is not None:
+            return found
+    return None
