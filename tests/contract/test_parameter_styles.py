@@ -321,6 +321,14 @@ def test_names_are_python_names(engine: Engine) -> None:
     assert list(response.json().values()) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
+def test_signs_of_comparison_belong_to_python_names(engine: Engine) -> None:
+    names = ["Price", "Price<", "Price>"]
+    parameters = ", ".join(f"{{name: '{name}', in: query, schema: {{type: integer}}}}" for name in names)
+    engine.write(document(f"{{tags: [a], operationId: find, parameters: [{parameters}], {ECHO}}}"))
+    engine.handlers.find = lambda price, price_lt, price_gt: {"=": price, "<": price_lt, ">": price_gt}  # type: ignore[attr-defined]
+    assert engine.request("/x?Price=1&Price%3C=2&Price>=3").json() == {"=": 1, "<": 2, ">": 3}
+
+
 def test_explicit_parameters_take_their_names_from_open_objects(engine: Engine) -> None:
     echo(engine, parameter("query", OPEN), parameter("query", "{type: string}", name="word"))
     assert engine.request("/x?R=1&word=x&more=2").json() == {"value": {"R": 1, "more": 2}}

@@ -17,6 +17,9 @@ _RESERVED = {"body", "client", "db", "identity"}
 # OpenAPI 3.0.3, Parameter Object, `name`: the definitions of these headers are ignored.
 _IGNORED = {"accept", "authorization", "content-type"}
 
+# APIs have `Price<` and `Price>` beside `Price`, so these signs count. The words are the names of HTML.
+_SIGNS = {"<": "_lt", ">": "_gt"}
+
 
 def is_ignored(parameter: Json) -> bool:
     """Return True if the parameter is a header that OpenAPI describes in other places."""
@@ -26,6 +29,7 @@ def is_ignored(parameter: Json) -> bool:
 def argument_names(operation: Operation) -> dict[Place, str]:
     """Return the names of an operation's parameters in Python: `X-Request-ID` is `x_request_id`.
 
+    `Price<` is `price_lt`, and `Price>` is `price_gt`.
     If parameters in two places have the same name, or if it is reserved, the place comes first: `path_id`, `query_id`.
     Raises ContractError if two parameters still have the same Python name.
     """
@@ -49,4 +53,8 @@ def argument_names(operation: Operation) -> dict[Place, str]:
 
 
 def _python_name(name: str) -> str:
-    return underscore(name) if name.isidentifier() else re.sub(r"\W+", "_", underscore(name)).strip("_")
+    if name.isidentifier():
+        return underscore(name)
+    for sign, word in _SIGNS.items():
+        name = name.replace(sign, word)
+    return re.sub(r"\W+", "_", underscore(name)).strip("_")
