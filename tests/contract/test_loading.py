@@ -142,7 +142,7 @@ def document_with_parameters(*parameters: str, address: str = "/x") -> str:
         ),
         (
             document_with_parameters("{name: word, in: query, content: {application/xml: {schema: {type: string}}}}"),
-            "a.yaml:4: GET /x: the parameter 'word' must be application/json, not application/xml",
+            "a.yaml:4: GET /x: the parameter 'word' must be JSON or text/plain, not application/xml",
         ),
         (
             PARTS.replace("date-time", "date-tme"),

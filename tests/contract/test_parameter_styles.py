@@ -218,8 +218,9 @@ def test_invalid_cookies_are_rejected(engine: Engine) -> None:
     assert faults(engine.request("/x", headers={"Cookie": "color=red"})) == ["/cookie/color WRONG_TYPE"]
 
 
-def test_parameters_may_be_json(engine: Engine) -> None:
-    content = "content: {application/json: {schema: {type: object, properties: {a: {type: integer}}}}}"
+@pytest.mark.parametrize("media_type", ["application/json", "application/vnd.color+json"])
+def test_parameters_may_be_json(engine: Engine, media_type: str) -> None:
+    content = f"content: {{{media_type}: {{schema: {{type: object, properties: {{a: {{type: integer}}}}}}}}}}"
     for place, send in (("query", "?color="), ("header", "")):
         echo(engine, f"{{name: color, in: {place}, {content}}}")
 

@@ -11,7 +11,7 @@ from werkzeug.sansio.http import parse_cookie
 
 from api.contract.document.arguments import argument_names, is_ignored
 from api.contract.document.model import ContractError
-from api.contract.document.operation import Json, Operation
+from api.contract.document.operation import Json, Operation, media_kind
 from api.contract.schema import strict_json
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
@@ -72,7 +72,7 @@ class Parameter:
             self._value = StyledValue({"type": "string"}, schemas, Style.of(self.place, name, definition), self.pointer)
         else:
             self._value = StyledValue(schema, schemas, Style.of(self.place, name, definition), self.pointer, taken)
-        self._is_json = media_type == "application/json"
+        self._is_json = bool(media_type) and media_kind(media_type) == "json"
         is_plain = self._value.style.style in {"form", "simple"} and len(self._value.reader.types) == 1
         is_plain = is_plain and self._value.reader.is_scalar and not media_type and not self._value.reader.has_native
         self._plain_name = name if is_plain else ""
@@ -163,8 +163,8 @@ def _schema_of(definition: Json) -> tuple[str, Json]:
     if "content" not in definition:
         return "", definition.get("schema", {})
     ((media_type, content),) = definition["content"].items()
-    if media_type not in {"application/json", "text/plain"}:
-        raise ContractError(f"the parameter {definition['name']!r} must be application/json, not {media_type}")
+    if media_type != "text/plain" and media_kind(media_type) != "json":
+        raise ContractError(f"the parameter {definition['name']!r} must be JSON or text/plain, not {media_type}")
     return media_type, content.get("schema", {})
 
 
