@@ -108,6 +108,8 @@ def check_file(file: Path) -> Verdict:
     Raises ContractError if the file is not valid YAML or JSON, or not OpenAPI 3.0 or 3.1.
     """
     contract, structural = load_file(file)
+    with structural.at(()):
+        check_formats(contract, known_formats({}))
     operations = [_named(operation) for operation in contract.operations()]
     uses, builder = Uses(contract), _Builder(contract)
     faults: list[ContractFault] = []

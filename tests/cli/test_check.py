@@ -147,6 +147,18 @@ def test_a_fault_of_the_whole_document_affects_all_operations(tmp_path: Path) ->
     assert str(verdict.faults[0]) == "pets.yaml:2: info: missing field 'title' (used by 3 operations)"
 
 
+def test_a_misspelled_format_of_a_file_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "pets.yaml"
+    text = PETS.format(version="3.0.3", field="maxLength").replace(", contents: {}", "")
+    file.write_text(text.replace("maxLength: 9", "format: date-tme"))
+    verdict = contract.check_file(file)
+    assert (verdict.operations, verdict.served) == (3, 2)
+    assert [str(fault) for fault in verdict.faults] == [
+        "pets.yaml:19: schemas > Pet > properties > name > format: unknown format 'date-tme'; "
+        "did you mean 'date-time'? (used by 1 operation)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
