@@ -29,6 +29,14 @@ def test_roles_must_be_lists_of_known_scopes(engine: Engine, roles: str) -> None
         contract.load(engine.folder)
 
 
+def test_roles_can_have_scopes_of_security_requirements(engine: Engine) -> None:
+    scheme = "oauth: {type: oauth2, flows: {clientCredentials: {tokenUrl: /token, scopes: {read: Read.}}}}"
+    shared = SHARED.replace("    bearer:", f"    {scheme}\n    bearer:")
+    engine.write(document(OPERATION.replace("resp", "security: [{oauth: [read]}], resp")))
+    (engine.folder / "openapi.yaml").write_text(f"{shared}x-roles: {{user: [read]}}\n")
+    assert contract.load(engine.folder).scopes_of("user") == {"read"}
+
+
 @pytest.mark.parametrize("roles", ["{}", "{user: []}", "{user: [a]}", "{user: [a], guest: [b]}"])
 def test_a_role_must_have_the_scopes_of_each_operation(engine: Engine, roles: str) -> None:
     engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [b, a], resp")))

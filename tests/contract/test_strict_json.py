@@ -135,3 +135,10 @@ def test_duplicate_names_are_rejected_beside_other_colons() -> None:
 def test_numbers_and_literals_keep_their_exact_value() -> None:
     for text in ("9007199254740993", "-0", "0.1", "[1.0]", "null", "true", '{"a":[]}', str(2**63 - 1)):
         assert repr(parse(text.encode())) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
+def test_an_empty_body_is_called_empty(body: bytes) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse(body)
+    assert [fault.detail for fault in raised.value.faults] == ["The body is empty."]

@@ -35,7 +35,7 @@ def check_roles(contract: Contract, faults: Faults) -> None:
     roles = contract.document.get("x-roles")
     if roles is None:
         return
-    required = {scope for operation in contract.operations() for scope in map(str, operation.scopes)}
+    required = {scope for operation in contract.operations() for scope in _required(operation)}
     for name, scopes in roles.items():
         if unknown := [scope for scope in scopes if scope not in required]:
             faults.add(("x-roles", name), f"no operation requires the scope {unknown[0]!r} of the role {name!r}")
@@ -46,6 +46,12 @@ def check_roles(contract: Contract, faults: Faults) -> None:
                 "add what is missing to a role in x-roles of openapi.yaml"
             )
             faults.add((*operation.pointer, "x-scopes"), message)
+
+
+def _required(operation: Operation) -> set[str]:
+    """Return all scopes that an operation requires, in `x-scopes` or in one of its security requirements."""
+    listed = [scopes for requirement in operation.security for scopes in requirement.values()]
+    return {str(scope) for scopes in [operation.scopes, *listed] for scope in scopes}
 
 
 def _check_body_bytes(operation: Operation) -> None:
