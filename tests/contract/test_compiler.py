@@ -76,7 +76,13 @@ def test_every_schema_of_the_contract_compiles() -> None:
 @pytest.mark.slow
 def test_validators_agree_on_the_schemas_of_the_contract(wild: Wild) -> None:
     for schema in CONTRACT_SCHEMAS.values():
-        assert set(compare_verdicts(schema, sample_values(wild, schema, 20))) == {True, False}, schema
+        counts: Counter[bool] = Counter()
+        # A random value fits the strictest schema once in six times.
+        for _ in range(40):
+            counts += compare_verdicts(schema, sample_values(wild, schema, 20))
+            if len(counts) == 2:
+                break
+        assert set(counts) == {True, False}, schema
 
 
 @pytest.mark.slow
