@@ -40,10 +40,9 @@ def with_all_faults(assemble: Assemble) -> Assemble:
         except ContractError as error:
             names = ("handlers", "authenticators", "formats", "serving")
             found = find_faults(contract, *(options[name] for name in names))
-            known = tuple(fault.message for fault in found)
-            # The error itself may name the operation before its message.
-            others = [fault for fault in error.faults if not fault.message.endswith(known)] if known else error.faults
-            raise ContractError(faults=found + contract.sources.located(list(others))) from None
+            known = {fault.message for fault in found}
+            others = [fault for fault in error.faults if fault.message not in known]
+            raise ContractError(faults=found + contract.sources.located(others)) from None
 
     return cast(Assemble, assembled)
 
@@ -65,11 +64,11 @@ def find_faults(
     with faults.at((), contract.document):
         check_formats(contract, known_formats(formats))
     for operation in contract.operations():
-        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+        with faults.at(operation.pointer, contract.document):
             HandlerView(operation, find_handler(operation.address(handlers)), serving, serializers)
-        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+        with faults.at(operation.pointer, contract.document):
             ValidatedOperation(operation, _nowhere, schemas)
-        with faults.at(operation.pointer, contract.document, prefix=f"{operation.id}: "):
+        with faults.at(operation.pointer, contract.document):
             make_verification(operation, authenticators)
     return contract.sources.located(faults.found)
 
@@ -155,7 +154,7 @@ class _Builder:
             lambda: ValidatedOperation(operation, _nowhere, self._schemas),
             lambda: HandlerView(operation, _handler, _NO_RESOURCES, self._serializers),
         ):
-            with faults.at(operation.pointer, document, prefix=f"{operation.id}: "):
+            with faults.at(operation.pointer, document):
                 try:
                     build()
                 except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:

@@ -10,13 +10,12 @@ from inflection import underscore
 from api.contract.document.faults import ContractError
 
 
-def _unimportable(operation_id: str, file: str, error: ImportError) -> ContractError:
+def _unimportable(file: str, error: ImportError) -> ContractError:
     """Return the error for a handler whose import fails, with the line that fails."""
     # The last frame outside of Python's import system, whose names are like <frozen importlib._bootstrap>.
     frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    return ContractError(
-        f"{operation_id}: {file} cannot be imported: {error}; see {frames[-1].filename}, line {frames[-1].lineno}"
-    )
+    place = f"{frames[-1].filename}, line {frames[-1].lineno}"
+    return ContractError(f"{file} cannot be imported: {error}; see {place}")
 
 
 def find_handler(address: str) -> Callable[..., Any]:
@@ -30,10 +29,10 @@ def find_handler(address: str) -> Callable[..., Any]:
         function = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
         if error.name != module:
-            raise _unimportable(operation_id, file, error) from None
-        raise ContractError(f"{operation_id}: {file} not found") from None
+            raise _unimportable(file, error) from None
+        raise ContractError(f"{file} not found") from None
     except ImportError as error:
-        raise _unimportable(operation_id, file, error) from None
+        raise _unimportable(file, error) from None
     if not callable(function):
-        raise ContractError(f"{operation_id}: {file} has no function {name}")
+        raise ContractError(f"{file} has no function {name}")
     return function  # type: ignore[no-any-return]

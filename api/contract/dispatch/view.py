@@ -157,16 +157,16 @@ def _check_place(
     marked = {function.runs_in} if hasattr(function, "runs_in") else set()
     if needed != marked:
         marks = " and ".join(f'@runs_in("{name}")' for name in sorted(needed)) or "no @runs_in"
-        raise ContractError(f"{operation.id}: the resources of the handler require {marks}")
+        raise ContractError(f"the resources of the handler require {marks}")
 
 
 def _check_names(operation: Operation, asked_for: Set[str], resources: Set[str]) -> None:
     offered = _offered(operation)
     if unknown := asked_for - offered:
         names = ", ".join(sorted(unknown))
-        raise ContractError(f"{operation.id}: unknown parameters of the handler: {names}")
+        raise ContractError(f"unknown parameters of the handler: {names}")
     if clash := resources & (offered | _BUILT_IN):
-        raise ContractError(f"{operation.id}: name already in use by a resource: {', '.join(sorted(clash))}")
+        raise ContractError(f"name already in use by a resource: {', '.join(sorted(clash))}")
 
 
 def _offered(operation: Operation) -> set[str]:

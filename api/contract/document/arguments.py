@@ -44,9 +44,7 @@ def argument_names(operation: Operation) -> dict[Place, str]:
         unclear = plain in _RESERVED or len(users[plain]) > 1 or not plain.isidentifier() or iskeyword(plain)
         argument = f"{where}_{plain}" if unclear else plain
         if argument in owners:
-            raise ContractError(
-                f"{operation.id}: the parameters {owners[argument]!r} and {name!r} have the same name in Python"
-            )
+            raise ContractError(f"the parameters {owners[argument]!r} and {name!r} have the same name in Python")
         owners[argument] = name
         names[where, name] = argument
     return names

@@ -50,8 +50,8 @@ class Faults:
             self.found.append(fault)
 
     @contextmanager
-    def at(self, pointer: Pointer, document: object = None, prefix: str = "") -> Iterator[None]:
-        """Add each ContractError that the block raises as a fault of this part, without the `prefix` of its text.
+    def at(self, pointer: Pointer, document: object = None) -> Iterator[None]:
+        """Add each ContractError that the block raises as a fault of this part.
 
         An error that names an object of the `document` gets the pointer of that object instead.
         """
@@ -62,7 +62,7 @@ class Faults:
             for fault in error.faults:
                 place = fault.pointer if fault.pointer is not None else exact
                 where = pointer if place is None else place
-                self.add(where, fault.message.removeprefix(prefix), fault.file, fault.place)
+                self.add(where, fault.message, fault.file, fault.place)
 
 
 def _find(node: object, wanted: object, pointer: Pointer) -> Pointer | None:

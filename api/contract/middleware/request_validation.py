@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.contract.bodies.files import Spool
 from api.contract.bodies.request_body import RequestBody
-from api.contract.document.model import ContractError
 from api.contract.document.operation import Operation
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.scope import arguments_of, body_of, fields_of, stream_of
@@ -66,10 +65,7 @@ class ValidationApi(RoutedAPI[ValidatedOperation]):
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
         address = operation.operation_id
-        try:
-            return ValidatedOperation(self._operations[address], next_app(self.next_app, address), self._schemas)
-        except ContractError as error:
-            raise ContractError(f"{self._operations[address].id}: {error}") from None
+        return ValidatedOperation(self._operations[address], next_app(self.next_app, address), self._schemas)
 
 
 class StrictRequestValidation(RequestValidationMiddleware):

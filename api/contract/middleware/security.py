@@ -164,11 +164,8 @@ class SecuredApi(SecurityAPI):
 
     def make_operation(self, operation: Any) -> SecuredOperation:
         address = operation.operation_id
-        served = self._operations[address]
-        try:
-            return SecuredOperation(next_app(self.next_app, address), make_verification(served, self._authenticators))
-        except ContractError as error:
-            raise ContractError(f"{served.id}: {error}") from None
+        verify = make_verification(self._operations[address], self._authenticators)
+        return SecuredOperation(next_app(self.next_app, address), verify)
 
 
 class SecurityStep(SecurityMiddleware):
