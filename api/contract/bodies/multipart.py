@@ -6,11 +6,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio import multipart
 
 from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
-from api.contract.bodies.media_types import MediaType, parse, specificity
 from api.contract.bodies.simple import decoded
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.schema import strict_json
+from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.texts import TextReader
@@ -83,7 +83,7 @@ class MultipartBody:
         pointer = f"/body/{part.name.replace('~', '~0').replace('/', '~1')}"
         accepted = self._accepted.get(part.name, [])
         given = part.media.name if part.media else "application/octet-stream" if part.file else "text/plain"
-        if accepted and (part.file or part.media) and not any(specificity(name, given) for name in accepted):
+        if accepted and (part.file or part.media) and find(accepted, given) is None:
             faults.append(Fault(pointer, "NOT_ALLOWED", f"Must have the content type {' or '.join(accepted)}."))
             return
         value = stand_in(part.file) if part.file else self._text(part, pointer, faults)

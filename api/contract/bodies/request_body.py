@@ -4,12 +4,12 @@ from functools import lru_cache
 from typing import Any
 
 from api.contract.bodies.files import Spool
-from api.contract.bodies.media_types import MediaType, parse, specificity
 from api.contract.bodies.simple import FileBody, JsonBody, TextBody
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import Fields
+from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.schemas import Schemas
 from api.errors import Fault, UnsupportedMediaType
 
@@ -73,8 +73,8 @@ class RequestBody:
         """
         media = parse(content_type.decode("latin-1"))
         codings = {part.strip() for part in coding.lower().split(b",")}
-        best = max(self._readers, key=lambda pattern: specificity(pattern, media.name), default="")
-        readers = self._readers[best] if best and specificity(best, media.name) else {}
+        best = find(self._readers, media.name)
+        readers = {} if best is None else self._readers[best]
         reader = readers.get(media.kind)
         is_text = media.kind in {"json", "form", "text"}
         strange = media.kind == "json" and not all(

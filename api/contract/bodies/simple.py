@@ -3,11 +3,11 @@
 from typing import Any
 
 from api.contract.bodies.files import Spool, UploadedFile, stand_in
-from api.contract.bodies.media_types import MediaType
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.schema import strict_json
+from api.contract.schema.media_types import MediaType
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.texts import TextReader

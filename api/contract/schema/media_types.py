@@ -2,13 +2,41 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
+from werkzeug.http import parse_accept_header, parse_options_header
+
+from api.contract.document.operation import media_kind
 
 _JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 # XML and scripts are text as well, but their own syntax or registration defines the charset.
 _TEXT = {"application/csv", "application/graphql", "application/x-yaml", "application/yaml"}
+
+
+class MediaType(NamedTuple):
+    """A media type in lower case, and its parameters."""
+
+    name: str
+    parameters: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """How bodies of the type are read: `json`, `form`, `multipart`, `text` or `file`."""
+        return media_kind(self.name)
+
+    @property
+    def is_utf8(self) -> bool:
+        """True if texts of the type are UTF-8."""
+        # The name without a hyphen is not registered, but common.
+        return self.parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8", "us-ascii"}
+
+
+@lru_cache(256)
+def parse(text: str) -> MediaType:
+    """Return the media type of a `Content-Type`."""
+    name, parameters = parse_options_header(text)
+    return MediaType(name.lower(), parameters)
 
 
 @lru_cache(256)
@@ -42,15 +70,23 @@ def is_range(media_type: str) -> bool:
 def find(declared: Iterable[str], media_type: str) -> str | None:
     """Return the declared media type or range that contains this one, the most specific first, or None."""
     name = essence(media_type)
-    matching = [other for other in declared if _contains(essence(other), name)]
+    matching = [other for other in declared if specificity(essence(other), name)]
     # RFC 9110, section 12.5.1: an exact type comes before a range, and a range before */*.
     exact = [other for other in matching if other.replace(" ", "").lower() == media_type.replace(" ", "").lower()]
-    return min(exact or matching, key=lambda other: essence(other).count("*"), default=None)
+    return max(exact or matching, key=lambda other: specificity(essence(other), name), default=None)
 
 
-def _contains(wide: str, name: str) -> bool:
-    first, star, last = wide.partition("*")
-    return wide in {name, "*/*"} or bool(star and name.startswith(first) and name.endswith(last))
+def specificity(pattern: str, name: str) -> int:
+    """Return how closely a range such as `text/*` matches a media type. 0 is not at all."""
+    if pattern == name:
+        return 4
+    kind, _, subtype = pattern.partition("/")
+    given, _, rest = name.partition("/")
+    if not kind or kind not in {given, "*"} or "/" not in name:
+        return 0
+    if subtype.startswith("*+"):
+        return 3 if rest.endswith(subtype[1:]) else 0
+    return {"*": 1 if kind == "*" else 2}.get(subtype, 0)
 
 
 @lru_cache(256)
