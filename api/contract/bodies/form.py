@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from api.contract.bodies.simple import decoded
+from api.contract.bodies.simple import best_reading, decoded
 from api.contract.document.operation import Json
+from api.contract.schema.fault_text import escaped
 from api.contract.schema.parameters import StyledValue, read_pairs
-from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styles import Given, Style, deep_steps
 from api.contract.schema.texts import Raw, TextReader
@@ -36,14 +36,7 @@ class FormBody:
         raw = self._raw(given, faults)
         if len(faults) > count:
             return None
-        found: list[list[Fault]] = []
-        for plain in (False, True):
-            value = self._reader.read(raw, plain=plain)
-            found.append(faults_of(self._validator.errors(value), "/body"))
-            if not found[-1]:
-                return self._validator.filled(value)
-        faults += found[0]
-        return None
+        return best_reading(self._reader, raw, self._validator, faults)
 
     def _raw(self, given: Given, faults: list[Fault]) -> dict[str, Raw]:
         members: dict[str, Raw] = {}
@@ -65,7 +58,7 @@ def _is_inside(style: Style, key: str) -> bool:
 
 
 def _property(name: str, reader: TextReader, encoding: Json, schemas: Schemas) -> StyledValue:
-    pointer = f"/body/{name.replace('~', '~0').replace('/', '~1')}"
+    pointer = f"/body/{escaped(name)}"
     is_json = "object" in reader.types or encoding.get("contentType", "").startswith("application/json")
     if is_json and not _STYLED & encoding.keys():
         # Without a style, the text of an object is JSON (Encoding Object, contentType).

@@ -10,6 +10,7 @@ from api.contract.bodies.simple import decoded
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.schema import strict_json
+from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
@@ -80,7 +81,7 @@ class MultipartBody:
         return {name: with_files(value) for name, value in self._validator.filled(members).items()}
 
     def _add(self, part: Part, members: dict[str, Any], faults: list[Fault]) -> None:
-        pointer = f"/body/{part.name.replace('~', '~0').replace('/', '~1')}"
+        pointer = pointer_inside("/body", [part.name])
         accepted = self._accepted.get(part.name, [])
         given = part.media.name if part.media else "application/octet-stream" if part.file else "text/plain"
         if accepted and (part.file or part.media) and find(accepted, given) is None:
@@ -99,11 +100,9 @@ class MultipartBody:
     def _text(self, part: Part, pointer: str, faults: list[Fault]) -> Any:
         if part.media and part.media.kind == "json":
             try:
-                return strict_json.parse(part.data or b"")
+                return strict_json.parse_part(part.data or b"", pointer)
             except InvalidInput as error:
-                faults += [
-                    fault._replace(pointer=pointer + fault.pointer.removeprefix("/body")) for fault in error.faults
-                ]
+                faults += error.faults
                 return None
         if part.media and not part.media.is_utf8:
             faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))

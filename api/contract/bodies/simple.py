@@ -10,7 +10,8 @@ from api.contract.schema import strict_json
 from api.contract.schema.media_types import MediaType
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.texts import TextReader
+from api.contract.schema.texts import Raw, TextReader
+from api.contract.schema.validator import RequestValidator
 from api.errors import Fault
 
 
@@ -42,16 +43,22 @@ class TextBody:
     def read(self, body: bytes, faults: list[Fault]) -> Any:
         """Return the text, or the number or boolean that it means, and append its faults."""
         text = decoded(body, "/body", faults)
-        if text is None:
-            return None
-        found: list[list[Fault]] = []
-        for plain in (False, True):
-            value = self._reader.read(text, plain=plain)
-            found.append(faults_of(self._validator.errors(value), "/body"))
-            if not found[-1]:
-                return value
-        faults += found[0]
-        return None
+        return None if text is None else best_reading(self._reader, text, self._validator, faults)
+
+
+def best_reading(reader: TextReader, raw: Raw, validator: RequestValidator, faults: list[Fault]) -> Any:
+    """Return the value of texts, first in the notation of JSON and then as strings, with its defaults.
+
+    If neither is valid, the faults of the first are appended.
+    """
+    found: list[list[Fault]] = []
+    for plain in (False, True):
+        value = reader.read(raw, plain=plain)
+        found.append(faults_of(validator.errors(value), "/body"))
+        if not found[-1]:
+            return validator.filled(value)
+    faults += found[0]
+    return None
 
 
 def decoded(data: bytes, pointer: str, faults: list[Fault]) -> str | None:

@@ -7,10 +7,15 @@ _MAX = 1000
 _CONTROL = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
+def escaped(step: object) -> str:
+    """Return a step of a JSON pointer (RFC 6901, section 3)."""
+    return str(step).replace("~", "~0").replace("/", "~1")
+
+
 def pointer_inside(pointer: str, steps: Iterable[object]) -> str:
     """Return the pointer to a part of a value. It ends before the first name that a pointer cannot show."""
     for step in steps:
-        name = str(step).replace("~", "~0").replace("/", "~1")
+        name = escaped(step)
         if len(pointer) + 1 + len(name) > _MAX or _CONTROL.search(name):
             break
         pointer = f"{pointer}/{name}"

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from api import clock
+from api.contract.schema.fault_text import escaped
 
 EXACT = frozenset({bool, int, str, type(None)})
 """The types whose values are JSON already."""
@@ -36,8 +37,7 @@ class NotSerializable(Exception):
 
     def inside(self, step: object) -> "NotSerializable":
         """Return the same error, as seen from the value around it."""
-        escaped = str(step).replace("~", "~0").replace("/", "~1")
-        return NotSerializable(self.reason, f"/{escaped}{self.pointer}")
+        return NotSerializable(self.reason, f"/{escaped(step)}{self.pointer}")
 
 
 class Form(NamedTuple):

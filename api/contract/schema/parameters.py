@@ -13,6 +13,7 @@ from api.contract.document.arguments import argument_names, is_ignored
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation, media_kind
 from api.contract.schema import strict_json
+from api.contract.schema.fault_text import escaped
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styles import Extract, Given, Style, StyleFault, deep_steps
@@ -60,7 +61,7 @@ class Parameter:
         self.name: str = definition["name"]
         self.place: str = definition["in"]
         self.argument = argument
-        self.pointer = f"/{self.place}/{_escape(self.name)}"
+        self.pointer = f"/{self.place}/{escaped(self.name)}"
         self._required: bool = definition.get("required", False)
         self._may_be_empty = definition.get("allowEmptyValue", False)
         media_type, schema = _schema_of(definition)
@@ -138,11 +139,9 @@ class Parameter:
 
     def _parsed(self, text: str, faults: list[Fault]) -> Any:
         try:
-            value = strict_json.parse(text.encode())
+            value = strict_json.parse_part(text.encode(), self.pointer)
         except InvalidInput as error:
-            faults += [
-                fault._replace(pointer=self.pointer + fault.pointer.removeprefix("/body")) for fault in error.faults
-            ]
+            faults += error.faults
             return None
         found = faults_of(self._validator.errors(value), self.pointer)
         faults += found
@@ -166,10 +165,6 @@ def _schema_of(definition: Json) -> tuple[str, Json]:
     if media_type != "text/plain" and media_kind(media_type) != "json":
         raise ContractError(f"the parameter {definition['name']!r} must be JSON or text/plain, not {media_type}")
     return media_type, content.get("schema", {})
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 class Parameters:

@@ -36,6 +36,15 @@ def parse(body: bytes) -> Any:
     return value if _is_plain(value, body.count(b":")) else _parse_closely(body)
 
 
+def parse_part(text: bytes, pointer: str) -> Any:
+    """Return the value of a JSON text that is a part of a request. Its faults begin with the pointer of the part."""
+    try:
+        return parse(text)
+    except InvalidInput as error:
+        faults = [fault._replace(pointer=pointer + fault.pointer.removeprefix("/body")) for fault in error.faults]
+        raise InvalidInput(faults) from None
+
+
 def _may_be_deep(body: bytes) -> bool:
     return body.count(b"{") + body.count(b"[") > MAX_DEPTH
 
