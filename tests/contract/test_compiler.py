@@ -12,7 +12,7 @@ from connexion.json_schema import resolve_refs
 from api import app, contract
 from api.config.paths import resource_dir
 from api.contract.document.operation import Json
-from api.contract.schema.compiler import compile_predicate
+from api.contract.schema.compiler import Compiler
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
@@ -118,6 +118,6 @@ def test_a_format_check_is_skipped_only_if_the_bounds_imply_it() -> None:
         schema = {"type": "integer", "format": name, "minimum": right[0], "maximum": right[1]}
         typed = {name: TypedFormat(accepts, "integer") for name, accepts in formats.items()}
         reference = Schemas({}, typed).request_validator(schema).exact
-        assert [n for n in range(-10, 110) if compile_predicate(reference)(n)] == [
+        assert [n for n in range(-10, 110) if Compiler().predicate(reference)(n)] == [
             n for n in range(-10, 110) if reference.is_valid(n)
         ]

@@ -4,8 +4,9 @@ The two times are for an order of three items. A compiled test accepts valid val
 jsonschema decides. A schema with a keyword that the compiler does not support is left to jsonschema. Both validators
 use the same patterns, formats and comparisons.
 
-Each schema becomes a single function, because a call for each value would cost more than its check. Names and values
-from the contract are passed as constants, never interpolated into the generated code.
+Each schema becomes a single function, because a call for each value would cost more than its check. A schema with parts
+that several others refer to has a function of its own. Names and values from the contract are passed as constants,
+never interpolated into the generated code.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 from api.contract.document.operation import Json
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.keywords import are_unique, hidden_names, identity_of, is_hidden, is_multiple, target
+from api.contract.schema.memory import once
 from api.contract.schema.patterns import compile_pattern
 
 Predicate = Callable[[Any], bool]
@@ -24,21 +26,40 @@ Lines = list[str]
 
 # Python rejects more than 20 nested loops.
 _DEEPEST = 8
+_PARTS = {"additionalProperties", "allOf", "anyOf", "items", "not", "oneOf", "properties"}
 
 
-def compile_predicate(validator: Any) -> Predicate:
-    """Return a test that accepts exactly the values that the jsonschema `validator` accepts."""
-    return _compile(validator, ())
+class Compiler:
+    """The tests of one document and of one direction, each compiled once."""
+
+    def __init__(self) -> None:
+        # An address is unique as long as its object exists.
+        self._made: dict[int, tuple[Any, Predicate]] = {}
+
+    def predicate(self, validator: Any) -> Predicate:
+        """Return a test that accepts exactly the values that the jsonschema `validator` accepts."""
+        validator = _resolved(validator)
+        if not _is_supported(validator):
+            return validator.is_valid  # type: ignore[no-any-return]
+        schema = validator.schema
+        if id(schema) not in self._made:
+            inner = _Inner()
+            self._made[id(schema)] = schema, inner
+            names: dict[str, Any] = {}
+            body = _Emitter(self, validator, 0, names).lines()
+            exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
+            inner.test = names["test"]
+            self._made[id(schema)] = schema, inner.test
+        return self._made[id(schema)][1]
 
 
-def _compile(validator: Any, around: tuple[Any, ...]) -> Predicate:
-    validator = _resolved(validator)
-    if any(validator.schema is schema for schema in around) or not _is_supported(validator):
-        return validator.is_valid  # type: ignore[no-any-return]
-    names: dict[str, Any] = {}
-    body = _Emitter(validator, 0, names, around).lines()
-    exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
-    return names["test"]  # type: ignore[no-any-return]
+class _Inner:
+    """The test of a schema inside itself. The test of the whole schema does not exist yet."""
+
+    test: Predicate
+
+    def __call__(self, value: Any) -> bool:
+        return once(id(self), value, lambda: self.test(value))
 
 
 @cache
@@ -57,20 +78,19 @@ def _unless(*conditions: str) -> Lines:
 class _Emitter:
     """A schema and the Python code that checks it. In the code, `v0` is the value, `v1` is inside it, and so on."""
 
-    def __init__(self, exact: Any, depth: int, names: dict[str, Any], around: tuple[Any, ...]) -> None:
+    def __init__(self, compiler: Compiler, exact: Any, depth: int, names: dict[str, Any]) -> None:
         self.validator = _resolved(exact)
         self.schema = self.validator.schema
         self.value, self.inner = f"v{depth}", f"v{depth + 1}"
-        self._depth, self._names, self._around = depth, names, around
+        self._compiler, self._depth, self._names = compiler, depth, names
+        self._is_apart = self.validator is not exact and _has_parts(self.schema)
 
     def lines(self) -> Lines:
         schema = self.schema
         if schema is True or schema is False:
             return [] if schema else ["return False"]
-        # The code of a schema that contains itself would have no end.
-        is_recursive = any(schema is other for other in self._around)
-        if is_recursive or self._depth == _DEEPEST or not _is_supported(self.validator):
-            return _unless(f"{self.constant(_compile(self.validator, self._around))}({self.value})")
+        if self._is_apart or self._depth == _DEEPEST or not _is_supported(self.validator):
+            return self._test(self.validator)
         has_const = "const" in schema and "const" in self.validator.VALIDATORS
         values = [schema["const"]] if has_const else schema.get("enum")
         if values is not None and (texts := self._texts(values)) is not None:
@@ -94,11 +114,11 @@ class _Emitter:
         """Return the tests of the keywords that combine schemas for the same value."""
         schema = self.schema
         if "$ref" in schema and dict(self.validator.APPLICABLE(schema)).keys() != {"$ref"}:
-            own = self._same(target(self.validator, schema["$ref"]))
+            own = self._test(target(self.validator, schema["$ref"]))
         else:
             own = []
         for part in schema.get("allOf", ()):
-            own += self._same(self._part(part))
+            own += self._same(part)
         if "anyOf" in schema:
             own += _unless(f"({' or '.join(map(self._call, schema['anyOf']))})")
         if "oneOf" in schema:
@@ -110,15 +130,17 @@ class _Emitter:
     def _part(self, schema: Any) -> Any:
         return self.validator.evolve(schema=schema)
 
-    def _same(self, validator: Any) -> Lines:
-        return _Emitter(validator, self._depth, self._names, (*self._around, self.schema)).lines()
+    def _same(self, schema: Any) -> Lines:
+        return _Emitter(self._compiler, self._part(schema), self._depth, self._names).lines()
+
+    def _test(self, validator: Any) -> Lines:
+        return _unless(f"{self.constant(self._compiler.predicate(validator))}({self.value})")
 
     def _call(self, schema: Any) -> str:
-        return f"{self.constant(_compile(self._part(schema), (*self._around, self.schema)))}({self.value})"
+        return f"{self.constant(self._compiler.predicate(self._part(schema)))}({self.value})"
 
     def inside(self, schema: Any) -> Lines:
-        around = (*self._around, self.schema)
-        return _Emitter(self._part(schema), self._depth + 1, self._names, around).lines()
+        return _Emitter(self._compiler, self._part(schema), self._depth + 1, self._names).lines()
 
     def constant(self, value: Any) -> str:
         self._names[name := f"c{len(self._names)}"] = value
@@ -265,6 +287,10 @@ _SUPPORTED = frozenset(
         *("maxLength", "minLength", "pattern"),
     }
 )
+
+
+def _has_parts(schema: Any) -> bool:
+    return isinstance(schema, dict) and not _PARTS.isdisjoint(schema)
 
 
 def _resolved(validator: Any) -> Any:

@@ -132,7 +132,7 @@ class Composition:
             kept = self._shape_of([*around, *self.settle(own, value, around)])(value)
         except NotSerializable:
             return None
-        return _size(kept) if branch is True or not self._validator(branch).errors(kept) else None
+        return _size(kept) if branch is True or self._validator(branch).accepts(kept) else None
 
     def _validator(self, schema: Any) -> SchemaValidator:
         # The address is unique, because the document holds the schema.

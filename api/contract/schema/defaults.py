@@ -6,6 +6,7 @@ from typing import Any
 
 from api.contract.document.model import ContractError
 from api.contract.schema.keywords import hidden_names, in_place, subschema
+from api.contract.schema.memory import once
 
 _NONE = object()
 
@@ -103,5 +104,6 @@ class _Plan:
                     self._fill_part(part, item)
 
     def _fill_part(self, part: Any, value: Any) -> None:
-        if id(part.schema) in self._plans:
-            self._plans[id(part.schema)].fill(value)
+        plan = self._plans.get(id(part.schema))
+        if plan is not None and isinstance(value, dict | list):
+            once(plan, value, lambda: plan.fill(value))

@@ -3,13 +3,14 @@
 Each function has the signature that jsonschema requires. It yields one error for each violation.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import ValidationError
 
 from api.contract.document.operation import Json
+from api.contract.schema.memory import once
 from api.contract.schema.patterns import compile_pattern
 
 Errors = Iterator[ValidationError]
@@ -140,6 +141,28 @@ def _all_of(validator: Any, schemas: list[Any], instance: Any, schema: Json) -> 
                 yield error
 
 
+def _reference(validator: Any, reference: str, instance: Any, schema: Json) -> Errors:
+    """The keywords `$ref` and `$dynamicRef`. Each path to a part of a value that is read again has one of them."""
+
+    def errors() -> list[ValidationError]:
+        found = validator._validate_reference(ref=reference, instance=instance)
+        # Parts of `allOf` may find the same error, and twice as many at each level.
+        return list({_identity(error): error for error in found}.values())
+
+    if not isinstance(instance, dict | list):
+        yield from errors()
+        return
+    # The target of `$dynamicRef` depends on the documents around it.
+    scope = tuple(address for address, _ in validator._resolver.dynamic_scope())
+    # jsonschema adds to the path of each error.
+    yield from map(ValidationError.create_from, once((id(schema), reference, scope), instance, errors))
+
+
+def _identity(error: ValidationError) -> Hashable:
+    names = tuple(cast(list[str], error.validator_value)) if error.validator == "required" else ()
+    return error.validator, tuple(error.path), id(error.schema), names
+
+
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Json) -> Errors:
     if not isinstance(instance, str) or compile_pattern(pattern)(instance):
         return
@@ -241,6 +264,7 @@ def contains(validator: Any, item: Any, instance: Any, schema: Json) -> Errors:
 
 
 COMMON: Mapping[str, Keyword] = {
+    "$ref": _reference,
     "additionalProperties": _additional_properties,
     "allOf": _all_of,
     "enum": _enum,
@@ -255,6 +279,7 @@ COMMON: Mapping[str, Keyword] = {
 """The keywords of both versions."""
 
 LATER: Mapping[str, Keyword] = {
+    "$dynamicRef": _reference,
     "const": _const,
     "contains": contains,
     "dependentRequired": dependent_required,

@@ -84,13 +84,21 @@ def faults_of_properties(
 
 def faults_of(errors: Iterable[ValidationError], pointer: str) -> list[Fault]:
     """Return the faults of a value, each once. `pointer` is the location of the value in the request."""
-    return sorted({fault for error in errors for fault in _describe(error, pointer)})
+    pending = [(error, list(error.relative_path)) for error in errors]
+    found: set[Fault] = set()
+    seen = set()
+    for error, steps in pending:
+        likely = _likely_errors(error) if error.validator in _ALTERNATIVES else []
+        # Several alternatives may contain the same error.
+        if not likely:
+            found |= set(_describe(error, pointer_inside(pointer, steps)))
+        elif (address := (*steps, id(error.schema))) not in seen:
+            seen.add(address)
+            pending += [(part, [*steps, *part.relative_path]) for part in likely]
+    return sorted(found)
 
 
-def _describe(error: ValidationError, pointer: str) -> Iterable[Fault]:
-    place = pointer_inside(pointer, error.absolute_path)
-    if error.validator in _ALTERNATIVES and (likely := _likely_errors(error)):
-        return [fault for part in likely for fault in _describe(part, pointer)]
+def _describe(error: ValidationError, place: str) -> list[Fault]:
     keyword = _keyword(error)
     code, detail = _rule(keyword, error.schema)
     limit = _argument(keyword, error)

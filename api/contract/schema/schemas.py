@@ -8,6 +8,7 @@ from referencing.exceptions import Unresolvable
 
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, resolve
+from api.contract.schema.compiler import Compiler
 from api.contract.schema.dialects import dialect_of
 from api.contract.schema.formats import STANDARD, Format, format_checker
 from api.contract.schema.served_schema import check_schema
@@ -28,6 +29,7 @@ class Schemas:
         self._formats = format_checker({**STANDARD, **formats})
         self._dialect = dialect_of(document)
         self._checked: set[int] = set()
+        self._requests, self._responses = Compiler(), Compiler()
         resource = self._dialect.specification.create_resource(document)
         # References to `$id` and to anchors of OpenAPI 3.1 require that all schemas are known.
         self._resolver = REGISTRY.with_resource(_ADDRESS, resource).crawl().resolver(_ADDRESS)
@@ -50,11 +52,11 @@ class Schemas:
 
     def request_validator(self, schema: Any) -> RequestValidator:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
-        return RequestValidator(self._exact(self._dialect.request, schema))
+        return RequestValidator(self._exact(self._dialect.request, schema), self._requests)
 
     def response_validator(self, schema: Any) -> SchemaValidator:
         """Return the validator of a value in a response. Raises ContractError if the schema cannot be served."""
-        return SchemaValidator(self._exact(self._dialect.response, schema))
+        return SchemaValidator(self._exact(self._dialect.response, schema), self._responses)
 
     def _exact(self, kind: Any, schema: Any) -> Any:
         resolver = self._resolver.in_subresource(self._dialect.specification.create_resource(schema))

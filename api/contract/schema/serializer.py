@@ -5,11 +5,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
+from operator import is_
 from typing import Any, NamedTuple, cast
 
 from api.contract.document.operation import Json
 from api.contract.schema.composition import Composition, Pieces
 from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
+from api.contract.schema.memory import once
 from api.contract.schema.schemas import Schemas
 
 Shape = Callable[[Any], Any]
@@ -61,14 +63,23 @@ class Serializers:
         if not self._composition.varies(pieces):
             return self._shape_of(pieces)
 
+        address = tuple(map(id, pieces))
+
         def shape(value: Any) -> Any:
-            if value is None:
-                return None
-            # Each branch reads the value once.
-            value = _held(value)
-            return self._shape_of(self._composition.settle(pieces, value))(value)
+            found = None if value is None else once(address, value, lambda: self._settled(pieces, value))
+            if isinstance(found, NotSerializable):
+                raise found
+            return found
 
         return shape
+
+    def _settled(self, pieces: Pieces, value: Any) -> Any:
+        # Each branch reads the value.
+        value = _held(value)
+        try:
+            return self._shape_of(self._composition.settle(pieces, value))(value)
+        except NotSerializable as error:
+            return error
 
     def _shape_of(self, pieces: Pieces) -> Shape:
         """Return the serializer of a value to which exactly these schemas apply."""
@@ -179,9 +190,11 @@ class Serializers:
 def _held(value: Any) -> Any:
     """Return a value that can be read several times."""
     if isinstance(value, dict):
-        return {name: _held(member) for name, member in value.items()}
+        members = {name: _held(member) for name, member in value.items()}
+        return value if all(map(is_, members.values(), value.values())) else members
     if isinstance(value, list | Iterator):
-        return [_held(item) for item in value]
+        items = [_held(item) for item in value]
+        return value if isinstance(value, list) and all(map(is_, items, value)) else items
     return value
 
 

@@ -4,16 +4,16 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-from api.contract.schema.compiler import compile_predicate
+from api.contract.schema.compiler import Compiler
 from api.contract.schema.defaults import make_fill
 
 
 class SchemaValidator:
     """A validator of jsonschema that is only asked about values that the compiled test rejects."""
 
-    def __init__(self, exact: Any) -> None:
+    def __init__(self, exact: Any, compiler: Compiler) -> None:
         self.exact = exact
-        self.accepts = compile_predicate(exact)
+        self.accepts = compiler.predicate(exact)
 
     def errors(self, value: Any) -> list[ValidationError]:
         """Return all errors of a value. A valid value has none."""
@@ -23,8 +23,8 @@ class SchemaValidator:
 class RequestValidator(SchemaValidator):
     """The validator of a value in a request, which can have defaults."""
 
-    def __init__(self, exact: Any) -> None:
-        super().__init__(exact)
+    def __init__(self, exact: Any, compiler: Compiler) -> None:
+        super().__init__(exact, compiler)
         self._fill = make_fill(exact)
 
     def filled(self, value: Any) -> Any:
