@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Executable
 
 from api import clock, logs
-from api.crypto.cursors import CursorCodec
+from api.crypto.cursors import CursorCodec, Listing
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import Profile, UserRow
@@ -147,13 +147,14 @@ def page(
     db: Db, cursors: CursorCodec, user_id: UUID, current: UUID, *, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return a page of a user's live sessions, newest first, starting after `cursor`. Raises InvalidCursor."""
-    before = _NEWEST if cursor is None else cursors.read(_LISTING, user_id, cursor)
+    listing = Listing(_LISTING, user_id)
+    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
     # One row more shows whether there is a next page.
     wanted = {"of_user": user_id, "current": current, "before": before, "now": clock.now(), "most": limit + 1}
     rows = db.run(sql.PAGE, wanted).all()
     items = rows[:limit]
     more = len(rows) > limit
-    return {"items": items, "next_cursor": cursors.make(_LISTING, user_id, items[-1].id) if more else None}
+    return {"items": items, "next_cursor": cursors.make(listing, [items[-1].id]) if more else None}
 
 
 def end(db: Db, user_id: UUID, session_id: UUID) -> None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from api import clock
 from api.config import Config
-from api.crypto.cursors import CursorCodec
+from api.crypto.cursors import CursorCodec, Listing
 from api.models import Session, User
 from api.services import sessions
 from api.storage.change_feed import Change, subscribe
@@ -196,7 +196,7 @@ CURSORS: dict[str, Callable[[str], str]] = {
     "with a line break": lambda cursor: f"{cursor}\n",
     "with a space": lambda cursor: f" {cursor}",
     "in full width": lambda cursor: cursor[:-1] + chr(0xFEE0 + ord(cursor[-1])),
-    "of 10 kB": lambda cursor: cursor * 160,
+    "of 10 kB": lambda cursor: (cursor * 160)[:10_240],
     "an offset": lambda _: "1",
     "an id": lambda _: UNKNOWN,
     "SQL": lambda _: "' OR 1=1 --",
@@ -229,9 +229,9 @@ def test_a_cursor_is_bound_to_its_list_user_and_secret(
 ) -> None:
     assert_cursor_rejected(bobby, cursor)
     last, user_id = UUID(session_of(alice)), UUID(alice.id)
-    assert listed(alice, cursor=CursorCodec(config.secret).make("sessions", user_id, last)) == []
-    assert_cursor_rejected(alice, CursorCodec(config.secret).make("notes", user_id, last))
-    assert_cursor_rejected(alice, CursorCodec(config.pepper).make("sessions", user_id, last))
+    assert listed(alice, cursor=CursorCodec(config.secret).make(Listing("sessions", user_id), [last])) == []
+    assert_cursor_rejected(alice, CursorCodec(config.secret).make(Listing("notes", user_id), [last]))
+    assert_cursor_rejected(alice, CursorCodec(config.pepper).make(Listing("sessions", user_id), [last]))
 
 
 def test_an_expired_session_is_not_listed(alice: Person, travel: Travel) -> None:
