@@ -72,8 +72,8 @@ def test_invalid_yaml_is_rejected_with_its_lines(tmp_path: Path, text: str, faul
     ("text", "fault"),
     [
         ('{"a": 1,\n "b": }', "a.json:2: not valid JSON: Expecting value"),
-        ('{"a": {"b": 1, "b": 2}}', "a.json: duplicate key 'b'"),
-        ('{"a": NaN}', "a.json: NaN is not a number of JSON"),
+        ('{"a": {"b": 1, "b": 2}}', "a.json:1: duplicate key 'b'"),
+        ('{"a": NaN}', "a.json:1: NaN is not a number of JSON"),
     ],
 )
 def test_invalid_json_is_rejected(tmp_path: Path, text: str, fault: str) -> None:

@@ -1,16 +1,13 @@
 """The files of a document, and the lines of its parts. A file is read for its lines only when a fault is reported."""
 
-from bisect import bisect
-from itertools import accumulate
-from json import JSONDecoder
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from api.contract.document.faults import ContractFault, Pointer
-from api.contract.document.files import CoreLoader
+from api.contract.document.files import compose
+from api.contract.document.json_text import JsonLines
 from api.contract.document.operation import METHODS
 
 
@@ -19,7 +16,7 @@ class Sources:
 
     def __init__(self, main: Path | None = None) -> None:
         self._origins: dict[Pointer, tuple[Path, Pointer]] = {(): (main, ())} if main else {}
-        self._lines: dict[Path, _YamlLines | _JsonLines] = {}
+        self._lines: dict[Path, _YamlLines | JsonLines] = {}
 
     def add(self, pointer: Pointer, file: Path, inner: Pointer | None = None) -> None:
         """Store that a part comes from a file. `inner` is its pointer in that file, if it differs."""
@@ -57,7 +54,7 @@ class Sources:
             return "", 0
         try:
             if file not in self._lines:
-                self._lines[file] = _JsonLines(file) if file.suffix == ".json" else _YamlLines(file)
+                self._lines[file] = JsonLines(file) if file.suffix == ".json" else _YamlLines(file)
             return file.name, self._lines[file].find(inner)
         except (OSError, ValueError, yaml.YAMLError):
             # The file has changed since it was loaded.
@@ -76,74 +73,35 @@ class _YamlLines:
     """The lines of a YAML file."""
 
     def __init__(self, file: Path) -> None:
-        with file.open(encoding="utf-8") as stream:
-            self._root = yaml.compose(stream, CoreLoader)
+        self._root = compose(file)
+        self._members: dict[int, dict[str | int, tuple[yaml.Node, yaml.Node]]] = {}
 
     def find(self, pointer: Pointer) -> int:
         """Return the line of a part, or of the nearest part around it."""
         node, line = self._root, 1
         for step in pointer:
-            found = _member(node, step)
-            if found is None:
+            members = self._members_of(node)
+            if step not in members:
                 break
-            key, node = found
+            key, node = members[step]
             line = key.start_mark.line + 1
         return line
 
+    def _members_of(self, node: Any) -> dict[str | int, tuple[yaml.Node, yaml.Node]]:
+        """Return the parts of a node by their steps, each with the node that has its line."""
+        if id(node) not in self._members:
+            self._members[id(node)] = self._listed(node)
+        return self._members[id(node)]
 
-def _member(node: Any, step: str | int) -> tuple[Any, Any] | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step]
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    merged: list[Any] = []
-    for key, value in node.value:
-        if key.value == step:
-            return key, value
-        if key.value == "<<":
-            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
-    return next((found for part in merged if (found := _member(part, step))), None)
-
-
-class _JsonLines:
-    """The lines of a JSON file."""
-
-    def __init__(self, file: Path) -> None:
-        self._text = file.read_text(encoding="utf-8-sig")
-        self._starts = [0, *accumulate(len(line) + 1 for line in self._text.split("\n"))]
-
-    def find(self, pointer: Pointer) -> int:
-        """Return the line of a part, or of the nearest part around it."""
-        at = start = _after_blanks(self._text, 0)
-        for step in pointer:
-            found = _json_member(self._text, start, step)
-            if found is None:
-                break
-            at, start = found
-        return bisect(self._starts, at)
-
-
-def _json_member(text: str, start: int, step: str | int) -> tuple[int, int] | None:
-    """Return the positions of a member and of its value. `start` is the position of the object or the list."""
-    opening, index, at = text[start], 0, _after_blanks(text, start + 1)
-    if opening not in "{[":
-        return None
-    while text[at] not in "]}":
-        name, value = (index, at) if opening == "[" else _json_key(text, at)
-        if name == step:
-            return at, value
-        at = _after_blanks(text, JSONDecoder().raw_decode(text, value)[1])
-        at = _after_blanks(text, at + 1) if text[at] == "," else at
-        index += 1
-    return None
-
-
-def _json_key(text: str, at: int) -> tuple[str, int]:
-    name, end = scanstring(text, at + 1)
-    return name, _after_blanks(text, _after_blanks(text, end) + 1)
-
-
-def _after_blanks(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
+    def _listed(self, node: Any) -> dict[str | int, tuple[yaml.Node, yaml.Node]]:
+        if isinstance(node, yaml.SequenceNode):
+            return {index: (part, part) for index, part in enumerate(node.value)}
+        own: dict[str | int, tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[str | int, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == "<<":
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    merged = self._members_of(part) | merged
+            elif isinstance(key, yaml.ScalarNode):
+                own.setdefault(key.value, (key, value))
+        return merged | own
