@@ -84,9 +84,10 @@ def load(folder: Path) -> Contract:
     """
     contract, faults = read_folder(folder)
     if faults.found:
-        uses, known, builder = Uses(contract), list(faults.found), _Builder(contract)
-        for operation in contract.operations():
-            if not uses.faults_of(operation, known):
+        uses = Uses(contract, faults.found)
+        builder = _Builder(uses.sound())
+        for operation in builder.operations:
+            if not uses.faults_of(operation):
                 builder.build(operation, faults)
     contract.reject(faults)
     share(contract)
@@ -109,22 +110,22 @@ def check_file(file: Path) -> Verdict:
     contract, structural = load_file(file)
     with structural.at(()):
         check_formats(contract, known_formats({}))
-    operations = [_named(operation) for operation in contract.operations()]
-    uses, builder = Uses(contract), _Builder(contract)
-    faults: list[ContractFault] = []
-    affected: Counter[ContractFault] = Counter()
-    served = 0
-    for operation in operations:
-        broken = uses.faults_of(operation, structural.found)
-        affected.update(broken)
-        own = Faults()
-        if not broken:
-            check_operation(operation, own)
-            builder.build(operation, own)
-        faults += contract.sources.located(own.found, operation.pointer)
-        served += not broken and not own.found
+    uses = Uses(contract, structural.found)
+    broken = {operation.pointer: uses.faults_of(operation) for operation in contract.operations()}
+    affected = Counter(fault for faults in broken.values() for fault in faults)
     counted = [fault._replace(message=_counted(fault, affected[fault])) for fault in structural.found]
-    return Verdict(len(operations), served, contract.sources.located(counted) + faults)
+    listed, own = contract.sources.located(counted), Faults()
+    builder = _Builder(uses.sound())
+    served = 0
+    for operation in builder.operations:
+        if not broken[operation.pointer]:
+            named = _named(operation)
+            check_operation(named, own)
+            builder.build(named, own)
+            found = own.take()
+            listed += contract.sources.located(found, operation.pointer)
+            served += not found
+    return Verdict(len(broken), served, listed)
 
 
 def _counted(fault: ContractFault, operations: int) -> str:
@@ -139,6 +140,7 @@ class _Builder:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
+        self.operations = list(contract.operations())
         self._schemas = Schemas(contract.document, {})
         self._serializers = Serializers(self._schemas)
         schemes = contract.document.get("components", {}).get("securitySchemes", {})
@@ -157,7 +159,7 @@ class _Builder:
             with faults.at(operation.pointer, document):
                 try:
                     build()
-                except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+                except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
                     raise ContractError(f"not supported ({type(error).__name__}: {error})") from None
 
 

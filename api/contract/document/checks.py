@@ -19,8 +19,9 @@ def check(contract: Contract, faults: Faults) -> None:
 
     Operations that are affected by the known faults are left out.
     """
-    uses, known = Uses(contract), list(faults.found)
-    operations = [operation for operation in contract.operations() if not known or not uses.faults_of(operation, known)]
+    known = faults.found
+    uses = Uses(contract, known)
+    operations = [operation for operation in uses.sound().operations() if not uses.faults_of(operation)]
     names = {str(operation.definition.get("operationId")) for operation in contract.operations()}
     for operation in operations:
         with faults.at(operation.pointer):
@@ -36,11 +37,13 @@ def check(contract: Contract, faults: Faults) -> None:
 
 
 def _check_unique(contract: Contract, faults: Faults) -> None:
-    seen: dict[object, Operation] = {}
+    seen: dict[str, Operation] = {}
     for operation in contract.operations():
         name = operation.definition.get("operationId")
+        if not isinstance(name, str):
+            continue
         first = seen.setdefault(name, operation)
-        if name is not None and first is not operation:
+        if first is not operation:
             other = f"{first.method.upper()} {first.path}"
             faults.add(operation.pointer, f"the operationId {name!r} is already in use by {other}")
 
@@ -76,10 +79,11 @@ def _check_tag(operation: Operation, contract: Contract) -> None:
 
 
 def _check_duplicates(operation: Operation) -> None:
-    places = [(parameter["in"], parameter["name"]) for parameter in _own_parameters(operation)]
-    for place, name in places:
-        if places.count((place, name)) > 1:
-            raise ContractError(f"duplicate parameter {name!r}")
+    seen = set()
+    for parameter in _own_parameters(operation):
+        if (place := (parameter["in"], parameter["name"])) in seen:
+            raise ContractError(f"duplicate parameter {parameter['name']!r}")
+        seen.add(place)
 
 
 def _own_parameters(operation: Operation) -> list[Json]:

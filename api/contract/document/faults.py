@@ -38,16 +38,26 @@ class ContractError(Exception):
 
 
 class Faults:
-    """Collects the faults of a document. The places are added when all are known."""
+    """Collects the faults of a document, each once. The places are added when all are known."""
 
     def __init__(self) -> None:
-        self.found: list[ContractFault] = []
+        self._found: dict[ContractFault, None] = {}
+        self._pointers: dict[int, Pointer] = {}
+        self._searched: object = None
+
+    @property
+    def found(self) -> list[ContractFault]:
+        """The faults in the order in which they were found."""
+        return list(self._found)
 
     def add(self, pointer: Pointer, message: str, file: Path | None = None, place: str = "") -> None:
         """Add a fault, unless it is known already."""
-        fault = ContractFault(message, pointer, place, file)
-        if fault not in self.found:
-            self.found.append(fault)
+        self._found.setdefault(ContractFault(message, pointer, place, file))
+
+    def take(self) -> list[ContractFault]:
+        """Return the faults, and forget them."""
+        taken, self._found = self.found, {}
+        return taken
 
     @contextmanager
     def at(self, pointer: Pointer, document: object = None) -> Iterator[None]:
@@ -58,20 +68,23 @@ class Faults:
         try:
             yield
         except ContractError as error:
-            exact = None if error.at is None else _find(document, error.at, ())
+            exact = None if error.at is None else self._pointer(document, error.at)
             for fault in error.faults:
                 place = fault.pointer if fault.pointer is not None else exact
                 where = pointer if place is None else place
                 self.add(where, fault.message, fault.file, fault.place)
 
+    def _pointer(self, document: object, part: object) -> Pointer | None:
+        """Return the pointer of an object in a document, or None. A document is searched once."""
+        if self._searched is not document:
+            self._searched, self._pointers = document, {}
+            for pointer, node in _parts(document, ()):
+                self._pointers.setdefault(id(node), pointer)
+        return self._pointers.get(id(part))
 
-def _find(node: object, wanted: object, pointer: Pointer) -> Pointer | None:
-    """Return the pointer of an object in a document, or None."""
-    if node is wanted:
-        return pointer
+
+def _parts(node: object, pointer: Pointer) -> Iterator[tuple[Pointer, object]]:
+    yield pointer, node
     parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, part in parts:
-        found = _find(part, wanted, (*pointer, name))
-        if found is not None:
-            return found
-    return None
+        yield from _parts(part, (*pointer, name))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from api.contract.document.faults import ContractError, Faults
-from api.contract.document.operation import METHODS, Json, Operation, resolve
+from api.contract.document.operation import METHODS, Json, Operation, resolve_or_empty
 from api.contract.document.sources import Sources
 from api.contract.document.structure import Part
 
@@ -31,7 +31,7 @@ class Contract:
     def operations(self) -> Iterator[Operation]:
         """Yield the operations in the order of the document. Invalid ones, which are faults, are left out."""
         for path, item in _mapping(self.document.get("paths")).items():
-            for method, definition in _resolved(_mapping(item), self.document).items():
+            for method, definition in resolve_or_empty(_mapping(item), self.document).items():
                 if method in METHODS and isinstance(definition, dict):
                     yield Operation(path, method, definition, self.document)
 
@@ -74,10 +74,3 @@ def _with_identifiers(route: str) -> str:
 
 def _mapping(value: object) -> Json:
     return value if isinstance(value, dict) else {}
-
-
-def _resolved(item: Json, document: Json) -> Json:
-    try:
-        return resolve(item, document)
-    except KeyError:
-        return {}

@@ -136,6 +136,14 @@ def resolve(node: Json, document: Json) -> Json:
     return node
 
 
+def resolve_or_empty(node: Json, document: Json) -> Json:
+    """Return the same as `resolve`, or an empty object if the target is not found."""
+    try:
+        return resolve(node, document)
+    except KeyError:
+        return {}
+
+
 def _target(reference: Any, document: Json) -> Json:
     target: Any = document if str(reference).split("/")[0] == "#" else None
     for name in steps_of(reference, document):

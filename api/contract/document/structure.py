@@ -155,7 +155,7 @@ class Structure:
             except KeyError:
                 self._faults.add(pointer, _unresolved(reference))
                 continue
-            if "$ref" in target and part.kind not in {"Schema", "PathItem"}:
+            if "$ref" in target and part.kind != "Schema":
                 self._faults.add(pointer, f"circular reference {reference!r}")
             else:
                 self._check_target(part, reference, pointer)
