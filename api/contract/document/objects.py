@@ -8,6 +8,9 @@ is an integer from 0, and a `positive` is a number above 0.
 
 Fields = dict[str, str]
 
+DATA = {"const", "default", "enum", "example", "examples"}
+"""The fields of values, whose members are not OpenAPI."""
+
 _PLACED = {
     "description": "string",
     "required": "boolean",

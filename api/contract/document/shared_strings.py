@@ -3,10 +3,10 @@
 from typing import Any
 
 from api.contract.document.faults import ContractError
+from api.contract.document.objects import DATA
 from api.contract.document.operation import Json
 
 _RULES = {"maxLength": int, "pattern": str}
-_DATA = {"const", "default", "enum", "example", "examples"}
 
 
 def apply_string_rules(document: Json) -> None:
@@ -33,7 +33,7 @@ def _apply(rules: Json, node: Any, name: str = "") -> None:
         if name != "properties" and _is_open_string(node):
             _state(rules, node)
         for key, part in node.items():
-            if name == "properties" or key not in _DATA:
+            if name == "properties" or key not in DATA:
                 _apply(rules, part, key if name != "properties" else "")
 
 

@@ -15,6 +15,7 @@ from types import CodeType
 from typing import Any
 
 from api.contract.document.operation import Json
+from api.contract.schema.building import Building
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.keywords import are_unique, hidden_names, identity_of, is_hidden, is_multiple, target
 from api.contract.schema.memory import once
@@ -26,7 +27,7 @@ Lines = list[str]
 
 # Python rejects more than 20 nested loops.
 _DEEPEST = 8
-_PARTS = {"additionalProperties", "allOf", "anyOf", "items", "not", "oneOf", "properties"}
+_PARTS = {"$ref", "additionalProperties", "allOf", "anyOf", "items", "not", "oneOf", "properties"}
 
 
 class Compiler:
@@ -35,22 +36,28 @@ class Compiler:
     def __init__(self) -> None:
         # An address is unique as long as its object exists.
         self._made: dict[int, tuple[Any, Predicate]] = {}
+        self._building = Building()
 
     def predicate(self, validator: Any) -> Predicate:
         """Return a test that accepts exactly the values that the jsonschema `validator` accepts."""
-        validator = _resolved(validator)
+        validator = resolved(validator)
         if not _is_supported(validator):
             return validator.is_valid  # type: ignore[no-any-return]
         schema = validator.schema
-        if id(schema) not in self._made:
-            inner = _Inner()
-            self._made[id(schema)] = schema, inner
+        inner = _Inner()
+
+        def build() -> None:
             names: dict[str, Any] = {}
             body = _Emitter(self, validator, 0, names).lines()
             exec(_compiled("\n".join(["def test(v0):", *_indented(body), " return True"])), names)  # noqa: S102 - see above
             inner.test = names["test"]
             self._made[id(schema)] = schema, inner.test
-        return self._made[id(schema)][1]
+
+        with self._building.lock:
+            if id(schema) not in self._made:
+                self._made[id(schema)] = schema, inner
+                self._building.run(build)
+            return self._made[id(schema)][1]
 
 
 class _Inner:
@@ -79,7 +86,7 @@ class _Emitter:
     """A schema and the Python code that checks it. In the code, `v0` is the value, `v1` is inside it, and so on."""
 
     def __init__(self, compiler: Compiler, exact: Any, depth: int, names: dict[str, Any]) -> None:
-        self.validator = _resolved(exact)
+        self.validator = resolved(exact)
         self.schema = self.validator.schema
         self.value, self.inner = f"v{depth}", f"v{depth + 1}"
         self._compiler, self._depth, self._names = compiler, depth, names
@@ -293,7 +300,7 @@ def _has_parts(schema: Any) -> bool:
     return isinstance(schema, dict) and not _PARTS.isdisjoint(schema)
 
 
-def _resolved(validator: Any) -> Any:
+def resolved(validator: Any) -> Any:
     """Return the validator of the schema that a `$ref` without other keywords refers to, or the validator itself."""
     while isinstance(validator.schema, dict) and "$ref" in validator.schema and _keywords(validator) == {"$ref"}:
         validator = target(validator, validator.schema["$ref"])

@@ -41,7 +41,7 @@ class Composition:
             seen.add(id(schema))
             references = [schema[name] for name in ("$ref", "$dynamicRef") if name in schema]
             waiting += [self._schemas.lookup(reference) for reference in references]
-            if not references or self._has_siblings:
+            if not references or (self._has_siblings and len(schema) > len(references)):
                 pieces.append(schema)
                 waiting += schema.get("allOf", ())
                 waiting += [only for name in _CHOICES if (only := self._sole(schema, name)) is not None]
@@ -72,24 +72,29 @@ class Composition:
 
     def allows_null(self, schemas: Iterable[Any]) -> bool:
         """Return True if null is valid in all schemas."""
-        return all(self._is_nullable(schema, ()) for schema in schemas)
+        return all(self._is_nullable(schema, {}) for schema in schemas)
 
     def is_write_only(self, schemas: Iterable[Any]) -> bool:
         """Return True if a schema is for requests only."""
         return any(piece.get("writeOnly") is True for piece in self.expand(schemas))
 
-    def _is_nullable(self, schema: Any, above: tuple[int, ...]) -> bool:
-        if not isinstance(schema, dict) or id(schema) in above:
+    def _is_nullable(self, schema: Any, known: dict[int, bool]) -> bool:
+        if not isinstance(schema, dict):
             return schema is not False
-        above = (*above, id(schema))
-        if "$ref" in schema and not self._is_nullable(self._schemas.lookup(schema["$ref"]), above):
+        if id(schema) not in known:
+            known[id(schema)] = True
+            known[id(schema)] = self._allows_null(schema, known)
+        return known[id(schema)]
+
+    def _allows_null(self, schema: Json, known: dict[int, bool]) -> bool:
+        if "$ref" in schema and not self._is_nullable(self._schemas.lookup(schema["$ref"]), known):
             return False
         if "$ref" in schema and not self._has_siblings:
             return True
-        if not all(self._is_nullable(part, above) for part in schema.get("allOf", ())):
+        if not all(self._is_nullable(part, known) for part in schema.get("allOf", ())):
             return False
         choices = [schema[name] for name in _CHOICES if name in schema]
-        if not all(any(self._is_nullable(part, above) for part in parts) for parts in choices):
+        if not all(any(self._is_nullable(part, known) for part in parts) for parts in choices):
             return False
         return schema.get("nullable") is True or _names_null(schema)
 

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from api.contract.document.model import ContractError
+from api.contract.schema.compiler import resolved
 from api.contract.schema.keywords import hidden_names, in_place, subschema
 from api.contract.schema.memory import once
 
@@ -18,7 +19,8 @@ def make_fill(validator: Any) -> Callable[[Any], None] | None:
     may not apply to the value. Raises ContractError if a default does not match its own schema.
     """
     plans: dict[int, _Plan] = {}
-    pending = [validator]
+    root = resolved(validator)
+    pending = [root]
     for part in pending:
         if isinstance(part.schema, dict) and id(part.schema) not in plans:
             plan = plans[id(part.schema)] = _Plan(part)
@@ -30,7 +32,7 @@ def make_fill(validator: Any) -> Callable[[Any], None] | None:
         return None
     for name, part, default in defaults:
         _check(name, part, default, plans)
-    return plans[id(validator.schema)].fill
+    return plans[id(root.schema)].fill
 
 
 def _check(name: str, part: Any, default: Any, plans: "dict[int, _Plan]") -> None:
@@ -67,15 +69,15 @@ class _Plan:
         for name, inner in schema.get("properties", {}).items():
             if isinstance(inner, dict) and name not in hidden:
                 member = subschema(part, inner)
-                self.members.append((name, member, _default_of(member)))
+                self.members.append((name, resolved(member), _default_of(member)))
         if "patternProperties" not in schema and isinstance(schema.get("additionalProperties"), dict):
             named = frozenset(schema.get("properties", ()))
-            self._others.append((named, subschema(part, schema["additionalProperties"])))
+            self._others.append((named, resolved(subschema(part, schema["additionalProperties"]))))
         first = schema.get("prefixItems", ())
         for index, inner in enumerate(first):
-            self._items.append((slice(index, index + 1), subschema(part, inner)))
+            self._items.append((slice(index, index + 1), resolved(subschema(part, inner))))
         if isinstance(schema.get("items"), dict):
-            self._items.append((slice(len(first), None), subschema(part, schema["items"])))
+            self._items.append((slice(len(first), None), resolved(subschema(part, schema["items"]))))
 
     def parts(self) -> Iterator[Any]:
         """Yield the validators of the parts."""

@@ -9,11 +9,10 @@ from jsonschema.validators import extend
 from referencing import Resource, Specification
 from referencing.jsonschema import DRAFT4, DRAFT202012
 
+from api.contract.document.objects import DATA
 from api.contract.document.operation import Json
 from api.contract.schema.keywords import COMMON, LATER, nullable_type
 from api.contract.schema.unevaluated import unevaluated_items, unevaluated_properties
-
-_DATA = {"default", "enum", "example", "examples", "const"}
 
 
 class Dialect(NamedTuple):
@@ -66,11 +65,10 @@ def _schemas_in(node: Any) -> Iterator[Any]:
             yield from _schemas_in(item)
     elif isinstance(node, dict):
         for name, part in node.items():
-            if name == "schema":
-                yield part
-            elif name == "schemas":
-                yield from part.values()
-            elif name not in _DATA:
+            if name in {"schema", "schemas"}:
+                parts = part.values() if name == "schemas" and isinstance(part, dict) else [part]
+                yield from (schema for schema in parts if isinstance(schema, dict | bool))
+            elif name not in DATA and (name == "x-elsewhere" or not name.startswith("x-")):
                 yield from _schemas_in(part)
 
 

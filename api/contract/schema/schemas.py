@@ -1,18 +1,20 @@
 """The schemas of one document, ready to validate the values of requests and responses."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, resolve
-from api.contract.schema.compiler import Compiler
+from api.contract.schema.compiler import Compiler, resolved
 from api.contract.schema.dialects import dialect_of
 from api.contract.schema.formats import STANDARD, Format, format_checker
-from api.contract.schema.served_schema import check_schema
+from api.contract.schema.served_schema import Checked, check_schema
 from api.contract.schema.validator import RequestValidator, SchemaValidator
+
+Validator = TypeVar("Validator", bound=SchemaValidator)
 
 # References to anchors need an address, which no document can have by chance.
 _ADDRESS = "https://contract.invalid/openapi.json"
@@ -28,7 +30,9 @@ class Schemas:
         self.document = document
         self._formats = format_checker({**STANDARD, **formats})
         self._dialect = dialect_of(document)
-        self._checked: set[int] = set()
+        self._targets: dict[str, Any] = {}
+        self._checked: dict[int, Checked] = {}
+        self._made: dict[tuple[type, int], tuple[Any, Any]] = {}
         self._requests, self._responses = Compiler(), Compiler()
         resource = self._dialect.specification.create_resource(document)
         # References to `$id` and to anchors of OpenAPI 3.1 require that all schemas are known.
@@ -48,15 +52,30 @@ class Schemas:
 
     def lookup(self, reference: str) -> Any:
         """Return the schema that a reference names. Its own `$ref` is not resolved."""
-        return self._resolver.lookup(reference).contents
+        if reference not in self._targets:
+            self._targets[reference] = self._resolver.lookup(reference).contents
+        return self._targets[reference]
 
     def request_validator(self, schema: Any) -> RequestValidator:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
-        return RequestValidator(self._exact(self._dialect.request, schema), self._requests)
+        return self._shared(RequestValidator, self._exact(self._dialect.request, schema), self._requests)
 
     def response_validator(self, schema: Any) -> SchemaValidator:
         """Return the validator of a value in a response. Raises ContractError if the schema cannot be served."""
-        return SchemaValidator(self._exact(self._dialect.response, schema), self._responses)
+        return self._shared(SchemaValidator, self._exact(self._dialect.response, schema), self._responses)
+
+    def check(self, schema: Any) -> None:
+        """Raise ContractError if a schema cannot be served."""
+        self._exact(self._dialect.response, schema)
+
+    def _shared(self, kind: type[Validator], exact: Any, compiler: Compiler) -> Validator:
+        """Return the validator of a schema, which all references to the schema share."""
+        exact = resolved(exact)
+        key = kind, id(exact.schema)
+        if key not in self._made:
+            # The id is unique as long as the schema exists.
+            self._made[key] = exact.schema, kind(exact, compiler)
+        return cast(Validator, self._made[key][1])
 
     def _exact(self, kind: Any, schema: Any) -> Any:
         resolver = self._resolver.in_subresource(self._dialect.specification.create_resource(schema))

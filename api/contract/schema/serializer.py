@@ -9,6 +9,7 @@ from operator import is_
 from typing import Any, NamedTuple, cast
 
 from api.contract.document.operation import Json
+from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
 from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
 from api.contract.schema.memory import once
@@ -43,9 +44,11 @@ class Serializers:
 
     def __init__(self, schemas: Schemas) -> None:
         self.resolve = schemas.resolve
+        self._check = schemas.check
         self._composition = Composition(schemas, self._shape_of)
         self._made: dict[tuple[int, ...], Shape | None] = {}
         self._kept: Pieces = []
+        self._building = Building()
         self._plain: set[Shape] = {free_form}
         # The validator reads a pattern as ECMA-262.
         self._pattern = cache(lambda text: schemas.response_validator({"type": "string", "pattern": text}))
@@ -55,7 +58,9 @@ class Serializers:
         """Return a function that turns a row, a dataclass or a mapping into the JSON that `schema` describes.
 
         The function reads the members by name, and raises NotSerializable if a required one is missing.
+        Raises ContractError if the schema cannot be served.
         """
+        self._check(schema)
         return self._make([schema])
 
     def _make(self, schemas: Iterable[Any]) -> Shape:
@@ -84,12 +89,20 @@ class Serializers:
     def _shape_of(self, pieces: Pieces) -> Shape:
         """Return the serializer of a value to which exactly these schemas apply."""
         address = tuple(map(id, pieces))
-        if address not in self._made:
-            self._made[address] = None
-            # An address is unique as long as its object exists.
-            self._kept += pieces
+        made = self._made.get(address)
+        if made is not None:
+            return made
+
+        def build() -> None:
             self._made[address] = self._shape(pieces)
-        return self._made[address] or self._late(address)
+
+        with self._building.lock:
+            if address not in self._made:
+                self._made[address] = None
+                # An address is unique as long as its object exists.
+                self._kept += pieces
+                self._building.run(build)
+            return self._made[address] or self._late(address)
 
     def _late(self, address: tuple[int, ...]) -> Shape:
         """Return the serializer of a schema inside itself, whose own serializer is not ready yet."""

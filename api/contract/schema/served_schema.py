@@ -1,10 +1,14 @@
-"""The check that a schema can be served: its patterns, its references and its dialect."""
+"""The check that a schema can be served: its patterns, its references and its dialect, and that it has an end."""
 
-from typing import Any
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, NamedTuple
 
 from referencing.exceptions import Unresolvable
 
+from api.contract.document.json_text import MAX_DEPTH
 from api.contract.document.model import ContractError
+from api.contract.document.operation import Json
 from api.contract.schema.keywords import subschema, target
 from api.contract.schema.patterns import compile_pattern
 
@@ -12,28 +16,63 @@ _DIALECTS = {"https://json-schema.org/draft/2020-12/schema", "https://spec.opena
 _REFERENCES = ("$ref", "$dynamicRef")
 
 
-def check_schema(validator: Any, checked: set[int]) -> None:
-    """Check a schema and all schemas in it. `checked` holds the ids of the schemas that have passed.
+class Checked(NamedTuple):
+    """A schema that has passed, and the number of schemas one inside the other that apply to the same value."""
+
+    schema: Any
+    depth: int
+
+
+def check_schema(validator: Any, checked: dict[int, Checked]) -> None:
+    """Check a schema and all schemas in it. `checked` holds the schemas that have passed by their ids.
 
     Raises ContractError if a schema cannot be served.
     """
-    passed: set[int] = set()
+    found: dict[int, Any] = {}
+    applied: dict[int, list[int]] = {}
     pending = [validator]
     while pending:
         part = pending.pop()
         schema = part.schema
-        if not isinstance(schema, dict) or id(schema) in checked or id(schema) in passed:
+        if not isinstance(schema, dict) or id(schema) in checked or id(schema) in found:
             continue
-        passed.add(id(schema))
+        found[id(schema)] = schema
         if not part.NULLABLE:
             _check_dialect(schema)
         _check_patterns(schema)
-        pending += [_target(part, schema[name]) for name in _REFERENCES if name in schema]
+        targets = [_target(part, schema[name]) for name in _REFERENCES if name in schema]
+        pending += targets
+        applied[id(schema)] = [id(target.schema) for target in targets]
         if part.NULLABLE and "$ref" in schema:
             # OpenAPI 3.0 ignores all that stands beside a reference.
             continue
         pending += [subschema(part, inner) for inner in part.SPECIFICATION.subresources_of(schema)]
-    checked |= passed
+        applied[id(schema)] += map(id, _in_place(schema))
+    _check_depth(found, applied, checked)
+
+
+def _in_place(schema: Json) -> Iterator[Any]:
+    """Yield the schemas in another one that apply to the same value."""
+    for name in ("allOf", "anyOf", "oneOf"):
+        yield from schema.get(name, ())
+    yield from (schema[name] for name in ("not", "if", "then", "else") if name in schema)
+    yield from schema.get("dependentSchemas", {}).values()
+
+
+def _check_depth(found: dict[int, Any], applied: dict[int, list[int]], checked: dict[int, Checked]) -> None:
+    """Check that the schemas that apply to the same value end, at a depth at which Python can follow them."""
+    try:
+        order = [*TopologicalSorter(applied).static_order()]
+    except CycleError as error:
+        schema = next(found[part] for part in error.args[1] if part in found)
+        raise ContractError("the schema applies itself to the same value without end", at=schema) from None
+    for part in order:
+        if part in found:
+            depth = 1 + max((checked[inner].depth for inner in applied[part] if inner in checked), default=0)
+            if depth > MAX_DEPTH:
+                message = f"more than {MAX_DEPTH} schemas, one inside the other, apply to the same value"
+                raise ContractError(message, at=found[part])
+            checked[part] = Checked(found[part], depth)
 
 
 def _check_dialect(schema: dict[str, Any]) -> None:

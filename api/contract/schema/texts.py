@@ -86,8 +86,8 @@ class TextReader:
         self._schemas = schemas
         # Shared by the readers inside each other, because a schema may contain itself.
         self._made: _Made = {} if made is None else made
-        self._branches = list(_branches(schema, schemas, ()))
-        self._declared = _types(schema, schemas, ())
+        self._branches = _branches(schema, schemas)
+        self._declared = _types(schema, schemas, {})
         self.types = self._declared or frozenset({"string"})
         self._notations = [read for name, read in _NOTATIONS.items() if name in self.types]
         formats = {branch["format"] for branch in self._branches if isinstance(branch.get("format"), str)}
@@ -113,7 +113,7 @@ class TextReader:
     @cached_property
     def is_open(self) -> bool:
         """True if an object may have members that the schema does not name."""
-        return _is_open(self.schema, self._schemas, ())
+        return _is_open(self.schema, self._schemas, {})
 
     @cached_property
     def names(self) -> dict[str, None]:
@@ -146,7 +146,11 @@ class TextReader:
         return self._inner([schema for schema in found if isinstance(schema, dict)])
 
     def _inner(self, found: list[Any]) -> "TextReader":
-        parts = [schema for schema in found if isinstance(schema, dict)]
+        parts = [
+            self._schemas.resolve(schema) if schema.keys() == {"$ref"} else schema
+            for schema in found
+            if isinstance(schema, dict)
+        ]
         key = tuple(map(id, parts))
         if key not in self._made:
             schema = parts[0] if len(parts) == 1 else {"anyOf": parts} if parts else {}
@@ -174,14 +178,17 @@ class TextReader:
     @cached_property
     def has_native(self) -> bool:
         """True if values of the schema arrive as UUID, date or datetime."""
-        return self._has_native(_DEEPEST)
+        level = known = {self: None}
+        for _ in range(_DEEPEST):
+            level = {part: None for reader in level for part in reader._parts() if part not in known}
+            known = known | level
+        return any(reader._native is not None for reader in known)
 
-    def _has_native(self, depth: int) -> bool:
-        if self._native is not None or not depth:
-            return self._native is not None
-        inner = [self.item] if "array" in self.types else []
-        inner += self._members.values() if "object" in self.types else ()
-        return any(reader._has_native(depth - 1) for reader in inner)
+    def _parts(self) -> Iterator["TextReader"]:
+        if "array" in self.types:
+            yield self.item
+        if "object" in self.types:
+            yield from self._members.values()
 
     def native(self, value: Any) -> Any:
         """Return a valid value with its UUIDs and times as Python types. Raises ValueError if a time does not exist."""
@@ -202,29 +209,34 @@ def _target(schema: Json, schemas: Schemas) -> list[Json]:
     return [schemas.resolve(schema)] if "$ref" in schema else []
 
 
-def _branches(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> Iterator[Json]:
-    """Yield the schema and the schemas that it is composed of."""
-    if id(schema) in around:
-        return
-    yield schema
-    for part in [*_target(schema, schemas), *_listed(schema, "allOf", "anyOf", "oneOf")]:
-        yield from _branches(part, schemas, (*around, id(schema)))
+def _branches(schema: Json, schemas: Schemas) -> list[Json]:
+    """Return the schema and the schemas that it is composed of, each once."""
+    found: list[Json] = []
+    pending, seen = [schema], set[int]()
+    while pending:
+        part = pending.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            found.append(part)
+            pending += reversed([*_target(part, schemas), *_listed(part, "allOf", "anyOf", "oneOf")])
+    return found
 
 
-def _types(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> frozenset[str] | None:
-    """Return the types that a schema allows, or None if it allows all types."""
-    if id(schema) in around:
-        return None
-    around = (*around, id(schema))
+def _types(schema: Json, schemas: Schemas, known: dict[int, frozenset[str] | None]) -> frozenset[str] | None:
+    """Return the types that a schema allows, or None if it allows all types. `known` holds those of other schemas."""
+    if id(schema) in known:
+        return known[id(schema)]
+    known[id(schema)] = None
     found = [_own_types(schema)]
-    found += [_types(part, schemas, around) for part in [*_target(schema, schemas), *_listed(schema, "allOf")]]
+    found += [_types(part, schemas, known) for part in [*_target(schema, schemas), *_listed(schema, "allOf")]]
     for keyword in ("anyOf", "oneOf"):
-        options = [_types(part, schemas, around) for part in _listed(schema, keyword)]
-        known = [option for option in options if option is not None]
-        found.append(frozenset().union(*known) if options and len(known) == len(options) else None)
+        options = [_types(part, schemas, known) for part in _listed(schema, keyword)]
+        some = [option for option in options if option is not None]
+        found.append(frozenset().union(*some) if options and len(some) == len(options) else None)
     limits = [types for types in found if types is not None]
     allowed = frozenset.intersection(*limits) if limits else None
-    return allowed | {"null"} if allowed and schema.get("nullable") is True else allowed
+    known[id(schema)] = allowed | {"null"} if allowed and schema.get("nullable") is True else allowed
+    return known[id(schema)]
 
 
 def _own_types(schema: Json) -> frozenset[str] | None:
@@ -245,14 +257,16 @@ def _type_of(value: Any) -> str:
     return kinds.get(type(value), "null")
 
 
-def _is_open(schema: Json, schemas: Schemas, around: tuple[int, ...]) -> bool:
-    if id(schema) in around:
-        return True
-    if schema.get("additionalProperties") is False or schema.get("unevaluatedProperties") is False:
-        return False
-    around = (*around, id(schema))
+def _is_open(schema: Json, schemas: Schemas, known: dict[int, bool]) -> bool:
+    if id(schema) in known:
+        return known[id(schema)]
+    known[id(schema)] = True
     everywhere = [*_target(schema, schemas), *_listed(schema, "allOf")]
     options = _listed(schema, "anyOf", "oneOf")
-    return all(_is_open(part, schemas, around) for part in everywhere) and (
-        not options or any(_is_open(part, schemas, around) for part in options)
+    known[id(schema)] = (
+        schema.get("additionalProperties") is not False
+        and schema.get("unevaluatedProperties") is not False
+        and all(_is_open(part, schemas, known) for part in everywhere)
+        and (not options or any(_is_open(part, schemas, known) for part in options))
     )
+    return known[id(schema)]
