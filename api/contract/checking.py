@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.contract.dispatch.lookup import find_handler
 from api.contract.dispatch.view import HandlerResources, HandlerView
-from api.contract.document.checks import check_formats, check_operation
+from api.contract.document.checks import check_formats, check_operation, names_of
 from api.contract.document.faults import ContractError, ContractFault, Faults
 from api.contract.document.load import load_file, read_folder, share
 from api.contract.document.model import Contract
@@ -116,11 +116,11 @@ def check_file(file: Path) -> Verdict:
     counted = [fault._replace(message=_counted(fault, affected[fault])) for fault in structural.found]
     listed, own = contract.sources.located(counted), Faults()
     builder = _Builder(uses.sound())
-    served = 0
+    served, names = 0, names_of(contract)
     for operation in builder.operations:
         if not broken[operation.pointer]:
             named = _named(operation)
-            check_operation(named, own)
+            check_operation(named, names, own)
             builder.build(named, own)
             found = own.take()
             listed += contract.sources.located(found, operation.pointer)

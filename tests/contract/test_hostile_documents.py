@@ -117,6 +117,7 @@ def test_path_items_that_refer_to_each_other_are_faults(tmp_path: Path) -> None:
         ({"paths": {"/a": {"get": OK}}, "components": 3}, 1, 1),
         ({"paths": {"/a": {"get": OK}}, "components": {"schemas": [1]}}, 1, 1),
         ({"paths": {"/a": {"get": OK}}, "components": {"schemas": {"A": {"allOf": 3, "$defs": 4, "$id": 5}}}}, 1, 1),
+        ({"paths": {"/a": {"get": OK}}, "components": {"schemas": {"A": {"$id": [], "$anchor": {}}}}}, 1, 1),
         ({"paths": {"/a": {"get": OK}}, "components": {"securitySchemes": {"k": 3}}}, 1, 1),
         ({"paths": {"/a": {"get": OK | KEY}, "/b": {"get": OK}}, "components": {"securitySchemes": {"k": 3}}}, 2, 1),
     ],
@@ -132,3 +133,38 @@ def test_parts_of_a_wrong_type_affect_only_operations_that_use_them(
 
 def test_schemas_in_extensions_are_not_read(tmp_path: Path) -> None:
     assert check(tmp_path, {"paths": {"/a": {"get": OK}}, "x-a": {"schemas": [1], "schema": 3}}) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    "link",
+    [{"operationId": "b"}, {"operationRef": "#/paths/~1b/get"}, {"operationRef": "#/paths/~1a"}, {"operationRef": "#"}],
+)
+def test_links_to_unknown_operations_are_faults(tmp_path: Path, link: Json) -> None:
+    responses = {"200": {"description": "", "links": {"l": link}}}
+    verdict = check(tmp_path, {"paths": {"/a": {"get": {"responses": responses}}}})
+    assert [str(fault) for fault in verdict.faults] == ["a.json:1: GET /a: operation of the link 'l' not found"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [{"operationId": "a"}, {"operationRef": "#/paths/~1a/get"}, {"operationRef": "https://b.example/c.json#/paths/~1a"}],
+)
+def test_links_to_operations_can_be_served(tmp_path: Path, link: Json) -> None:
+    responses = {"200": {"description": "", "links": {"l": link}}}
+    assert check(tmp_path, {"paths": {"/a": {"get": {"operationId": "a", "responses": responses}}}}) == (1, 1, [])
+
+
+def test_a_mapping_of_a_discriminator_must_name_schemas(tmp_path: Path) -> None:
+    mapping = {"a": "A", "b": "#/components/schemas/A", "c": "#anchor", "d": "B", "e": "#/components/schemas/B"}
+    schema = {"oneOf": [ref("A")], "discriminator": {"propertyName": "p", "mapping": mapping}}
+    verdict = checked(tmp_path, {"A": {"type": "object", "properties": {"p": schema}, "$anchor": "anchor"}})
+    assert [fault.message for fault in verdict.faults] == [
+        "the schema 'B' of 'd' not found (used by 1 operation)",
+        "the schema '#/components/schemas/B' of 'e' not found (used by 1 operation)",
+    ]
+
+
+def test_an_undefined_security_scheme_is_reported_once(tmp_path: Path) -> None:
+    verdict = check(tmp_path, {"paths": {"/a": {"get": OK | KEY}}})
+    message = "the security scheme 'k' is not defined in components.securitySchemes"
+    assert [str(fault) for fault in verdict.faults] == [f"a.json:1: GET /a: {message}"]

@@ -1,5 +1,6 @@
 """The security schemes: who gets in, and the challenges for the others."""
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -114,6 +115,16 @@ def test_others_get_a_challenge(
     response = engine.request(f"/x{query}", headers=headers)
     assert (response.status_code, response.json()["code"]) == (401, code), response.text
     assert response.headers["www-authenticate"] == challenge
+
+
+@pytest.mark.parametrize("security", ["[{basic: []}]", "[{header: []}]"])
+def test_a_title_with_unprintable_characters_is_a_realm(engine: Engine, security: str) -> None:
+    serve(engine, security)
+    file = engine.folder / "openapi.yaml"
+    file.write_text(re.sub("title: [^,}\\n]*", lambda _: r'title: "A\tB\x7f\"\\é\n"', file.read_text(), count=1))
+    response = engine.request("/x")
+    assert response.status_code == 401
+    assert 'realm="AB"' in response.headers["www-authenticate"]
 
 
 def test_the_detail_says_how_to_authenticate(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from api.contract.document.extensions import check_extensions, check_roles
 from api.contract.document.faults import ContractError, Faults, Pointer
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, Operation, resolve
+from api.contract.document.operation import METHODS, Json, Operation, resolve, resolve_or_empty, steps_of
 from api.contract.document.uses import Uses
 
 # Shorter names resemble each other by chance.
@@ -22,15 +22,14 @@ def check(contract: Contract, faults: Faults) -> None:
     known = faults.found
     uses = Uses(contract, known)
     operations = [operation for operation in uses.sound().operations() if not uses.faults_of(operation)]
-    names = {str(operation.definition.get("operationId")) for operation in contract.operations()}
+    names = names_of(contract)
     for operation in operations:
         with faults.at(operation.pointer):
             _check_name(operation.definition)
             _check_tag(operation, contract)
         with faults.at((*operation.pointer, "parameters"), contract.document):
             _check_duplicates(operation)
-        check_operation(operation, faults)
-        _check_links(operation, names, faults)
+        check_operation(operation, names, faults)
     _check_unique(contract, faults)
     if not known:
         check_roles(contract, faults)
@@ -48,11 +47,14 @@ def _check_unique(contract: Contract, faults: Faults) -> None:
             faults.add(operation.pointer, f"the operationId {name!r} is already in use by {other}")
 
 
-def check_operation(operation: Operation, faults: Faults) -> None:
-    """Add the faults of one operation, apart from its names."""
-    pointer = operation.pointer
-    with faults.at((*pointer, "security"), operation.document):
-        _check_schemes(operation)
+def names_of(contract: Contract) -> set[str]:
+    """Return the names of the operations, which links refer to."""
+    return {str(operation.definition.get("operationId")) for operation in contract.operations()}
+
+
+def check_operation(operation: Operation, names: Container[Any], faults: Faults) -> None:
+    """Add the faults of one operation, apart from its own name. `names` are those of all operations."""
+    _check_links(operation, names, faults)
     check_extensions(operation, faults)
 
 
@@ -90,17 +92,18 @@ def _own_parameters(operation: Operation) -> list[Json]:
     return [resolve(parameter, operation.document) for parameter in operation.definition.get("parameters", [])]
 
 
-def _check_schemes(operation: Operation) -> None:
-    defined = operation.document.get("components", {}).get("securitySchemes", {})
-    for name in dict.fromkeys(name for requirement in operation.security for name in requirement):
-        if name not in defined:
-            raise ContractError(f"the security scheme {name!r} is not defined in components.securitySchemes")
-
-
 def _check_links(operation: Operation, names: Container[Any], faults: Faults) -> None:
     for status, response in operation.responses.items():
         for name, link in response.get("links", {}).items():
             target = resolve(link, operation.document)
-            if "operationId" in target and target["operationId"] not in names:
+            reference = str(target.get("operationRef", ""))
+            is_known = "operationId" not in target or target["operationId"] in names
+            if not is_known or (reference.startswith("#") and not _is_operation(reference, operation.document)):
                 pointer: Pointer = (*operation.pointer, "responses", status, "links", name)
                 faults.add(pointer, f"operation of the link {name!r} not found")
+
+
+def _is_operation(reference: str, document: Json) -> bool:
+    steps = [*steps_of(reference, document)]
+    known = resolve_or_empty({"$ref": reference}, document)
+    return bool(known) and len(steps) == 3 and steps[0] == "paths" and steps[2] in METHODS

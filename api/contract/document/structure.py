@@ -1,7 +1,7 @@
 """Check the structure of a document against the tables of OpenAPI 3.0 and 3.1, and collect its parts by their kind."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
@@ -143,9 +143,12 @@ class Structure:
 
     def _check_references(self) -> None:
         """Check that each reference leads to a part of the right kind, and visit parts that only references know."""
-        anchors = {part.node.get(name) for part in self.parts for name in ("$id", "$anchor", "$dynamicAnchor")}
+        names = [part.node.get(name) for part in self.parts for name in ("$id", "$anchor", "$dynamicAnchor")]
+        anchors = {name for name in names if isinstance(name, str)}
         # The list grows while targets are visited.
         for part in self.parts:
+            if part.kind == "Discriminator":
+                self._check_mapping(part, anchors)
             reference = part.node.get("$ref")
             if not isinstance(reference, str) or reference.removeprefix("#") in anchors:
                 continue
@@ -159,6 +162,18 @@ class Structure:
                 self._faults.add(pointer, f"circular reference {reference!r}")
             else:
                 self._check_target(part, reference, pointer)
+
+    def _check_mapping(self, part: Part, anchors: Set[str]) -> None:
+        """Check that each value of a discriminator names a schema."""
+        mapping = part.node.get("mapping")
+        for value, name in mapping.items() if isinstance(mapping, dict) else ():
+            if str(name).removeprefix("#") in anchors:
+                continue
+            reference = str(name) if str(name).startswith("#") else f"#/components/schemas/{name}"
+            try:
+                resolve({"$ref": reference}, self._document)
+            except KeyError:
+                self._faults.add((*part.pointer, "mapping", value), f"the schema {name!r} of {value!r} not found")
 
     def _check_target(self, part: Part, reference: str, pointer: Pointer) -> None:
         expected = self._kinds.get(part.pointer, part.kind)

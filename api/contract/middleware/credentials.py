@@ -46,11 +46,8 @@ class Scheme(NamedTuple):
 
 
 def make_scheme(name: str, document: Json, functions: Mapping[str, Authenticate]) -> Scheme:
-    """Return a scheme of the document. Raises ContractError if it is not defined, or has no function."""
-    definition = document.get("components", {}).get("securitySchemes", {}).get(name)
-    if definition is None:
-        raise ContractError(f"the security scheme {name!r} is not defined")
-    definition = resolve(definition, document)
+    """Return a scheme of the document. Raises ContractError if it has no function."""
+    definition = resolve(document["components"]["securitySchemes"][name], document)
     if name not in functions:
         raise ContractError(f"the security scheme {name!r} has no function; give one to assemble")
     return _make(name, definition, str(document["info"]["title"]), functions[name])
@@ -60,7 +57,8 @@ def _make(name: str, definition: Json, title: str, verify: Authenticate) -> Sche
     kind = definition.get("type")
     if kind in {"oauth2", "openIdConnect"} or (kind == "http" and definition["scheme"].lower() == "bearer"):
         return Scheme(name, _bearer, verify, "Bearer", "Authorization: Bearer <access_token>", is_bearer=True)
-    realm = "".join(character for character in title if character.isascii() and character not in '"\\')
+    # RFC 9110, section 5.5: a header has no control characters.
+    realm = "".join(character for character in title if " " <= character <= "~" and character not in '"\\')
     if kind == "http" and definition["scheme"].lower() == "basic":
         challenge = f'Basic realm="{realm}", charset="UTF-8"'
         return Scheme(name, _basic, verify, challenge, "Authorization: Basic <credentials>")

@@ -26,6 +26,12 @@ def make_verification(operation: Operation, functions: Mapping[str, Authenticate
         return None
     if {} in operation.security and operation.scopes:
         raise ContractError("x-scopes requires a token, but security does not")
+    defined = operation.document.get("components", {}).get("securitySchemes", {})
+    for requirement in operation.security:
+        for name in requirement:
+            if name not in defined:
+                message = f"the security scheme {name!r} is not defined in components.securitySchemes"
+                raise ContractError(message, at=requirement)
     schemes = {
         name: make_scheme(name, operation.document, functions)
         for requirement in operation.security
