@@ -177,6 +177,12 @@ def test_patterns_are_those_of_ecma_262(pattern: str, matching: list[str], other
             assert accepts(schema, value) is ((text in matching) is not negative), text
 
 
+def test_a_text_that_is_too_long_is_not_searched() -> None:
+    # The search would take longer than the universe exists.
+    made = schemas(OLD).request_validator({"type": "string", "maxLength": 9, "pattern": "^(a+)+$"})
+    assert [error.validator for error in made.errors("a" * 99 + "b")] == ["maxLength"]
+
+
 def test_a_lone_surrogate_in_a_response_is_compared_with_a_pattern() -> None:
     assert schemas(OLD).response_validator({"type": "string", "pattern": "^a$"}).errors("\ud800")
 
