@@ -50,8 +50,10 @@ def assemble(
     """
     check_formats(contract, known_formats(formats))
     routes = Router(contract)
-    promised = Schemas(located(contract, public_url).document, formats)
-    outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)] if check_answers else []
+    outermost = []
+    if check_answers:
+        promised = Schemas(located(contract, public_url).document, formats)
+        outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)]
     layers = [
         *outermost,
         partial(EdgeMiddleware, observers=observers),

@@ -138,7 +138,7 @@ def test_numbers_and_literals_keep_their_exact_value() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
-def test_an_empty_body_is_called_empty(body: bytes) -> None:
+def test_an_empty_text_is_called_empty(body: bytes) -> None:
     with pytest.raises(InvalidInput) as raised:
         parse(body)
-    assert [fault.detail for fault in raised.value.faults] == ["The body is empty."]
+    assert [fault.detail for fault in raised.value.faults] == ["Must not be empty."]

@@ -73,7 +73,7 @@ def _is_plain(value: Any, colons: int) -> bool:
 
 def _parse_closely(body: bytes) -> Any:
     if not body.strip():
-        raise _malformed("The body is empty.")
+        raise _malformed("Must not be empty.")
     # Some tools of Windows write this mark. RFC 8259, section 8.1, forbids it.
     if body.startswith(BOM_UTF8):
         raise _malformed("Must not begin with a byte order mark.")
