@@ -147,7 +147,11 @@ def test_links_to_unknown_operations_are_faults(tmp_path: Path, link: Json) -> N
 
 @pytest.mark.parametrize(
     "link",
-    [{"operationId": "a"}, {"operationRef": "#/paths/~1a/get"}, {"operationRef": "https://b.example/c.json#/paths/~1a"}],
+    [
+        {"operationId": "a"},
+        {"operationRef": "#/paths/~1a/get"},
+        {"operationRef": "https://b.example/c.json#/paths/~1a"},
+    ],
 )
 def test_links_to_operations_can_be_served(tmp_path: Path, link: Json) -> None:
     responses = {"200": {"description": "", "links": {"l": link}}}

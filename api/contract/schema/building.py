@@ -8,7 +8,7 @@ _DEEPEST = 20
 
 
 class Building:
-    """Runs steps that lead to further steps inside each other up to a depth, and the others when these are done.
+    """Runs steps that need further steps: inside each other up to a depth, and the others afterwards.
 
     `lock` keeps other threads from using what is not complete.
     """
