@@ -14,10 +14,11 @@ from api.config import Config
 from api.config.paths import resource_dir
 from tests.support.campaign import Campaign
 from tests.support.databases import DATABASES, settings
+from tests.support.success import success_of
 from tests.support.violations import Violations
 
 CONTRACT = contract.load(resource_dir("openapi"))
-SUCCESSES = {operation.id: int(operation.success) for operation in CONTRACT.operations()}
+SUCCESSES = {operation.id: int(success_of(operation)) for operation in CONTRACT.operations()}
 
 pytestmark = pytest.mark.filterwarnings("default")
 

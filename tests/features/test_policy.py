@@ -19,6 +19,7 @@ from api.crypto.access_tokens import AccessTokenCodec
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support.person import newcomer
+from tests.support.success import success_of
 
 CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
@@ -68,7 +69,7 @@ def expected_status(name: str, caller: str) -> int:
     if caller in {"a user without scopes", "another user"} and "{" in operation.path:
         # Another user's resource gets the same response as one that does not exist.
         return 404
-    return int(operation.success)
+    return int(success_of(operation))
 
 
 class Callers:
@@ -107,7 +108,7 @@ class Callers:
 def prerequisites(name: str) -> Iterator[tuple[str, Json]]:
     """Yield each operation whose response this one needs, and the link between them (OpenAPI 3.0.3, Link Object)."""
     for source, operation in OPERATIONS.items():
-        for link in operation.responses[operation.success].get("links", {}).values():
+        for link in operation.responses[success_of(operation)].get("links", {}).values():
             if link["operationId"] == name != source and ("requestBody" in link or "{" in OPERATIONS[name].path):
                 yield source, link
 

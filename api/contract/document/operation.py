@@ -89,11 +89,6 @@ class Operation:
         """The maximum size of the body in bytes, or None for the default."""
         return self._own("x-body-bytes", None)  # type: ignore[no-any-return]
 
-    @property
-    def success(self) -> str:
-        """The first 2xx status that the operation declares."""
-        return next(str(status) for status in self.definition["responses"] if status.startswith("2"))
-
     def _own(self, name: str, otherwise: Any) -> Any:
         return self.definition.get(name, otherwise)
 

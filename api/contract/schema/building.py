@@ -10,7 +10,7 @@ _DEEPEST = 20
 class Building:
     """Runs steps that need further steps: inside each other up to a depth, and the others afterwards.
 
-    `lock` keeps other threads from using what is not complete.
+    `lock` keeps other threads from using incomplete results.
     """
 
     def __init__(self) -> None:
