@@ -8,6 +8,7 @@ import pytest
 
 from api import contract
 from api.contract import Verdict
+from api.contract.schema.served_schema import SchemaCheck
 
 Json = dict[Any, Any]
 
@@ -172,3 +173,16 @@ def test_an_undefined_security_scheme_is_reported_once(tmp_path: Path) -> None:
     verdict = check(tmp_path, {"paths": {"/a": {"get": OK | KEY}}})
     message = "the security scheme 'k' is not defined in components.securitySchemes"
     assert [str(fault) for fault in verdict.faults] == [f"a.json:1: GET /a: {message}"]
+
+
+def test_a_schema_that_cannot_be_served_is_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visits: list[object] = []
+    visit = SchemaCheck._visit
+    monkeypatch.setattr(SchemaCheck, "_visit", lambda self, part: visits.append(part) or visit(self, part))  # type: ignore[func-returns-value]
+    schemas = {n: {"type": "object", "properties": {"p": ref((n + 1) % 50)}} for n in range(50)}
+    schemas[0]["pattern"] = "("
+    responses = {n: {"description": "", "content": {"application/json": {"schema": ref(n)}}} for n in range(50)}
+    paths = {f"/{n}": {"get": {"responses": {"200": responses[n]}}} for n in range(50)}
+    verdict = check(tmp_path, {"paths": paths, "components": {"schemas": schemas}})
+    assert (verdict.operations, verdict.served, len(verdict.faults)) == (50, 0, 50)
+    assert len(visits) < 300

@@ -21,6 +21,7 @@ class Uses:
         self._contract = contract
         self._document = contract.document
         self._direct: dict[str, set[str]] = {}
+        self._pointers: dict[str, Pointer] = {}
         self._faults: dict[Pointer, list[ContractFault]] = {}
         self._faulty: set[Pointer] = set()
         for fault in faults:
@@ -48,7 +49,7 @@ class Uses:
             if reference not in seen:
                 seen.add(reference)
                 pending += self._inside(reference)
-        return {tuple(steps_of(reference, self._document)) for reference in seen}
+        return {self._pointer(reference) for reference in seen}
 
     def faults_of(self, operation: Operation) -> list[ContractFault]:
         """Return the faults that affect an operation: those in parts that it uses, and those of the whole document."""
@@ -59,6 +60,11 @@ class Uses:
         """Return the contract without its faulty operations and components, so that the others can be built."""
         faulty = {pointer[: _size(pointer)] for pointer in self._faulty}
         return replace(self._contract, document={} if () in faulty else _without(self._document, faulty, ()))
+
+    def _pointer(self, reference: str) -> Pointer:
+        if reference not in self._pointers:
+            self._pointers[reference] = tuple(steps_of(reference, self._document))
+        return self._pointers[reference]
 
     def _inside(self, reference: str) -> set[str]:
         if reference not in self._direct:

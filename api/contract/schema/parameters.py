@@ -180,12 +180,10 @@ class Parameters:
             raise ContractError("path parameters and {placeholders} must match")
         definitions = [definition for definition in operation.parameters if not is_ignored(definition)]
         self._parameters: list[tuple[str, Parameter]] = []
+        names = {place: {each["name"] for each in definitions if each["in"] == place} for place, _ in arguments}
         for definition in definitions:
             place, name = definition["in"], definition["name"]
-            taken = {
-                *keys,
-                *(other["name"] for other in definitions if other["in"] == place and other is not definition),
-            }
+            taken = (names[place] - {name}).union(keys)
             self._parameters.append((place, Parameter(definition, arguments[place, name], schemas, taken)))
         self._keys = frozenset(keys)
         self._query = [parameter for place, parameter in self._parameters if place == "query"]

@@ -11,7 +11,7 @@ from api.contract.document.operation import Json, resolve
 from api.contract.schema.compiler import Compiler, resolved
 from api.contract.schema.dialects import dialect_of
 from api.contract.schema.formats import STANDARD, Format, format_checker
-from api.contract.schema.served_schema import Checked, check_schema
+from api.contract.schema.served_schema import SchemaCheck
 from api.contract.schema.validator import RequestValidator, SchemaValidator
 
 Validator = TypeVar("Validator", bound=SchemaValidator)
@@ -31,7 +31,7 @@ class Schemas:
         self._formats = format_checker({**STANDARD, **formats})
         self._dialect = dialect_of(document)
         self._targets: dict[str, Any] = {}
-        self._checked: dict[int, Checked] = {}
+        self._check = SchemaCheck()
         self._made: dict[tuple[type, int], tuple[Any, Any]] = {}
         self._requests, self._responses = Compiler(), Compiler()
         resource = self._dialect.specification.create_resource(document)
@@ -80,5 +80,5 @@ class Schemas:
     def _exact(self, kind: Any, schema: Any) -> Any:
         resolver = self._resolver.in_subresource(self._dialect.specification.create_resource(schema))
         validator = kind(schema, format_checker=self._formats, _resolver=resolver)
-        check_schema(validator, self._checked)
+        self._check.check(validator)
         return validator

@@ -16,39 +16,61 @@ _DIALECTS = {"https://json-schema.org/draft/2020-12/schema", "https://spec.opena
 _REFERENCES = ("$ref", "$dynamicRef")
 
 
-class Checked(NamedTuple):
+class _Passed(NamedTuple):
     """A schema that has passed, and the number of schemas one inside the other that apply to the same value."""
 
     schema: Any
     depth: int
 
 
-def check_schema(validator: Any, checked: dict[int, Checked]) -> None:
-    """Check a schema and all schemas in it. `checked` holds the schemas that have passed by their ids.
+class SchemaCheck:
+    """The check of the schemas of one document, each once."""
 
-    Raises ContractError if a schema cannot be served.
-    """
-    found: dict[int, Any] = {}
-    applied: dict[int, list[int]] = {}
-    pending = [validator]
-    while pending:
-        part = pending.pop()
+    def __init__(self) -> None:
+        self._passed: dict[int, _Passed] = {}
+        self._failed: dict[int, tuple[Any, ContractError]] = {}
+
+    def check(self, validator: Any) -> None:
+        """Check a schema and all schemas in it. Raises ContractError if a schema cannot be served."""
+        found: dict[int, Any] = {}
+        applied: dict[int, list[int]] = {}
+        # Each schema has the one that led to it.
+        origins: dict[int, int] = {}
+        pending = [(validator, 0)]
+        while pending:
+            part, origin = pending.pop()
+            schema = part.schema
+            if not isinstance(schema, dict) or id(schema) in self._passed or id(schema) in found:
+                continue
+            found[id(schema)], origins[id(schema)] = schema, origin
+            try:
+                targets, inner = self._visit(part)
+            except ContractError as error:
+                self._fail(id(schema), error, found, origins)
+                raise
+            pending += [(other, id(schema)) for other in [*targets, *inner]]
+            applied[id(schema)] = [id(target.schema) for target in targets]
+            applied[id(schema)] += map(id, _in_place(schema)) if inner else ()
+        _check_depth(found, applied, self._passed)
+
+    def _visit(self, part: Any) -> tuple[list[Any], list[Any]]:
+        """Return the targets of a schema's references, and the schemas in it."""
         schema = part.schema
-        if not isinstance(schema, dict) or id(schema) in checked or id(schema) in found:
-            continue
-        found[id(schema)] = schema
+        if id(schema) in self._failed:
+            raise self._failed[id(schema)][1]
         if not part.NULLABLE:
             _check_dialect(schema)
         _check_patterns(schema)
         targets = [_target(part, schema[name]) for name in _REFERENCES if name in schema]
-        pending += targets
-        applied[id(schema)] = [id(target.schema) for target in targets]
-        if part.NULLABLE and "$ref" in schema:
-            # OpenAPI 3.0 ignores all that stands beside a reference.
-            continue
-        pending += [subschema(part, inner) for inner in part.SPECIFICATION.subresources_of(schema)]
-        applied[id(schema)] += map(id, _in_place(schema))
-    _check_depth(found, applied, checked)
+        # OpenAPI 3.0 ignores all that stands beside a reference.
+        inner = () if part.NULLABLE and targets else part.SPECIFICATION.subresources_of(schema)
+        return targets, [subschema(part, schema) for schema in inner]
+
+    def _fail(self, part: int, error: ContractError, found: dict[int, Any], origins: dict[int, int]) -> None:
+        """Store the error of a schema for the schemas that lead to it."""
+        while part:
+            self._failed[part] = found[part], error
+            part = origins[part]
 
 
 def _in_place(schema: Json) -> Iterator[Any]:
@@ -59,7 +81,7 @@ def _in_place(schema: Json) -> Iterator[Any]:
     yield from schema.get("dependentSchemas", {}).values()
 
 
-def _check_depth(found: dict[int, Any], applied: dict[int, list[int]], checked: dict[int, Checked]) -> None:
+def _check_depth(found: dict[int, Any], applied: dict[int, list[int]], checked: dict[int, _Passed]) -> None:
     """Check that the schemas that apply to the same value end, at a depth at which Python can follow them."""
     try:
         order = [*TopologicalSorter(applied).static_order()]
@@ -72,7 +94,7 @@ def _check_depth(found: dict[int, Any], applied: dict[int, list[int]], checked: 
             if depth > MAX_DEPTH:
                 message = f"more than {MAX_DEPTH} schemas, one inside the other, apply to the same value"
                 raise ContractError(message, at=found[part])
-            checked[part] = Checked(found[part], depth)
+            checked[part] = _Passed(found[part], depth)
 
 
 def _check_dialect(schema: dict[str, Any]) -> None:
