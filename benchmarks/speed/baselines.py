@@ -36,6 +36,7 @@ def _fastapi(module: str) -> Baseline:
 BASELINES: dict[str, Baseline] = {
     "FastAPI async def": _fastapi("asynchronous"),
     "FastAPI def": _fastapi("threaded"),
+    "Litestar": lambda place, folder: _under_uvicorn("litestar", "service", folder, PUBLIC_KEY=place.public_key),
     "Connexion": lambda place, folder: _under_uvicorn("connexion", "service", folder, PUBLIC_KEY=place.public_key),
     "Flask": lambda place, folder: _under_gunicorn("flask", folder, PUBLIC_KEY=place.public_key),
 }
