@@ -2,9 +2,18 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 from regress import Regex, RegressError
+
+# A pattern of these parts means the same in Python, apart from the anchor `$`. Python is four times as fast.
+_LITERAL = r"[A-Za-z0-9 !\"#%&',/:;<=>@_`~-]"
+_ESCAPE = r"\\(?:[$()*+./?\[\\\]^{|}-]|x[0-9A-Fa-f]{2})"
+_CLASS = rf"\[\^?(?:{_ESCAPE}|[A-Za-z0-9 !\"#$%&'()*+,./:;<=>?@_`{{|}}~-])+\]"
+_QUANTIFIED = rf"(?:{_LITERAL}|{_ESCAPE}|{_CLASS}|\))(?:(?:[*+?]|\{{[0-9]+(?:,[0-9]*)?\}})\??)?"
+_PORTABLE = re.compile(rf"(?:{_QUANTIFIED}|\((?:\?:)?|[|^$])*")
+_ANCHOR = re.compile(rf"({_ESCAPE}|{_CLASS})|\$")
 
 Search = Callable[[str], object]
 """Returns a true value if a part of the text matches."""
@@ -26,6 +35,9 @@ def compile_pattern(pattern: str) -> Search:
     Punctuation may be escaped without need, and lone braces and hyphens are literal, as in ECMA-262, Annex B.
     Raises ValueError if the pattern is not valid.
     """
+    if _PORTABLE.fullmatch(pattern):
+        with suppress(re.error):
+            return re.compile(_ANCHOR.sub(lambda found: found[1] or r"\Z", pattern)).search
     try:
         find = Regex(_without_annex_b(pattern), "u").find
     except (RegressError, UnicodeEncodeError) as error:
