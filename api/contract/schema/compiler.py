@@ -4,9 +4,9 @@ The two times are for an order of three items. A compiled test accepts valid val
 jsonschema decides. A schema with a keyword that the compiler does not support is left to jsonschema. Both validators
 use the same patterns, formats and comparisons.
 
-Each schema becomes a single function, because a call for each value would cost more than its check. A schema with parts
-that several others refer to has a function of its own. Names and values from the contract are passed as constants,
-never interpolated into the generated code.
+Each schema becomes a single function, because a call for each value would cost more than its check. Only a large schema
+calls the functions of the schemas that it refers to. Names and values from the contract are passed as constants, never
+interpolated into the generated code.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ Lines = list[str]
 
 # Python rejects more than 20 nested loops.
 _DEEPEST = 8
+_MOST_CONSTANTS = 100
 _PARTS = {"$ref", "additionalProperties", "allOf", "anyOf", "items", "not", "oneOf", "properties"}
 
 
@@ -90,7 +91,9 @@ class _Emitter:
         self.schema = self.validator.schema
         self.value, self.inner = f"v{depth}", f"v{depth + 1}"
         self._compiler, self._depth, self._names = compiler, depth, names
-        self._is_apart = self.validator is not exact and _has_parts(self.schema)
+        # Shared schemas become functions of their own when this one is large.
+        is_large = len(names) > _MOST_CONSTANTS
+        self._is_apart = is_large and self.validator is not exact and _has_parts(self.schema)
 
     def lines(self) -> Lines:
         schema = self.schema
