@@ -14,6 +14,7 @@ COLORS = "{type: array, items: {type: string}}"
 NUMBERS = "{type: array, items: {type: integer}, maxItems: 3}"
 RGB = "{type: object, additionalProperties: false, properties: {R: {type: integer}, G: {type: integer}}}"
 OPEN = "{type: object, properties: {R: {type: integer}}, additionalProperties: {type: integer}}"
+WORDS = "{type: object, additionalProperties: {type: string}}"
 FILTER = """{type: object, additionalProperties: false, properties: {
   price: {type: object, properties: {gte: {type: number}, lt: {type: number}}},
   tags: {type: array, items: {type: string}}, name: {type: string}}}"""
@@ -142,12 +143,28 @@ def test_invalid_styles_are_rejected(engine: Engine, more: str, schema: str, que
         ("style: matrix, explode: true", COLORS, ";color=blue;color=black", ["blue", "black"]),
         ("style: matrix", RGB, ";color=R,100,G,200", {"R": 100, "G": 200}),
         ("style: matrix, explode: true", RGB, ";R=100;G=200", {"R": 100, "G": 200}),
+        ("", COLORS, "a%2Cb,c+d", ["a,b", "c+d"]),
+        ("", COLORS, "a%2Cb", ["a", "b"]),
+        ("", WORDS, "a%2Cb,c", {"a,b": "c"}),
+        ("explode: true", WORDS, "a=b%2C%3D%25,c%3Dd=", {"a": "b,=%", "c=d": ""}),
+        ("style: label", COLORS, ".a%2Cb,c", ["a,b", "c"]),
+        ("style: matrix", COLORS, ";color=a%2Cb,c", ["a,b", "c"]),
+        ("style: matrix, explode: true", COLORS, ";color=a%3Bb;color=c", ["a;b", "c"]),
+        ("style: matrix, explode: true", WORDS, ";a=b%3Bc;d", {"a": "b;c", "d": ""}),
     ],
 )
 def test_path_parameters_have_every_style(engine: Engine, more: str, schema: str, text: str, value: Any) -> None:
     echo(engine, parameter("path", schema, more), path="/x/{color}")
     response = engine.request(f"/x/{text}")
     assert (response.status_code, response.json()) == (200, {"value": value}), response.text
+
+
+@pytest.mark.parametrize("text", ["1,2-3", "1%2C2-3", "1,2%2D3", "%31,2-3"])
+def test_fixed_texts_of_the_path_may_be_encoded(engine: Engine, text: str) -> None:
+    low, high = (parameter("path", NUMBERS, name=name) for name in ("low", "high"))
+    echo(engine, low, high, path="/x/{low}-{high}")
+    engine.handlers.list_things = lambda low, high: {"value": [low, high]}  # type: ignore[attr-defined]
+    assert engine.request(f"/x/{text}").json() == {"value": [[1, 2], [3]]}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +175,8 @@ def test_path_parameters_have_every_style(engine: Engine, more: str, schema: str
         ("style: matrix, explode: true", COLORS, ";color=blue;black", "WRONG_FORMAT"),
         ("style: label", COLORS, "blue", "WRONG_FORMAT"),
         ("", RGB, "R", "WRONG_FORMAT"),
+        ("explode: true", WORDS, "R", "WRONG_FORMAT"),
+        ("style: label, explode: true", WORDS, ".R", "WRONG_FORMAT"),
         ("style: matrix", COLORS, ";colorful", "WRONG_FORMAT"),
     ],
 )
@@ -258,6 +277,14 @@ def test_texts_may_be_the_content_of_parameters(engine: Engine) -> None:
             "2026-01-31T12:00:05%2B00:00",
             "[datetime.datetime(2026, 1, 31, 12, 0, 5, tzinfo=datetime.timezone.utc)]",
         ),
+        (
+            "{oneOf: [{type: string, format: date}, {type: string, enum: [today]}]}",
+            "2026-01-31",
+            "datetime.date(2026, 1, 31)",
+        ),
+        ("{oneOf: [{type: string, format: date}, {type: string, enum: [today]}]}", "today", "'today'"),
+        ("{anyOf: [{type: string, format: uuid}, {type: string, maxLength: 4}]}", "x", "'x'"),
+        ("{allOf: [{type: string}, {format: date}]}", "2026-01-31", "datetime.date(2026, 1, 31)"),
         (
             "{type: string, format: uuid, default: 019b2c9e-6d5c-7c3a-9d4e-0f6f3a1b2c3d}",
             "",

@@ -23,10 +23,11 @@ def next_app(app: Any, operation_id: str) -> ASGIApp:
 
 
 class RouteMatch(NamedTuple):
-    """The operation that a request matches, and the text of each path parameter."""
+    """The operation that a request matches, and the text of each path parameter, also before it was decoded."""
 
     operation: Operation
     parameters: dict[str, str]
+    raw: dict[str, str]
 
 
 class _Endpoint(NamedTuple):
@@ -84,6 +85,12 @@ def _between(fixed: list[str], given: str) -> list[str] | None:
     return texts[::-1] if all(texts) else None
 
 
+def _undecoded(template: _Template, segments: list[str], texts: list[str]) -> list[str]:
+    """Return the texts of the placeholders before decoding, or none if the client has encoded a fixed text."""
+    raw = template.match(segments) or []
+    return raw if list(map(unquote, raw)) == texts else []
+
+
 class Router:
     """The paths of a contract, matched exactly: no redirects, no stripped slashes, no encoded slashes.
 
@@ -121,11 +128,12 @@ class Router:
             return self._search(method, raw_path)
         if method not in methods:
             raise MethodNotAllowed(methods)
-        return RouteMatch(methods[method], {})
+        return RouteMatch(methods[method], {}, {})
 
     def _search(self, method: str, raw_path: bytes) -> RouteMatch:
         try:
-            segments = [unquote(segment, errors="strict") for segment in raw_path.decode("ascii").split("/")]
+            undecoded = raw_path.decode("ascii").split("/")
+            segments = [unquote(segment, errors="strict") for segment in undecoded]
         except UnicodeDecodeError:
             raise UnknownPath() from None
         for template in self._templates[len(segments) - 1]:
@@ -134,7 +142,8 @@ class Router:
                 if method not in template.methods:
                     raise MethodNotAllowed(template.methods)
                 operation, names = template.methods[method]
-                return RouteMatch(operation, dict(zip(names, texts, strict=True)))
+                raw = texts if undecoded == segments else _undecoded(template, undecoded, texts)
+                return RouteMatch(operation, dict(zip(names, texts, strict=True)), dict(zip(names, raw, strict=False)))
         raise UnknownPath()
 
 
@@ -148,8 +157,8 @@ class RoutingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            operation, parameters = self._routes.find(scope["method"], scope["raw_path"])
-            scope["path_params"] = parameters
+            found = self._routes.find(scope["method"], scope["raw_path"])
+            operation, scope["path_params"], scope["raw_path_params"] = found
             set_operation(scope, operation)
             address = operation.address(self._handlers)
             scope["extensions"][ROUTING_CONTEXT] = {"api_base_path": "", "operation_id": address}

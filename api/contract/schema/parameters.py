@@ -258,7 +258,8 @@ def _pairs(text: str, pointer: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _path(scope: Scope) -> Given:
-    return Given({name: [text] for name, text in scope["path_params"].items()}, {})
+    raw = {name: [text] for name, text in scope["raw_path_params"].items()}
+    return Given({name: [text] for name, text in scope["path_params"].items()}, raw)
 
 
 def headers_of(scope: Scope) -> Given:

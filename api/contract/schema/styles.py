@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from api.contract.document.model import ContractError
 from api.contract.schema.strict_json import MAX_DEPTH
@@ -10,7 +10,7 @@ from api.contract.schema.texts import Raw, TextReader
 
 
 class Given(NamedTuple):
-    """The texts of one place by name. `raw` has those of the query and of forms before they were decoded."""
+    """The texts of one place by name. `raw` has those of the path, the query and forms before they were decoded."""
 
     texts: Mapping[str, list[str]]
     raw: Mapping[str, list[str]]
@@ -35,7 +35,29 @@ _STYLES = {
     "cookie": ("form",),
     "body": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
 }
-_DELIMITERS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|", "simple": ","}
+_DELIMITERS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+_UNPAIRED = "Each name must have a value."
+# The delimiters of the path, which depend on `explode`.
+_EXPLODED = {"label": ".", "matrix": ";"}
+
+
+class _Piece(NamedTuple):
+    """A text and, if it is known, the same text before it was decoded."""
+
+    text: str
+    raw: str = ""
+
+    def split(self, delimiter: str, decode: Callable[[str], str]) -> list["_Piece"]:
+        """Return the parts. A delimiter inside of a part is encoded (RFC 6570, section 3.2.1)."""
+        if delimiter in self.raw:
+            return [_Piece(decode(part), part) for part in self.raw.split(delimiter)]
+        # Many clients encode the delimiters between the parts as well.
+        return [_Piece(part) for part in self.text.split(delimiter)] if self.text else []
+
+    def without(self, prefix: str) -> "_Piece":
+        """Return the text after a prefix."""
+        raw = self.raw[len(prefix) :] if self.raw.startswith(prefix) else ""
+        return _Piece(_without(prefix, self.text), raw)
 
 
 class Style(NamedTuple):
@@ -86,41 +108,51 @@ class Style(NamedTuple):
             raise StyleFault("REPEATED", "Must be given only once.")
         return found
 
-    def _line(self, texts: Mapping[str, list[str]]) -> list[str]:
+    def _line(self, given: Given) -> list[_Piece]:
         """Return the one text. The lines of a repeated header are one list (RFC 9110, section 5.3)."""
-        found = texts.get(self.name, [])
-        return [",".join(found)] if self.place == "header" and found else self._one(texts)
+        found = given.texts.get(self.name, [])
+        if self.place == "header" and found:
+            return [_Piece(",".join(found))]
+        return [_Piece(text, *given.raw.get(self.name, [])) for text in self._one(given.texts)]
 
     def _list(self) -> Extract:
-        if self.style in {"form", "spaceDelimited", "pipeDelimited"} and self.explode:
+        if self.style in _DELIMITERS and self.explode:
             return lambda given: [[*given.texts[self.name]]] if self.name in given.texts else []
-        return lambda given: [[*parts] for parts in self._split(given)]
+        name = f"{self.name}=" if self.style == "matrix" and self.explode else ""
+        return lambda given: [[piece.without(name).text for piece in parts] for parts in self._split(given)]
 
-    def _split(self, given: Given) -> list[list[str]]:
+    def _split(self, given: Given) -> list[list[_Piece]]:
         """Return the parts of the one text."""
-        found = self._line(given.texts)
-        if not found:
-            return []
-        if self.style == "matrix":
-            return [_matrix(found[0], self.name) if self.explode else _delimited(_without(f";{self.name}", found[0]))]
-        if self.style == "label":
-            return [_without(".", found[0]).split("." if self.explode else ",")]
-        delimiter = _DELIMITERS[self.style]
-        undecoded = given.raw.get(self.name, [""])[0]
-        if delimiter in undecoded:
-            # A delimiter inside of a part is encoded (RFC 6570, section 3.2.1).
-            return [[unquote_plus(part) for part in undecoded.split(delimiter)]]
-        parts = found[0].split(delimiter) if found[0] else []
-        return [[part.strip(" \t") for part in parts] if self.place == "header" else parts]
+        delimiter = (_EXPLODED if self.explode else _DELIMITERS).get(self.style) or _DELIMITERS.get(self.style, ",")
+        return [self._trimmed(self._content(piece).split(delimiter, self._decode)) for piece in self._line(given)]
+
+    def _content(self, piece: _Piece) -> _Piece:
+        """Return the text of a list or an object without what its style puts before it."""
+        if self.style != "matrix" or self.explode:
+            return piece.without(_EXPLODED.get(self.style, ""))
+        return piece.without(f";{self.name}=")
+
+    def _decode(self, text: str) -> str:
+        return unquote(text) if self.place == "path" else unquote_plus(text)
+
+    def _trimmed(self, parts: list[_Piece]) -> list[_Piece]:
+        return [_Piece(part.text.strip(" \t")) for part in parts] if self.place == "header" else parts
 
     def _object(self) -> Extract:
         def extract(given: Given) -> list[Raw]:
-            if self.style == "matrix" and self.explode:
-                return [_assigned(_without(";", text).split(";")) for text in self._line(given.texts)]
-            found = self._split(given)
-            return [_assigned(parts) if self.explode else _paired(parts) for parts in found]
+            return [self._assigned(parts) if self.explode else _paired(parts) for parts in self._split(given)]
 
         return extract
+
+    def _assigned(self, parts: list[_Piece]) -> dict[str, Raw]:
+        """Return the members of `R=100` each. Only `matrix` writes empty values without a sign (RFC 6570, 3.2.7)."""
+        pairs = []
+        for part in parts:
+            name, *rest = part.split("=", self._decode) or [_Piece("")]
+            if not rest and self.style != "matrix":
+                raise StyleFault("WRONG_FORMAT", _UNPAIRED)
+            pairs.append((name.text, "=".join(piece.text for piece in rest)))
+        return _unique(pairs)
 
 
 def _prefix(style: Style) -> str:
@@ -136,24 +168,11 @@ def _without(prefix: str, text: str) -> str:
     return text[len(prefix) :]
 
 
-def _delimited(text: str) -> list[str]:
-    if not text:
-        return []
-    return _without("=", text).split(",")
-
-
-def _matrix(text: str, name: str) -> list[str]:
-    return [_without(f"{name}=", part) for part in _without(";", text).split(";")]
-
-
-def _assigned(parts: list[str]) -> dict[str, Raw]:
-    return _unique([(name, value) for name, _, value in (part.partition("=") for part in parts)])
-
-
-def _paired(parts: list[str]) -> dict[str, Raw]:
+def _paired(parts: list[_Piece]) -> dict[str, Raw]:
     if len(parts) % 2:
-        raise StyleFault("WRONG_FORMAT", "Each name must have a value.")
-    return _unique([*zip(parts[::2], parts[1::2], strict=True)])
+        raise StyleFault("WRONG_FORMAT", _UNPAIRED)
+    texts = [part.text for part in parts]
+    return _unique([*zip(texts[::2], texts[1::2], strict=True)])
 
 
 def _unique(pairs: list[tuple[str, str]]) -> dict[str, Raw]:

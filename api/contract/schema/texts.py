@@ -93,6 +93,12 @@ class TextReader:
         formats = {branch["format"] for branch in self._branches if isinstance(branch.get("format"), str)}
         self.format: str | None = formats.pop() if len(formats) == 1 else None
         self._native = _NATIVE.get(self.format or "") if "string" in self.types else None
+        # A composed schema may allow other texts, such as the alternative of an enum.
+        self._formatted = [
+            schemas.request_validator(branch)
+            for branch in self._branches
+            if self._native is not None and branch is not schema and "format" in branch
+        ]
 
     def is_binary(self, *, named: bool) -> bool:
         """Return True if a part of a form is a file. `named` parts have a file name."""
@@ -193,12 +199,15 @@ class TextReader:
     def native(self, value: Any) -> Any:
         """Return a valid value with its UUIDs and times as Python types. Raises ValueError if a time does not exist."""
         if self._native is not None and isinstance(value, str):
-            return self._native(value)
+            return self._native(value) if self._has_format(value) else value
         if isinstance(value, list) and "array" in self.types:
             return [self.item.native(part) for part in value]
         if isinstance(value, dict) and "object" in self.types:
             return {name: self.member(name).native(part) for name, part in value.items()}
         return value
+
+    def _has_format(self, text: str) -> bool:
+        return not self._formatted or any(not validator.errors(text) for validator in self._formatted)
 
 
 def _listed(schema: Json, *keywords: str) -> list[Json]:
