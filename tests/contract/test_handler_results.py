@@ -120,19 +120,25 @@ HEADERS = """'200': {description: '', headers: {
   X-Number: {schema: {type: integer}}, X-Flag: {schema: {type: boolean}},
   X-At: {schema: {type: string, format: date-time}}, X-Day: {schema: {type: string, format: date}},
   X-List: {schema: {type: array, items: {type: integer}}},
-  X-Map: {schema: {type: object, additionalProperties: {type: integer}}}, Last-Modified: {schema: {type: string}},
+  X-Map: {schema: {type: object, additionalProperties: {type: integer}}},
+  X-Exploded: {explode: true, schema: {type: object, additionalProperties: {type: boolean}}},
+  X-Gaps: {schema: {type: array, items: {type: number, nullable: true}}},
+  X-Quoted: {content: {application/json: {schema: {type: string}}}},
+  X-Plain: {content: {text/plain: {schema: {type: string}}}}, Last-Modified: {schema: {type: string}},
   X-Json: {content: {application/json: {schema: {type: object, properties: {a: {type: integer}}}}}}}}"""
 
 
 def test_header_values_are_written_as_text(call: Callable[..., Any]) -> None:
     headers = {
         "X-Number": 5, "X-Flag": True, "X-At": NOON, "X-Day": date(2026, 1, 31), "X-List": [1, 2], "X-Map": {"a": 1},
+        "X-Exploded": {"a": True, "b": False}, "X-Gaps": [1.5, None], "X-Quoted": "ä", "X-Plain": "a",
         "Last-Modified": NOON, "X-Json": {"a": 1, "b": 2}, "X-None": None, "X-Other": 7, "Expires": NOON,
     }  # fmt: skip
     served = call(HEADERS, (None, headers)).headers
     assert {name: served.get(name) for name in headers} == {
         "X-Number": "5", "X-Flag": "true", "X-At": "2026-01-31T12:00:00.000Z", "X-Day": "2026-01-31", "X-List": "1,2",
-        "X-Map": "a,1", "Last-Modified": "Sat, 31 Jan 2026 12:00:00 GMT", "X-Json": '{"a": 1}', "X-None": None,
+        "X-Map": "a,1", "X-Exploded": "a=true,b=false", "X-Gaps": "1.5,null", "X-Quoted": r'"\u00e4"', "X-Plain": "a",
+        "Last-Modified": "Sat, 31 Jan 2026 12:00:00 GMT", "X-Json": '{"a": 1}', "X-None": None,
         "X-Other": "7", "Expires": "Sat, 31 Jan 2026 12:00:00 GMT",
     }  # fmt: skip
 

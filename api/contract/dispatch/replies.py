@@ -1,7 +1,7 @@
 """The declared responses of one operation, ready to turn the result of its handler into a response."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
@@ -17,7 +17,7 @@ from api.contract.http.response import Headers, Response, StreamedResponse, raw_
 from api.contract.schema import media_types
 from api.contract.schema.json_values import encode, free_form
 from api.contract.schema.response_schema import declared_status
-from api.contract.schema.serializer import Serializers, Shape
+from api.contract.schema.serializer import Serializers
 
 AnyResponse = Response | StreamedResponse
 
@@ -155,7 +155,7 @@ class Reply:
         self.media = [Medium(name, media.get("schema", {}), serializers) for name, media in content.items()]
         self.names = tuple(content)
         self._headers = {
-            name.lower(): _header_shape(resolve(part, document), serializers)
+            name.lower(): _header_writer(resolve(part, document), serializers)
             for name, part in declared.get("headers", {}).items()
         }
         is_simple = len(content) == 1 and not media_types.is_range(self.names[0])
@@ -207,32 +207,41 @@ class Reply:
     def _written(self, headers: Any) -> Iterator[tuple[str, str]]:
         for name, value in headers.items() if hasattr(headers, "items") else headers:
             if value is not None:
-                shape: Shape = self._headers.get(name.lower(), _undeclared)
-                yield name, value if type(value) is str else _text(shape(value))
+                yield name, self._headers.get(name.lower(), _undeclared)(value)
 
 
-def _header_shape(definition: Json, serializers: Serializers) -> Shape:
-    content: Json = next(iter(definition.get("content", {}).values()), {})
-    schema: Json = definition["schema"] if "schema" in definition else content.get("schema", {})
+def _header_writer(definition: Json, serializers: Serializers) -> Callable[[Any], str]:
+    """Return the function that writes the values of a header."""
+    media_type, content = next(iter(definition.get("content", {}).items()), ("", definition))
+    schema: Json = content.get("schema", {})
     shape = serializers.make(schema)
-    if "content" in definition:
+    if media_type and media_types.is_json(media_type):
         # A header is ASCII, and the json module escapes all other characters.
         return lambda value: json.dumps(json.loads(encode(shape(value))))
     has_format = "format" in serializers.resolve(schema)
-    return lambda value: shape(value) if has_format or not isinstance(value, datetime) else http_date(value)
+    explode = definition.get("explode", False)
+
+    def write(value: Any) -> str:
+        if type(value) is str:
+            return value
+        is_time = isinstance(value, datetime) and not has_format
+        return http_date(value) if is_time else _text(shape(value), explode=explode)
+
+    return write
 
 
-def _undeclared(value: Any) -> Any:
-    return http_date(value) if isinstance(value, datetime) else free_form(value)
+def _undeclared(value: Any) -> str:
+    return _text(http_date(value) if isinstance(value, datetime) else free_form(value))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, explode: bool = False) -> str:
     """Return the value of a header in the style `simple` of OpenAPI."""
     if isinstance(value, dict):
-        value = [part for member in value.items() for part in member]
+        sign = "=" if explode else ","
+        return ",".join(f"{name}{sign}{_text(member)}" for name, member in value.items())
     if isinstance(value, list):
         return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _concrete(medium: Medium, body: Any) -> str:

@@ -154,18 +154,19 @@ def _text_violations(check: "_TextCheck", body: bytes) -> list[str]:
 
 def _header_check(name: str, definition: Json, schemas: Schemas) -> Check:
     what = f"the header {name}"
-    content: Json | None = next(iter(definition.get("content", {}).values()), None)
-    if content is not None:
+    media_type, content = next(iter(definition.get("content", {}).items()), ("", definition))
+    if media_type and media_types.is_json(media_type):
         return partial(_json_violations, what, schemas.response_validator(content.get("schema", {})))
-    check = _TextCheck(what, definition.get("schema", {}), schemas)
+    check = _TextCheck(what, content.get("schema", {}), schemas, explode=definition.get("explode", False))
     return lambda value: check.violations(value.decode("latin-1"))
 
 
 class _TextCheck:
     """A value that is written as text, such as a header in the style `simple`."""
 
-    def __init__(self, what: str, schema: Any, schemas: Schemas) -> None:
+    def __init__(self, what: str, schema: Any, schemas: Schemas, *, explode: bool = False) -> None:
         self._what = what
+        self._explode = explode
         self._schema = schemas.resolve(schema)
         self._schemas = schemas
         self._validator = schemas.response_validator(schema)
@@ -183,14 +184,15 @@ class _TextCheck:
     def _readings(self, text: str, schema: Json) -> Iterator[Any]:
         """Yield the values that a text may stand for, those of the declared types first."""
         types = schema.get("type", list(_READERS))
-        for kind in [types] if isinstance(types, str) else types:
+        for kind in [types, *(["null"] if schema.get("nullable") else [])] if isinstance(types, str) else types:
             if kind in _READERS:
                 with suppress(ValueError):
                     yield _READERS[kind](text)
             elif kind == "array":
                 yield self._items(text, schema)
             elif kind == "object":
-                yield self._members(text, schema)
+                with suppress(ValueError):
+                    yield self._members(text, schema)
         yield text
 
     def _items(self, text: str, schema: Json) -> list[Any]:
@@ -198,10 +200,9 @@ class _TextCheck:
         return [self._part(part.strip(), item) for part in text.split(",")] if text else []
 
     def _members(self, text: str, schema: Json) -> dict[str, Any]:
-        parts = [part.strip() for part in text.split(",")]
-        pairs = (
-            [part.partition("=")[::2] for part in parts] if "=" in text else zip(parts[::2], parts[1::2], strict=False)
-        )
+        """Return the members of an object. Raises ValueError if a name has no value."""
+        parts = [part.strip() for part in text.split(",")] if text else []
+        pairs = [part.split("=", 1) for part in parts] if self._explode else zip(parts[::2], parts[1::2], strict=True)
         properties = schema.get("properties", {})
         return {name: self._part(value, self._schemas.resolve(properties.get(name, {}))) for name, value in pairs}
 
@@ -230,7 +231,7 @@ def _boolean(text: str) -> bool:
 
 
 def _null(text: str) -> None:
-    if text:
+    if text != "null":
         raise ValueError
 
 
