@@ -226,6 +226,8 @@ def test_values_without_a_json_form_are_named_by_their_pointer(value: Any, point
     [
         ({"oneOf": [thing("a", a={"enum": ["2"]}), thing("c", c=TEXT)]}, SECRET),
         ({"enum": [{"a": 1}]}, SECRET),
+        ({"enum": ["1", 2]}, SECRET),
+        ({"enum": ["1", 2]}, [SECRET]),
         ({"anyOf": [TEXT, {"type": "integer"}]}, SECRET),
     ],
 )

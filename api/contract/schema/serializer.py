@@ -114,7 +114,7 @@ class Serializers:
 
     def _shape(self, pieces: Pieces) -> Shape:
         form = _form(pieces)
-        constants = [value for piece in pieces for value in _constants(piece)]
+        constants = [value for piece in pieces for value in _constants(piece, is_typed=form.types is not None)]
         if constants:
             return _constant_shape(constants, form)
         if form.types is None and not set().union(*pieces) & (_OBJECT | _ARRAY):
@@ -216,10 +216,10 @@ def _item_schema(piece: Json, number: int) -> Any:
     return prefix[number] if number < len(prefix) else piece.get("items")
 
 
-def _constants(piece: Json) -> list[Any]:
-    """Return the values of `enum` and `const`, if one of them has members or items."""
+def _constants(piece: Json, *, is_typed: bool) -> list[Any]:
+    """Return the values of `enum` and `const`, if one of them has members or items, or if no type excludes those."""
     values = [*piece.get("enum", ()), *([piece["const"]] if "const" in piece else ())]
-    return values if any(isinstance(value, dict | list) for value in values) else []
+    return values if not is_typed or any(isinstance(value, dict | list) for value in values) else []
 
 
 def _constant_shape(constants: list[Any], form: Form) -> Shape:
