@@ -39,6 +39,7 @@ NUMBERS = {"type": "array", "items": {"type": "integer", "maximum": 5}}
     ("header", "valid", "invalid", "keyword"),
     [
         ({"schema": {"type": "integer"}}, "5", "5.5", "type"),
+        ({"schema": {"type": "integer", "format": "int64"}}, str(2**63 - 1), str(2**63), "format"),
         ({"schema": {"type": "number", "maximum": 2}}, "1.5", "2.5", "maximum"),
         ({"schema": {"type": "number"}}, "-1e3", "1_0", "type"),
         ({"schema": {"type": "boolean"}}, "true", "True", "type"),

@@ -28,7 +28,7 @@ _ON_ANY_ANSWER = {
     b"vary",
     b"x-content-type-options",
 }
-_INTEGER = re.compile("-?[0-9]{1,18}")
+_INTEGER = re.compile("-?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 
 
