@@ -287,7 +287,7 @@ def row(value: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.0.3"])
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
 @pytest.mark.parametrize("shape", [lambda value: value, row])
 def test_nothing_undeclared_leaves(wild: Wild, version: str, shape: Any) -> None:
     made = RandomSchemas(wild.random, version == "3.1.0")

@@ -17,6 +17,7 @@ Pieces = list[Json]
 """Schemas that all apply to one value. Their own `$ref` and `allOf` are among them."""
 
 _CHOICES = ("oneOf", "anyOf")
+_UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _MISSING = object()
 
 
@@ -27,6 +28,7 @@ class Composition:
         self._schemas = schemas
         self._shape_of = shape_of
         self._validators: dict[int, SchemaValidator] = {}
+        self._shortened: dict[int, Json] = {}
         # OpenAPI 3.0 ignores all keywords beside a $ref.
         self._has_siblings = not str(schemas.document.get("openapi", "3.0")).startswith("3.0")
 
@@ -46,6 +48,18 @@ class Composition:
                 waiting += schema.get("allOf", ())
                 waiting += [only for name in _CHOICES if (only := self._sole(schema, name)) is not None]
         return pieces
+
+    def applied(self, piece: Json, pieces: Pieces) -> Pieces:
+        """Return a piece and those that apply because of it, whose annotations its `unevaluated` keywords see."""
+        known = {id(other): other for other in pieces}
+        found = [piece]
+        seen = {id(piece)}
+        for part in found:
+            for branch in self.expand(_branches(part)):
+                if id(branch) in known and id(branch) not in seen:
+                    seen.add(id(branch))
+                    found.append(branch)
+        return found
 
     def varies(self, pieces: Pieces) -> bool:
         """Return True if the schemas of a value depend on the value."""
@@ -133,11 +147,29 @@ class Composition:
             return None
         known = {id(piece) for piece in around}
         own = [piece for piece in self.expand([branch]) if id(piece) not in known]
+        kept = self._kept(own, around, value)
+        if kept is None:
+            # Another branch may evaluate the members that this one does not.
+            kept = self._kept(own, list(map(self._without_unevaluated, around)), value)
+        if kept is None:
+            return None
+        return _size(kept[0]) if branch is True or self._validator(branch).accepts(kept[0]) else None
+
+    def _kept(self, own: Pieces, around: Pieces, value: Any) -> tuple[Any] | None:
+        """Return the part of a value that the schemas name, or None if it does not match them."""
         try:
-            kept = self._shape_of([*around, *self.settle(own, value, around)])(value)
+            return (self._shape_of([*around, *self.settle(own, value, around)])(value),)
         except NotSerializable:
             return None
-        return _size(kept) if branch is True or self._validator(branch).accepts(kept) else None
+
+    def _without_unevaluated(self, piece: Json) -> Json:
+        if _UNEVALUATED.isdisjoint(piece):
+            return piece
+        if id(piece) not in self._shortened:
+            short = {name: part for name, part in piece.items() if name not in _UNEVALUATED}
+            # The address is unique, because the document holds the schema.
+            self._shortened[id(piece)] = short
+        return self._shortened[id(piece)]
 
     def _validator(self, schema: Any) -> SchemaValidator:
         # The address is unique, because the document holds the schema.
@@ -161,6 +193,15 @@ class Composition:
 
     def _target(self, branch: Any) -> Any:
         return self._schemas.lookup(branch["$ref"]) if "$ref" in branch else branch
+
+
+def _branches(piece: Json) -> Iterator[Any]:
+    """Yield the schemas that a piece applies to the same value, apart from its discriminator."""
+    for name in ("allOf", *_CHOICES):
+        yield from piece.get(name, ())
+    yield from (piece[name] for name in ("if", "then", "else") if name in piece)
+    yield from piece.get("dependentSchemas", {}).values()
+    yield from ({"$ref": piece[name]} for name in ("$ref", "$dynamicRef") if name in piece)
 
 
 def member_of(value: Any, name: str) -> Any:

@@ -144,10 +144,14 @@ class Serializers:
 
     def _item(self, pieces: Pieces, number: int) -> Shape | None:
         """Return the serializer of the item with this number, or None if the schemas forbid the item."""
-        found = [_item_schema(piece, number) for piece in pieces]
-        if all(schema is None for schema in found):
+        found = [schema for piece in pieces if (schema := _item_schema(piece, number)) is not None]
+        for piece in pieces:
+            evaluating = self._composition.applied(piece, pieces) if "unevaluatedItems" in piece else ()
             # An item that matches `contains` is evaluated, too.
-            found = [piece.get("unevaluatedItems") for piece in pieces if "contains" not in piece]
+            if evaluating and all(_item_schema(part, number) is None and "contains" not in part for part in evaluating):
+                found.append(piece["unevaluatedItems"])
+        if not found:
+            return self._make([])
         return None if any(schema is False for schema in found) else self._make(found)
 
     def _object(self, pieces: Pieces) -> Shape:
@@ -164,8 +168,12 @@ class Serializers:
 
     def _member(self, pieces: Pieces, name: str) -> list[Any] | None:
         """Return the schemas of a member, or None if it must not leave."""
-        found = [schema for piece in pieces for schema in self._schemas_of(piece, name)]
-        found = found or [piece["unevaluatedProperties"] for piece in pieces if "unevaluatedProperties" in piece]
+        described = {id(piece): list(self._schemas_of(piece, name)) for piece in pieces}
+        found = [schema for schemas in described.values() for schema in schemas]
+        for piece in pieces:
+            evaluating = self._composition.applied(piece, pieces) if "unevaluatedProperties" in piece else ()
+            if evaluating and not any(described[id(part)] for part in evaluating):
+                found.append(piece["unevaluatedProperties"])
         if not found or any(schema is False for schema in found) or not self._is_name(pieces, name):
             return None
         return None if self._composition.is_write_only(found) else found
