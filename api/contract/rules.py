@@ -20,6 +20,7 @@ _CAMEL_CASE = re.compile("[a-z]+([A-Z][a-z0-9]+)*")
 # The engine itself sends these errors for any operation, and the second group to callers without a valid token.
 _ERRORS = ("400", "408", "413", "431", "500")
 _ERRORS_WITH_SECURITY = ("401", "503")
+_BOUNDS = {"maximum", "minimum"}
 
 
 def broken_rules(contract: Contract, formats: Mapping[str, Format]) -> list[ContractFault]:
@@ -144,6 +145,8 @@ def _limits(schema: Json) -> Iterator[str]:
         yield "a list in a request needs maxItems"
     if "string" in types and not {"maxLength", "enum", "const"} & schema.keys():
         yield "a string in a request needs maxLength"
+    if "integer" in types and not ({"format", "enum", "const"} & schema.keys() or schema.keys() >= _BOUNDS):
+        yield "an integer in a request needs a format, such as int64, or minimum and maximum"
 
 
 def _explains_itself(schema: Json) -> bool:

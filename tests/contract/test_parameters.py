@@ -16,6 +16,7 @@ NOTHING_SENT = {"number": 7, "flag": None, "word": None}
         ("number=0", {"number": 0}),
         ("number=-5", {"number": -5}),
         (f"number={2**63 - 1}", {"number": 2**63 - 1}),
+        (f"number={2**70 + 1}", {"number": 2**70 + 1}),
         ("flag=true", {"flag": True}),
         ("flag=false&number=1", {"flag": False, "number": 1}),
         ("word=abc", {"word": "abc"}),
@@ -40,7 +41,7 @@ WRONG_INTEGERS = [
     "NaN",
     "Infinity",
     "0x1",
-    str(2**63),
+    str(2**1024),
 ]
 
 

@@ -32,7 +32,7 @@ paths:
               properties:
                 text: {type: string, maxLength: 9}
                 tags: {type: array, maxItems: 9, items: {type: string, enum: [a]}}
-                more: {type: object, maxProperties: 9, additionalProperties: {type: integer}}
+                more: {type: object, maxProperties: 9, additionalProperties: {type: integer, format: int64}}
             example: {text: Buy milk.}
       responses:
         '201':
@@ -100,6 +100,8 @@ def test_the_notes_keep_all_rules(rules: Callable[..., list[str]]) -> None:
         (("              additionalProperties: false\n", ""), "15: POST /notes: an object in a request needs addit"),
         (("maxItems: 9, ", ""), "20: POST /notes: a list in a request needs maxItems"),
         (("maxProperties: 9, ", ""), "21: POST /notes: a map in a request needs maxProperties"),
+        ((", format: int64", ""), "21: POST /notes: an integer in a request needs a format, such as int64, or min"),
+        ((", format: int64", ", minimum: 1"), "21: POST /notes: an integer in a request needs a format, such as int64"),
         (
             (" Must be a word.", " A word."),
             "11: POST /notes: the description of a format or pattern in a request begins",
@@ -147,7 +149,7 @@ def test_the_page_of_the_rules_names_each_rule() -> None:
     text = page("docs/contract-rules.md")
     for word in ("camel case", "summary", "description", "example", "additionalProperties: false", "maxLength"):
         assert word in text
-    for word in ("maxItems", "maxProperties", "Must", "`^`", "link", "x-roles", "x-shared", "default"):
+    for word in ("maxItems", "maxProperties", "int64", "Must", "`^`", "link", "x-roles", "x-shared", "default"):
         assert word in text
 
 

@@ -14,7 +14,6 @@ from api.contract.schema.fault_text import pointer_inside
 from api.errors import Fault, InvalidInput
 
 MAX_DEPTH = 32
-INTEGERS = range(-(2**63), 2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # NUL and lone surrogates only occur as escapes. Other numbers than these fit.
 _MAY_NOT_FIT = re.compile(rb"\\u|[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
@@ -24,7 +23,7 @@ def parse(body: bytes) -> Any:
     """Return the value of a JSON text in UTF-8.
 
     Raises InvalidInput if the text is not JSON, or has NaN, Infinity or repeated names. Strings must not contain NUL or
-    lone surrogates. Integers must fit in 64 bits, other numbers in a double, and the nesting in 32 levels.
+    lone surrogates. Numbers must fit in the range of a double, and the nesting in 32 levels. Integers stay exact.
     """
     # Most bodies are unambiguous, and orjson parses them in half the time.
     if b"\\" in body or _may_be_deep(body):
@@ -66,7 +65,7 @@ def _is_plain(value: Any, colons: int) -> bool:
             nodes += node.values()
         elif kind is list:
             nodes += node
-        elif kind is float or (kind is int and node not in INTEGERS):
+        elif kind is float:
             return False
     return names == colons
 
@@ -119,12 +118,9 @@ class _Misfit(NamedTuple):
 
 
 def _integer(digits: str) -> int | _Misfit:
-    if len(digits) < 19:
-        return int(digits)
     # Python cannot parse more than 4,300 digits, and is slow for long numbers below that.
-    if len(digits) > 20 or int(digits) not in INTEGERS:
-        return _Misfit("TOO_SMALL" if digits.startswith("-") else "TOO_LARGE", "Integers must fit in 64 bits.")
-    return int(digits)
+    number = 0.0 if len(digits) < 309 else _number(digits)
+    return number if isinstance(number, _Misfit) else int(digits)
 
 
 def _number(text: str) -> float | _Misfit:

@@ -16,7 +16,7 @@ from api.errors import InvalidInput
 Raw = str | list["Raw"] | dict[str, "Raw"]
 """The texts of a value, in lists and mappings as its style defines."""
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,308})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _CONSTANTS = {"true": True, "false": False}
 # The deepest level at which a format is found. Only deepObject and JSON have more than two levels.
@@ -28,17 +28,15 @@ class _NoMatch(Exception):
 
 
 def _integer(text: str) -> int:
-    if _INTEGER.fullmatch(text) and int(text) in strict_json.INTEGERS:
-        return int(text)
-    raise _NoMatch
+    if not _INTEGER.fullmatch(text) or not isfinite(float(text)):
+        raise _NoMatch
+    return int(text)
 
 
 def _number(text: str) -> int | float:
-    if _INTEGER.fullmatch(text) and int(text) in strict_json.INTEGERS:
-        return int(text)
     if not _NUMBER.fullmatch(text) or not isfinite(number := float(text)):
         raise _NoMatch
-    return number
+    return int(text) if _INTEGER.fullmatch(text) else number
 
 
 def _boolean(text: str) -> bool:
