@@ -1,10 +1,13 @@
 """Parsing and checking path and query parameters."""
 
+import re
 from typing import Any
 
 import pytest
 
-from tests.support.engine import Engine
+from api import contract
+from api.config.paths import resource_dir
+from tests.support.engine import ECHO, Engine, document
 
 NOTHING_SENT = {"number": 7, "flag": None, "word": None}
 
@@ -107,3 +110,15 @@ def test_invalid_path_parameters_are_rejected(engine: Engine, path: str, faults:
 def test_concrete_paths_take_precedence_over_templated_ones(engine: Engine) -> None:
     assert engine.request("/path/1/true/own").json() == {"own": True}
     assert engine.request("/path/1/true/other").status_code == 200
+
+
+@pytest.mark.parametrize("place", ["query", "header", "cookie", "path"])
+def test_the_published_pattern_allows_the_pointers_of_each_place(engine: Engine, place: str) -> None:
+    parameter = f"{{name: x-word, in: {place}, required: true, schema: {{type: integer}}}}"
+    address = "/a/{x-word}" if place == "path" else "/a/b"
+    engine.write(document(f"{{tags: [a], operationId: echoWord, parameters: [{parameter}], {ECHO}}}", address))
+    engine.handlers.echo_word = lambda x_word: {"word": x_word}  # type: ignore[attr-defined]
+    (fault,) = engine.request("/a/b").json()["errors"]
+    assert fault["pointer"] == f"/{place}/x-word"
+    schemas = contract.load(resource_dir("openapi")).document["components"]["schemas"]
+    assert re.search(schemas["Fault"]["properties"]["pointer"]["pattern"], fault["pointer"])
