@@ -326,6 +326,8 @@ def test_a_body_may_be_a_file(engine: Engine) -> None:
         "body": [None, "application/octet-stream", 3, "abc"]
     }
     assert faults(post(engine, b"abcd", "application/octet-stream")) == ["/body TOO_LONG"]
+    assert post(engine, b"", "application/octet-stream").json() == {"body": [None, "application/octet-stream", 0, ""]}
+    assert faults(post(engine, b"", None)) == ["/body REQUIRED"]
 
 
 @pytest.mark.parametrize(

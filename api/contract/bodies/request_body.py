@@ -53,9 +53,11 @@ class RequestBody:
         content_type = fields.get(b"content-type", b"")
         if not body and not content_type:
             return self._missing(faults)
-        read, _, _ = self._find(content_type, fields.get(b"content-encoding", b"identity"))
-        # A body of a type that is read while it arrives only comes here if it is empty.
-        return self._missing(faults) if read is None else read(body, faults)
+        read, reader, media = self._find(content_type, fields.get(b"content-encoding", b"identity"))
+        if read is not None:
+            return read(body, faults)
+        # A body of a type that is read while it arrives only comes here if it is empty. An empty file is a file.
+        return reader.checked(media, Spool(), faults) if isinstance(reader, FileBody) else self._missing(faults)
 
     def _missing(self, faults: list[Fault]) -> None:
         if self._required:

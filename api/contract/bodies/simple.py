@@ -87,6 +87,10 @@ class FileBody:
         """Return the file, and append its faults."""
         await stream.read(spool.write)
         await spool.end()
+        return self.checked(media, spool, faults)
+
+    def checked(self, media: MediaType, spool: Spool, faults: list[Fault]) -> UploadedFile:
+        """Return the file in the spool, and append its faults."""
         file = UploadedFile(None, media.name, spool.size, spool, 0)
         faults += faults_of(self._validator.errors(stand_in(file)), "/body")
         return file
