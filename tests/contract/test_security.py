@@ -97,19 +97,23 @@ API_KEY = 'ApiKey realm="Engine"'
         ("[{basic: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
         ("[{header: []}]", "?key=k", {}, "MISSING_TOKEN", API_KEY),
         ("[{header: []}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
-        ("[{query: []}]", "?key=k&key=k", {}, "MISSING_TOKEN", API_KEY),
+        ("[{query: []}]", "?key=k&key=k", {}, "INVALID_CREDENTIALS", API_KEY),
         ("[{query: []}]", "?key=%FF", {}, "MISSING_TOKEN", API_KEY),
-        ("[{cookie: []}]", "", {"Cookie": "key=k; key=k"}, "MISSING_TOKEN", API_KEY),
+        ("[{query: []}, {}]", "?key=k&key=k", {}, "INVALID_CREDENTIALS", API_KEY),
+        ("[{header: []}, {}]", "", [("X-Key", "k"), ("X-Key", "k")], "INVALID_CREDENTIALS", API_KEY),
+        ("[{cookie: []}]", "", {"Cookie": "key=k; key=k"}, "INVALID_CREDENTIALS", API_KEY),
+        ("[{cookie: []}, {}]", "", {"Cookie": "key=k; key=k"}, "INVALID_CREDENTIALS", API_KEY),
         ("[{bearer: [], header: []}]", "", KEY, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
         ("[{bearer: []}, {header: []}]", "", {}, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
         ("[{basic: []}, {header: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", f"{BASIC}, {API_KEY}"),
         ("[{basic: []}, {}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}, {}]", "", BEARER, "MISSING_TOKEN", BASIC),
         ("[{header: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
+        ("[{header: [], bearer: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", f"{API_KEY}, Bearer"),
     ],
 )
 def test_others_get_a_challenge(
-    engine: Engine, security: str, query: str, headers: dict[str, str], code: str, challenge: str
+    engine: Engine, security: str, query: str, headers: Any, code: str, challenge: str
 ) -> None:
     serve(engine, security)
     response = engine.request(f"/x{query}", headers=headers)

@@ -102,8 +102,11 @@ def _basic(scope: Scope) -> tuple[str, str] | None:
 
 
 def _only(values: list[str]) -> tuple[str] | None:
+    """Return the key, or None without one. Raises InvalidCredentials for several keys."""
     # Two readers could take different ones of several keys.
-    return (values[0],) if len(values) == 1 else None
+    if len(values) > 1:
+        raise InvalidCredentials()
+    return (values[0],) if values else None
 
 
 def _header_key(key: str) -> Find:

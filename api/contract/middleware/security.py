@@ -132,13 +132,14 @@ class _Alternatives:
                 raise challenged(error, check.scheme, self._schemes) from None
         callers: dict[str, Identity] = {}
         for check, credential in zip(checks, found, strict=True):
-            if credential is None or None in found:
-                return None
+            if credential is None:
+                continue
             try:
                 callers[check.scheme.name] = await check.identify(*credential)
             except Unauthorized as error:
                 raise challenged(error, check.scheme, self._schemes) from None
-        return callers
+        # An invalid credential is an error even if another one is missing.
+        return None if None in found else callers
 
 
 class SecuredOperation(SecurityOperation):
