@@ -176,6 +176,31 @@ def test_head_closes_a_stream_without_reading_it(streaming: Callable[..., Engine
     assert (response.status_code, response.content, closed) == (200, b"", [True])
 
 
+@pytest.mark.parametrize("through_flask", [False, True])
+def test_a_stream_without_data_ends_with_its_client(streaming: Callable[..., Engine], through_flask: bool) -> None:
+    closed = threading.Event()
+
+    def chunks() -> Iterator[str]:
+        try:
+            while True:
+                yield ""
+        finally:
+            closed.set()
+
+    def handler() -> object:
+        return flask.Response(chunks(), mimetype="text/plain") if through_flask else chunks()
+
+    with serving(streaming(handler).start()) as url:
+        assert httpx.head(f"{url}/things").status_code == 200
+        assert closed.wait(PATIENCE_SECONDS)
+        closed.clear()
+        connection = RawConnection(url)
+        connection.send(b"GET /things HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200" in next(connection.read_chunks())
+        connection.reset()
+        assert closed.wait(PATIENCE_SECONDS)
+
+
 def test_hooks_of_flask_see_a_stream_before_its_end(streaming: Callable[..., Engine]) -> None:
     made = []
 

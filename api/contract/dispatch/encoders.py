@@ -91,7 +91,7 @@ def _as_is(shape: Shape, body: Any) -> bytes | Iterator[bytes]:
     if hasattr(body, "read"):
         return _file_chunks(body)
     if isinstance(body, Iterator):
-        return (chunk for part in body if (chunk := _part(part)))
+        return map(_part, body)
     text = shape(body)
     if text is None or isinstance(text, bool | list | dict):
         raise NotSerializable("the value must be a text, bytes, a file or an iterator of them")
