@@ -314,6 +314,22 @@ def test_texts_of_forms_stay_small(engine: Engine) -> None:
     assert send(engine, *[part("tags", "x")] * 1001).status_code == 413
 
 
+def test_headers_of_parts_stay_small(engine: Engine) -> None:
+    serve(engine, MULTIPART, "x-body-bytes: 30000000, ")
+    # The headers may end in the same chunk of 64 KiB, or never.
+    for size, status in ((15_000, 200), (20_000, 413), (100_000, 413)):
+        assert send(engine, NAME, part("file", "x", "a", "a/b; c=" + "d" * size)).status_code == status
+    many = [part("files", "x", "a" * 12_000)] * 100
+    assert send(engine, NAME, *many).status_code == 413
+
+
+@pytest.mark.parametrize("header", ['name="file"; filename="a\0"', "name=file; filename*=utf-8''%00"])
+def test_names_of_files_have_no_nul(engine: Engine, header: str) -> None:
+    serve(engine, MULTIPART)
+    body = f"--b\r\nContent-Disposition: form-data; {header}\r\n\r\nx\r\n".encode()
+    assert faults(send(engine, NAME, body)) == ["/body WRONG_FORMAT"]
+
+
 def test_files_are_not_read_without_authentication(engine: Engine) -> None:
     serve(engine, MULTIPART, "security: [{bearer: []}], ")
     response = send(engine, b"malformed")

@@ -9,6 +9,7 @@ from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
 from api.contract.bodies.simple import decoded
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
+from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema import strict_json
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
@@ -17,7 +18,7 @@ from api.contract.schema.schemas import Schemas
 from api.contract.schema.texts import TextReader
 from api.errors import BodyTooLarge, Fault, InvalidInput
 
-# The size of all texts and of the headers of a part. Files have no limit but that of the body.
+# The size of all texts and of the headers of all parts. Files have no limit but that of the body.
 _IN_MEMORY = 1024 * 1024
 _CHUNK = 64 * 1024
 _MOST_PARTS = 1000
@@ -145,21 +146,32 @@ class _Parser:
                 self._begin(event)
             elif isinstance(event, multipart.Data):
                 await self._add(event)
+        # Headers of 1 MB take seconds to parse.
+        if self._decoder.state is multipart.State.PART and len(self._decoder.buffer) > HEADER_BYTES:
+            raise RequestEntityTooLarge()
 
     def _begin(self, event: multipart.Field | multipart.File) -> None:
-        if not event.name or "\x00" in event.name:
-            raise ValueError("a part must have a name")
+        filename = getattr(event, "filename", None)
+        if not event.name or "\x00" in f"{event.name}{filename}{event.headers.get('content-type')}":
+            raise ValueError("a part must have a name, and no NUL character in its headers")
+        size = sum(len(name) + len(value) for name, value in event.headers)
+        if size > HEADER_BYTES:
+            raise RequestEntityTooLarge()
+        self._count(size)
         self._event = event
-        self._text = None if self._is_file(event.name, getattr(event, "filename", None)) else bytearray()
+        self._text = None if self._is_file(event.name, filename) else bytearray()
         self._start = self._spool.size
+
+    def _count(self, size: int) -> None:
+        self._texts += size
+        if self._texts > _IN_MEMORY:
+            raise RequestEntityTooLarge()
 
     async def _add(self, event: multipart.Data) -> None:
         if self._text is None:
             await self._spool.write(event.data)
         else:
-            self._texts += len(event.data)
-            if self._texts > _IN_MEMORY:
-                raise RequestEntityTooLarge()
+            self._count(len(event.data))
             self._text += event.data
         if not event.more_data:
             self.parts.append(self._made())
