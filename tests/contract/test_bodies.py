@@ -1,8 +1,10 @@
 """Request bodies of all media types."""
 
 import asyncio
+import json
 import random
 import tracemalloc
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -11,6 +13,8 @@ from starlette.testclient import TestClient
 
 from api.contract import ContractError
 from tests.support.engine import ECHO, Engine, document
+from tests.support.raw_http import RawConnection, raw_request
+from tests.support.serving import serving
 
 OBJECT = "{type: object, additionalProperties: false, properties: {a: {type: integer}, b: {type: string}}}"
 BINARY = "{type: string, format: binary}"
@@ -82,6 +86,14 @@ def test_the_content_type_chooses_the_schema(engine: Engine) -> None:
     assert response.json()["detail"].startswith(
         "Send the header Content-Type: application/json or text/plain or application/* and"
     )
+
+
+def test_only_spaces_and_tabs_surround_a_media_type(engine: Engine) -> None:
+    serve(engine, f"{{'*/*': {{schema: {BINARY}}}, application/json: {{schema: {OBJECT}}}}}", required=False)
+    assert post(engine, b'{"a":1}', "application/json\t").json() == {"body": {"a": 1}}
+    with serving(engine.start()) as url, closing(RawConnection(url)) as connection:
+        connection.send(raw_request("POST /x", "Content-Type: application/json\xa0", body=b"x"))
+        assert json.loads(connection.read_response().body) == {"body": [None, "application/json\xa0", 1, "x"]}
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16"])

@@ -107,7 +107,7 @@ def media_kind(media_type: str) -> str:
 
 def is_streamed(content_type: str) -> bool:
     """Return True if a body of this type is a file or may have files."""
-    return media_kind(content_type.partition(";")[0].strip().lower()) in {"multipart", "file"}
+    return media_kind(content_type.partition(";")[0].strip(" \t").lower()) in {"multipart", "file"}
 
 
 def base_path(server: Json) -> str:

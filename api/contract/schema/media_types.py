@@ -42,7 +42,7 @@ def parse(text: str) -> MediaType:
 @lru_cache(256)
 def essence(media_type: str) -> str:
     """Return a media type in lower case, without its parameters."""
-    return media_type.partition(";")[0].strip().lower()
+    return media_type.partition(";")[0].strip(" \t").lower()
 
 
 def is_json(media_type: str) -> bool:
