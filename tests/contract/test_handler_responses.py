@@ -51,9 +51,15 @@ def test_values_without_a_json_form_fail_in_free_form_objects(engine: Engine) ->
         assert engine.request("/path/1/true/own").status_code == 500
 
 
-@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\x00b"])
-def test_response_headers_with_control_characters_fail(engine: Engine, value: str) -> None:
-    engine.handlers.add_thing = returning((None, {"X-Word": value}))  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("X-Word", value) for value in ("a\r\nSet-Cookie: b", "a\nb", "a\x00b")],
+        *[(name, "a") for name in ("X-Word ", "X Word", "X-Word\r\n", "X-Wörd", "")],
+    ],
+)
+def test_invalid_response_headers_fail(engine: Engine, name: str, value: str) -> None:
+    engine.handlers.add_thing = returning((None, {name: value}))  # type: ignore[attr-defined]
     with serving(engine.start()) as url:
         response = httpx.post(f"{url}/things")
         assert response.status_code == 500

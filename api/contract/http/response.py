@@ -14,6 +14,8 @@ Headers = list[tuple[bytes, bytes]]
 
 # RFC 9110, section 5.5: control characters that could end a header or the connection.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# RFC 9110, section 5.6.2: a token.
+_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 
 
 class Response(NamedTuple):
@@ -38,9 +40,11 @@ class StreamedResponse(NamedTuple):
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> Headers:
-    """Return the headers in the form of ASGI. Raises ValueError if one contains a control character."""
+    """Return the headers in the form of ASGI. Raises ValueError for an invalid name or a control character."""
     headers = list(headers)
-    if any(_CONTROL.search(part) for header in headers for part in header):
+    if not all(_NAME.fullmatch(name) for name, _ in headers):
+        raise ValueError("the name of a header must be a token")
+    if any(_CONTROL.search(value) for _, value in headers):
         raise ValueError("a header must not contain control characters")
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
