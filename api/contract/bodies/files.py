@@ -17,7 +17,8 @@ class Spool:
     def __init__(self) -> None:
         self.size = 0
         self._buffer = bytearray()
-        self._disk: Any = None
+        self._disk: _Disk | None = None
+        self._is_closed = False
 
     async def write(self, data: bytes) -> None:
         """Append data. A thread writes to the disk, so that a slow one does not block other requests."""
@@ -33,26 +34,42 @@ class Spool:
 
     async def _flush(self) -> None:
         if self._disk is None:
-            self._disk = TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
+            self._disk = _Disk()
         data, self._buffer = self._buffer, bytearray()
-        await asyncio.to_thread(_write_all, self._disk.fileno(), data)
+        await asyncio.to_thread(self._disk.write, data)
 
     def open(self, start: int, end: int) -> BinaryIO:
         """Return a reader of a part. Raises ValueError after the request."""
+        if self._is_closed:
+            raise ValueError("the files of a request exist until its response has been sent")
         if self._disk is None:
             return BytesIO(self._buffer[start:end])
-        return cast(BinaryIO, BufferedReader(_Section(os.dup(self._disk.fileno()), start, end)))
+        return cast(BinaryIO, BufferedReader(_Section(os.dup(self._disk.descriptor), start, end)))
 
     def close(self) -> None:
         """Delete the files. Open readers keep theirs."""
-        if self._disk is not None:
-            self._disk.close()
+        self._is_closed = True
+        self._disk = None
 
 
-def _write_all(descriptor: int, data: bytearray) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class _Disk:
+    """An unnamed file on disk. It is closed when the spool and the threads that write to it need it no more.
+
+    If a request ends during a write, another file or connection must not get the same descriptor before its end.
+    """
+
+    def __init__(self) -> None:
+        with TemporaryFile(buffering=0) as file:
+            self.descriptor = os.dup(file.fileno())
+
+    def write(self, data: bytearray) -> None:
+        """Write all data."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 class _Section(RawIOBase):

@@ -1,0 +1,60 @@
+"""The files of uploads, on disk."""
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.contract.bodies.files import Spool
+from tests.support.patience import PATIENCE_SECONDS
+
+
+def test_a_write_after_the_request_reaches_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_write, written = threading.Event(), threading.Event(), threading.Event()
+    write = os.write
+
+    def slow_write(descriptor: int, data: Any) -> int:
+        begun.set()
+        assert may_write.wait(PATIENCE_SECONDS)
+        try:
+            return write(descriptor, data)
+        finally:
+            written.set()
+
+    async def cancel_an_upload() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", slow_write)
+            spool = Spool()
+            upload = asyncio.create_task(spool.write(b"x" * 1_000_000))
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            upload.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await upload
+        spool.close()
+
+    async def upload_and_open_another_file() -> None:
+        await cancel_an_upload()
+        # A new file gets the lowest descriptor that is free.
+        with (tmp_path / "other").open("wb"):
+            may_write.set()
+            while not written.is_set():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(upload_and_open_another_file())
+    assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_files_exist_until_the_response_has_been_sent() -> None:
+    for size in (1, 1_000_000):
+        spool = Spool()
+        asyncio.run(spool.write(b"x" * size))
+        asyncio.run(spool.end())
+        with spool.open(0, size) as reader:
+            spool.close()
+            assert reader.read() == b"x" * size
+        with pytest.raises(ValueError, match="exist until its response has been sent"):
+            spool.open(0, size)
