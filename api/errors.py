@@ -96,7 +96,10 @@ class BadRequest(ApiError):
 
 
 class InvalidInput(BadRequest):
-    """The request breaks rules of the contract. `faults` has all of them, and the response has the first 100."""
+    """The request breaks rules of the contract. The response has the first 100 of `faults`.
+
+    The validation of a value stops at 1,000 faults.
+    """
 
     code = "INVALID_INPUT"
 

@@ -183,6 +183,14 @@ def test_a_text_that_is_too_long_is_not_searched() -> None:
     assert [error.validator for error in made.errors("a" * 99 + "b")] == ["maxLength"]
 
 
+def test_a_value_has_at_most_a_thousand_errors() -> None:
+    row = {"type": "array", "items": {"type": "string"}}
+    made = schemas(NEW, {"Row": row})
+    assert len(made.request_validator(row).errors([1] * 5000)) == 1000
+    table = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
+    assert len(made.request_validator(table).errors([[1] * 5000])) == 1000
+
+
 def test_a_lone_surrogate_in_a_response_is_compared_with_a_pattern() -> None:
     assert schemas(OLD).response_validator({"type": "string", "pattern": "^a$"}).errors("\ud800")
 

@@ -1,11 +1,13 @@
 """A schema, ready to validate: a compiled test accepts valid values, and jsonschema finds the errors of the others."""
 
+from itertools import islice
 from typing import Any
 
 from jsonschema import ValidationError
 
 from api.contract.schema.compiler import Compiler
 from api.contract.schema.defaults import make_fill
+from api.contract.schema.keywords import MOST_ERRORS
 
 
 class SchemaValidator:
@@ -16,8 +18,8 @@ class SchemaValidator:
         self.accepts = compiler.predicate(exact)
 
     def errors(self, value: Any) -> list[ValidationError]:
-        """Return all errors of a value. A valid value has none."""
-        return [] if self.accepts(value) else list(self.exact.iter_errors(value))
+        """Return the errors of a value, at most the first 1,000. A valid value has none."""
+        return [] if self.accepts(value) else list(islice(self.exact.iter_errors(value), MOST_ERRORS))
 
 
 class RequestValidator(SchemaValidator):
