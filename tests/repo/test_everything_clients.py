@@ -74,7 +74,7 @@ def run(*command: str | Path, **options: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
-def test_the_python_client_calls_every_operation_that_it_supports(
+def test_the_python_client_calls_operations_of_every_kind(
     version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = Everything(version, tmp_path, monkeypatch)
