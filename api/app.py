@@ -30,6 +30,7 @@ from api.storage import revisions
 from api.storage.cache import Cache
 from api.storage.database import Database, Db
 from api.telemetry import request_log
+from api.telemetry.forwarding_log import ForwardingLog
 
 if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
@@ -62,9 +63,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     resources = {
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
-        "hasher": PasswordHasher(
-            config.pepper, config.bcrypt_cost, metrics.instrument(bulkhead.run_work) if metrics else bulkhead.run_work
-        ),
+        "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
         "public_url": config.public_url,
@@ -85,9 +84,21 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
+        clients=_clients(config, metrics),
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
         public_url=config.public_url,
     )
+
+
+def _hasher(config: Config, bulkhead: Bulkhead, metrics: "Metrics | None") -> PasswordHasher:
+    work = metrics.instrument(bulkhead.run_work) if metrics else bulkhead.run_work
+    return PasswordHasher(config.pepper, config.bcrypt_cost, work)
+
+
+def _clients(config: Config, metrics: "Metrics | None") -> contract.ClientAddresses:
+    key = partial(contract.address_key, ipv6_prefix=config.ipv6_prefix)
+    ignored = ForwardingLog(key, metrics.ignored_headers.inc) if metrics else ForwardingLog(key)
+    return contract.ClientAddresses(config.trusted_proxies, config.forwarded, ignored.record)
 
 
 def check_handlers() -> None:

@@ -117,7 +117,8 @@ def test_a_request_cannot_choose_its_id_or_address(client: TestClient, log: io.S
         "X-Real-IP": "10.1.2.3",
     }
     response = client.get("/ping", headers=claims)
-    (line,) = lines(log)
+    ignored, line = lines(log)
+    assert (ignored["event"], ignored["address"]) == ("forwarded_header_ignored", "127.0.0.1")
     assert (line["request_id"], line["address"]) == (response.headers["x-request-id"], "127.0.0.1")
     assert CANARY not in response.headers["x-request-id"]
 
@@ -180,7 +181,8 @@ def test_two_traceparent_headers_are_ignored(client: TestClient, log: io.StringI
 @on_sqlite
 def test_a_live_server_logs_the_address_of_the_client(server: str, log: io.StringIO) -> None:
     httpx.get(f"{server}/ping", headers={"X-Forwarded-For": "10.1.2.3"})
-    assert [(line["event"], line["address"]) for line in lines(log)] == [("request", "127.0.0.1")]
+    events = [(line["event"], line["address"]) for line in lines(log)]
+    assert events == [("forwarded_header_ignored", "127.0.0.1"), ("request", "127.0.0.1")]
 
 
 FORGED_PATH = "/%0d%0a{%22event%22:%22session_issued%22}%0a12:00:00%20info%1b[2J%1b]0;x%07%c2%9b31m%e2%80%a8%00%7f%ff"

@@ -180,7 +180,8 @@ def check_config() -> None:
     shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):
-        click.echo(f"{config.variable(setting)}={shown[setting.name]}")
+        value = shown[setting.name]
+        click.echo(f"{config.variable(setting)}={','.join(value) if isinstance(value, tuple) else value}")
 
 
 @main.command()

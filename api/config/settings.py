@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
+from api.config.network_parsers import trusted_proxies
 from api.config.parsers import choice, integer, listen_host, public_url, socket_path, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
@@ -58,6 +59,11 @@ class Config:
     body_bytes: int = _setting("CHARTER_BODY_BYTES", integer(1024, 16 * 1024 * 1024), default=65_536)
     body_seconds: int = _setting("CHARTER_BODY_SECONDS", integer(1, 60), default=10)
     keepalive_seconds: int = _setting("CHARTER_KEEPALIVE_SECONDS", integer(1, 3600), default=75)
+    trusted_proxies: tuple[str, ...] = _setting("CHARTER_TRUSTED_PROXIES", trusted_proxies, default=())
+    forwarded: str = _setting(
+        "CHARTER_FORWARDED", choice("x-forwarded-for", "forwarded", "x-real-ip"), default="x-forwarded-for"
+    )
+    ipv6_prefix: int = _setting("CHARTER_IPV6_PREFIX", integer(48, 128), default=64)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)

@@ -26,7 +26,9 @@ from api.contract.document.faults import ContractError, ContractFault
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.publication import published
+from api.contract.http.addresses import address_key
 from api.contract.http.client import Client
+from api.contract.http.client_addresses import ClientAddresses
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
@@ -38,6 +40,7 @@ from api.contract.schema.request_schema import faults_of_properties
 __all__ = [
     "HEADER_BYTES",
     "Client",
+    "ClientAddresses",
     "Contract",
     "ContractError",
     "ContractFault",
@@ -51,6 +54,7 @@ __all__ = [
     "TypedFormat",
     "UploadedFile",
     "Verdict",
+    "address_key",
     "assemble",
     "broken_rules",
     "check_file",

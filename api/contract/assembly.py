@@ -16,6 +16,7 @@ from api.contract.dispatch.view import HandlerResources
 from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract, ContractError
 from api.contract.document.publication import located
+from api.contract.http.client_addresses import ClientAddresses
 from api.contract.middleware.body import BodyMiddleware
 from api.contract.middleware.credentials import Authenticate
 from api.contract.middleware.docs import DocsMiddleware
@@ -41,11 +42,13 @@ def assemble(
     body_seconds: float,
     check_answers: bool,
     observers: Sequence[Observer] = (),
+    clients: ClientAddresses | None = None,
     public_url: str = "",
 ) -> ConnexionMiddleware:
     """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
     `authenticators` are the functions of the security schemes by name, each called with the credential of a request.
+    `clients` finds the addresses of clients. Without it, they are those of the peers.
     Raises ContractError with all faults if the contract cannot be served.
     """
     check_formats(contract, known_formats(formats))
@@ -56,7 +59,7 @@ def assemble(
         outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)]
     layers = [
         *outermost,
-        partial(EdgeMiddleware, observers=observers),
+        partial(EdgeMiddleware, observers=observers, clients=clients),
         partial(DocsMiddleware, title=contract.title, prefix=routes.prefix),
         partial(RoutingMiddleware, routes=routes, handlers=handlers),
         partial(BodyMiddleware, limit=body_bytes, seconds=body_seconds),

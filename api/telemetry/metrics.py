@@ -40,6 +40,11 @@ class Metrics:
         self._in_flight = _gauge("charter_requests_in_flight", "Requests in flight.", registry)
         self._hashing = _gauge("charter_password_hashes_running", "Passwords being hashed.", registry)
         self._hashed = Counter("charter_password_hashes", "Passwords hashed.", registry=registry)
+        self.ignored_headers = Counter(
+            "charter_forwarded_headers_ignored",
+            "Requests with forwarded headers of untrusted peers.",
+            registry=registry,
+        )
         self._connections = _gauge("charter_database_connections_in_use", "Pool connections in use.", registry)
         self._memory = _gauge("charter_process_resident_memory_bytes", "Memory in use.", registry, "liveall")
         started = _gauge(

@@ -12,6 +12,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
         "CHARTER_SECRET": SECRET,
         "CHARTER_PEPPER": PEPPER,
+        "CHARTER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
     }
     result = charter.run("check-config")
     assert (result.returncode, result.stderr) == (0, "")
@@ -38,6 +39,9 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_BODY_BYTES=65536\n"
         "CHARTER_BODY_SECONDS=10\n"
         "CHARTER_KEEPALIVE_SECONDS=75\n"
+        "CHARTER_TRUSTED_PROXIES=10.0.0.0/8,::1\n"
+        "CHARTER_FORWARDED=x-forwarded-for\n"
+        "CHARTER_IPV6_PREFIX=64\n"
         "CHARTER_CHECK_ANSWERS=off\n"
         "CHARTER_BACKGROUND=on\n"
         "CHARTER_WORKERS=1\n"

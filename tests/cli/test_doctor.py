@@ -64,6 +64,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
+    common |= {"proxies"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
@@ -100,6 +101,39 @@ def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None
         "answers": "warning: each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS",
         "signing key": "warning: missing until the first log-in; run charter migrate to create one",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            {"CHARTER_PUBLIC_URL": "https://accounts.example.com"},
+            "warning: HTTPS needs a proxy, and none is trusted, so all clients share its address; "
+            "set CHARTER_TRUSTED_PROXIES to the address of the proxy",
+        ),
+        (
+            {"CHARTER_PUBLIC_URL": "https://accounts.example.com", "CHARTER_TRUSTED_PROXIES": "10.0.0.0/8,::1"},
+            "ok: 10.0.0.0/8, ::1 may state addresses in x-forwarded-for",
+        ),
+        (
+            {"CHARTER_HOST": "unix:/run/charter.sock"},
+            "warning: clients of a Unix socket have no address of their own; "
+            "add unix to CHARTER_TRUSTED_PROXIES if only your proxy can use the socket",
+        ),
+        (
+            {"CHARTER_HOST": "unix:/run/charter.sock", "CHARTER_TRUSTED_PROXIES": "unix"},
+            "ok: unix may state addresses in x-forwarded-for",
+        ),
+        (
+            {"CHARTER_TRUSTED_PROXIES": "unix"},
+            "warning: unix has no effect on 127.0.0.1; name the address of your proxy",
+        ),
+    ],
+)
+@on_sqlite
+def test_a_proxy_that_is_not_trusted_is_a_warning(charter: Charter, settings: dict[str, str], line: str) -> None:
+    code, findings = examine(charter, **settings)
+    assert (code, findings["proxies"]) == (0, line)
 
 
 def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:

@@ -105,7 +105,7 @@ CONTRACT_LAYERS: dict[str, set[str]] = {
     "dispatch": {"document", "http", "schema"},
     "checking": {"dispatch", "document", "middleware", "schema"},
     "rules": {"document", "schema"},
-    "assembly": {"checking", "dispatch", "document", "middleware", "schema"},
+    "assembly": {"checking", "dispatch", "document", "http", "middleware", "schema"},
 }
 
 

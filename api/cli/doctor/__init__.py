@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api import config
-from api.cli.doctor import database, host
+from api.cli.doctor import database, host, network
 from api.cli.doctor.finding import Finding, Verdict, error
 
 __all__ = ["Finding", "Verdict", "run_checks"]
@@ -17,4 +17,5 @@ def run_checks(replicas: int) -> Iterator[Finding]:
         yield from (error("settings", line) for line in str(cause).splitlines())
         return
     yield from host.run_checks(settings)
+    yield from network.run_checks(settings)
     yield from database.run_checks(settings, replicas * settings.workers)

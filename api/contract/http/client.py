@@ -14,8 +14,7 @@ class Client(NamedTuple):
 
 
 def client_of(scope: Scope) -> Client:
-    """Return the client of a request."""
+    """Return the client of a request. The edge has stored its address in the scope."""
     address, _ = scope.get("client") or ("", 0)
     agent = Headers(scope=scope).get("user-agent", "")
-    # The zone of a link-local address is dropped: it is valid on this host only (RFC 6874).
-    return Client(address.partition("%")[0], "".join(filter(str.isprintable, agent))[:255])
+    return Client(address, "".join(filter(str.isprintable, agent))[:255])

@@ -20,8 +20,8 @@ _STREAM = "contract_stream"
 _FIELDS = "contract_fields"
 
 
-def isolate(scope: Scope, fields: Fields) -> Scope:
-    """Return a copy of the scope that other requests and later input cannot change.
+def isolate(scope: Scope, fields: Fields, address: str | None) -> Scope:
+    """Return a copy of the scope that other requests and later input cannot change, with the address of the client.
 
     granian shares one dict of extensions between all requests of a worker, and Connexion stores the caller in it.
     """
@@ -29,7 +29,9 @@ def isolate(scope: Scope, fields: Fields) -> Scope:
         name: value for name, value in scope.get("extensions", {}).items() if not name.startswith("connexion_")
     }
     extensions |= {_CONTEXT: {}, _FIELDS: fields}
-    return {**scope, "headers": list(scope["headers"]), "extensions": extensions}
+    # The port of a client behind a proxy is unknown.
+    client = None if address is None else (address, 0)
+    return {**scope, "client": client, "headers": list(scope["headers"]), "extensions": extensions}
 
 
 def fields_of(scope: Scope) -> Fields:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from api.contract.http import framing
+from api.contract.http.client_addresses import ClientAddresses
 from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
@@ -48,12 +49,16 @@ Observer = Callable[[RequestStart], Callable[[Outcome], None]]
 class EdgeMiddleware:
     """Gives each request an id and its own scope, each error its format, and each response its headers.
 
-    It calls each observer when a request begins and when it ends.
+    It calls each observer when a request begins and when it ends. `clients` finds the address that the observers and
+    all later layers see.
     """
 
-    def __init__(self, app: ASGIApp, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, observers: Sequence[Observer] = (), clients: ClientAddresses | None = None
+    ) -> None:
         self.app = app
         self._observers = observers
+        self._clients = clients or ClientAddresses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,11 +66,13 @@ class EdgeMiddleware:
             return
         fields = dict(scope["headers"])
         exchange = _Exchange(scope, receive, send, fields)
-        isolated = isolate(scope, fields)
-        start = exchange.start()
+        address = self._clients.find(scope)
+        isolated = isolate(scope, fields, address)
+        start = exchange.start(address)
         finish = [begin(start) for begin in self._observers]
         try:
             framing.check(scope, fields)
+            self._clients.check(scope, fields)
             await self.app(isolated, exchange.receive, exchange.send)
         except ClientDisconnected:
             pass
@@ -109,8 +116,7 @@ class _Exchange:
         self._status: int | None = None
         self._code: str | None = None
 
-    def start(self) -> RequestStart:
-        address = (self.scope.get("client") or (None,))[0]
+    def start(self, address: str | None) -> RequestStart:
         return RequestStart(
             self._id, address, self.scope["method"], self.scope["path"], parent_of(self.scope, self._fields)
         )
