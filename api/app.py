@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connexion import ConnexionMiddleware
 
@@ -55,6 +55,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
+    cors = contract.Cors(config.cors_origins, document) if config.cors_origins else None
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
@@ -77,17 +78,21 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         handlers="api.handlers",
         authenticators={"bearer": authentication.make_bearer_authenticator(database, tokens, keyring, cache)},
         formats=formats(document.title),
-        serving=contract.HandlerResources(
-            database.transaction, resources, executors={"hashing": bulkhead}, bound={"hasher": "hashing"}
-        ),
-        lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, metrics, traces),
+        serving=_serving(database, resources, bulkhead),
+        lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, metrics, traces, cors),
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
         clients=_clients(config, metrics),
+        cors=cors,
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
         public_url=config.public_url,
     )
+
+
+def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
+    executors, bound = {"hashing": bulkhead}, {"hasher": "hashing"}
+    return contract.HandlerResources(database.transaction, resources, executors=executors, bound=bound)
 
 
 def _hasher(config: Config, bulkhead: Bulkhead, metrics: "Metrics | None") -> PasswordHasher:
@@ -131,14 +136,18 @@ async def _lifespan(
     database: Database,
     metrics: "Metrics | None",
     traces: "Tracing | None",
-) -> AsyncIterator[None]:
-    """Start the tasks of the service, and end them and release its resources on leaving."""
+    cors: contract.Cors | None,
+) -> AsyncIterator[dict[str, Any] | None]:
+    """Start the tasks of the service, and end them and release its resources on leaving.
+
+    The server gets what it needs for its own responses as the state of the lifespan.
+    """
     await cache.monitor.ensure_fresh()
     shutdown.install()
     background.start()
     polling = asyncio.create_task(cache.monitor.poll_forever())
     sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
-    yield
+    yield {"cors": cors} if cors else None
     await asyncio.to_thread(background.stop)
     bulkhead.close()
     polling.cancel()

@@ -207,7 +207,8 @@ class MethodNotAllowed(ApiError):
     code = "METHOD_NOT_ALLOWED"
 
     def __init__(self, allowed: Iterable[str]) -> None:
-        allow = ", ".join(sorted(allowed))
+        self.allowed = sorted(allowed)
+        allow = ", ".join(self.allowed)
         super().__init__(f"Allowed methods: {allow}.", headers={"Allow": allow})
 
 

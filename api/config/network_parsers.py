@@ -1,8 +1,12 @@
-"""Parsers for settings that name trusted proxies."""
+"""Parsers for settings that name other hosts: trusted proxies, and the origins of browsers."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
+# RFC 6454, section 6.1: a scheme, a host and an optional port. Browsers send all of them in lower case.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def trusted_proxies(text: str) -> tuple[str, ...]:
@@ -37,3 +41,29 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     except ValueError:
         raise ValueError(f"a list of addresses, networks and unix, such as 10.0.0.0/8,::1: not {text}") from None
     raise ValueError(f"a list of networks without host bits: {meant}, not {text}")
+
+
+def cors_origins(text: str) -> tuple[str, ...]:
+    """Parse a list of origins, separated by commas."""
+    return tuple(dict.fromkeys(_origin(part.strip()) for part in text.split(",")))
+
+
+def _origin(text: str) -> str:
+    if "*" in text:
+        raise ValueError(f"a list of exact origins, not {text}: any site could then call the API for its visitors")
+    if text == "null":
+        raise ValueError("a list of origins, not null: files and sandboxed frames of any site send that origin")
+    if text.endswith("/") and _ORIGIN.fullmatch(text.rstrip("/")):
+        raise ValueError(f"a list of origins without a slash at the end, as browsers send them: {text.rstrip('/')}")
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        if _ORIGIN.fullmatch(text.lower()):
+            raise ValueError(f"a list of origins in lower case, as browsers send them: {text.lower()}")
+        form = "a scheme, a host and an optional port, such as https://app.example.com"
+        raise ValueError(f"a list of origins, each with {form}: not {text}")
+    port, scheme = (found[2] or "").removeprefix(":"), text.partition(":")[0]
+    if port and port == _DEFAULT_PORTS.get(scheme):
+        raise ValueError(
+            f"a list of origins without default ports, as browsers send them: {text.removesuffix(found[2])}"
+        )
+    return text

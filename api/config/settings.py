@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
-from api.config.network_parsers import trusted_proxies
+from api.config.network_parsers import cors_origins, trusted_proxies
 from api.config.parsers import choice, integer, listen_host, public_url, socket_path, string_or_uri, traces_url
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
@@ -64,6 +64,7 @@ class Config:
         "CHARTER_FORWARDED", choice("x-forwarded-for", "forwarded", "x-real-ip"), default="x-forwarded-for"
     )
     ipv6_prefix: int = _setting("CHARTER_IPV6_PREFIX", integer(48, 128), default=64)
+    cors_origins: tuple[str, ...] = _setting("CHARTER_CORS_ORIGINS", cors_origins, default=())
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)

@@ -5,6 +5,7 @@ A request passes these layers, from the outside in. Most are modules of `middlew
     response_validation  If enabled, checks each response against the contract.
     edge                 Rejects ambiguous framing. Gives each request an id and its own scope, and each error the one
                          format. Calls the observers: the request log, metrics and traces.
+    preflight            If browsers of other origins may call, answers their preflight requests by the contract.
     docs                 Serves the documentation page.
     routing              Finds the operation, or raises a 404 or 405.
     body                 Reads the whole body, within limits on bytes and seconds. Bodies with files stay for the
@@ -29,6 +30,7 @@ from api.contract.document.publication import published
 from api.contract.http.addresses import address_key
 from api.contract.http.client import Client
 from api.contract.http.client_addresses import ClientAddresses
+from api.contract.http.cors import Cors
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
@@ -44,6 +46,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "ContractFault",
+    "Cors",
     "EdgeMiddleware",
     "Format",
     "HandlerResources",

@@ -17,10 +17,12 @@ from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract, ContractError
 from api.contract.document.publication import located
 from api.contract.http.client_addresses import ClientAddresses
+from api.contract.http.cors import Cors
 from api.contract.middleware.body import BodyMiddleware
 from api.contract.middleware.credentials import Authenticate
 from api.contract.middleware.docs import DocsMiddleware
 from api.contract.middleware.edge import EdgeMiddleware, Observer
+from api.contract.middleware.preflight import PreflightMiddleware
 from api.contract.middleware.request_validation import StrictRequestValidation
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router, RoutingMiddleware
@@ -43,23 +45,22 @@ def assemble(
     check_answers: bool,
     observers: Sequence[Observer] = (),
     clients: ClientAddresses | None = None,
+    cors: Cors | None = None,
     public_url: str = "",
 ) -> ConnexionMiddleware:
     """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
     `authenticators` are the functions of the security schemes by name, each called with the credential of a request.
     `clients` finds the addresses of clients. Without it, they are those of the peers.
+    `cors` lets browsers call the API from pages of other origins.
     Raises ContractError with all faults if the contract cannot be served.
     """
     check_formats(contract, known_formats(formats))
     routes = Router(contract)
-    outermost = []
-    if check_answers:
-        promised = Schemas(located(contract, public_url).document, formats)
-        outermost = [partial(ResponseValidationMiddleware, routes=routes, schemas=promised)]
     layers = [
-        *outermost,
-        partial(EdgeMiddleware, observers=observers, clients=clients),
+        *([_response_validation(contract, public_url, routes, formats)] if check_answers else []),
+        partial(EdgeMiddleware, observers=observers, clients=clients, cors=cors),
+        *([partial(PreflightMiddleware, routes=routes, cors=cors)] if cors else []),
         partial(DocsMiddleware, title=contract.title, prefix=routes.prefix),
         partial(RoutingMiddleware, routes=routes, handlers=handlers),
         partial(BodyMiddleware, limit=body_bytes, seconds=body_seconds),
@@ -71,6 +72,13 @@ def assemble(
     schemas = Schemas(contract.document, formats)
     _resolve(app, contract, handlers, authenticators=authenticators, schemas=schemas, serving=serving)
     return app
+
+
+def _response_validation(
+    contract: Contract, public_url: str, routes: Router, formats: Mapping[str, Format]
+) -> partial[ResponseValidationMiddleware]:
+    schemas = Schemas(located(contract, public_url).document, formats)
+    return partial(ResponseValidationMiddleware, routes=routes, schemas=schemas)
 
 
 def _resolve(app: ConnexionMiddleware, contract: Contract, handlers: str, **options: Any) -> None:

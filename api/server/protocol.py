@@ -230,9 +230,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
+    def _origin(self) -> bytes | None:
+        """Return the origin of the request that is being read, if that header has arrived."""
+        if not (self._awaiting_headers or self._awaiting_body):
+            # The headers are those of the previous request.
+            return None
+        return next((value for name, value in self.headers or () if name == b"origin"), None)
+
     def _answer(self, error: ApiError) -> None:
         response, request_id = problem_response(error), str(uuid7())
         headers = closing(response.headers) + default_headers(request_id, response.headers)
+        if cors := self.app_state.get("cors"):
+            headers = cors.complete(headers, self._origin())
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         # Until the target arrives, the parser still has the method of the previous request.
         body = b"" if self.url and self.parser.get_method() == b"HEAD" else response.body

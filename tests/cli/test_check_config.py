@@ -42,6 +42,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "CHARTER_TRUSTED_PROXIES=10.0.0.0/8,::1\n"
         "CHARTER_FORWARDED=x-forwarded-for\n"
         "CHARTER_IPV6_PREFIX=64\n"
+        "CHARTER_CORS_ORIGINS=\n"
         "CHARTER_CHECK_ANSWERS=off\n"
         "CHARTER_BACKGROUND=on\n"
         "CHARTER_WORKERS=1\n"

@@ -64,7 +64,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    common |= {"proxies"}
+    common |= {"origins", "proxies"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
@@ -134,6 +134,31 @@ def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None
 def test_a_proxy_that_is_not_trusted_is_a_warning(charter: Charter, settings: dict[str, str], line: str) -> None:
     code, findings = examine(charter, **settings)
     assert (code, findings["proxies"]) == (0, line)
+
+
+@pytest.mark.parametrize(
+    ("origins", "line"),
+    [
+        (
+            "http://localhost:5173,https://app.example.com",
+            "warning: http://localhost:5173 lets every program on a user's "
+            "computer call the API; remove it from CHARTER_CORS_ORIGINS in production",
+        ),
+        (
+            "http://app.example.com",
+            "warning: http://app.example.com is not encrypted, so others can change its pages; use https",
+        ),
+        (
+            "https://example.com",
+            "warning: https://example.com is the origin of Charter itself, which needs no permission; remove it",
+        ),
+        ("https://app.example.com", "ok: https://app.example.com"),
+    ],
+)
+@on_sqlite
+def test_questionable_origins_are_warnings(charter: Charter, origins: str, line: str) -> None:
+    code, findings = examine(charter, CHARTER_PUBLIC_URL="https://example.com/auth", CHARTER_CORS_ORIGINS=origins)
+    assert (code, findings["origins"]) == (0, line)
 
 
 def test_another_secret_does_not_open_the_signing_key(charter: Charter) -> None:

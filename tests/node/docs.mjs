@@ -1,58 +1,15 @@
 // Use the documentation page like a new user, and print the results as one line of JSON.
 //
 //     node docs.mjs BASE_URL USERNAME [SCREENSHOT]
-//
-// The browser that npm installs is for Linux on x86-64. On other systems, set CHROMIUM to the path of another browser.
-
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-import { inflate } from "@sparticuz/chromium";
-import { chromium } from "playwright-core";
+import { PATIENCE, withPage } from "./browser.mjs";
 
 const [baseUrl, username, screenshot] = process.argv.slice(2);
-// Milliseconds. Even a busy machine needs less time.
-const PATIENCE = 300_000;
 const seen = { consoleErrors: [], pageErrors: [], failedRequests: [], strayRequests: [], violations: [] };
 
-// Simultaneous runs must not use each other's half-unpacked browser.
-const folder = await mkdtemp(join(tmpdir(), "charter-browser-"));
 try {
-  const browser = await launch();
-  await visit(await browser.newPage());
-  await browser.close();
+  await withPage(visit);
 } finally {
-  await rm(folder, { recursive: true });
   console.log(JSON.stringify(seen));
-}
-
-async function launch() {
-  const installed = process.env.CHROMIUM ? { executablePath: process.env.CHROMIUM } : await unpack();
-  return chromium.launch({
-    ...installed,
-    timeout: PATIENCE,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-background-networking",
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ],
-  });
-}
-
-async function unpack() {
-  process.env.TMPDIR = folder;
-  const packed = new URL("../bin/", import.meta.resolve("@sparticuz/chromium"));
-  const [executablePath, fonts, libraries] = await Promise.all(
-    ["chromium.br", "fonts.tar.br", "al2023.tar.br"].map((name) => inflate(fileURLToPath(new URL(name, packed)))),
-  );
-  // Chromium crashes without a font, and the package's own configuration expects the fonts in /tmp.
-  const fontConfig = join(folder, "fonts.conf");
-  await writeFile(fontConfig, `<fontconfig><dir>${fonts}</dir><cachedir>${folder}/cache</cachedir></fontconfig>`);
-  const env = { ...process.env, FONTCONFIG_FILE: fontConfig, LD_LIBRARY_PATH: join(libraries, "lib") };
-  return { executablePath, env };
 }
 
 async function visit(page) {

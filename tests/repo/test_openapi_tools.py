@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from connexion import ConnexionMiddleware
 
 from api import contract
+from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from tests.support.paths import BIN, CHECKOUT
@@ -70,7 +73,14 @@ def test_dredd_finds_every_response_of_the_contract(tmp_path: Path, document: Pa
 
 
 # Dredd sends the examples in the order of the contract. Other operations need values that exist only at run time.
+ORIGIN = "https://app.example.com"
 PASSING = ["signUp", "logIn", "getProfile", "listSessions", "ping", "checkReadiness", "getContract", "getSigningKeys"]
+
+
+@pytest.fixture
+def app(config: Config) -> ConnexionMiddleware:
+    """An application for pages of one origin, because Dredd requires the optional headers of a response."""
+    return create_app(replace(config, cors_origins=(ORIGIN,)))
 
 
 def test_dredd_accepts_the_responses_to_the_examples(tmp_path: Path, document: Path, server: str) -> None:
@@ -84,7 +94,8 @@ def test_dredd_accepts_the_responses_to_the_examples(tmp_path: Path, document: P
         if success_of(operation) != "204"
     }
     only = [f"--only={names[operation_id]}" for operation_id in PASSING]
-    tried = run(tmp_path, BIN / "node", DREDD, document, server, f"--header=Authorization: Bearer {token}", *only)
+    headers = [f"--header=Authorization: Bearer {token}", f"--header=Origin: {ORIGIN}"]
+    tried = run(tmp_path, BIN / "node", DREDD, document, server, *headers, *only)
     assert tried.returncode == 0, tried.stdout + tried.stderr
     assert f"{len(PASSING)} passing, 0 failing, 0 errors" in tried.stdout
 

@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from stat import S_IMODE
 from time import perf_counter
 
 from api.cli.doctor.finding import Finding, error, ok, warning
+from api.cli.doctor.network import is_loopback
 from api.config import Config, find_warnings
 from api.crypto.password_hasher import PasswordHasher
 
@@ -31,16 +31,9 @@ def run_checks(settings: Config) -> Iterator[Finding]:
 
 
 def _issuer(settings: Config) -> Finding:
-    if settings.issuer == Config.issuer and not _is_loopback(settings.host):
+    if settings.issuer == Config.issuer and not is_loopback(settings.host):
         return warning("issuer", f"tokens contain {settings.issuer}; set CHARTER_ISSUER to the public URL")
     return ok("issuer", settings.issuer)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _algorithm(name: str) -> Finding:

@@ -10,6 +10,7 @@ from uuid_utils import uuid7
 
 from api.contract.http import framing
 from api.contract.http.client_addresses import ClientAddresses
+from api.contract.http.cors import Cors
 from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
@@ -50,22 +51,27 @@ class EdgeMiddleware:
     """Gives each request an id and its own scope, each error its format, and each response its headers.
 
     It calls each observer when a request begins and when it ends. `clients` finds the address that the observers and
-    all later layers see.
+    all later layers see. `cors` adds the headers for browsers to every response.
     """
 
     def __init__(
-        self, app: ASGIApp, observers: Sequence[Observer] = (), clients: ClientAddresses | None = None
+        self,
+        app: ASGIApp,
+        observers: Sequence[Observer] = (),
+        clients: ClientAddresses | None = None,
+        cors: Cors | None = None,
     ) -> None:
         self.app = app
         self._observers = observers
         self._clients = clients or ClientAddresses()
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         fields = dict(scope["headers"])
-        exchange = _Exchange(scope, receive, send, fields)
+        exchange = _Exchange(scope, receive, send, fields, self._cors)
         address = self._clients.find(scope)
         isolated = isolate(scope, fields, address)
         start = exchange.start(address)
@@ -105,12 +111,13 @@ class ClientDisconnected(Exception):
 class _Exchange:
     """One request and its response, as the edge sees them."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, fields: framing.Fields) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, fields: framing.Fields, cors: Cors | None) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
         self._body_pending = framing.announces_body(fields)
         self._fields = fields
+        self._cors = cors
         self._id = str(uuid7())
         self._started = perf_counter()
         self._status: int | None = None
@@ -139,6 +146,8 @@ class _Exchange:
 
     def _complete(self, headers: Headers) -> Headers:
         headers = headers + default_headers(self._id, headers)
+        if self._cors is not None:
+            headers = self._cors.complete(headers, self._fields.get(b"origin"))
         if self._body_pending:
             # The rest of the body stays unread, so the next request on this connection could not be found.
             return closing(headers)

@@ -130,6 +130,17 @@ class Router:
             raise MethodNotAllowed(methods)
         return RouteMatch(methods[method], {}, {})
 
+    def methods(self, raw_path: bytes) -> list[str]:
+        """Return the methods of a path. An unknown path has none."""
+        try:
+            # No operation has this method.
+            self.find("", raw_path)
+        except MethodNotAllowed as error:
+            return error.allowed
+        except UnknownPath:
+            pass
+        return []
+
     def _search(self, method: str, raw_path: bytes) -> RouteMatch:
         try:
             undecoded = raw_path.decode("ascii").split("/")
