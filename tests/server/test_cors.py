@@ -119,13 +119,17 @@ def test_errors_of_the_http_parser_have_the_headers(
     assert_cors(response.headers, origin)
 
 
-def test_an_error_between_two_requests_has_no_origin(connect: Callable[[], RawConnection]) -> None:
+@pytest.mark.parametrize(("status", "data"), [(400, b"\x00\r\n\r\n"), (408, b"\r\n")])
+def test_an_error_between_two_requests_has_no_origin(
+    connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch, status: int, data: bytes
+) -> None:
     connection = connect()
     connection.send(raw_request("GET /ping", f"Origin: {LISTED}"))
     assert_cors(connection.read_response().headers, LISTED)
-    connection.send(b"\x00\r\n\r\n")
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.1)
+    connection.send(data)
     response = connection.read_response()
-    assert response.status == 400
+    assert response.status == status
     assert_cors(response.headers, None)
 
 
