@@ -36,7 +36,12 @@ from tests.support.still_clock import StillClock
 from tests.support.types import Events, Travel
 from tests.support.violations import Violations
 
-pytest_plugins = ["tests.support.stages", "tests.support.fuzz_options", "tests.support.scheduling"]
+pytest_plugins = [
+    "tests.support.echoing",
+    "tests.support.fuzz_options",
+    "tests.support.scheduling",
+    "tests.support.stages",
+]
 
 COLLECTOR = Collector()
 """The SQL statements that the application has sent in this process. The database fixtures check their plans."""

@@ -18,12 +18,6 @@ STYLES = {"list": ["b", "c"], "exploded": ["b", "c"], "object": {"R": 1, "G": 2}
 FORM = {"a": "1", "list": ["b", "c"], "csv": "b,c", "deep[R]": "1", "deep[G]": "2"}
 
 
-@pytest.fixture(params=["3.0.3", "3.1.0"])
-def everything(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Everything:
-    """The application for this version of OpenAPI."""
-    return Everything(request.param, tmp_path, monkeypatch)
-
-
 @pytest.fixture
 def client(everything: Everything) -> Iterator[TestClient]:
     with TestClient(everything.start(), base_url="http://127.0.0.1/api/v2", follow_redirects=False) as client:

@@ -254,3 +254,9 @@ def _package(folder: Path) -> ModuleType:
     package.__path__ = []
     package.__file__ = str(folder / "__init__.py")
     return package
+
+
+@pytest.fixture(params=["3.0.3", "3.1.0"])
+def everything(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Everything:
+    """The application for each version of OpenAPI."""
+    return Everything(request.param, tmp_path, monkeypatch)
