@@ -12,7 +12,7 @@ from werkzeug.http import http_date
 from werkzeug.wrappers import Response as WsgiResponse
 
 from api.contract.dispatch.encoders import content_type, make_encoder, type_for
-from api.contract.document.operation import Json, Operation, resolve
+from api.contract.document.operation import Json, Operation, header_content, resolve
 from api.contract.http.response import Headers, Response, StreamedResponse, raw_headers
 from api.contract.schema import media_types
 from api.contract.schema.json_values import encode, free_form
@@ -212,8 +212,7 @@ class Reply:
 
 def _header_writer(definition: Json, serializers: Serializers) -> Callable[[Any], str]:
     """Return the function that writes the values of a header."""
-    media_type, content = next(iter(definition.get("content", {}).items()), ("", definition))
-    schema: Json = content.get("schema", {})
+    media_type, schema = header_content(definition)
     shape = serializers.make(schema)
     if media_type and media_types.is_json(media_type):
         # A header is ASCII, and the json module escapes all other characters.

@@ -110,6 +110,12 @@ def is_streamed(content_type: str) -> bool:
     return media_kind(content_type.partition(";")[0].strip(" \t").lower()) in {"multipart", "file"}
 
 
+def header_content(definition: Json) -> tuple[str, Any]:
+    """Return the media type and the schema of a Header Object. The media type is empty without `content`."""
+    media_type, content = next(iter(definition.get("content", {}).items()), ("", definition))
+    return media_type, content.get("schema", {})
+
+
 def base_path(server: Json) -> str:
     """Return the path of a Server Object, without a slash at the end. Variables have their defaults."""
     url = str(server.get("url", "/"))

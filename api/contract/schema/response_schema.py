@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from jsonschema import ValidationError
 
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, resolve
+from api.contract.document.operation import Json, header_content, resolve
 from api.contract.schema import media_types
 from api.contract.schema.last_valid import Check, skip_last_valid
 from api.contract.schema.schemas import Schemas
@@ -154,10 +154,10 @@ def _text_violations(check: "_TextCheck", body: bytes) -> list[str]:
 
 def _header_check(name: str, definition: Json, schemas: Schemas) -> Check:
     what = f"the header {name}"
-    media_type, content = next(iter(definition.get("content", {}).items()), ("", definition))
+    media_type, schema = header_content(definition)
     if media_type and media_types.is_json(media_type):
-        return partial(_json_violations, what, schemas.response_validator(content.get("schema", {})))
-    check = _TextCheck(what, content.get("schema", {}), schemas, explode=definition.get("explode", False))
+        return partial(_json_violations, what, schemas.response_validator(schema))
+    check = _TextCheck(what, schema, schemas, explode=definition.get("explode", False))
     return lambda value: check.violations(value.decode("latin-1"))
 
 
