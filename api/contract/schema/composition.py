@@ -11,7 +11,6 @@ from typing import Any
 from api.contract.document.operation import Json
 from api.contract.schema.json_values import NotSerializable
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.validator import SchemaValidator
 
 Pieces = list[Json]
 """Schemas that all apply to one value. Their own `$ref` and `allOf` are among them."""
@@ -27,7 +26,6 @@ class Composition:
     def __init__(self, schemas: Schemas, shape_of: Callable[[Pieces], Callable[[Any], Any]]) -> None:
         self._schemas = schemas
         self._shape_of = shape_of
-        self._validators: dict[int, SchemaValidator] = {}
         self._shortened: dict[int, Json] = {}
         # OpenAPI 3.0 ignores all keywords beside a $ref.
         self._has_siblings = not str(schemas.document.get("openapi", "3.0")).startswith("3.0")
@@ -153,7 +151,7 @@ class Composition:
             kept = self._kept(own, list(map(self._without_unevaluated, around)), value)
         if kept is None:
             return None
-        return _size(kept[0]) if branch is True or self._validator(branch).accepts(kept[0]) else None
+        return _size(kept[0]) if branch is True or self._schemas.response_validator(branch).accepts(kept[0]) else None
 
     def _kept(self, own: Pieces, around: Pieces, value: Any) -> tuple[Any] | None:
         """Return the part of a value that the schemas name, or None if it does not match them."""
@@ -170,12 +168,6 @@ class Composition:
             # The address is unique, because the document holds the schema.
             self._shortened[id(piece)] = short
         return self._shortened[id(piece)]
-
-    def _validator(self, schema: Any) -> SchemaValidator:
-        # The address is unique, because the document holds the schema.
-        if id(schema) not in self._validators:
-            self._validators[id(schema)] = self._schemas.response_validator(schema)
-        return self._validators[id(schema)]
 
     def _named(self, piece: Json, value: Any) -> Any:
         """Return the schema that the discriminator names, or None."""

@@ -58,23 +58,26 @@ class Schemas:
 
     def request_validator(self, schema: Any) -> RequestValidator:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
-        return self._shared(RequestValidator, self._exact(self._dialect.request, schema), self._requests)
+        return self._shared(RequestValidator, self._dialect.request, schema, self._requests)
 
     def response_validator(self, schema: Any) -> SchemaValidator:
         """Return the validator of a value in a response. Raises ContractError if the schema cannot be served."""
-        return self._shared(SchemaValidator, self._exact(self._dialect.response, schema), self._responses)
+        return self._shared(SchemaValidator, self._dialect.response, schema, self._responses)
 
     def check(self, schema: Any) -> None:
         """Raise ContractError if a schema cannot be served."""
         self._exact(self._dialect.response, schema)
 
-    def _shared(self, kind: type[Validator], exact: Any, compiler: Compiler) -> Validator:
+    def _shared(self, kind: type[Validator], dialect: Any, schema: Any, compiler: Compiler) -> Validator:
         """Return the validator of a schema, which all references to the schema share."""
-        exact = resolved(exact)
-        key = kind, id(exact.schema)
+        # The id is unique as long as the schema exists.
+        key = kind, id(schema)
         if key not in self._made:
-            # The id is unique as long as the schema exists.
-            self._made[key] = exact.schema, kind(exact, compiler)
+            exact = resolved(self._exact(dialect, schema))
+            target = kind, id(exact.schema)
+            if target not in self._made:
+                self._made[target] = exact.schema, kind(exact, compiler)
+            self._made[key] = schema, self._made[target][1]
         return cast(Validator, self._made[key][1])
 
     def _exact(self, kind: Any, schema: Any) -> Any:
