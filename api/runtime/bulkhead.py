@@ -94,7 +94,7 @@ class Bulkhead(Executor):
         workers.shutdown()
 
     def _open(self) -> None:
-        self._callers = ThreadPoolExecutor(self.threads, "lane")
+        self._callers = ThreadPoolExecutor(self.threads, "caller")
         self._workers = ThreadPoolExecutor(self._max_concurrent, "work", initializer=_lower_priority)
 
     def _admit(self) -> None:
@@ -112,8 +112,8 @@ class Bulkhead(Executor):
         now = monotonic()
         free = now + free_in
         # The stagger is capped, because some clients ignore Retry-After.
-        told = max(self._last_retry_at + apart, free)
-        self._last_retry_at = told if told < free + _SPREAD_SECONDS else free
+        behind = max(self._last_retry_at + apart, free)
+        self._last_retry_at = behind if behind < free + _SPREAD_SECONDS else free
         return ceil(self._last_retry_at - now)
 
     def _update_average(self, seconds: float) -> None:

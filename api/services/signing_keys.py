@@ -41,9 +41,9 @@ class Keyring:
     """
 
     def __init__(self, secret: bytes, algorithm: str, lifetime: int) -> None:
-        self._vault = vault = KeyCipher(secret)
+        self._cipher = cipher = KeyCipher(secret)
         # Cached: most log-ins sign with the same key.
-        self._opened = lru_cache(64)(vault.open)
+        self._opened = lru_cache(64)(cipher.open)
         self.algorithm = algorithm
         self.lifetime = timedelta(seconds=lifetime)
 
@@ -78,7 +78,7 @@ class Keyring:
         """Create a key in the state `next`."""
         key = generate(self.algorithm)
         row = StoredSigningKey(
-            id=key.id, algorithm=key.algorithm, sealed=self._vault.seal(key), created_at=clock.now(), activated_at=None
+            id=key.id, algorithm=key.algorithm, sealed=self._cipher.seal(key), created_at=clock.now(), activated_at=None
         )
         db.add(row)
         return row

@@ -229,12 +229,12 @@ def test_exactly_the_operations_that_hash_document_too_busy() -> None:
         assert ("hasher" in inspect.signature(handler).parameters) == ("TOO_BUSY" in str(unavailable))
 
 
-async def _refusals(lane: Bulkhead, calls: int) -> int:
+async def _refusals(bulkhead: Bulkhead, calls: int) -> int:
     """Return how many of the simultaneous calls are rejected when each waits for the one before."""
 
     async def ask() -> bool:
         try:
-            await lane.run(lambda: lane.run_work(lambda: sleep(0.01)))
+            await bulkhead.run(lambda: bulkhead.run_work(lambda: sleep(0.01)))
         except TooBusy:
             return True
         return False
@@ -244,35 +244,35 @@ async def _refusals(lane: Bulkhead, calls: int) -> int:
 
 def test_calls_without_work_do_not_lower_the_estimate(bulkhead_clock: Clock) -> None:
     async def run() -> None:
-        lane = Bulkhead(1, initial_estimate=1.0)
+        bulkhead = Bulkhead(1, initial_estimate=1.0)
         for _ in range(50):
-            await lane.run(lambda: None)
-        assert await _refusals(lane, 5) == 2
-        lane.close()
+            await bulkhead.run(lambda: None)
+        assert await _refusals(bulkhead, 5) == 2
+        bulkhead.close()
 
     asyncio.run(run())
 
 
 def test_the_estimate_counts_all_work_of_a_call(bulkhead_clock: Clock) -> None:
     async def run() -> None:
-        lane = Bulkhead(1, initial_estimate=0.0)
+        bulkhead = Bulkhead(1, initial_estimate=0.0)
         for _ in range(15):
-            await lane.run(lambda: [lane.run_work(lambda: bulkhead_clock.work(0.05)) for _ in range(2)])
+            await bulkhead.run(lambda: [bulkhead.run_work(lambda: bulkhead_clock.work(0.05)) for _ in range(2)])
         # With half of the work, the estimate would reject no call.
-        assert await _refusals(lane, 35) > 0
-        lane.close()
+        assert await _refusals(bulkhead, 35) > 0
+        bulkhead.close()
 
     asyncio.run(run())
 
 
 def test_a_failed_call_raises_for_its_caller_and_frees_its_place() -> None:
     async def run() -> None:
-        lane = Bulkhead(1, initial_estimate=1.0)
+        bulkhead = Bulkhead(1, initial_estimate=1.0)
         for _ in range(5):
             with pytest.raises(ValueError, match="none"):
-                await lane.run(lambda: lane.run_work(lambda: int("none")))
-        assert await lane.run(lambda: lane.run_work(lambda: "done")) == "done"
-        lane.close()
+                await bulkhead.run(lambda: bulkhead.run_work(lambda: int("none")))
+        assert await bulkhead.run(lambda: bulkhead.run_work(lambda: "done")) == "done"
+        bulkhead.close()
 
     asyncio.run(run())
 
@@ -281,5 +281,8 @@ def test_no_thread_of_the_bulkhead_outlives_the_server(config: Config) -> None:
     before = set(threading.enumerate())
     with serving(create_app(config)) as url, httpx.Client(base_url=url) as client:
         newcomer(client, "alice")
-        assert {"lane", "work"} <= {thread.name.partition("_")[0] for thread in threading.enumerate()}
-    assert {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before} & {"lane", "work"} == set()
+        assert {"caller", "work"} <= {thread.name.partition("_")[0] for thread in threading.enumerate()}
+    assert {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before} & {
+        "caller",
+        "work",
+    } == set()

@@ -32,13 +32,13 @@ class _NoSession(SessionInterface):
     """Disables the cookie sessions of Flask, because tokens identify the caller."""
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> NullSession:
-        return _NOBODY
+        return _NULL_SESSION
 
     def is_null_session(self, obj: object) -> bool:
         return True
 
 
-_NOBODY = NullSession()
+_NULL_SESSION = NullSession()
 
 
 class ContractFlask(flask.Flask):
@@ -98,7 +98,7 @@ class LazyRequestContext(RequestContext):
         self.flashes = None
         self._scope = scope
         self._rule = rule
-        self._session = _NOBODY
+        self._session = _NULL_SESSION
         self._after_request_functions: list[Any] = []
         self._pushed: list[Any] = []
 
