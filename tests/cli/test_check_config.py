@@ -2,56 +2,57 @@
 
 import os
 
-from tests.support.charter import PEPPER, SECRET, Charter
+from tests.support.charter import SECRETS, Charter
 
 MAKE_ONE = "generate one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+SHOWN = """\
+CHARTER_HOST=127.0.0.1
+CHARTER_PORT=0
+CHARTER_DATA_DIR={data}
+DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter
+CHARTER_DATABASE_CONNECTIONS=40
+CHARTER_SECRET=(set)
+CHARTER_PEPPER=(set)
+CHARTER_PUBLIC_URL=
+CHARTER_ISSUER=http://127.0.0.1:8000
+CHARTER_AUDIENCE=charter
+CHARTER_CLIENT_ID=charter
+CHARTER_ACCESS_TOKEN_SECONDS=900
+CHARTER_SESSION_IDLE_SECONDS=2592000
+CHARTER_SESSION_SECONDS=7776000
+CHARTER_REFRESH_GRACE_SECONDS=30
+CHARTER_SESSIONS_PER_USER=100
+CHARTER_SIGNING_ALGORITHM=ES256
+CHARTER_BCRYPT_COST=10
+CHARTER_HASHES={cores}
+CHARTER_BODY_BYTES=65536
+CHARTER_BODY_SECONDS=10
+CHARTER_KEEPALIVE_SECONDS=75
+CHARTER_TRUSTED_PROXIES=10.0.0.0/8,::1
+CHARTER_FORWARDED=x-forwarded-for
+CHARTER_IPV6_PREFIX=64
+CHARTER_CORS_ORIGINS=
+CHARTER_CHECK_ANSWERS=off
+CHARTER_BACKGROUND=on
+CHARTER_WORKERS=1
+CHARTER_DRAIN_SECONDS=0
+CHARTER_METRICS_HOST=127.0.0.1
+CHARTER_METRICS_PORT=0
+CHARTER_TRACES_URL=off
+CHARTER_LOG_FORMAT=auto
+"""
+"""The output for the settings of the first test."""
 
 
 def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> None:
     charter.settings = {
         "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
-        "CHARTER_SECRET": SECRET,
-        "CHARTER_PEPPER": PEPPER,
+        **SECRETS,
         "CHARTER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
     }
     result = charter.run("check-config")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == (
-        "CHARTER_HOST=127.0.0.1\n"
-        "CHARTER_PORT=0\n"
-        f"CHARTER_DATA_DIR={charter.data}\n"
-        "DATABASE_URL=postgresql+psycopg://charter:***@db.example/charter\n"
-        "CHARTER_DATABASE_CONNECTIONS=40\n"
-        "CHARTER_SECRET=(set)\n"
-        "CHARTER_PEPPER=(set)\n"
-        "CHARTER_PUBLIC_URL=\n"
-        "CHARTER_ISSUER=http://127.0.0.1:8000\n"
-        "CHARTER_AUDIENCE=charter\n"
-        "CHARTER_CLIENT_ID=charter\n"
-        "CHARTER_ACCESS_TOKEN_SECONDS=900\n"
-        "CHARTER_SESSION_IDLE_SECONDS=2592000\n"
-        "CHARTER_SESSION_SECONDS=7776000\n"
-        "CHARTER_REFRESH_GRACE_SECONDS=30\n"
-        "CHARTER_SESSIONS_PER_USER=100\n"
-        "CHARTER_SIGNING_ALGORITHM=ES256\n"
-        "CHARTER_BCRYPT_COST=10\n"
-        f"CHARTER_HASHES={len(os.sched_getaffinity(0))}\n"
-        "CHARTER_BODY_BYTES=65536\n"
-        "CHARTER_BODY_SECONDS=10\n"
-        "CHARTER_KEEPALIVE_SECONDS=75\n"
-        "CHARTER_TRUSTED_PROXIES=10.0.0.0/8,::1\n"
-        "CHARTER_FORWARDED=x-forwarded-for\n"
-        "CHARTER_IPV6_PREFIX=64\n"
-        "CHARTER_CORS_ORIGINS=\n"
-        "CHARTER_CHECK_ANSWERS=off\n"
-        "CHARTER_BACKGROUND=on\n"
-        "CHARTER_WORKERS=1\n"
-        "CHARTER_DRAIN_SECONDS=0\n"
-        "CHARTER_METRICS_HOST=127.0.0.1\n"
-        "CHARTER_METRICS_PORT=0\n"
-        "CHARTER_TRACES_URL=off\n"
-        "CHARTER_LOG_FORMAT=auto\n"
-    )
+    assert result.stdout == SHOWN.format(data=charter.data, cores=len(os.sched_getaffinity(0)))
     assert not charter.data.exists()
 
 

@@ -23,7 +23,7 @@ from api.clock import now
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import generate
 from api.storage import revisions
-from tests.support.charter import PEPPER, SECRET, Charter, is_ready, until
+from tests.support.charter import SECRETS, Charter, is_ready, until
 from tests.support.paths import CHECKOUT
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
@@ -93,7 +93,7 @@ def test_openapi_prints_the_published_contract(charter: Charter, client: TestCli
     assert not charter.data.exists()
 
 
-@pytest.mark.parametrize("settings", [{}, {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}], ids=["", "secrets"])
+@pytest.mark.parametrize("settings", [{}, SECRETS], ids=["", "secrets"])
 @pytest.mark.parametrize("arguments", EXISTING, ids=" ".join)
 def test_a_command_for_an_existing_installation_creates_none(
     charter: Charter, arguments: list[str], settings: dict[str, str]
@@ -109,7 +109,7 @@ def test_a_command_for_an_existing_installation_creates_none(
 
 
 def test_a_database_that_lacks_migrations_is_named_without_a_heading(charter: Charter) -> None:
-    charter.settings = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
+    charter.settings = {**SECRETS}
     charter.data.mkdir(mode=0o700)
     (charter.data / "charter.db").touch()
     for arguments in (["users", "list"], ["keys", "list"]):
@@ -293,8 +293,7 @@ def test_a_log_that_is_not_read_blocks_neither_requests_nor_a_stop(migrated: Cha
 def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: Charter) -> None:
     charter.settings = {
         "DATABASE_URL": "postgresql://charter:hunter2@127.0.0.1:1/charter",
-        "CHARTER_SECRET": SECRET,
-        "CHARTER_PEPPER": PEPPER,
+        **SECRETS,
     }
     result = charter.run("migrate")
     assert (result.returncode, result.stdout) == (1, "")

@@ -133,7 +133,7 @@ def test_both_versions_are_served(engine: Engine, version: str) -> None:
     assert engine.request("/query").status_code == 200
 
 
-def test_webhooks_dialect_and_path_items_of_3_1_are_published_and_not_served(engine: Engine) -> None:
+def test_webhooks_and_path_items_of_3_1_are_published_and_not_served(engine: Engine) -> None:
     item = "{post: {responses: {'200': {description: ''}}}}"
     more = f"webhooks: {{happened: {item}}}\njsonSchemaDialect: https://spec.openapis.org/oas/3.1/dialect/base\n"
     shared = SHARED.replace("3.0.3", "3.1.0") + f"  pathItems: {{Item: {item}}}\n{more}"

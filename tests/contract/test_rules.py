@@ -119,7 +119,7 @@ def test_a_broken_rule_is_reported(rules: Callable[..., list[str]], change: tupl
     assert found[0].startswith(f"notes.yaml:{fault}")
 
 
-def test_a_broken_rule_of_a_shared_component_has_the_place_of_the_component(rules: Callable[..., list[str]]) -> None:
+def test_a_broken_rule_of_a_component_has_the_place_of_the_component(rules: Callable[..., list[str]]) -> None:
     lines = (resource_dir("openapi") / "openapi.yaml").read_text().splitlines()
     number = lines.index("    Cursor:") + 1
     (shown,) = (line.removeprefix("        - ") for line in NOTES.splitlines() if "name: mode" in line)
@@ -153,7 +153,7 @@ def test_the_page_of_the_rules_names_each_rule() -> None:
         assert word in text
 
 
-def test_a_string_in_a_request_needs_a_maximum_length_of_its_own_or_for_all(rules: Callable[..., list[str]]) -> None:
+def test_strings_in_requests_need_a_maximum_length(rules: Callable[..., list[str]]) -> None:
     change = (", maxLength: 9", "")
     assert rules(change) == []
     found = rules(change, without="maxLength: 10000, ")

@@ -7,28 +7,10 @@ import pytest
 from api.contract.document.model import ContractError
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
-from api.contract.schema.schemas import Schemas
 from tests.support.engine import Engine
+from tests.support.schemas import BODY, NEW, OLD, post, schemas
 
 # ruff: noqa: E501 - a table is clearer with one row a line
-
-OLD, NEW = "3.0.3", "3.1.0"
-
-BODY = """
-tags: [{{name: a}}]
-paths:
-  /things:
-    post:
-      tags: [a]
-      operationId: addThing
-      requestBody: {{required: true, content: {{application/json: {{schema: {schema}}}}}}}
-      responses: {{'200': {{description: '', content: {{application/json: {{schema: {{}}}}}}}}}}
-"""
-
-
-def schemas(version: str, components: Any = None, formats: Any = None) -> Schemas:
-    """Return the schemas of a document with these components."""
-    return Schemas({"openapi": version, "components": {"schemas": components or {}}}, formats or {})
 
 
 def accepts(schema: Any, value: Any, version: str = NEW, components: Any = None, formats: Any = None) -> bool:
@@ -42,20 +24,6 @@ def faults(schema: Any, value: Any, version: str = NEW) -> list[tuple[str, str, 
     """Return the faults of a value as (pointer, code, detail)."""
     found = faults_of(schemas(version).request_validator(schema).errors(value), "/body")
     return [(fault.pointer, fault.code, fault.detail) for fault in found]
-
-
-def post(engine: Engine, schema: str, body: Any) -> Any:
-    """Return the body that the handler gets, or the faults of the request."""
-    received = []
-
-    def add_thing(body: Any) -> object:
-        received.append(body)
-        return {}
-
-    engine.handlers.add_thing = add_thing  # type: ignore[attr-defined]
-    engine.write(BODY.format(schema=schema))
-    response = engine.request("/things", "POST", json=body)
-    return received[0] if response.status_code == 200 else response.json()["errors"]
 
 
 @pytest.mark.parametrize(
@@ -378,56 +346,6 @@ def test_faults_fit_the_contract_whatever_the_names_are() -> None:
     for name in ("a\n", "x" * 1000):
         ((pointer, _, detail),) = faults(schema, {name: 1})
         assert (pointer, len(detail), "\n" in detail) == ("/body", 1000, False)
-
-
-def test_defaults_are_filled_in_where_a_property_is_absent(engine: Engine) -> None:
-    inner = "{type: object, default: {}, properties: {size: {type: integer, default: 3}}}"
-    items = "{type: array, items: {type: object, properties: {open: {type: boolean, default: true}}}}"
-    schema = (
-        f"{{type: object, properties: {{inner: {inner}, items: {items}, word: {{type: string, default: a}},"
-        " id: {type: string, readOnly: true, default: b}}}"
-    )
-    assert post(engine, schema, {}) == {"inner": {"size": 3}, "word": "a"}
-    full = {"inner": {"size": 1}, "items": [{}, {"open": False}], "word": "b"}
-    assert post(engine, schema, full) == full | {"items": [{"open": True}, {"open": False}]}
-    assert post(engine, schema, {"word": 1})[0]["code"] == "WRONG_TYPE"
-
-
-def test_defaults_of_alternatives_are_not_filled_in() -> None:
-    part = {"type": "object", "properties": {"a": {"default": 1}}}
-    made = schemas(NEW, {"Part": part})
-    reference = {"$ref": "#/components/schemas/Part"}
-    for keyword in ("anyOf", "oneOf"):
-        assert made.request_validator({keyword: [part]}).filled({}) == {}
-    for schema in ({"allOf": [reference]}, reference, {"type": "object", "allOf": [part]}):
-        assert made.request_validator(schema).filled({}) == {"a": 1}
-    assert made.request_validator({"prefixItems": [True, part], "items": part}).filled([{}, {}, {}]) == [
-        {},
-        {"a": 1},
-        {"a": 1},
-    ]
-    assert made.request_validator({"additionalProperties": part}).filled({"x": {}}) == {"x": {"a": 1}}
-
-
-def test_defaults_of_a_recursive_schema_are_filled_in() -> None:
-    node = {"properties": {"part": {"$ref": "#/components/schemas/Node"}, "size": {"default": 1}}}
-    validator = schemas(NEW, {"Node": node}).request_validator({"$ref": "#/components/schemas/Node"})
-    assert validator.filled({"part": {}}) == {"part": {"size": 1}, "size": 1}
-    endless = {"default": {}, **node}
-    with pytest.raises(ContractError, match="the default of the property 'part' contains itself"):
-        schemas(NEW, {"Node": endless}).request_validator({"$ref": "#/components/schemas/Node"})
-
-
-def test_null_is_not_a_default_where_the_schema_forbids_it() -> None:
-    for schema, filled in (({"type": "string"}, {}), ({"type": ["string", "null"]}, {"a": None})):
-        validator = schemas(NEW).request_validator({"properties": {"a": {**schema, "default": None}}})
-        assert validator.filled({}) == filled
-
-
-def test_two_requests_do_not_share_a_default() -> None:
-    validator = schemas(OLD).request_validator({"properties": {"a": {"type": "array", "default": []}}})
-    validator.filled({})["a"].append(1)
-    assert validator.filled({}) == {"a": []}
 
 
 def test_unknown_members_of_an_open_schema_reach_the_handler(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from api.config import Config, read, variable
 from api.config.paths import resource_dir
 from api.crypto.secret import parse_secret
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
-from tests.support.charter import PEPPER, SECRET, Charter, beside, free_port
+from tests.support.charter import SECRETS, Charter, beside, free_port
 from tests.support.databases import on_postgresql
 from tests.support.image import Image, image_environment, said
 from tests.support.paths import BIN, CHECKOUT
@@ -237,8 +237,7 @@ def test_the_systemd_unit_has_valid_settings_and_commands() -> None:
     service = unit()
     environment = dict(value.split("=", 1) for value in service["Environment"])
     assert environment.keys() <= SETTINGS
-    secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
-    assert read(environment | secrets | {"DATABASE_URL": "postgresql://a@b/c"})["workers"] == 2
+    assert read(environment | SECRETS | {"DATABASE_URL": "postgresql://a@b/c"})["workers"] == 2
     for command in service["ExecStartPre"] + service["ExecStart"]:
         path, name = command.split()
         assert path == "/opt/charter/bin/charter"

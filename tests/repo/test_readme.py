@@ -24,16 +24,12 @@ from api.config import Config, variable
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.crypto.secret import GENERATE_HINT, parse_secret
 from api.storage import revisions
-from tests.support.databases import DATABASES
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.readme import DOCUMENTS, Block, block, blocks, blocks_in, page, section
 from tests.support.scopes import DOCUMENTED_SCOPE, USER_SCOPE
 from tests.support.types import Travel
-
-# The docs already describe the new folders, the test stages and the background thread. `strict` makes these tests fail
-# once they are merged, so that the marks are removed.
 
 # A stand-in for curl that supports only the options in the documentation. It imports little, so it starts fast.
 CURL = """#!{python} -IS
@@ -294,7 +290,7 @@ def test_every_file_in_the_architecture_page_exists() -> None:
     assert {name for name in named if not (CHECKOUT / name).is_file()} == set()
 
 
-def test_the_steps_for_a_profile_column_name_each_file_that_builds_a_profile() -> None:
+def test_the_steps_for_a_profile_column_name_each_file() -> None:
     (row,) = re.findall(r"^\| a column of the profile .*", page("docs/architecture.md"), re.MULTILINE)
     builders = {
         str(file.relative_to(CHECKOUT))
@@ -349,57 +345,3 @@ def test_the_readme_repeats_the_measured_figures() -> None:
     assert [float(figure) for figure in re.findall(r"([0-9]+\.[0-9])\s+times", speed)] == pytest.approx(
         measured, abs=0.06
     )
-
-
-@pytest.mark.slow
-def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
-    # The cache of mypy is copied, because most files are unchanged.
-    left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
-    copy = shutil.copytree(CHECKOUT, tmp_path / "charter", ignore=shutil.ignore_patterns(*left))
-    (copy / "tests/node/node_modules").symlink_to(CHECKOUT / "tests/node/node_modules")
-    *example, last = blocks("docs/add-an-operation.md")
-    written = [str(write(copy, block)) for block in example]
-    code = [file for file in written if file.endswith(".py")]
-    assert last.text == "make test\n"
-    # The steps of `make test` that a new operation can break. This test is left out, because it would call itself.
-    # Slow tests that a new operation does not affect are left out, too.
-    topics = ("agreement", "document", "extremes", "architecture", "migrations", "notes", "plans", "policy", "readme")
-    tests = [str(file.relative_to(copy)) for topic in topics for file in (copy / "tests").rglob(f"test_{topic}.py")]
-    others = "example_of_an_operation or tour or make_run or log_in_passes or postgresql"
-    others += " or purge_without_an_order or accepts_only_authorized or store_extreme or rejects_a_nul or grow"
-    others += " or migrate_at_once or without_libyaml or code_block_is_tested"
-    for command in (
-        ["ruff", "format", "--check", *code],
-        ["ruff", "check", *code],
-        # The worker processes of mypy have a time limit, which a busy machine exceeds.
-        ["mypy", "--num-workers=0", *code],
-        ["pytest", "-v", "-k", f"note or not ({others})", *tests],
-    ):
-        result = subprocess.run(
-            [sys.executable, "-m", *command],
-            check=False,
-            cwd=copy,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(copy)},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
-        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-    assert result.stdout.count("tests/features/test_notes.py::") == 4
-    # Two tests of extreme values, two of the caller and two of the example of a response.
-    assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", result.stdout)) == 6, result.stdout
-    for database in DATABASES:
-        assert (
-            f"test_each_operation_accepts_only_authorized_callers[{database}-getNote-another user] PASSED"
-            in result.stdout
-        )
-
-
-def write(copy: Path, block: Block) -> Path:
-    """Write a block to the file that the line before it names. Assert that the block keeps the imports of the file."""
-    (name,) = re.findall(r"`([^`]+)`", block.before)
-    file: Path = copy / name
-    there = file.read_text() if file.exists() else ""
-    assert set(re.findall(r"^from .*", there, re.MULTILINE)) <= set(block.text.splitlines())
-    file.write_text(block.text)
-    return file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.charter import PEPPER, SECRET, Charter, Server, is_ready, serves, until, workers
+from tests.support.charter import SECRETS, Charter, Server, is_ready, serves, until, workers
 from tests.support.paths import CHECKOUT
 
 
@@ -16,8 +16,7 @@ from tests.support.paths import CHECKOUT
 def charter(tmp_path: Path, migrated_file: Path) -> Charter:
     """An installation with a migrated database."""
     shutil.copy(migrated_file, tmp_path / "charter.db")
-    secrets = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
-    return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | secrets)
+    return Charter(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/charter.db"} | SECRETS)
 
 
 def test_a_worker_that_cannot_start_stops_the_service(charter: Charter) -> None:

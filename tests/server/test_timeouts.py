@@ -72,7 +72,7 @@ def is_kept(server: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     return kept
 
 
-def test_old_connections_to_one_of_several_workers_close_after_the_next_response(
+def test_old_connections_to_one_of_several_workers_close(
     app: ConnexionMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(app, workers=2) as server:

@@ -22,7 +22,7 @@ from api.config import Config
 from api.services import readiness
 from api.storage import revisions
 from api.storage.database import Base, Database, Db
-from tests.support.charter import PEPPER, SECRET, Charter, until
+from tests.support.charter import SECRETS, Charter, until
 from tests.support.concurrency import at_once
 from tests.support.databases import created, on_postgresql
 from tests.support.person import Person, newcomer
@@ -232,7 +232,7 @@ def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> Non
 def installed(url: URL, folder: Path) -> Charter:
     """Return an installation on a database that other hosts may use."""
     settings = {"DATABASE_URL": url.render_as_string(hide_password=False)}
-    return Charter(folder, settings | {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER})
+    return Charter(folder, settings | SECRETS)
 
 
 def test_migrating_a_shared_database_asks_for_confirmation(engine: Engine, tmp_path: Path) -> None:

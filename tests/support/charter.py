@@ -22,6 +22,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 COMMAND = BIN / "charter"
 SECRET, PEPPER = bytes(range(32)).hex(), bytes(range(32, 64)).hex()
+SECRETS = {"CHARTER_SECRET": SECRET, "CHARTER_PEPPER": PEPPER}
 GREETING = """\
 API            {0}
 Documentation  {0}/docs

@@ -1,0 +1,76 @@
+"""The example of docs/add-an-operation.md passes all checks in a copy of the checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import DATABASES
+from tests.support.paths import CHECKOUT
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.readme import Block, blocks
+
+# The tests that a new operation can break. The slow ones that it does not affect are left out, too.
+TOPICS = ("agreement", "document", "extremes", "architecture", "migrations", "notes", "plans", "policy", "readme")
+UNAFFECTED = (
+    "tour or make_run or log_in_passes or postgresql or purge_without_an_order or accepts_only_authorized"
+    " or store_extreme or rejects_a_nul or grow or migrate_at_once or without_libyaml or code_block_is_tested"
+)
+
+
+@pytest.mark.slow
+def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
+    copy = checkout(tmp_path / "charter")
+    *example, last = blocks("docs/add-an-operation.md")
+    written = [str(write(copy, block)) for block in example]
+    code = [file for file in written if file.endswith(".py")]
+    assert last.text == "make test\n"
+    tests = [str(file.relative_to(copy)) for topic in TOPICS for file in (copy / "tests").rglob(f"test_{topic}.py")]
+    run(copy, "ruff", "format", "--check", *code)
+    run(copy, "ruff", "check", *code)
+    # The worker processes of mypy have a time limit, which a busy machine exceeds.
+    run(copy, "mypy", "--num-workers=0", *code)
+    output = run(copy, "pytest", "-v", "-k", f"note or not ({UNAFFECTED})", *tests)
+    assert output.count("tests/features/test_notes.py::") == 4
+    # Two tests of extreme values, two of the caller and two of the example of a response.
+    assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", output)) == 6, output
+    for database in DATABASES:
+        case = f"{database}-getNote-another user"
+        assert f"test_each_operation_accepts_only_authorized_callers[{case}] PASSED" in output
+
+
+def checkout(copy: Path) -> Path:
+    """Copy the checkout, with the cache of mypy, because most files are unchanged."""
+    left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")
+    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*left))
+    (copy / "tests/node/node_modules").symlink_to(CHECKOUT / "tests/node/node_modules")
+    return copy
+
+
+def run(copy: Path, *command: str) -> str:
+    """Run a Python module in the copy and return its output. Assert that it succeeds."""
+    result = subprocess.run(
+        [sys.executable, "-m", *command],
+        check=False,
+        cwd=copy,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def write(copy: Path, block: Block) -> Path:
+    """Write a block to the file that the line before it names. Assert that the block keeps the imports of the file."""
+    (name,) = re.findall(r"`([^`]+)`", block.before)
+    file: Path = copy / name
+    there = file.read_text() if file.exists() else ""
+    assert set(re.findall(r"^from .*", there, re.MULTILINE)) <= set(block.text.splitlines())
+    file.write_text(block.text)
+    return file
