@@ -8,9 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import DDL, Connection, event, text
-
-from api.storage.database import Base
+from sqlalchemy import DDL, Connection, text
 
 ACTIVE = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
@@ -27,10 +25,8 @@ _declared: defaultdict[str, list[str]] = defaultdict(list)
 
 
 def declare(dialect: str, statements: Iterable[str]) -> None:
-    """Create these triggers, and the functions that they call, together with the tables."""
-    for statement in statements:
-        _declared[dialect].append(statement)
-        event.listen(Base.metadata, "after_create", _ddl(statement).execute_if(dialect=dialect))
+    """Add the statements that create triggers, and the functions that they call, to those that a database needs."""
+    _declared[dialect] += statements
 
 
 def missing(dialect: str, active: Iterable[str]) -> list[str]:

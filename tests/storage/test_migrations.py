@@ -1,6 +1,7 @@
 """Migrations: up, down and up again, atomic, one at a time, and equal to the models."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from api.config import Config
 from api.config.paths import resource_dir
 from api.crypto.refresh_tokens import digest
 from api.errors import DatabaseUnavailable
-from api.storage import revisions
+from api.storage import revisions, triggers
 from api.storage.database import Base, Database, UtcDateTime
 from tests.support.migrations import upgrade_with
 from tests.support.patience import PATIENCE_SECONDS
@@ -112,7 +113,9 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, tmp_path
         command.check(alembic)
     # Alembic compares neither CHECK constraints nor the names of constraints.
     other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
-    Base.metadata.create_all(other.engine)
+    with other.engine.begin() as connection:
+        Base.metadata.create_all(connection)
+        triggers.restore(connection)
     assert sorted(_parts(definitions(engine))) == sorted(_parts(definitions(other.engine)))
     other.dispose()
 
@@ -205,6 +208,13 @@ def test_the_revisions_form_a_single_line() -> None:
     assert (script.get_heads(), len(script.get_bases())) == ([revisions.head()], 1)
     names = sorted(file.name[:5] for file in (resource_dir("migrations") / "versions").glob("*.py"))
     assert names == [f"{step.revision}_" for step in script.walk_revisions()][::-1]
+
+
+def test_a_migration_does_not_change_with_the_models() -> None:
+    files = [*(resource_dir("migrations") / "versions").glob("*.py")]
+    assert files
+    of_the_package = re.compile(r"^\s*(?:from|import) api\b", re.MULTILINE)
+    assert [file.name for file in files if of_the_package.search(file.read_text())] == []
 
 
 def test_a_database_of_a_newer_release_is_not_changed(engine: Engine) -> None:

@@ -23,14 +23,36 @@ def drop(config: Config, name: str, table: str) -> None:
 
 
 def definitions(database: Database) -> list[str]:
-    """Return the definitions of all triggers."""
+    """Return the definitions of all triggers and their functions."""
     query = {
         "sqlite": "SELECT sql FROM sqlite_master WHERE type = 'trigger'",
-        "postgresql": "SELECT pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal",
+        "postgresql": """
+            SELECT pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
+            UNION SELECT pg_get_functiondef(oid) FROM pg_proc WHERE prorettype = 'trigger'::regtype
+            AND pg_function_is_visible(oid) AND pronamespace <> 'pg_catalog'::regnamespace
+        """,
     }[database.engine.dialect.name]
     with database.engine.connect() as connection:
-        # A restored statement starts with the line break of its literal.
+        # The texts of a migration and of a model differ in their white space.
         return sorted(" ".join(definition.split()) for definition in connection.scalars(text(query)))
+
+
+def drop_all(database: Database) -> None:
+    """Drop all triggers, and their functions."""
+    with database.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("DROP FUNCTION note_session, note_user, note_table CASCADE")
+        for name in connection.scalars(text(triggers.ACTIVE[connection.dialect.name])).all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+
+
+def test_the_models_declare_the_triggers_of_the_migrations(database: Database) -> None:
+    migrated = definitions(database)
+    drop_all(database)
+    assert definitions(database) == []
+    with database.engine.begin() as connection:
+        triggers.restore(connection)
+    assert definitions(database) == migrated != []
 
 
 def test_a_migrated_database_has_all_triggers(database: Database) -> None:
