@@ -6,6 +6,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
@@ -50,6 +51,7 @@ class DatabaseUnsuitable(Exception):
     """The database or its user lacks what the tables require. The message names the remedy."""
 
 
+@cache
 def head() -> str:
     """Return the revision that this release needs: the last one, because each file name starts with its revision."""
     return max(file.name for file in (resource_dir("migrations") / "versions").glob("*.py")).partition("_")[0]
