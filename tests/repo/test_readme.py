@@ -125,7 +125,7 @@ def test_the_table_of_settings_is_complete_and_correct() -> None:
     rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| (.+?) \| .+ \|$", page("docs/configuration.md"), re.MULTILINE))
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
-    made["hashes"] = "its workers' share of the cores"
+    made["hashes"] = "the worker's share of the cores"
     made |= dict.fromkeys(("public_url", "trusted_proxies", "cors_origins"), "unset")
     assert rows == {variable(setting): made.get(setting.name, f"`{setting.default}`") for setting in fields(Config)}
 
