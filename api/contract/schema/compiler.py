@@ -18,7 +18,7 @@ from api.contract.document.operation import Json
 from api.contract.schema.building import Building
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.keywords import are_unique, hidden_names, identity_of, is_hidden, is_multiple, target
-from api.contract.schema.memory import once
+from api.contract.schema.memoization import once
 from api.contract.schema.patterns import compile_pattern
 
 Predicate = Callable[[Any], bool]

@@ -7,7 +7,7 @@ from typing import Any
 from api.contract.document.model import ContractError
 from api.contract.schema.compiler import resolved
 from api.contract.schema.keywords import hidden_names, in_place, subschema
-from api.contract.schema.memory import once
+from api.contract.schema.memoization import once
 
 _NONE = object()
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from jsonschema import ValidationError
 
 from api.contract.document.operation import Json
-from api.contract.schema.memory import once
+from api.contract.schema.memoization import once
 from api.contract.schema.patterns import compile_pattern
 
 Errors = Iterator[ValidationError]
@@ -146,11 +146,11 @@ def _all_of(validator: Any, schemas: list[Any], instance: Any, schema: Json) -> 
 
 
 def _reference(validator: Any, reference: str, instance: Any, schema: Json) -> Errors:
-    """The keywords `$ref` and `$dynamicRef`. Each path to a part of a value that is read again has one of them."""
+    """The keywords `$ref` and `$dynamicRef`. A part of a value is read again only through one of them."""
 
     def errors() -> list[ValidationError]:
         found = validator._validate_reference(ref=reference, instance=instance)
-        # Parts of `allOf` may find the same error, and twice as many at each level.
+        # Parts of `allOf` may find the same error, which doubles the number of errors at each level.
         return list({_identity(error): error for error in islice(found, MOST_ERRORS)}.values())
 
     if not isinstance(instance, dict | list):

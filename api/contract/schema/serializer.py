@@ -12,7 +12,7 @@ from api.contract.document.operation import Json
 from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
 from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
-from api.contract.schema.memory import once
+from api.contract.schema.memoization import once
 from api.contract.schema.schemas import Schemas
 
 Shape = Callable[[Any], Any]
