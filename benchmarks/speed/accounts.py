@@ -18,13 +18,13 @@ from tests.support.installations import DATABASES
 _BASELINE, _BASE, _PROTECTED = "FastAPI, SQLModel", "Charter before", "Charter, GET /protected"
 # With fewer users, the log-ins of a run would exceed the limit of sessions.
 _USERS = [f"user{number:08}" for number in range(1_024)]
-# More than connections, so that no two requests at once use the same refresh token.
+# More users than connections, so that no two simultaneous requests use the same refresh token.
 _REFRESHING = _USERS[:64]
 _SESSIONS_OF_A_USER = 3
 
 
 class Case(NamedTuple):
-    """An operation: `prepare` readies a service for the round of this number, and returns the requests to send."""
+    """An operation. `prepare` sets a service up for the round with this number, and returns the requests to send."""
 
     title: str
     prepare: Callable[[Client, int], Sequence[Request]]
@@ -96,7 +96,7 @@ def _add_users(service: Service) -> None:
 
 
 def _check_reuse_detection(baseline: Service) -> None:
-    """Check that a used refresh token ends its session, and the token after it no longer works."""
+    """Check that a used refresh token ends its session, so that the next token is rejected."""
     with baseline.awake(), connected(baseline.port) as client_:
         used = client_.succeed(client.log_in(_USERS[0]))["refresh_token"]
         following = client_.succeed(client.refresh(used))["refresh_token"]
@@ -124,7 +124,7 @@ def _trial(case: Case, service: Service, folder: Path) -> Trial:
 
 
 def _figures(name: str, database: str, runs: Mapping[str, Run]) -> dict[str, float]:
-    """Return how much CPU a request costs beside each of the others."""
+    """Return the CPU of a request in proportion to that of each other service."""
     costs = {other: runs["Charter"].cost / run.cost for other, run in runs.items()}
     return {
         f"{name}/{database}/baseline": 100 * costs[_BASELINE],

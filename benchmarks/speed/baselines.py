@@ -1,4 +1,4 @@
-"""The services that Charter is measured beside, each run by its own environment."""
+"""The services that Charter is compared with, each in an environment of its own."""
 
 import json
 import os
@@ -17,7 +17,7 @@ Baseline = Callable[[Place, Path], AbstractContextManager[Service]]
 
 
 def template(place: Place, folder: Path, database: str) -> AbstractContextManager[Service]:
-    """FastAPI with a user of its own, whom it looks up in this database at each request."""
+    """Return FastAPI with its own user, which it reads from this database for each request."""
     user = json.dumps(place.user)
     return _under_uvicorn("template", "service", folder, PUBLIC_KEY=place.public_key, DATABASE=database, USER=user)
 
@@ -32,7 +32,7 @@ def _fastapi(module: str) -> Baseline:
     return lambda place, folder: _under_uvicorn("fastapi", module, folder, PUBLIC_KEY=place.public_key)
 
 
-# Those without a database.
+# The baselines without a database.
 BASELINES: dict[str, Baseline] = {
     "FastAPI async def": _fastapi("asynchronous"),
     "FastAPI def": _fastapi("threaded"),
@@ -43,13 +43,13 @@ BASELINES: dict[str, Baseline] = {
 
 
 def _under_uvicorn(name: str, module: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
-    """The baseline of this name, served as its documentation says, for production, without a line for each request."""
+    """Run the baseline with this name as its documentation recommends for production, without access logs."""
     port = free_port()
     return _started(name, ["uvicorn", f"{module}:app", f"--port={port}", *_UVICORN], folder, settings, port)
 
 
 def _under_gunicorn(name: str, folder: Path, **settings: str) -> AbstractContextManager[Service]:
-    """The baseline of this name, in one process with a thread for each connection, which it keeps open."""
+    """Run the baseline with this name in one process, with a thread for each connection, which it keeps open."""
     port = free_port()
     options = ("--worker-class=gthread", f"--threads={CONNECTIONS}", f"--bind=127.0.0.1:{port}")
     return _started(name, ["gunicorn", *options, "service:app"], folder, settings, port)

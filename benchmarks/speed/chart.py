@@ -1,4 +1,4 @@
-"""A chart of rates, as SVG: light or dark as its reader likes it, and its figures also in words."""
+"""A chart of rates as SVG, in a light and a dark form, with its figures as text."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -37,7 +37,7 @@ class _Place(NamedTuple):
 
 
 def chart(panels: _Panels) -> str:
-    """A panel for each question: a bar for each service, those of Charter in a colour of their own."""
+    """Return the chart: a panel for each case, and a bar for each service. Charter's bars have their own colour."""
     places = list(_places(panels))
     height = places[-1].bottom
     # All bars share one scale. A service without responses has a bar of length 0.
@@ -58,7 +58,7 @@ role="img" aria-labelledby="title desc">
 
 
 def _places(panels: _Panels) -> Iterator[_Place]:
-    """Two beside each other, below those before."""
+    """Yield the place of each panel. Two panels form a row."""
     sizes = [len(rates) for rates in panels.values()]
     y = _TOP
     for first in range(0, len(sizes), 2):

@@ -1,4 +1,4 @@
-"""The Charter that is measured: a copy of the checkout with an operation more, a database, a user and her tokens."""
+"""The measured Charter: a copy of the checkout with one more operation, a database, a user and tokens."""
 
 import json
 import os
@@ -33,7 +33,7 @@ _LIFETIME = 3600
 
 @dataclass(frozen=True)
 class Place:
-    """A running Charter, the key that it signs with, its only user, and her access token."""
+    """A running Charter, its signing key, its only user, and an access token of this user."""
 
     service: Service
     key: SigningKey
@@ -47,7 +47,7 @@ class Place:
         return pem.decode()
 
     def fresh(self, count: int) -> list[str]:
-        """So many more tokens of her session, none like another."""
+        """Return this number of further tokens of the same session, all different."""
         said = jwt.decode(self.token, options={"verify_signature": False})
         tokens = AccessTokenCodec(said["iss"], said["aud"], said.get("client_id", "charter"), _LIFETIME)
         ends_at = clock.now() + timedelta(days=1)
@@ -56,7 +56,7 @@ class Place:
 
 
 def installed(config: Config, **settings: str) -> Charter:
-    """Return an installation of a copy of this checkout beside a database, migrated. The log goes to a file."""
+    """Return an installation of a copy of this checkout, with a migrated database. The log is a file."""
     copy = config.data_dir / "checkout"
     for name in ("api", "migrations", "openapi"):
         shutil.copytree(CHECKOUT / name, copy / name)
@@ -68,7 +68,7 @@ def installed(config: Config, **settings: str) -> Charter:
 
 
 def elsewhere(config: Config, checkout: Path) -> Charter:
-    """Return an installation of another checkout, which its own environment runs, beside a database, migrated.
+    """Return an installation of another checkout, in its own environment, with a migrated database.
 
     The settings that the checkout does not have are left out.
     """
@@ -97,7 +97,7 @@ def _is_setting(name: str, checkout: Path) -> bool:
 
 
 def background(charter: Charter, value: str) -> Charter:
-    """Return the installation with its background tasks "on" or "off", or as it is if it has none."""
+    """Return the installation with its background tasks "on" or "off", or unchanged if it has none."""
     name = "CHARTER_BACKGROUND"
     is_setting = _is_setting(name, Path(charter.settings["PYTHONPATH"].partition(os.pathsep)[0]))
     return replace(charter, settings=charter.settings | ({name: value} if is_setting else {}))
@@ -112,14 +112,14 @@ def without_hashes(charter: Charter) -> Charter:
 
 
 def serving(charter: Charter, cores: frozenset[int]) -> AbstractContextManager[Service]:
-    """`charter serve` on these cores."""
+    """Run `charter serve` on these cores."""
     port = int(charter.settings["CHARTER_PORT"])
     return started([str(charter.command), "serve"], charter.folder, charter.environment, port, cores)
 
 
 @contextmanager
 def beginning(charter: Charter, cores: frozenset[int] = frozenset({CORE}), /, **settings: str) -> Iterator[Service]:
-    """Yield a service of an installation that may have several: on another port, with these settings, not stopped."""
+    """Yield one more running service of an installation, on its own port and with these settings."""
     settings = charter.settings | {"CHARTER_PORT": str(free_port())} | settings
     with serving(replace(charter, settings=settings), cores) as service, service.awake():
         yield service
@@ -127,7 +127,7 @@ def beginning(charter: Charter, cores: frozenset[int] = frozenset({CORE}), /, **
 
 @contextmanager
 def served(config: Config, cores: frozenset[int] = frozenset({CORE})) -> Iterator[Place]:
-    """Charter on this database, with one user who is logged in."""
+    """Yield Charter on this database, with one user who is logged in."""
     with serving(installed(config), cores) as service:
         port = service.port
         with service.awake():

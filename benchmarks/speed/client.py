@@ -23,7 +23,7 @@ class Response(NamedTuple):
     body: Any
 
 
-# Services close a connection that is idle for longer.
+# Services close connections that are idle for longer.
 _IDLE_SECONDS = 1
 
 

@@ -62,7 +62,7 @@ class Crowd:
             answer.read()
             if answer.status == 503:
                 self.refused.append((perf_counter() - began) * 1000)
-                # The server would, while it waits.
+                # The server would close the connection during the wait.
                 connection.close()
                 self._gone.wait(int(answer.headers["Retry-After"]))
             else:

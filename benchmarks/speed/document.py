@@ -1,4 +1,4 @@
-"""RESULTS.md: the bars and all figures."""
+"""The page RESULTS.md, with the bars and all figures."""
 
 import os
 import platform

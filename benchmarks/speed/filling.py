@@ -22,7 +22,7 @@ _LIFE_DAYS = 90
 
 
 class _Dialect(NamedTuple):
-    """The parts of the statements in which databases differ. `i` is the number of a row, a column of `numbers`."""
+    """The parts of the statements that differ between databases. `i` is the number of a row, a column of `numbers`."""
 
     numbers: str
     id: str
@@ -51,9 +51,9 @@ _DIALECTS = {
         moment="to_timestamp({0})",
         padded="lpad(CAST({0} AS text), 8, '0')",
         digest="sha256(convert_to('{0}' || i, 'UTF8'))",
-        # The rows are right, so the foreign keys need no check.
+        # The rows are consistent, so the foreign keys need no check.
         before=("SET session_replication_role = replica", "SET synchronous_commit = off"),
-        # As autovacuum leaves the tables of a living installation.
+        # Autovacuum leaves the tables of a running installation in this state.
         after=("VACUUM ANALYZE", "CHECKPOINT"),
     ),
 }
@@ -71,7 +71,7 @@ def filled(config: Config, users: int) -> Charter:
 def fill(config: Config, users: int) -> None:
     """Add this many users to a database, and three sessions for each of them.
 
-    Their password is that of the only user who is there.
+    They have the password of the only existing user.
     """
     engine = create_engine(config.database_url, isolation_level="AUTOCOMMIT")
     dialect = _DIALECTS[engine.dialect.name]
@@ -82,7 +82,7 @@ def fill(config: Config, users: int) -> None:
 
 
 def expired(config: Config) -> int:
-    """Return how many sessions of a database have expired."""
+    """Return the number of expired sessions in a database."""
     now = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "postgresql": "now()"}
     engine = create_engine(config.database_url)
     with engine.connect() as connection:

@@ -12,14 +12,14 @@ COST = 12
 
 
 def main() -> None:
-    """Check so many passwords, in a thread for each core."""
+    """Check this number of passwords, in one thread per core."""
     times, cores = int(sys.argv[1]), [int(core) for core in sys.argv[2].split(",")]
     os.sched_setaffinity(0, cores)
     hashed = bcrypt.hashpw(b"password", bcrypt.gensalt(COST))
     with ThreadPoolExecutor(len(cores)) as pool:
         began, spent = perf_counter(), process_time()
         assert all(pool.map(bcrypt.checkpw, repeat(b"password", times), repeat(hashed)))
-        # The seconds by the clock, and those of the cores.
+        # The elapsed seconds, and the CPU seconds.
         print(perf_counter() - began, process_time() - spent)
 
 

@@ -1,4 +1,4 @@
-"""The load: wrk, and what it tells."""
+"""The load generator wrk, and its results."""
 
 import json
 import subprocess
@@ -27,14 +27,14 @@ class Request(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Those that it needs beside Host."""
+        """The headers of the request, apart from Host."""
         identity = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         content = {"Content-Type": "application/json", "Content-Length": str(len(self.body))} if self.body else {}
         return identity | content
 
     @property
     def raw(self) -> str:
-        """The whole of it, as HTTP."""
+        """The whole request as HTTP."""
         headers = {"Host": "127.0.0.1"} | self.headers
         head = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
         return "\r\n".join([*head, "", self.body])

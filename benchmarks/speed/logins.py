@@ -1,4 +1,4 @@
-"""Log-ins: how many a second, and what others notice of them."""
+"""The rate of log-ins, and their effect on other requests."""
 
 import subprocess
 import sys
@@ -19,31 +19,31 @@ from benchmarks.speed.service import CORE, Service
 from tests.support.installations import sqlite
 from tests.support.paths import CHECKOUT
 
-# About as many as a core hashes in a second.
+# About the number of hashes that a core computes in a second.
 _A_SECOND = 5
-# Always one more for each core than it hashes, and none that is refused.
+# Enough clients to keep a core busy, and few enough that none is rejected.
 _CLIENTS_OF_A_CORE = 4
 _CROWDS = (0, 8, 64)
-# A log-in takes a second then: so few are better counted for longer.
+# With a log-in per second, a short run would count too few.
 _TIMES_AS_LONG = 2
 
 
 class _Pace(NamedTuple):
-    """How many a second, and the milliseconds of a core for each."""
+    """A rate per second, and the CPU milliseconds per log-in."""
 
     rate: float
     cost: float
 
 
 class _Rates(NamedTuple):
-    """How many hashes, and how many log-ins, one core computes in a second if nothing else runs."""
+    """The hashes and the log-ins that one core computes in a second without other load."""
 
     hashes: float
     logins: float
 
 
 class _Pressed(NamedTuple):
-    """GET /protected under log-ins: what came of it, log-ins served a second, milliseconds of the slowest refusal."""
+    """A run of GET /protected beside log-ins, the log-ins per second, and the milliseconds of the slowest rejection."""
 
     run: Run
     served: float
@@ -51,7 +51,7 @@ class _Pressed(NamedTuple):
 
 
 def logins(length: Length, folder: Path) -> Iterator[Section]:
-    """Measure their rate and GET /protected beside them on one core, and then their rate on two cores."""
+    """Measure log-ins, and GET /protected beside them, on one core. Then measure log-ins on two cores."""
     with sqlite() as config, charter.served(config) as place:
         section, alone = _rate(place, length, frozenset({CORE}))
         yield section
@@ -64,7 +64,7 @@ def logins(length: Length, folder: Path) -> Iterator[Section]:
 
 def _rate(place: Place, length: Length, cores: frozenset[int]) -> tuple[Section, _Rates]:
     times = length.seconds * _A_SECOND * len(cores)
-    # They take turns, so both runs of a pair find the machine in the same state.
+    # The two trials take turns, so both runs of a pair find the machine in the same state.
     pairs = [(_hashed(times, cores), _logged_in(place.service, times, len(cores))) for _ in range(length.rounds)]
     share = 100 * median(ours.rate / raw.rate for raw, ours in pairs)
     title = f"Log-ins on {len(cores)} core{'s' * (len(cores) - 1)}, bcrypt cost 12"
@@ -112,7 +112,7 @@ def _pressed(place: Place, file: Path, length: Length, clients: int) -> _Pressed
 
 
 def _rate_of(moments: list[float]) -> float:
-    """Return the rate per second between the first and the last, because a log-in takes a good part of a second."""
+    """Return the rate per second from the first log-in to the last, because one takes a large part of a second."""
     return (len(moments) - 1) / (max(moments) - min(moments)) if len(moments) > 1 else 0.0
 
 
@@ -138,7 +138,7 @@ def _figures(found: dict[int, _Pressed], alone: _Rates) -> dict[str, float]:
         pressed = found[clients]
         figures[f"p99/{clients}"] = pressed.run.p99 / found[0].run.p99
         figures[f"kept/{clients}"] = 100 * pressed.run.rate / found[0].run.rate
-        # A hash takes this part of a second if nothing else runs.
+        # The time of the slowest rejection, in percent of the time of a hash without other load.
         figures[f"refused/{clients}"] = 100 * pressed.refused / 1000 * alone.hashes
         figures[f"served/{clients}"] = 100 * pressed.served / alone.logins
     return figures

@@ -1,4 +1,4 @@
-"""Runs that take turns, so that whatever slows the machine slows all alike."""
+"""Measurements that take turns, so that other load on the machine affects all of them alike."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -15,7 +15,7 @@ _WARM_UP_SECONDS = 1
 
 
 class Length(NamedTuple):
-    """How many rounds there are, and how long each service is asked in each of them."""
+    """The number of rounds, and the seconds that each service is measured in each round."""
 
     rounds: int
     seconds: int
@@ -26,12 +26,12 @@ Batches = Callable[[int], Iterable[Request]]
 
 
 def again(request: Request) -> Batches:
-    """One request, in every round."""
+    """Return the batches with one request in every round."""
     return lambda _: [request]
 
 
 Trial = Callable[[int, int], Run]
-"""One run in the round of this number, for so many seconds. Round 0 is for warming up."""
+"""Does one run of this many seconds, in the round with this number. Round 0 warms up."""
 
 
 def in_turns(trials: Mapping[str, Trial], length: Length) -> dict[str, Run]:
@@ -45,7 +45,7 @@ def in_turns(trials: Mapping[str, Trial], length: Length) -> dict[str, Run]:
 
 
 def taking_turns(services: Mapping[str, Service], batches: Batches, length: Length, folder: Path) -> dict[str, Run]:
-    """The median of the runs of each service, by its name."""
+    """Return the median of the runs of each service, by its name."""
     file = folder / "requests"
 
     # Cached: all services get the same requests, and some take long to make.
@@ -67,7 +67,7 @@ def taking_turns(services: Mapping[str, Service], batches: Batches, length: Leng
 
 
 def once(service: Service, file: Path, seconds: float, order: Order = "again") -> Run:
-    """One run, of a service that is awake."""
+    """Return one run of a service, which runs only meanwhile."""
     before = service.spent
     run = load.run(service.port, file, seconds, order)
     return run._replace(cost=(service.spent - before) / run.answers * 1e6 if run.answers else inf)

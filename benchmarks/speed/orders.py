@@ -1,4 +1,4 @@
-"""The handler of orders.yaml: it stands in api/handlers of the Charter that is measured."""
+"""The handler of orders.yaml, which the measured Charter has in api/handlers."""
 
 from typing import Any
 from uuid import uuid4

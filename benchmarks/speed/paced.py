@@ -26,12 +26,12 @@ class Source(Protocol):
         """Return the next request."""
 
     def give(self, body: bytes) -> None:
-        """Take note of the body of a successful response."""
+        """Take the body of a successful response."""
 
 
 @dataclass(frozen=True)
 class Again:
-    """One request, again and again."""
+    """The same request each time."""
 
     request: Request
 
@@ -43,7 +43,7 @@ class Again:
 
 
 class Chain:
-    """Refreshes, each with the token of an earlier response. More tokens than connections must be given."""
+    """Refreshes, each with the token of an earlier response. `tokens` must be more than the connections."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = deque(tokens)
@@ -56,7 +56,7 @@ class Chain:
 
 
 class Paced(NamedTuple):
-    """The milliseconds from the moment when a request was due to its response, and the count of each status."""
+    """The milliseconds from the due time of a request to its response, and the count of each status."""
 
     p50: float
     p99: float
@@ -68,7 +68,7 @@ class Paced(NamedTuple):
 
 
 def paced(port: int, source: Source, rate: float, seconds: float) -> Paced:
-    """Send the requests of a source to a port on this machine, `rate` a second. Raises TimeoutError if it hangs."""
+    """Send the requests of a source to a port on this machine, `rate` per second. Raises TimeoutError if one hangs."""
     return uvloop.run(_send(port, source, rate, seconds))
 
 
@@ -102,7 +102,7 @@ class _Load:
     _openings: list[asyncio.Task[None]] = field(default_factory=list)
 
     def add(self, due: float) -> None:
-        """Send a request that is due at a moment, or let it wait for a connection."""
+        """Send a request that is due at this time, or queue it until a connection is free."""
         self._due.append(due)
         if self._idle:
             self.go_on(self._idle.pop())
@@ -119,14 +119,14 @@ class _Load:
         self.go_on(connection)
 
     def go_on(self, connection: "_Connection") -> None:
-        """Let a connection send the next request that is due, or keep it for later."""
+        """Send the next due request on a connection, or mark the connection as idle."""
         if self._due:
             connection.send(self.source.take(), self._due.popleft())
         else:
             self._idle.append(connection)
 
     def close(self, connection: "_Connection") -> None:
-        """Forget a connection that is closed. Another one takes its place if requests wait."""
+        """Remove a closed connection. Open another one if requests wait."""
         self._opened -= 1
         if connection in self._idle:
             self._idle.remove(connection)
@@ -142,7 +142,7 @@ class _Load:
         self._changed.set()
 
     async def end(self, count: int) -> None:
-        """Wait for so many responses, and close the connections. Raises OSError if one could not be opened."""
+        """Wait for this many responses, and close the connections. Raises OSError if one could not be opened."""
         await asyncio.gather(*self._openings)
         while self.statuses.total() < count:
             self._changed.clear()
@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def send(self, request: Request, due: float) -> None:
-        """Send a request, which was due at this moment."""
+        """Send a request, which was due at this time."""
         self._due = due
         self.transport.write(request.raw.encode())
 

@@ -20,16 +20,16 @@ from tests.support.charter import Charter
 from tests.support.installations import DATABASES
 
 EXPIRED = 1_000_000
-# More than connections, so that no two requests at once use the same refresh token.
+# More users than connections, so that no two simultaneous requests use the same refresh token.
 _USERS = 64
-# One of a hundred requests is in the slowest hundredth.
+# The p99 depends on one request in a hundred, so the runs are longer.
 _TIMES_AS_LONG = 2
 _PATIENCE_SECONDS = 60
 _TITLES = {"off": "no background task", "on": "while expired sessions are deleted"}
 
 
 class _Run(NamedTuple):
-    """The milliseconds of a refresh, how many were refused, and how many sessions were deleted in a second."""
+    """The milliseconds of a refresh, the number of rejections, and the number of sessions deleted per second."""
 
     p50: float
     p99: float
@@ -52,7 +52,7 @@ def purge(length: Length, folder: Path, count: int = EXPIRED) -> Iterator[Sectio
 
 
 def _most(charter: Charter, length: Length, folder: Path) -> float:
-    """Return how many refreshes a service answers in a second."""
+    """Return the number of refreshes that a service completes in a second."""
     file = folder / "requests"
     with beginning(charter) as service:
         file.write_text("\0".join(client.refresh(token).raw for token in _tokens(service)))
@@ -60,7 +60,7 @@ def _most(charter: Charter, length: Length, folder: Path) -> float:
 
 
 def _run(charter: Charter, config: Config, value: str, rate: float, length: Length) -> _Run:
-    # A new process each time: one that is stopped in a transaction would hold its locks.
+    # A new process each time, because a process that is suspended in a transaction would hold its locks.
     with beginning(background(charter, value)) as service:
         source = Chain(_tokens(service))
         before = _deleting(config) if value == "on" else expired(config)
@@ -75,7 +75,7 @@ def _run(charter: Charter, config: Config, value: str, rate: float, length: Leng
 
 
 def _deleting(config: Config) -> int:
-    """Wait until the background task deletes, and return how many expired sessions are left."""
+    """Wait until the background task deletes sessions, and return the number of expired ones that are left."""
     before, began = expired(config), monotonic()
     while (now := expired(config)) == before:
         assert monotonic() < began + _PATIENCE_SECONDS, "the background task deletes nothing"

@@ -1,4 +1,4 @@
-"""How many answers a second, beside services that give the same answers."""
+"""The rate of requests, beside services that return the same responses."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -29,14 +29,14 @@ _ORDER: dict[str, object] = {
         {"sku": "POT-0100", "quantity": 1, "cents": 3999},
     ],
 }
-# A run ends early when its tokens are used up, and its rate is still right.
+# A run ends early when its tokens are used up. Its rate is still correct.
 _FRESH_A_SECOND = 6_000
 # The members whose values each service generates.
 _OWN = {"id", "created_at"}
 
 
 class Case(NamedTuple):
-    """A question: the request, one like it that is refused, and what is sent in each round."""
+    """A case to measure: the request, a similar request that must be rejected, and the requests of each round."""
 
     title: str
     request: Callable[[Place], Request]
@@ -57,7 +57,7 @@ def _with_token(path: str) -> Callable[[Place], Request]:
 
 
 def _with_forgery(path: str) -> Callable[[Place], Request]:
-    # Its signature, turned around.
+    # The token with its signature reversed.
     return lambda place: Request(path, f"{place.token[:-80]}{place.token[:-81:-1]}")
 
 
@@ -81,7 +81,7 @@ _ME = _again("GET /api/v1/me", _with_token("/api/v1/me"), _with_forgery("/api/v1
 
 
 def beside_all(name: str, length: Length, folder: Path) -> Iterator[Section]:
-    """A case, asked of Charter and of each baseline without a database."""
+    """Measure a case on Charter and on each baseline without a database."""
     with ExitStack() as stack:
         place = stack.enter_context(charter.served(stack.enter_context(sqlite())))
         others = {
@@ -126,7 +126,7 @@ def _answer(service: Service, request: Request) -> tuple[int, dict[str, object]]
     with service.awake():
         connection.request(request.method, request.path, request.body or None, request.headers)
         answer = connection.getresponse()
-        # Flask and gunicorn have no JSON for what they do not know.
+        # Flask and gunicorn have no JSON for unknown paths.
         said = json.load(answer) if answer.status < 400 else {}
     connection.close()
     return answer.status, {name: member for name, member in said.items() if name not in _OWN}

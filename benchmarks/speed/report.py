@@ -1,4 +1,4 @@
-"""The figures in words."""
+"""The figures as tables and lines of Markdown."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from benchmarks.speed.service import Service
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """The first column holds words, the others figures."""
+    """Return a table in Markdown. The first column has text, the others have figures."""
     lines = (columns, ["---", *["---:"] * (len(columns) - 1)], *rows)
     return [f"| {' | '.join(line)} |" for line in lines]
 

@@ -1,4 +1,4 @@
-"""The bounds of the figures, and the figures. All bounds are ratios within one run, so that they hold anywhere."""
+"""The figures and their bounds. All bounds are ratios within one run, so they apply to any machine."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ _SIGNS = {"at least": operator.ge, "at most": operator.le}
 
 
 class Bar(NamedTuple):
-    """A bound that a figure keeps."""
+    """A bound for a figure."""
 
     what: str
     sign: str
@@ -16,12 +16,12 @@ class Bar(NamedTuple):
     unit: str
 
     def verdict(self, figure: float) -> str:
-        """Whether it does, in a word."""
+        """Return `holds` or `MISSED`."""
         return "holds" if _SIGNS[self.sign](figure, self.bound) else "MISSED"
 
 
 class Section(NamedTuple):
-    """A table, what it says of the bars by their names, and what may be drawn of it: a figure for each service."""
+    """A table, its figures for the bars by name, and its figures for the chart by service."""
 
     title: str
     table: Sequence[str]

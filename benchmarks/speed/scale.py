@@ -1,4 +1,4 @@
-"""Each operation on 1,000,000 users beside 1,000 users: how long it takes, and its statements with their plans."""
+"""Each operation beside 1,000,000 and beside 1,000 users: its duration, its statements and their plans."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from tests.support.charter import Charter
 from tests.support.installations import DATABASES
 
 SMALL, BIG = 1_000, 1_000_000
-# Of each operation, for each second that a run of the other measurements lasts.
+# The number of requests of each operation, per second of a run of the other measurements.
 _A_SECOND = 25
 _TRACED = 3
 _DIFFER = "differ"
@@ -65,7 +65,7 @@ def _change_password(account: Account) -> Request:
     return Request("/api/v1/me/password", account.access_token, body, "PUT")
 
 
-# In this order, one account can be the subject of all of them.
+# In this order, one account can take part in all operations.
 OPERATIONS: dict[str, Operation] = {
     "Profile, not cached": _with_token("/api/v1/me"),
     "List sessions": _with_token(SESSIONS),
@@ -82,14 +82,14 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class Stage(NamedTuple):
-    """Two services on one database: `other` prepares what is sent to `measured`, so `measured` has nothing cached."""
+    """Two services on one database. `other` prepares the requests to `measured`, so `measured` has nothing cached."""
 
     users: int
     measured: Client
     other: Client
 
     def accounts(self, numbers: Sequence[int], total: int) -> list[Account]:
-        """Return the accounts of these numbers below `total`, for which all users are evenly divided."""
+        """Return an account for each of these numbers below `total`. All numbers together cover the users evenly."""
         return [self.account(number * self.users // total) for number in numbers]
 
     def account(self, number: int) -> Account:
@@ -146,7 +146,7 @@ def _serving(charter: Charter, **settings: str) -> Iterator[Client]:
 
 
 def _alternating(stages: Sequence[Stage], requests: Mapping[int, Sequence[Request]]) -> dict[int, list[float]]:
-    """Return how long each request took. The services take turns, each of them first as often as the other."""
+    """Return the seconds of each request. The services take turns, and each one is first in half of the turns."""
     taken: dict[int, list[float]] = {stage.users: [] for stage in stages}
     for turn in range(len(next(iter(requests.values())))):
         for stage in stages if turn % 2 else reversed(stages):
@@ -157,7 +157,7 @@ def _alternating(stages: Sequence[Stage], requests: Mapping[int, Sequence[Reques
 
 
 def _starts(charters: Mapping[int, Charter], rounds: int) -> dict[int, list[float]]:
-    """Return how long each start took. They take turns, after one start that warms the caches up."""
+    """Return the seconds of each start. The installations take turns, after one start that warms the caches up."""
     taken: dict[int, list[float]] = {users: [] for users in charters}
     for number in range(rounds + 1):
         for users, charter in charters.items():
@@ -170,7 +170,7 @@ def _statements(charter: Charter, users: int) -> dict[str, Statements]:
     """Return the statements of each operation."""
     path = charter.folder / "statements"
     with _staged(charter, users, STATEMENTS=str(path)) as stage:
-        # The last users: the operations that were measured leave them out.
+        # The measured operations leave out the last users.
         accounts = [stage.account(users - 1 - turn) for turn in range(_TRACED)]
         return {name: _fewest(stage.measured, path, map(operation, accounts)) for name, operation in OPERATIONS.items()}
 

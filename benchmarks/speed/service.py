@@ -17,7 +17,7 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class Service:
-    """A process that answers on 127.0.0.1, and how many seconds it took to the first answer."""
+    """A process that serves on 127.0.0.1, and the seconds from its start to its first response."""
 
     pid: int
     port: int
@@ -31,7 +31,7 @@ class Service:
 
     @property
     def spent(self) -> float:
-        """The seconds for which it has had a core."""
+        """The CPU seconds of the service."""
         stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids]
         return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
@@ -63,11 +63,11 @@ def started(
     """Start the command and stop it after its first response to /ping. The end of the block kills it."""
     with (folder / "log").open("ab") as log:
         began = perf_counter()
-        # A group of its own: its children sleep and go with it.
+        # A process group of its own, so that signals reach the children as well.
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     with process:
         try:
-            # It has made no thread yet.
+            # The process has only one thread yet, so all later ones inherit its cores.
             os.sched_setaffinity(process.pid, cores)
             while not _answers(port):
                 assert process.poll() is None, (folder / "log").read_text()
@@ -77,7 +77,7 @@ def started(
             os.killpg(process.pid, signal.SIGSTOP)
             yield service
         finally:
-            # One that could not start is gone.
+            # A process that could not start has exited.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""How long Charter and a baseline take from their start to the first response, on a migrated database."""
+"""The time from the start of Charter and of a baseline to the first response, on a migrated database."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,7 +31,7 @@ def starts(_: Length, folder: Path) -> Iterator[Section]:
 
 
 def _starts(database: str, folder: Path) -> Mapping[str, Sequence[float]]:
-    """Return the seconds of each start. Both services take turns."""
+    """Return the seconds of each start. The two services take turns."""
     taken: dict[str, list[float]] = {_OURS: [], _BASELINE: []}
     with ExitStack() as stack:
         configs = [stack.enter_context(DATABASES[database]()) for _ in range(3)]

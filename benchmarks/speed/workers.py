@@ -19,7 +19,7 @@ from tests.support.installations import postgresql
 
 _COUNTS = (1, 2)
 _CORES = frozenset({0, 1})
-# More than connections, so that no two requests at once use the same refresh token.
+# More users than connections, so that no two simultaneous requests use the same refresh token.
 _USERS = [f"user{number:08}" for number in range(64)]
 
 
@@ -27,7 +27,7 @@ Pair = dict[str, str]
 
 
 class _Operation(NamedTuple):
-    """How to ask for an operation with the token pairs of some users, as often as possible or at a constant rate."""
+    """An operation with the token pairs of some users, as requests for wrk and as a source for a constant rate."""
 
     title: str
     order: Order
@@ -51,14 +51,14 @@ _OPERATIONS = {
 
 
 class _Run(NamedTuple):
-    """The microseconds of CPU for each request, and the milliseconds of the slowest hundredth."""
+    """The CPU microseconds per request, and the 99th percentile in milliseconds."""
 
     cost: float
     p99: float
 
 
 class _Found(NamedTuple):
-    """The median run of each count of workers, at this rate."""
+    """The rate, and the median run for each number of workers."""
 
     rate: float
     runs: Mapping[int, _Run]
@@ -90,7 +90,7 @@ def _compare(operation: _Operation, services: Mapping[int, Service], length: Len
 
 
 def _most(operation: _Operation, service: Service, length: Length, folder: Path) -> float:
-    """Return how many requests a service answers in a second."""
+    """Return the number of requests that a service completes in a second."""
     file = folder / "requests"
     file.write_text("\0".join(operation.request(pair).raw for pair in _log_in(service)))
     return once(service, file, length.seconds, operation.order).rate

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import RLock
 
-# Each level needs some calls of Python, which allows 1,000.
+# Each level needs some calls inside each other, and Python allows 1,000.
 _DEEPEST = 20
 
 

@@ -145,7 +145,7 @@ class Style(NamedTuple):
         return extract
 
     def _assigned(self, parts: list[_Piece]) -> dict[str, Raw]:
-        """Return the members of `R=100` each. Only `matrix` writes empty values without a sign (RFC 6570, 3.2.7)."""
+        """Return the members from parts such as `R=100`. Only `matrix` leaves out the sign of an empty value."""
         pairs = []
         for part in parts:
             name, *rest = part.split("=", self._decode) or [_Piece("")]
@@ -225,7 +225,7 @@ def _any_of(ways: list[Extract]) -> Extract:
 
 
 def deep_steps(name: str, given: str) -> list[str] | None:
-    """Return the steps of a name such as `filter[price][gte]`, or None if it is not of the object `name`."""
+    """Return the steps of a name such as `filter[price][gte]`, or None if it does not belong to the object `name`."""
     if given.startswith(f"{name}[") and given.endswith("]"):
         return given[len(name) + 1 : -1].split("][")
     return None

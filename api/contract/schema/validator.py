@@ -11,7 +11,7 @@ from api.contract.schema.keywords import MOST_ERRORS
 
 
 class SchemaValidator:
-    """A validator of jsonschema that is only asked about values that the compiled test rejects."""
+    """A validator of jsonschema that gets only the values that the compiled test rejects."""
 
     def __init__(self, exact: Any, compiler: Compiler) -> None:
         self.exact = exact
