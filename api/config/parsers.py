@@ -63,7 +63,7 @@ def string_or_uri(text: str) -> str:
 
 def public_url(text: str) -> str:
     """Parse the URL under which clients reach the service. Return it without a slash at the end."""
-    # It is the default of the issuer, and every token contains that.
+    # The length is limited because the URL is the default of the issuer, which every token contains.
     if len(text) > 255 or not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", text):
         raise ValueError("a URL such as https://example.com/auth, without a query, of at most 255 characters")
     return text.rstrip("/")

@@ -76,7 +76,7 @@ class Config:
 
     @property
     def max_connections(self) -> int:
-        """How many connections to the database a process opens at most, beside the one of the change feed."""
+        """The most connections to the database that a process opens, beside the one of the change feed."""
         return self.database_connections + 2 * self.hashes + (self.background == "on")
 
     @property

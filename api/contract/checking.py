@@ -129,7 +129,7 @@ def check_file(file: Path) -> Verdict:
 
 
 def _counted(fault: ContractFault, operations: int) -> str:
-    """Return the message of a fault, with the number of the operations that use its part if that is not plain."""
+    """Return the message of a fault, with the number of affected operations if the fault is in a shared part."""
     if (fault.pointer or ())[:1] == ("paths",):
         return fault.message
     return f"{fault.message} (used by {operations} operation{'s' * (operations != 1)})"

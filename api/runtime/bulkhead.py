@@ -26,7 +26,7 @@ _WEIGHT = 0.2
 
 
 class _Call:
-    """A call and the seconds that its works have taken so far."""
+    """A call and the seconds that its work has taken so far."""
 
     def __init__(self) -> None:
         self._done = 0.0
@@ -50,7 +50,7 @@ _current_call: ContextVar[_Call] = ContextVar("turn")
 
 
 class Bulkhead(Executor):
-    """Runs at most `max_concurrent` works at once.
+    """Runs the work of at most `max_concurrent` calls at once.
 
     `initial_estimate` is the expected duration of a call's work in seconds, until some have been measured.
     """
@@ -60,7 +60,7 @@ class Bulkhead(Executor):
         self._average = initial_estimate
         self._calls: set[_Call] = set()
         self._last_retry_at = 0.0
-        # Twice the places, so that the next work can start while the previous call finishes.
+        # Twice as many, so that the work of the next call can start while the previous call finishes.
         self.threads = 2 * max_concurrent
         self._open()
 
@@ -85,10 +85,10 @@ class Bulkhead(Executor):
         return self._workers.submit(turn.work, call).result()
 
     def close(self) -> None:
-        """End the threads after the works in progress. Later calls get new threads."""
+        """End the threads after the work in progress. Later calls get new threads."""
         callers, workers = self._callers, self._workers
         self._open()
-        # Works that have not started are cancelled, because no client waits for their results any more.
+        # Work that has not started is cancelled, because no client waits for its result any more.
         workers.shutdown(wait=False, cancel_futures=True)
         callers.shutdown(cancel_futures=True)
         workers.shutdown()
@@ -101,7 +101,7 @@ class Bulkhead(Executor):
         begun = [turn.seconds for turn in list(self._calls)]
         if len(begun) < self._max_concurrent:
             return
-        # A work that takes longer than the average means that the core is busier now, so it sets the estimate.
+        # Work that takes longer than the average means that the core is busier now, so its time is the estimate.
         average = max([self._average, *begun])
         wait = (average * len(begun) - sum(begun)) / self._max_concurrent
         if wait > _MAX_WAIT_SECONDS:

@@ -22,7 +22,7 @@ Stuck connections are dropped one second earlier.
 
 
 class Terminal:
-    """The terminal to which this process writes its log, if it does."""
+    """The terminal to which this process may write its log."""
 
     def __init__(self) -> None:
         self._was_open = os.isatty(_STDERR)

@@ -49,7 +49,7 @@ def uvicorn_config(
         factory=workers > 1,
         interface="asgi3",
         workers=workers,
-        # By name, because a supervisor does not need the protocol either.
+        # By name, because a supervisor does not import the protocol.
         http="api.server.protocol:BoundedProtocol",
         # Charter logs one line per request itself, and responses do not reveal the server's name.
         log_config=None,

@@ -15,7 +15,7 @@ def answer(db: Db) -> None:
 
 
 def clock_skew(db: Db) -> timedelta:
-    """Return how far PostgreSQL's clock is ahead of this host's, or zero if the query took longer than that."""
+    """Return how far PostgreSQL's clock is ahead of this host's, or zero if the query took longer than this time."""
     asked = clock.now()
     theirs = db.execute(text("SELECT clock_timestamp()")).scalar_one()
     took = clock.now() - asked

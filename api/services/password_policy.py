@@ -46,7 +46,7 @@ def _repeats(text: str, size: int) -> bool:
 
 
 def _is_one_character(form: str) -> bool:
-    """Return True if the form is empty, as that of spaces, or repeats the parts of one character."""
+    """Return True if the form is empty, as for spaces, or repeats the parts of one character."""
     return any(
         _repeats(form, size) and len(unicodedata.normalize("NFKC", form[:size])) <= 1
         for size in range(1, _MOST_PARTS + 1)

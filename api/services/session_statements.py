@@ -24,8 +24,8 @@ START = (
         ["user_id", *(column.name for column in _given)],
         select(_user.c.id, *(bindparam(column.name, type_=column.type) for column in _given))
         .where(_is_enabled, *(column == bindparam(f"read_{column.name}") for column in READ))
-        # PostgreSQL keeps the user as it is until the transaction ends, and lets other log-ins of the user wait. On
-        # SQLite, the insert holds the write lock.
+        # PostgreSQL locks the user until the transaction ends, so other log-ins of the user wait. On SQLite, the insert
+        # holds the write lock.
         .with_for_update(key_share=True),
     )
     .returning(

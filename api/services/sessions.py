@@ -19,13 +19,13 @@ from api.storage.database import Db, new_id
 
 _LISTING = "sessions"
 _NO_SESSION = UUID(int=0)
-# An id of a UUIDv7 is lower.
+# Every UUIDv7 is lower.
 _NEWEST = UUID(int=2**128 - 1)
 # A client that refreshes more often within the grace period can no longer repeat the oldest of these refreshes.
 _MOST_REFRESHES = 100
-# A log-in of PostgreSQL that waited for others of the same user does not count their sessions. So many may wait.
+# On PostgreSQL, a log-in that waited for other log-ins of its user does not count their sessions. This many may wait.
 _STARTING = 10
-# By then the trigger `sessions_delete` no longer reports the deletion to other processes.
+# After this time, the trigger `sessions_delete` no longer reports the deletion to other processes.
 _PURGED_AFTER = timedelta(hours=1)
 
 

@@ -20,7 +20,7 @@ from api.storage.database import Db, lock_table, table_of
 _PROPAGATION = timedelta(seconds=1)
 
 CACHE_SECONDS = 300
-"""How long other services may cache the published keys."""
+"""The time for which other services may cache the published keys."""
 # A token may be signed just before its key is replaced, and clocks differ.
 _CLOCK_SKEW = timedelta(seconds=60)
 _KEPT_RETIRED = timedelta(days=30)

@@ -32,7 +32,8 @@ def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: 
     try:
         db.run(_CREATE, values)
     except IntegrityError as error:
-        # Both databases name the constraint. PostgreSQL quotes the value on the next line, and it may hold that name.
+        # Both databases name the constraint on the first line. On the next one, PostgreSQL quotes the value, which may
+        # contain the name of the other constraint.
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
     db.after_commit(partial(logs.event, "user_created", user_id=user.id))

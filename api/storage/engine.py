@@ -172,7 +172,7 @@ _SETTINGS = """
 
 
 def _is_quiet(connection: Any) -> bool:
-    """Return True unless an idle connection has data to read, which is how the end of a connection arrives.
+    """Return True unless an idle connection has data to read, which signals the end of the connection.
 
     The keepalives above end a connection to a host that is gone.
     """

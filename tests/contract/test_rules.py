@@ -1,4 +1,4 @@
-"""The rules of a contract: Charter's own contract keeps them, and each broken one is reported in words."""
+"""The rules of a contract: Charter's own contract keeps them, and each broken one is reported."""
 
 import re
 from collections.abc import Callable

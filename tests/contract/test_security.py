@@ -1,4 +1,4 @@
-"""The security schemes: who gets in, and the challenges for the others."""
+"""The security schemes: the accepted callers, and the challenges for all others."""
 
 import re
 from base64 import b64encode

@@ -22,8 +22,9 @@ MODULES = sorted(
 MAX_WORDS = 30
 
 RULES = {
-    "starts with a relative clause": re.compile(
-        r"^\W*(?i:who|whom|what|whoever|whomever|whatever|that which)\b.*[^?]$"
+    "starts without its subject": re.compile(
+        r"^\W*(?i:who|whom|what|whoever|whomever|whatever|that which|those|so (?:many|much)"
+        r"|how (?:many|much|long|fast|soon|far|often))\b.*[^?]$"
     ),
     "names a person for a program": re.compile(r"\b(?i:no|some|any|every)body\b"),
     "has 'is no', 'is none' or 'what is not'": re.compile(
@@ -86,6 +87,8 @@ def test_documentation_is_plain_english(file: Path) -> None:
         "(Whoever asks gets a token.)",
         "Whatever the type is, it is returned.",
         "That which is cached is returned.",
+        "Those without a database.",
+        "How many requests a second.",
         "It ends if nobody reads it.",
         "This is no token.",
         "The first of them is none.",
@@ -102,6 +105,7 @@ def test_rules_find_a_broken_sentence(sentence: str) -> None:
     "sentence",
     [
         "What does a worker do?",
+        "How long does a request wait?",
         "Requests that wait too long are rejected.",
         "The session is no longer valid.",
         "This is not a token.",

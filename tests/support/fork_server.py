@@ -22,7 +22,7 @@ from typing import IO, Any, NoReturn, Self
 
 from tests.support.paths import BIN, CHECKOUT
 
-# All modules that a command imports late. Those of an optional exporter are left to the processes that export.
+# All modules that a command imports late, apart from those of the optional exporter.
 _MODULES = (
     "alembic.command",
     "api.app",

@@ -21,7 +21,7 @@ class Spool:
         self._is_closed = False
 
     async def write(self, data: bytes) -> None:
-        """Append data. A thread writes to the disk, so that a slow one does not block other requests."""
+        """Append data. A thread writes to the disk, so that a slow disk does not block other requests."""
         self._buffer += data
         self.size += len(data)
         if len(self._buffer) > _IN_MEMORY:

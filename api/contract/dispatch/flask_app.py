@@ -110,7 +110,7 @@ class LazyRequestContext(RequestContext):
         return request
 
     def push(self) -> None:
-        # A stream that Flask runs in this context pushes it again, where it is current already.
+        # A stream that Flask runs in this context pushes the context again, although it is current already.
         self._pushed.append(None if _cv_request.get(None) is self else self._enter())
 
     def pop(self, exc: BaseException | None = None) -> None:

@@ -43,7 +43,7 @@ class Medium:
         self._serializers = serializers
 
     def with_type(self, media_type: str) -> "Medium":
-        """Return the medium for a type that this one contains."""
+        """Return the medium for a media type in this range."""
         if not media_types.is_range(self.name):
             return self
         return Medium(media_type, self._schema, self._serializers)

@@ -21,7 +21,7 @@ _NEEDED = {
 
 
 def faults_of(kind: str, node: Json, is_3_1: bool) -> Iterator[str]:
-    """Yield the faults of one object, in words."""
+    """Yield the messages of the faults of one object."""
     if kind in _CHECKS:
         yield from _CHECKS[kind](node)
     if kind == "Schema" and not is_3_1:

@@ -40,7 +40,7 @@ class CoreLoader(SafeLoader):
         self.faults: list[ContractFault] = []
         self._name = name
         self._depth = 0
-        # A document with its aliases in full is never larger than its text, or than this.
+        # The most values that a document may have after its aliases are expanded.
         self._most = max(len(text), _FEW_VALUES)
 
     def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:
@@ -61,7 +61,7 @@ class CoreLoader(SafeLoader):
         return root
 
     def _measure(self, node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-        """Return the number of values in a node and its depth, with aliases in full."""
+        """Return the number of values in a node and its depth, with expanded aliases."""
         measured = known.setdefault(id(node), None)
         if measured is not None:
             return measured

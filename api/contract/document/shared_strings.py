@@ -45,7 +45,7 @@ def _is_open_string(schema: Json) -> bool:
 
 def _state(rules: Json, schema: Json) -> None:
     if "maxLength" in rules:
-        # A minimum above the common maximum needs an own maximum.
+        # A minimum above the common maximum needs a maximum of its own.
         schema.setdefault("maxLength", max(rules["maxLength"], schema.get("minLength", 0)))
     if "pattern" in rules and "format" not in schema:
         schema.setdefault("pattern", rules["pattern"])

@@ -142,7 +142,7 @@ class Structure:
             self._faults.add(pointer, f"unknown field {name!r}")
 
     def _check_references(self) -> None:
-        """Check that each reference leads to a part of the right kind, and visit parts that only references know."""
+        """Check that each reference leads to a part of the right kind, and visit parts that only references reach."""
         names = [part.node.get(name) for part in self.parts for name in ("$id", "$anchor", "$dynamicAnchor")]
         anchors = {name for name in names if isinstance(name, str)}
         # The list grows while targets are visited.

@@ -1,4 +1,4 @@
-"""The parts of a document that an operation uses, which tell whether a fault affects it."""
+"""The parts of a document that each operation uses. A fault in one of them affects the operation."""
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
@@ -10,7 +10,7 @@ from api.contract.document.operation import METHODS, Json, Operation, resolve_or
 
 # A fault in another member of the document concerns all operations.
 _SEPARATE = {"paths", "components", "webhooks"}
-# The step from a path to what it is itself.
+# The last step of the pointer of a path itself, apart from its operations.
 _ITSELF = ""
 
 
@@ -90,7 +90,7 @@ def _size(pointer: Pointer) -> int:
 
 
 def _without(node: Any, faulty: Set[Pointer], around: Pointer) -> Any:
-    """Return a part of a document without the faulty parts. A group with a fault of its own stays if it is one."""
+    """Return a part of a document without the faulty parts. A group of parts stays, even if it has a fault itself."""
     if not isinstance(node, dict) or len(around) > 2 or (around and around[0] not in _SEPARATE):
         return node
     kept = {}
@@ -103,5 +103,5 @@ def _without(node: Any, faulty: Set[Pointer], around: Pointer) -> Any:
 
 
 def is_in(pointer: Pointer, parts: Set[Pointer]) -> bool:
-    """Return True if a pointer is that of one of these parts, or of something inside one."""
+    """Return True if a pointer leads to one of these parts, or into one of them."""
     return any(pointer[:length] in parts for length in range(len(pointer) + 1))

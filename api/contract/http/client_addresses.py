@@ -64,7 +64,7 @@ class ClientAddresses:
             raise MalformedRequest(f"The header {self._header.decode()} has more than {MOST_ENTRIES} entries.")
 
     def _walk(self, peer: str | None, scope: Scope) -> str | None:
-        """Return the last address that a trusted proxy has added: each proxy vouches only for the entry of its peer."""
+        """Return the last address that a trusted proxy has added: a proxy confirms only the entry that it has added."""
         client = peer
         for entry in islice(self._from_right(scope), MOST_ENTRIES):
             if entry == _UNIX_ENTRY and self._trusts_unix:

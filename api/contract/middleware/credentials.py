@@ -15,7 +15,7 @@ from api.errors import InvalidCredentials, InvalidInput
 
 
 class Identity(Protocol):
-    """The caller, as far as the contract needs it: the scopes that it has."""
+    """The part of a caller that the engine reads: the scopes."""
 
     @property
     def scopes(self) -> frozenset[str]: ...
