@@ -107,10 +107,10 @@ class LineHandler(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def write(self, *said: Any) -> None:
+    def write(self, *parts: Any) -> None:
         """Write a line (time, level, logger, event and facts) soon, together with others."""
         if self._waiting.qsize() < MAX_WAITING:
-            self._waiting.put(self._form(*said))
+            self._waiting.put(self._form(*parts))
         else:
             self._dropped += 1
 

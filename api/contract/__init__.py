@@ -5,7 +5,7 @@ A request passes these layers, from the outside in. Most are modules of `middlew
     response_validation  If enabled, checks each response against the contract.
     edge                 Rejects ambiguous framing. Gives each request an id and its own scope, and each error the one
                          format. Calls the observers: the request log, metrics and traces.
-    preflight            If browsers of other origins may call, answers their preflight requests by the contract.
+    preflight            If browsers of other origins may call, responds to their preflight requests by the contract.
     docs                 Serves the documentation page.
     routing              Finds the operation, or raises a 404 or 405.
     body                 Reads the whole body, within limits on bytes and seconds. Bodies with files stay for the

@@ -64,10 +64,10 @@ class GracefulShutdown:
     def wrap(self, app: ASGIApp) -> ASGIApp:
         """Wrap an application so that each response closes its connection once the drain period has begun."""
 
-        def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        def respond(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             return app(scope, receive, _closing(send) if self.draining else send)
 
-        return answer
+        return respond
 
 
 def _closing(send: Send) -> Send:

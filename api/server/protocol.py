@@ -51,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 0
         self._received_of_body = 0
         self._running: RequestResponseCycle | None = None
-        self._waiting_refusal: ApiError | None = None
+        self._pending_error: ApiError | None = None
         self._is_last = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -90,8 +90,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_last = True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if self._waiting_refusal is not None and cycle.more_body:
-            self._answer(self._waiting_refusal)
+        if self._pending_error is not None and cycle.more_body:
+            self._send_error(self._pending_error)
             self.transport.close()
             return
         self._running = cycle
@@ -100,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Finish the pending response if the client has closed its sending side, and reject anything after it."""
         self.transport.input_has_ended = True  # type: ignore[attr-defined]
-        if self._is_answering() and not self.transport.is_closing():
+        if self._is_responding() and not self.transport.is_closing():
             self._reject(MalformedRequest())
             return True
         self.transport.flush()  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._awaiting_body and self._received > self._received_of_body * _CHUNK_BYTES + HEADER_BYTES:
             # The body has its own limit elsewhere. The limit here is for the chunk framing around the body.
             self._reject(MalformedRequest())
-        elif self._deadline is None and not self._awaiting_body and not self._is_answering():
+        elif self._deadline is None and not self._awaiting_body and not self._is_responding():
             # Any data stops uvicorn's keep-alive timer, even a line break between two requests, so this deadline
             # replaces that timer. A body has its own time limit.
             self._start_deadline()
@@ -206,7 +206,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
         """Return True if a complete request awaits its response, or if a response has already started."""
         if self.cycle is None or self.cycle.response_complete:
             return False
@@ -216,14 +216,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Reject a request that never reached the application, and close the connection."""
         if self.transport.is_closing():
             return
-        if self._is_answering():
+        if self._is_responding():
             # An error sent now would be read as the response to the request in flight. If the last pipelined request is
             # incomplete, `_start_asgi_task` sends the error as the response to that one.
-            self._waiting_refusal = error
+            self._pending_error = error
             self.cycle.keep_alive = False
             return
         if self._received:
-            self._answer(error)
+            self._send_error(error)
         self.transport.close()
         if self.cycle is not None:
             # Discard everything that the application still sends for this rejected request.
@@ -237,7 +237,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return None
         return next((value for name, value in self.headers or () if name == b"origin"), None)
 
-    def _answer(self, error: ApiError) -> None:
+    def _send_error(self, error: ApiError) -> None:
         response, request_id = problem_response(error), str(uuid7())
         headers = closing(response.headers) + default_headers(request_id, response.headers)
         if cors := self.app_state.get("cors"):

@@ -9,17 +9,17 @@ from api.storage import engine
 from api.storage.database import Db
 
 
-def answer(db: Db) -> None:
+def ping(db: Db) -> None:
     """Run a trivial query, so that the caller can measure the response time."""
     db.execute(text("SELECT 1"))
 
 
 def clock_skew(db: Db) -> timedelta:
     """Return how far PostgreSQL's clock is ahead of this host's, or zero if the query took longer than this time."""
-    asked = clock.now()
+    began = clock.now()
     theirs = db.execute(text("SELECT clock_timestamp()")).scalar_one()
-    took = clock.now() - asked
-    skew: timedelta = theirs - asked - took / 2
+    took = clock.now() - began
+    skew: timedelta = theirs - began - took / 2
     return skew if abs(skew) > took else timedelta()
 
 

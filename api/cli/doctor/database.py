@@ -52,7 +52,7 @@ def _server(settings: Config, database: Database, processes: int) -> Iterator[Fi
 def _speed(db: Db, where: str) -> Finding:
     db.connection()
     began = perf_counter()
-    diagnostics.answer(db)
+    diagnostics.ping(db)
     return ok("database", f"{where} responds within {(perf_counter() - began) * 1000:.2f} ms")
 
 

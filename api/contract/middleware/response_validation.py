@@ -26,28 +26,26 @@ class ResponseValidationMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(send)
-        await self.app(scope, receive, answer.send)
-        for violation in self._violations(scope, answer):
-            facts = {"method": scope["method"], "path": scope["path"], "status": answer.status, "violation": violation}
+        sent = _ResponseCollector(send)
+        await self.app(scope, receive, sent.send)
+        for violation in self._violations(scope, sent):
+            facts = {"method": scope["method"], "path": scope["path"], "status": sent.status, "violation": violation}
             _log.error("contract_violation", extra={"facts": facts})
 
-    def _violations(self, scope: Scope, answer: "_Answer") -> Iterable[str]:
-        if not answer.is_whole or is_docs(scope["path"], self._routes.prefix):
+    def _violations(self, scope: Scope, sent: "_ResponseCollector") -> Iterable[str]:
+        if not sent.is_whole or is_docs(scope["path"], self._routes.prefix):
             return []
         try:
             name = self._routes.find(scope["method"], scope["raw_path"]).operation.id
         except (NotFound, MethodNotAllowed):
             name = ELSEWHERE
-        response = self._responses.find(name, answer.status)
+        response = self._responses.find(name, sent.status)
         if response is None:
-            return [f"{name} does not declare the status {answer.status}"]
-        return response.violations(
-            answer.headers, answer.body, has_body=scope["method"] != "HEAD" and not answer.is_streamed
-        )
+            return [f"{name} does not declare the status {sent.status}"]
+        return response.violations(sent.headers, sent.body, has_body=scope["method"] != "HEAD" and not sent.is_streamed)
 
 
-class _Answer:
+class _ResponseCollector:
     """Collects a response from its ASGI messages and passes the messages on to the client.
 
     The body of a streamed response is not collected, because it may have any size.

@@ -105,18 +105,18 @@ class _Alternatives:
         With several schemes, the caller is a mapping from their names to their callers. It is None without credentials
         where they are optional. An invalid credential is an error there, too.
         """
-        refusal: ApiError | None = None
+        rejection: ApiError | None = None
         for checks in filter(None, self._alternatives):
             try:
                 callers = await self._callers(scope, checks)
             except ApiError as error:
-                refusal = refusal or error
+                rejection = rejection or error
                 continue
             if callers is not None:
                 set_identity(scope, callers if len(checks) > 1 else next(iter(callers.values())))
                 return
-        if refusal is not None:
-            raise refusal
+        if rejection is not None:
+            raise rejection
         # An Authorization of an unknown scheme is not anonymous.
         if not self._optional or b"authorization" in fields_of(scope):
             raise challenged(missing(self._schemes), None, self._schemes)
