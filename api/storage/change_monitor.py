@@ -142,4 +142,4 @@ class ChangeMonitor:
 
 def _thread() -> ThreadPoolExecutor:
     """Return a dedicated thread, so that a poll never queues behind other work on the database."""
-    return ThreadPoolExecutor(1, "watch")
+    return ThreadPoolExecutor(1, "monitor")

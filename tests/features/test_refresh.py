@@ -21,7 +21,7 @@ from tests.support.concurrency import at_once
 from tests.support.person import Person, newcomer, token_pair
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
-from tests.support.workers import WatchClock, statements, worker
+from tests.support.workers import MonitorClock, statements, worker
 
 # On a slow machine, the grace period of a token could end during a test.
 pytestmark = pytest.mark.usefixtures("still")
@@ -100,11 +100,11 @@ def test_a_retry_within_the_grace_period_returns_the_newest_token(alice: Person,
 
 
 @pytest.fixture
-def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
-    return WatchClock(monkeypatch)
+def monitor_clock(monkeypatch: pytest.MonkeyPatch) -> MonitorClock:
+    return MonitorClock(monkeypatch)
 
 
-def test_a_retry_costs_the_same_after_any_number_of_refreshes(watch_clock: WatchClock, alice: Person) -> None:
+def test_a_retry_costs_the_same_after_any_number_of_refreshes(monitor_clock: MonitorClock, alice: Person) -> None:
     used, sent = alice.refresh_token, []
     for _ in range(20):
         alice.refresh()

@@ -16,7 +16,7 @@ from api.config.paths import resource_dir
 from tests.support.charter import until
 from tests.support.paths import CHECKOUT
 from tests.support.person import PASSWORD, Person, newcomer
-from tests.support.workers import Counted, WatchClock, at, by_hand, counting, disable, statements, worker
+from tests.support.workers import Counted, MonitorClock, at, by_hand, counting, disable, statements, worker
 
 BOUND_SECONDS = 0.1
 
@@ -140,8 +140,8 @@ def test_truncating_the_sessions_table_in_postgresql_ends_all_sessions(config: C
 
 
 @pytest.fixture
-def watch_clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
-    return WatchClock(monkeypatch)
+def monitor_clock(monkeypatch: pytest.MonkeyPatch) -> MonitorClock:
+    return MonitorClock(monkeypatch)
 
 
 def has_read(feed: Counted, times: int) -> bool:
@@ -150,7 +150,7 @@ def has_read(feed: Counted, times: int) -> bool:
 
 @pytest.mark.slow
 def test_requests_with_a_cached_session_send_no_statement(
-    config: Config, monkeypatch: pytest.MonkeyPatch, watch_clock: WatchClock
+    config: Config, monkeypatch: pytest.MonkeyPatch, monitor_clock: MonitorClock
 ) -> None:
     feeds = counting(monkeypatch)
     with worker(config) as client:
@@ -162,7 +162,7 @@ def test_requests_with_a_cached_session_send_no_statement(
             with statements() as sent:
                 assert {alice.get("/protected").status_code for _ in range(100)} == {200}
                 assert feed.reads == reads
-                watch_clock.move(WatchClock.EARLY)
+                monitor_clock.move(MonitorClock.EARLY)
                 assert alice.get("/protected").status_code == 200
                 # The poll runs in the background. The request does not wait for it.
                 until(partial(has_read, feed, reads + 1))
@@ -172,7 +172,7 @@ def test_requests_with_a_cached_session_send_no_statement(
         assert len(sent) == 1
 
 
-def test_a_write_by_one_user_costs_others_no_statement(watch_clock: WatchClock, here: TestClient) -> None:
+def test_a_write_by_one_user_costs_others_no_statement(monitor_clock: MonitorClock, here: TestClient) -> None:
     alice, bobby = newcomer(here, "alice"), newcomer(here, "bobby")
     assert alice.get("/protected").status_code == 200
     for _ in range(20):

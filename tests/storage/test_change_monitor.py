@@ -32,62 +32,62 @@ from tests.support.workers import INSERT_KEY, by_hand, counting, statements, wor
 CHANGED = [Change("signing_keys", "")]
 
 
-class Watched:
+class Monitored:
     """A monitor, the changes that it reported, and its freshness."""
 
     def __init__(self, url: URL) -> None:
         self.reported: list[list[Change] | None] = []
         self.database = Database(url)
-        self.watch = ChangeMonitor(self.database, self.reported.append)
+        self.monitor = ChangeMonitor(self.database, self.reported.append)
 
     def is_fresh(self) -> bool:
         """Return True if the monitor is fresh. The check may block for 50 ms, but not longer."""
         began = monotonic()
-        fresh = asyncio.run(self.watch.ensure_fresh())
+        fresh = asyncio.run(self.monitor.ensure_fresh())
         assert monotonic() - began < PATIENCE_SECONDS
         return fresh
 
     def close(self) -> None:
-        self.watch.close()
+        self.monitor.close()
         self.database.dispose()
 
 
 @pytest.fixture
-def watched(config: Config) -> Iterator[Watched]:
-    watched = Watched(config.database_url)
-    yield watched
-    watched.close()
+def monitored(config: Config) -> Iterator[Monitored]:
+    monitored = Monitored(config.database_url)
+    yield monitored
+    monitored.close()
 
 
-def test_changes_reach_other_processes_within_50_ms(config: Config, watched: Watched) -> None:
-    until(watched.is_fresh)
-    assert watched.reported == [None]
+def test_changes_reach_other_processes_within_50_ms(config: Config, monitored: Monitored) -> None:
+    until(monitored.is_fresh)
+    assert monitored.reported == [None]
     by_hand(config, INSERT_KEY)
     sleep(0.05)
-    until(watched.is_fresh)
-    assert watched.reported == [None, CHANGED]
+    until(monitored.is_fresh)
+    assert monitored.reported == [None, CHANGED]
 
 
-def test_invalidation_reports_all_earlier_changes(config: Config, watched: Watched) -> None:
-    until(watched.is_fresh)
+def test_invalidation_reports_all_earlier_changes(config: Config, monitored: Monitored) -> None:
+    until(monitored.is_fresh)
     for _ in range(20):
         for statement in (INSERT_KEY, "DELETE FROM signing_keys"):
-            watched.reported.clear()
+            monitored.reported.clear()
             by_hand(config, statement)
-            watched.watch.mark_stale()
-            until(watched.is_fresh)
-            assert watched.reported == [CHANGED]
+            monitored.monitor.mark_stale()
+            until(monitored.is_fresh)
+            assert monitored.reported == [CHANGED]
 
 
-def test_many_event_loops_may_check_at_once(watched: Watched) -> None:
+def test_many_event_loops_may_check_at_once(monitored: Monitored) -> None:
     def ask(_: int) -> None:
         for _ in range(20):
-            until(lambda: asyncio.run(watched.watch.ensure_fresh()))
+            until(lambda: asyncio.run(monitored.monitor.ensure_fresh()))
 
-    until(watched.is_fresh)
+    until(monitored.is_fresh)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, range(4)))
-    assert watched.reported == [None]
+    assert monitored.reported == [None]
 
 
 def test_changes_are_read_even_if_no_request_checks(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +101,8 @@ def test_changes_are_read_even_if_no_request_checks(config: Config, monkeypatch:
 
 def test_applications_that_start_and_stop_leave_nothing_behind(config: Config) -> None:
     def held() -> tuple[int, int]:
-        watching = [thread for thread in threading.enumerate() if thread.name.startswith("watch")]
-        return len(watching), len(list(Path("/proc/self/fd").iterdir()))
+        polling = [thread for thread in threading.enumerate() if thread.name.startswith("monitor")]
+        return len(polling), len(list(Path("/proc/self/fd").iterdir()))
 
     def start_and_stop() -> None:
         app = create_app(config)
@@ -119,22 +119,22 @@ def test_applications_that_start_and_stop_leave_nothing_behind(config: Config) -
 
 
 @pytest.fixture
-def listening(postgres_url: URL) -> Iterator[Watched]:
+def listening(postgres_url: URL) -> Iterator[Monitored]:
     """Yield a monitor on PostgreSQL that is up to date and has a listener."""
-    watched = Watched(postgres_url)
-    until(watched.is_fresh)
-    yield watched
-    watched.close()
+    monitored = Monitored(postgres_url)
+    until(monitored.is_fresh)
+    yield monitored
+    monitored.close()
 
 
-def listener(watched: Watched) -> int:
+def listener(monitored: Monitored) -> int:
     """Return the id of the PostgreSQL process that serves the listener."""
     mine = "datname = current_database() AND query IN ('SELECT', 'LISTEN charter')"
-    with watched.database.engine.connect() as connection:
+    with monitored.database.engine.connect() as connection:
         return int(connection.scalars(text(f"SELECT pid FROM pg_stat_activity WHERE {mine}")).one())  # noqa: S608
 
 
-def test_an_ended_listener_is_noticed_at_once_and_replaced(listening: Watched) -> None:
+def test_an_ended_listener_is_noticed_at_once_and_replaced(listening: Monitored) -> None:
     with listening.database.engine.begin() as connection:
         connection.execute(text(f"SELECT pg_terminate_backend({listener(listening)})"))
     sleep(0.06)
@@ -154,17 +154,17 @@ def proxy(postgres_url: URL) -> Iterator[Proxy]:
 
 
 def test_a_silent_channel_makes_the_monitor_stale_until_it_recovers(proxy: Proxy) -> None:
-    watched = Watched(proxy.url)
-    until(watched.is_fresh)
+    monitored = Monitored(proxy.url)
+    until(monitored.is_fresh)
     proxy.cut = True
     sleep(0.06)
     ends = monotonic() + 2.5
     while monotonic() < ends:
-        assert not watched.is_fresh()
+        assert not monitored.is_fresh()
         sleep(0.01)
     proxy.cut = False
-    until(watched.is_fresh)
-    watched.close()
+    until(monitored.is_fresh)
+    monitored.close()
 
 
 @on_sqlite
@@ -191,7 +191,7 @@ def test_postgresql_may_restart(config: Config) -> None:
 
 
 def restart_postgresql(config: Config, seconds: float) -> None:
-    """Restart PostgreSQL under a worker. Assert that it fails closed, and recovers within so many seconds."""
+    """Restart PostgreSQL under a worker. Assert that it fails closed, and recovers within `seconds`."""
     with get_server(mkdtemp(), cleanup_mode="delete") as server:
         url = database_url(server.get_uri())
         database = Database(url)
@@ -204,10 +204,10 @@ def restart_postgresql(config: Config, seconds: float) -> None:
             sleep(0.06)
             assert [alice.get("/protected").status_code for _ in range(5)] == [503] * 5
             server.start()
-            until(lambda: remembered(alice), seconds)
+            until(lambda: is_cached(alice), seconds)
 
 
-def remembered(person: Person) -> bool:
+def is_cached(person: Person) -> bool:
     """Return True if a request succeeds without a statement to the database."""
     with statements() as sent:
         assert person.get("/protected").status_code == 200

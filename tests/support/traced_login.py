@@ -15,7 +15,7 @@ from api.server.uvicorn_server import application, uvicorn_config
 
 PACKAGE = Path(api.__file__).parent
 # These threads do not work for a single request.
-BACKGROUND = ("background", "change", "watch")
+BACKGROUND = ("background", "change", "monitor")
 PASSWORD = "correct horse battery staple"
 
 

@@ -91,7 +91,7 @@ class Counted:
         return self.following.feed.read()
 
 
-class WatchClock:
+class MonitorClock:
     """The clock that determines how old a worker's knowledge is. Only a test moves it."""
 
     FRESH, EARLY = PATIENCE_SECONDS, 0.8 * PATIENCE_SECONDS

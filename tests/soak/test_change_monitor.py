@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from api.config import Config
-from tests.storage.test_change_monitor import Watched, listener, restart_postgresql
+from tests.storage.test_change_monitor import Monitored, listener, restart_postgresql
 from tests.support.charter import until
 from tests.support.databases import on_sqlite
 from tests.support.person import newcomer
@@ -22,18 +22,18 @@ from tests.support.workers import statements, worker
 
 
 @pytest.fixture
-def listening(postgres_url: URL) -> Iterator[Watched]:
+def listening(postgres_url: URL) -> Iterator[Monitored]:
     """Yield a change monitor on PostgreSQL that is up to date and has a listener."""
-    watched = Watched(postgres_url)
-    until(watched.is_fresh, 10)
-    yield watched
-    watched.close()
+    monitored = Monitored(postgres_url)
+    until(monitored.is_fresh, 10)
+    yield monitored
+    monitored.close()
 
 
-def is_fresh_soon(watched: Watched) -> bool:
+def is_fresh_soon(monitored: Monitored) -> bool:
     """Return True if the monitor is fresh. A check may block for 50 ms, but a busy machine gets two seconds."""
     began = monotonic()
-    fresh = watched.is_fresh()
+    fresh = monitored.is_fresh()
     assert monotonic() - began < 2
     return fresh
 
@@ -48,9 +48,9 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_hanging_listener_blocks_no_check_and_is_replaced(listening: Watched) -> None:
+def test_a_hanging_listener_blocks_no_check_and_is_replaced(listening: Monitored) -> None:
     async def ask(times: int) -> set[bool]:
-        return {await listening.watch.ensure_fresh() for _ in range(times)}
+        return {await listening.monitor.ensure_fresh() for _ in range(times)}
 
     with stopped(listener(listening)):
         sleep(0.06)
@@ -61,12 +61,12 @@ def test_a_hanging_listener_blocks_no_check_and_is_replaced(listening: Watched) 
     assert listening.reported == [None, None, None]
 
 
-def test_a_monitor_with_a_hanging_listener_closes_and_can_be_reused(listening: Watched) -> None:
+def test_a_monitor_with_a_hanging_listener_closes_and_can_be_reused(listening: Monitored) -> None:
     with stopped(listener(listening)):
         sleep(0.06)
         assert not is_fresh_soon(listening)
         began = monotonic()
-        listening.watch.close()
+        listening.monitor.close()
         assert monotonic() - began < 4
         until(lambda: is_fresh_soon(listening), 5)
 
@@ -78,17 +78,17 @@ def proxy(postgres_url: URL) -> Iterator[Proxy]:
 
 
 def test_a_silent_channel_makes_the_monitor_stale_until_it_recovers(proxy: Proxy) -> None:
-    watched = Watched(proxy.url)
-    until(watched.is_fresh, 10)
+    monitored = Monitored(proxy.url)
+    until(monitored.is_fresh, 10)
     proxy.cut = True
     sleep(0.06)
     ends = monotonic() + 2.5
     while monotonic() < ends:
-        assert not is_fresh_soon(watched)
+        assert not is_fresh_soon(monitored)
         sleep(0.01)
     proxy.cut = False
-    until(lambda: is_fresh_soon(watched), 5)
-    watched.close()
+    until(lambda: is_fresh_soon(monitored), 5)
+    monitored.close()
 
 
 @on_sqlite
