@@ -29,7 +29,7 @@ from tests.support.log_stream import Configure, LogStream
 from tests.support.patience import patience
 from tests.support.person import Person, newcomer
 from tests.support.plans import Collector, check_postgresql, check_sqlite, filled
-from tests.support.random_json import Wild
+from tests.support.random_json import RandomJson
 from tests.support.serving import serving
 from tests.support.speedups import speedups
 from tests.support.still_clock import StillClock
@@ -49,13 +49,13 @@ COLLECTOR.listen()
 
 
 @pytest.fixture
-def wild(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Wild:
+def rng(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> RandomJson:
     """The source of random JSON, initialized with one of the seeds."""
     if request.param != "random":
-        return Wild(int(request.param))
+        return RandomJson(int(request.param))
     number = secrets.randbelow(2**32)
     record_property("replay", f"--seeds={number}")
-    return Wild(number)
+    return RandomJson(number)
 
 
 @pytest.fixture(scope="session", autouse=True)

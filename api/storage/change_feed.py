@@ -103,19 +103,19 @@ class _PostgresFeed:
         self._libpq = connection.pgconn
         self._arriving = poll()
         self._arriving.register(self._libpq.socket, POLLIN)
-        if self._ask(b"SELECT pg_backend_pid()")[0].get_value(0, 0) != b"%d" % self._libpq.backend_pid:
+        if self._query(b"SELECT pg_backend_pid()")[0].get_value(0, 0) != b"%d" % self._libpq.backend_pid:
             raise FeedGap("LISTEN does not work through the connection pooler in front of PostgreSQL")
-        self._ask(b"LISTEN charter")
+        self._query(b"LISTEN charter")
 
     def read(self) -> list[Change]:
-        self._ask(b"SELECT")
+        self._query(b"SELECT")
         return [_change(notice.extra.decode()) for notice in iter(self._libpq.notifies, None)]
 
     def triggers(self) -> list[str]:
-        (result,) = self._ask(triggers.ACTIVE["postgresql"].encode())
+        (result,) = self._query(triggers.ACTIVE["postgresql"].encode())
         return [result.get_value(row, 0).decode() for row in range(result.ntuples)]
 
-    def _ask(self, query: bytes) -> list[Any]:
+    def _query(self, query: bytes) -> list[Any]:
         deadline = monotonic() + _PATIENCE_SECONDS
         self._libpq.send_query(query)
         self._libpq.flush()

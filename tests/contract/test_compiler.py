@@ -17,7 +17,7 @@ from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.validator import SchemaValidator
-from tests.support.random_json import Wild
+from tests.support.random_json import RandomJson
 
 DOCUMENT: Json = resolve_refs(contract.load(resource_dir("openapi")).document)
 FORMATS = app.formats("Charter")
@@ -62,10 +62,10 @@ def compare_verdicts(schema: Any, values: list[Any], version: str = OLD) -> Coun
     return counts
 
 
-def sample_values(wild: Wild, schema: Json, count: int) -> list[Any]:
+def sample_values(rng: RandomJson, schema: Json, count: int) -> list[Any]:
     """Return valid, nearly valid and arbitrary values."""
-    fitting = [wild.fitting(schema) for _ in range(count)]
-    return [*fitting, *map(wild.broken, fitting), *(wild.value() for _ in range(count))]
+    fitting = [rng.fitting(schema) for _ in range(count)]
+    return [*fitting, *map(rng.broken, fitting), *(rng.value() for _ in range(count))]
 
 
 def test_every_schema_of_the_contract_compiles() -> None:
@@ -74,12 +74,12 @@ def test_every_schema_of_the_contract_compiles() -> None:
 
 
 @pytest.mark.slow
-def test_validators_agree_on_the_schemas_of_the_contract(wild: Wild) -> None:
+def test_validators_agree_on_the_schemas_of_the_contract(rng: RandomJson) -> None:
     for schema in CONTRACT_SCHEMAS.values():
         counts: Counter[bool] = Counter()
         # A random value fits the strictest schema once in six times.
         for _ in range(40):
-            counts += compare_verdicts(schema, sample_values(wild, schema, 20))
+            counts += compare_verdicts(schema, sample_values(rng, schema, 20))
             if len(counts) == 2:
                 break
         assert set(counts) == {True, False}, schema
@@ -87,10 +87,10 @@ def test_validators_agree_on_the_schemas_of_the_contract(wild: Wild) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_validators_agree_on_random_schemas(wild: Wild, version: str) -> None:
+def test_validators_agree_on_random_schemas(rng: RandomJson, version: str) -> None:
     counts: Counter[bool] = Counter()
-    for schema in (wild.schema(later=version == NEW) for _ in range(1000)):
-        counts += compare_verdicts(schema, sample_values(wild, schema, 3), version)
+    for schema in (rng.schema(later=version == NEW) for _ in range(1000)):
+        counts += compare_verdicts(schema, sample_values(rng, schema, 3), version)
     # With few valid or few invalid values, the comparison would prove little.
     assert min(counts[True], counts[False]) > 2500, counts
 

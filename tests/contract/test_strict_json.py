@@ -8,7 +8,7 @@ import pytest
 
 from api.contract.schema.strict_json import MAX_DEPTH, parse
 from api.errors import InvalidInput
-from tests.support.random_json import Wild
+from tests.support.random_json import RandomJson
 
 NAN = "NaN and Infinity are not valid JSON."
 DEEP, UTF8 = "Must not be nested deeper than 32 levels.", "Must be valid UTF-8."
@@ -74,40 +74,43 @@ def test_a_value_that_cannot_be_stored_is_named(text: str, faults: list[tuple[st
     assert error.value.faults == faults
 
 
-def storable_value(wild: Wild) -> Any:
+def storable_value(rng: RandomJson) -> Any:
     """Return a random JSON value within all limits."""
-    value = wild.value()
+    value = rng.value()
     while re.search(r"\\x00|[0-9]{19}", repr(value)):
-        value = wild.value()
+        value = rng.value()
     return value
 
 
-def wrap_placeholder(wild: Wild, depth: int = 3) -> Any:
+def wrap_placeholder(rng: RandomJson, depth: int = 3) -> Any:
     """Return a random JSON value that contains the placeholder."""
-    if not depth or wild.happens(0.2):
+    if not depth or rng.happens(0.2):
         return PLACEHOLDER
-    siblings = {name: storable_value(wild) for name in ("x", "y") if wild.happens(0.5)}
-    return wild.choice(
-        [{**siblings, "z": wrap_placeholder(wild, depth - 1)}, [*siblings.values(), wrap_placeholder(wild, depth - 1)]]
+    siblings = {name: storable_value(rng) for name in ("x", "y") if rng.happens(0.5)}
+    return rng.choice(
+        [
+            {**siblings, "z": wrap_placeholder(rng, depth - 1)},
+            [*siblings.values(), wrap_placeholder(rng, depth - 1)],
+        ]
     )
 
 
-def serialize(wild: Wild, value: Any) -> str:
+def serialize(rng: RandomJson, value: Any) -> str:
     """Serialize the value with random whitespace and escapes."""
-    text = json.dumps(value, ensure_ascii=wild.happens(0.5), indent=wild.choice([None, None, 1, "\t"]))
-    return wild.choice(["", " ", "\r\n"]) + text + wild.choice(["", "\n"])
+    text = json.dumps(value, ensure_ascii=rng.happens(0.5), indent=rng.choice([None, None, 1, "\t"]))
+    return rng.choice(["", " ", "\r\n"]) + text + rng.choice(["", "\n"])
 
 
-def test_values_at_the_limits_are_parsed(wild: Wild) -> None:
+def test_values_at_the_limits_are_parsed(rng: RandomJson) -> None:
     for text, value in LIMITS * 20:
-        frame = wrap_placeholder(wild)
-        read = parse(serialize(wild, frame).replace(f'"{PLACEHOLDER}"', text).encode())
+        frame = wrap_placeholder(rng)
+        read = parse(serialize(rng, frame).replace(f'"{PLACEHOLDER}"', text).encode())
         assert repr(read) == repr(frame).replace(repr(PLACEHOLDER), repr(value))
 
 
-def test_a_single_fault_anywhere_is_rejected(wild: Wild) -> None:
+def test_a_single_fault_anywhere_is_rejected(rng: RandomJson) -> None:
     for text, detail in FAULTS * 20:
-        body = serialize(wild, wrap_placeholder(wild)).replace(f'"{PLACEHOLDER}"', text)
+        body = serialize(rng, wrap_placeholder(rng)).replace(f'"{PLACEHOLDER}"', text)
         with pytest.raises(InvalidInput) as error:
             parse(body.encode(errors="surrogateescape"))
         (fault,) = error.value.faults
@@ -115,9 +118,9 @@ def test_a_single_fault_anywhere_is_rejected(wild: Wild) -> None:
         assert fault.code in CODES.get(detail, {"MALFORMED_JSON"})
 
 
-def test_valid_json_is_parsed_unchanged(wild: Wild) -> None:
-    for value in (storable_value(wild) for _ in range(500)):
-        assert repr(parse(serialize(wild, value).encode())) == repr(value)
+def test_valid_json_is_parsed_unchanged(rng: RandomJson) -> None:
+    for value in (storable_value(rng) for _ in range(500)):
+        assert repr(parse(serialize(rng, value).encode())) == repr(value)
 
 
 @pytest.mark.parametrize("levels", [1, 31, MAX_DEPTH])

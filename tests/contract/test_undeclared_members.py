@@ -17,7 +17,7 @@ from api.contract.document.operation import Json
 from api.contract.schema.json_values import NotSerializable, encode
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.serializer import Serializers
-from tests.support.random_json import Wild
+from tests.support.random_json import RandomJson
 
 NAMES = ["a", "b", "c", "d"]
 SCALARS: list[Json] = [
@@ -289,8 +289,8 @@ def row(value: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
 @pytest.mark.parametrize("shape", [lambda value: value, row])
-def test_nothing_undeclared_leaves(wild: Wild, version: str, shape: Any) -> None:
-    made = RandomSchemas(wild.random, version == "3.1.0")
+def test_nothing_undeclared_leaves(rng: RandomJson, version: str, shape: Any) -> None:
+    made = RandomSchemas(rng.random, version == "3.1.0")
     counts: Counter[str] = Counter()
     for _ in range(800):
         # The oracle is exact for contracts whose keywords do not contradict each other at several levels.

@@ -20,7 +20,7 @@ from tests.features.test_passwords import NEW, WRONG, change, stored_hash
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.person import PASSWORD, Person
 from tests.support.problems import assert_problem
-from tests.support.workers import kept
+from tests.support.workers import stored_bytes
 
 
 def test_the_stored_hash_contains_its_scheme_and_cost(alice: Person, database: Database, config: Config) -> None:
@@ -51,7 +51,7 @@ def test_the_database_stores_secrets_only_as_digests(client: TestClient, config:
     valid = alice.refresh_token
     alice.log_in(password=WRONG)
     Person(client, "alice").log_in(password=NEW)
-    dump = kept(config)
+    dump = stored_bytes(config)
     assert b"alice@example.com" in dump
     assert hashlib.sha256(valid.encode()).digest() in dump
     secrets = [text.encode() for text in sent] + [config.pepper, config.secret]

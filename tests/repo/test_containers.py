@@ -21,7 +21,7 @@ from api.crypto.secret import parse_secret
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from tests.support.charter import SECRETS, Charter, beside, free_port
 from tests.support.databases import on_postgresql
-from tests.support.image import Image, image_environment, said
+from tests.support.image import Image, argument_of, image_environment
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
@@ -88,8 +88,8 @@ def test_every_variable_is_a_setting() -> None:
 
 
 def test_every_command_is_a_command_of_charter() -> None:
-    assert said("ENTRYPOINT") == '["charter"]'
-    arguments = [*(service["command"] for service in OURS if "command" in service), json.loads(said("CMD"))]
+    assert argument_of("ENTRYPOINT") == '["charter"]'
+    arguments = [*(service["command"] for service in OURS if "command" in service), json.loads(argument_of("CMD"))]
     arguments += [CONTAINER["args"], MIGRATION["args"]]
     assert {word for word, *_ in arguments} == {"migrate", "serve"}
     for word, *options in arguments:
@@ -98,7 +98,7 @@ def test_every_command_is_a_command_of_charter() -> None:
 
 
 def test_every_probed_path_is_a_public_operation() -> None:
-    text = said("HEALTHCHECK") + json.dumps(COMPOSE) + (CHECKOUT / "deploy/Caddyfile").read_text()
+    text = argument_of("HEALTHCHECK") + json.dumps(COMPOSE) + (CHECKOUT / "deploy/Caddyfile").read_text()
     probed = {*re.findall(r"http://127\.0\.0\.1:8000(/[a-z]+)", text), *re.findall("health_uri (.*)", text)}
     probed |= {CONTAINER[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
     public = {
@@ -109,8 +109,8 @@ def test_every_probed_path_is_a_public_operation() -> None:
 
 def test_all_files_use_the_same_port() -> None:
     port = str(Config.port)
-    assert said("EXPOSE") == port
-    assert f"127.0.0.1:{port}/" in said("HEALTHCHECK")
+    assert argument_of("EXPOSE") == port
+    assert f"127.0.0.1:{port}/" in argument_of("HEALTHCHECK")
     ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
     environment = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
     assert ports == {"http": int(port), "metrics": int(environment["CHARTER_METRICS_PORT"])}
@@ -142,11 +142,11 @@ def test_the_grace_period_covers_drain_and_shutdown() -> None:
         # The proxy checks the health of its backends every second.
         assert drain > 1
         assert drain + SHUTDOWN_TIMEOUT + 3 <= int(grace.removesuffix("s"))
-    assert said("STOPSIGNAL") == "SIGTERM"
+    assert argument_of("STOPSIGNAL") == "SIGTERM"
 
 
 def test_containers_run_with_minimal_privileges() -> None:
-    user, _, group = said("USER").partition(":")
+    user, _, group = argument_of("USER").partition(":")
     for pod in (POD, JOB["spec"]["template"]["spec"]):
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], str(context["runAsUser"]), str(context["runAsGroup"])) == (True, user, group)
@@ -200,15 +200,17 @@ def test_the_image_builds_and_its_commands_serve(image: Image, config: Config) -
     within = {name: image.within(value) for name, value in image_environment().items()}
     path = within.pop("PATH").replace("$PATH", os.defpath)
     settings = beside(config).settings
-    working = Path(image.within(said("WORKDIR")))
+    working = Path(image.within(argument_of("WORKDIR")))
     # The image listens on all interfaces. The test needs only this one.
     environment = within | settings | {"CHARTER_HOST": "127.0.0.1", "CHARTER_PORT": str(free_port())}
-    command = Path(shutil.which(json.loads(said("ENTRYPOINT"))[0], path=path) or "missing")
+    command = Path(shutil.which(json.loads(argument_of("ENTRYPOINT"))[0], path=path) or "missing")
     assert command.is_relative_to(image.root)
     charter = Charter(working, environment, command)
     assert charter.run(*MIGRATION["args"]).returncode == 0
     port = environment["CHARTER_PORT"]
-    health = [word.replace(":8000/", f":{port}/") for word in json.loads(said("HEALTHCHECK").partition("CMD ")[2])]
+    health = [
+        word.replace(":8000/", f":{port}/") for word in json.loads(argument_of("HEALTHCHECK").partition("CMD ")[2])
+    ]
 
     def is_healthy() -> bool:
         result = subprocess.run(health, check=False, env={"PATH": path}, capture_output=True, timeout=PATIENCE_SECONDS)

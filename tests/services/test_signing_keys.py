@@ -31,7 +31,7 @@ from tests.support.forged_tokens import decode
 from tests.support.person import Person, newcomer
 from tests.support.scopes import USER_SCOPE
 from tests.support.types import Travel
-from tests.support.workers import at, kept, worker
+from tests.support.workers import at, stored_bytes, worker
 
 LIFETIME = 900
 JWKS = "/.well-known/jwks.json"
@@ -268,7 +268,7 @@ def test_the_database_contains_no_private_key_in_plain_text(config: Config, data
     keyring = keyring_of(replace(config, signing_algorithm=algorithm))
     with database.transaction() as db:
         keys = [keyring.signing(db), *keyring.verifying(db).values()]
-    dump = kept(config)
+    dump = stored_bytes(config)
     assert all(key.id.encode() in dump for key in keys)
     for part in (part for key in keys for part in spellings(key)):
         assert part not in dump

@@ -9,8 +9,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "wild" in metafunc.fixturenames:
-        metafunc.parametrize("wild", metafunc.config.getoption("seeds").split(","), indirect=True)
+    if "rng" in metafunc.fixturenames:
+        metafunc.parametrize("rng", metafunc.config.getoption("seeds").split(","), indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -32,13 +32,13 @@ def instructions() -> Iterator[Instruction]:
             yield Instruction(stage, name, rest.strip())
 
 
-def said(name: str) -> str:
+def argument_of(name: str) -> str:
     """Return the argument of the image's last instruction with this name."""
     return [instruction.text for instruction in instructions() if instruction.name == name][-1]
 
 
 def image_environment() -> dict[str, str]:
-    return dict(word.split("=", 1) for word in shlex.split(said("ENV")))
+    return dict(word.split("=", 1) for word in shlex.split(argument_of("ENV")))
 
 
 class Image:

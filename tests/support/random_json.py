@@ -55,7 +55,7 @@ FORMATTED = {
 T = TypeVar("T")
 
 
-class Wild:
+class RandomJson:
     """A seeded generator. Its values are likely to match a schema, but not certain to."""
 
     def __init__(self, number: int) -> None:
@@ -215,15 +215,15 @@ _OF_TYPE: dict[str | None, tuple[str, ...]] = {
     "object": ("additionalProperties", "properties", "required"),
     "string": ("format", "maxLength", "minLength", "pattern"),
 }
-_NESTING: Mapping[str, Callable[[Wild, int], Any]] = {
-    "additionalProperties": lambda wild, depth: wild.choice([False, False, True, {}, wild.schema(depth)]),
-    "allOf": Wild.alternatives,
-    "anyOf": Wild.alternatives,
-    "items": Wild.schema,
-    "not": Wild.schema,
-    "oneOf": Wild.alternatives,
-    "patternProperties": lambda wild, depth: {wild.choice(PATTERNS): wild.schema(depth)},
-    "properties": Wild.parts,
+_NESTING: Mapping[str, Callable[[RandomJson, int], Any]] = {
+    "additionalProperties": lambda rng, depth: rng.choice([False, False, True, {}, rng.schema(depth)]),
+    "allOf": RandomJson.alternatives,
+    "anyOf": RandomJson.alternatives,
+    "items": RandomJson.schema,
+    "not": RandomJson.schema,
+    "oneOf": RandomJson.alternatives,
+    "patternProperties": lambda rng, depth: {rng.choice(PATTERNS): rng.schema(depth)},
+    "properties": RandomJson.parts,
 }
 _ODD_ONES: list[list[Any]] = [[], [None], ["x"], [True]]
 _FLAGS = [True, False]
@@ -249,16 +249,16 @@ _ARGUMENTS: Mapping[str, list[Any]] = {
     "writeOnly": _FLAGS,
 }
 # The keywords that only OpenAPI 3.1 has, or that it has in another form.
-_LATER_NESTING: Mapping[str, Callable[[Wild, int], Any]] = {
-    "contains": Wild.schema,
-    "dependentSchemas": Wild.parts,
-    "else": Wild.schema,
-    "if": Wild.schema,
-    "prefixItems": Wild.alternatives,
-    "propertyNames": Wild.schema,
-    "then": Wild.schema,
-    "unevaluatedItems": Wild.schema,
-    "unevaluatedProperties": lambda wild, depth: wild.choice([False, wild.schema(depth)]),
+_LATER_NESTING: Mapping[str, Callable[[RandomJson, int], Any]] = {
+    "contains": RandomJson.schema,
+    "dependentSchemas": RandomJson.parts,
+    "else": RandomJson.schema,
+    "if": RandomJson.schema,
+    "prefixItems": RandomJson.alternatives,
+    "propertyNames": RandomJson.schema,
+    "then": RandomJson.schema,
+    "unevaluatedItems": RandomJson.schema,
+    "unevaluatedProperties": lambda rng, depth: rng.choice([False, rng.schema(depth)]),
 }
 _LATER_ARGUMENTS: Mapping[str, list[Any]] = {
     "const": [1, True, "a", None, [1], {"a": 1.0}],

@@ -53,7 +53,7 @@ def by_hand(config: Config, statement: str) -> None:
     engine.dispose()
 
 
-def kept(config: Config) -> bytes:
+def stored_bytes(config: Config) -> bytes:
     """Return all content of a database: the files of SQLite, or each cell of each table of PostgreSQL."""
     if not config.is_shared:
         return b"".join(

@@ -59,7 +59,7 @@ class Connection:
             self._writer.write(data)
             await self._writer.drain()
 
-    def say_no_more(self) -> None:
+    def half_close(self) -> None:
         """Half-close the connection, after all bytes."""
         if not self._writer.transport.is_closing():
             with suppress(OSError):

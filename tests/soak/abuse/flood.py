@@ -44,12 +44,12 @@ async def flood(port: int, attacks: Attacks, count: int) -> Outcome:
     outcome, stream, started = Outcome(), attacks.stream(count), perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(_CONNECTIONS):
-            group.create_task(_Stranger(port, attacks, outcome).send_all(stream))
+            group.create_task(_AttackingClient(port, attacks, outcome).send_all(stream))
     outcome.seconds = perf_counter() - started
     return outcome
 
 
-class _Stranger:
+class _AttackingClient:
     """A client that reuses a connection for as long as the server keeps it open."""
 
     def __init__(self, port: int, attacks: Attacks, outcome: Outcome) -> None:
@@ -93,10 +93,10 @@ class _Stranger:
             connection.break_off()
             return "closed"
         if attack.ending == "FIN":
-            connection.say_no_more()
+            connection.half_close()
         elif rest:
             # The server rejects invalid bytes by itself. It waits for more if they look unfinished, so end them.
-            asyncio.get_running_loop().call_later(_PATIENCE, connection.say_no_more)
+            asyncio.get_running_loop().call_later(_PATIENCE, connection.half_close)
         for request in requests:
             response = await connection.read_response(has_body=request.method != b"HEAD")
             if response is None:

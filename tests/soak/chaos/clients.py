@@ -26,7 +26,7 @@ class Live:
     ended: bool | None = False
     """True after a log-out, and None while the result of the log-out is unknown."""
 
-    def go_on(self, pair: dict[str, Any]) -> None:
+    def continue_with(self, pair: dict[str, Any]) -> None:
         self.access_token, self.refresh_token, self.pending = pair["access_token"], pair["refresh_token"], False
 
 

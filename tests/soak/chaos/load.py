@@ -144,7 +144,7 @@ def _write(writer: _Writer, kind: Kind, ours: deque[Live], name: str) -> Respons
         Request(Kind.REFRESH, live.id, "/api/v1/auth/refresh", body={"refresh_token": live.refresh_token})
     )
     if response.success:
-        live.go_on(response.body)
+        live.continue_with(response.body)
         ours.append(live)
     else:
         # The result must arrive within the grace period of a refresh token.
