@@ -146,7 +146,7 @@ def test_a_proxy_that_is_not_trusted_is_a_warning(charter: Charter, settings: di
         ),
         (
             "http://app.example.com",
-            "warning: http://app.example.com is not encrypted, so others can change its pages; use https",
+            "warning: http://app.example.com is not encrypted, so an attacker can change its pages; use https",
         ),
         (
             "https://example.com",
@@ -204,8 +204,8 @@ def test_the_rights_of_the_data_folder_are_described_correctly(charter: Charter)
     charter.data.chmod(0o770)
     code, findings = examine(charter)
     assert code == 0
-    told = f"the group of {charter.data} can replace the database and the secrets in it; chmod 700 prevents that"
-    assert findings["settings"] == f"warning: {told}"
+    fact = f"the group of {charter.data} can replace the database and the secrets in it; chmod 700 prevents that"
+    assert findings["settings"] == f"warning: {fact}"
     assert findings["data folder"] == f"ok: only the owner can read the files in {charter.data}"
 
 

@@ -64,10 +64,10 @@ def _encoding(name: str) -> Finding:
 
 
 def _clock(skew: float) -> Finding:
-    told = f"{abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} the database's clock; synchronize both with NTP"
+    fact = f"{abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} the database's clock; synchronize both with NTP"
     if abs(skew) > LEEWAY_SECONDS:
-        return error("clock", f"{told}, because hosts whose clocks differ reject each other's tokens")
-    return warning("clock", told) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "in step with the database's clock")
+        return error("clock", f"{fact}, because hosts whose clocks differ reject each other's tokens")
+    return warning("clock", fact) if abs(skew) > _ODD_SKEW_SECONDS else ok("clock", "in step with the database's clock")
 
 
 def _pooled(each: int) -> Finding:
@@ -75,11 +75,11 @@ def _pooled(each: int) -> Finding:
 
 
 def _connections(most: int, each: int, processes: int) -> Finding:
-    told = f"up to {each * processes} of the {most} that PostgreSQL allows, {each} for each process"
+    fact = f"up to {each * processes} of the {most} that PostgreSQL allows, {each} for each process"
     if each * processes > most:
         advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
-        return error("connections", f"{told}; {advice}")
-    return ok("connections", told)
+        return error("connections", f"{fact}; {advice}")
+    return ok("connections", fact)
 
 
 def _revision(current: str | None) -> Finding:
@@ -96,16 +96,16 @@ def _triggers(database: Database) -> Finding | None:
         names = triggers.missing_in(connection)
     if not names:
         return None
-    told = f"the database lacks the triggers {', '.join(names)}; run charter migrate"
-    return error("revocation", f"{told}, until then each request queries the database")
+    fact = f"the database lacks the triggers {', '.join(names)}; run charter migrate"
+    return error("revocation", f"{fact}, until then each request queries the database")
 
 
 def _revocation(database: Database) -> Finding:
     try:
         following = subscribe(database)
     except Exception as cause:
-        told = str(cause).partition("\n")[0]
-        return warning("revocation", f"{told}; each request queries the database instead")
+        fact = str(cause).partition("\n")[0]
+        return warning("revocation", f"{fact}; each request queries the database instead")
     following.connection.close()
     return ok("revocation", "revocations arrive immediately")
 

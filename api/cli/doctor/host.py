@@ -54,10 +54,10 @@ def _data_folder(folder: Path) -> Finding:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    told = f"{folder} has {free / 1e9:.1f} GB free"
+    fact = f"{folder} has {free / 1e9:.1f} GB free"
     if free < _TOO_FEW_BYTES:
-        return error("disk", f"{told}; free some space")
-    return warning("disk", f"{told}; free some space") if free < _FEW_BYTES else ok("disk", told)
+        return error("disk", f"{fact}; free some space")
+    return warning("disk", f"{fact}; free some space") if free < _FEW_BYTES else ok("disk", fact)
 
 
 def _exposed(folder: Path) -> list[str]:
@@ -75,7 +75,7 @@ def _hashes(settings: Config) -> Finding:
     began = perf_counter()
     PasswordHasher(settings.pepper, settings.bcrypt_cost, lambda call: call()).hash("correct horse battery staple")
     seconds = perf_counter() - began
-    told = f"cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins per second and core"
+    fact = f"cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins per second and core"
     if seconds > _SLOW_HASH_SECONDS:
-        return warning("hashes", f"{told}; lower CHARTER_BCRYPT_COST, but not below 10")
-    return ok("hashes", told)
+        return warning("hashes", f"{fact}; lower CHARTER_BCRYPT_COST, but not below 10")
+    return ok("hashes", fact)

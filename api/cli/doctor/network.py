@@ -28,10 +28,10 @@ def _origins(settings: Config) -> Finding:
         url = urlsplit(origin)
         is_local = is_loopback(url.hostname or "")
         if url.scheme == "http" and not is_local:
-            return warning("origins", f"{origin} is not encrypted, so others can change its pages; use https")
+            return warning("origins", f"{origin} is not encrypted, so an attacker can change its pages; use https")
         if url.scheme == "http" and is_public:
-            told = f"{origin} lets every program on a user's computer call the API"
-            return warning("origins", f"{told}; remove it from CHARTER_CORS_ORIGINS in production")
+            fact = f"{origin} lets every program on a user's computer call the API"
+            return warning("origins", f"{fact}; remove it from CHARTER_CORS_ORIGINS in production")
         if settings.public_url == origin or settings.public_url.startswith(f"{origin}/"):
             return warning("origins", f"{origin} is the origin of Charter itself, which needs no permission; remove it")
     return ok("origins", ", ".join(settings.cors_origins) or "none")
@@ -41,12 +41,12 @@ def _proxies(settings: Config) -> Finding:
     trusted = settings.trusted_proxies
     listens_on_socket = settings.socket_path is not None
     if listens_on_socket and "unix" not in trusted:
-        told = "clients of a Unix socket have no address of their own"
-        return warning("proxies", f"{told}; add unix to CHARTER_TRUSTED_PROXIES if only your proxy can use the socket")
+        fact = "clients of a Unix socket have no address of their own"
+        return warning("proxies", f"{fact}; add unix to CHARTER_TRUSTED_PROXIES if only your proxy can use the socket")
     if trusted == ("unix",) and not listens_on_socket:
         return warning("proxies", f"unix has no effect on {settings.host}; name the address of your proxy")
     is_public = any(url.startswith("https:") for url in (settings.public_url, settings.issuer))
     if is_public and not trusted:
-        told = "HTTPS needs a proxy, and none is trusted, so all clients share its address"
-        return warning("proxies", f"{told}; set CHARTER_TRUSTED_PROXIES to the address of the proxy")
+        fact = "HTTPS needs a proxy, and none is trusted, so all clients share its address"
+        return warning("proxies", f"{fact}; set CHARTER_TRUSTED_PROXIES to the address of the proxy")
     return ok("proxies", f"{', '.join(trusted)} may state addresses in {settings.forwarded}" if trusted else "none")
