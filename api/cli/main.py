@@ -86,7 +86,7 @@ def _serve(config: "Config", listener: socket.socket, metrics: AbstractContextMa
     if config.check_answers == "report":
         Thread(target=contract_check.warn_of_broken_rules, daemon=True).start()
     with metrics:
-        uvicorn.Server(uvicorn_config(app, keepalive_seconds=config.keepalive_seconds)).run(sockets=[listener])
+        uvicorn.Server(uvicorn_config(app, config.keepalive_seconds)).run(sockets=[listener])
 
 
 def _supervise(config: "Config", listener: socket.socket, metrics: AbstractContextManager[None]) -> None:
@@ -246,7 +246,7 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
 
     settings = "CHARTER_METRICS_HOST", "CHARTER_METRICS_PORT"
     with listening(config.metrics_host, config.metrics_port, settings) as listener, exporting() as make_app:
-        yield serving_beside(make_app, listener)
+        yield serving_beside(make_app, listener, config.keepalive_seconds)
 
 
 main.add_command(keys.keys)

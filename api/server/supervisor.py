@@ -38,7 +38,7 @@ class Supervisor(Multiprocess):
     processes: list[Worker]  # type: ignore[assignment]
 
     def __init__(self, config: Config, listener: socket.socket) -> None:
-        super().__init__(uvicorn_config(partial(_worker, config), config.workers, config.keepalive_seconds), [listener])
+        super().__init__(uvicorn_config(partial(_worker, config), config.keepalive_seconds, config.workers), [listener])
         self._patience = config.drain_seconds + _LAST_SECONDS
         self._terminal = Terminal()
         self._generation = 0

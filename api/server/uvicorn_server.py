@@ -37,9 +37,7 @@ def application(config: Config) -> ASGIApp:
     return app
 
 
-def uvicorn_config(
-    app: ASGIApp | Callable[[], ASGIApp], workers: int = 1, keepalive_seconds: int = 75
-) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp | Callable[[], ASGIApp], keepalive_seconds: int, workers: int = 1) -> uvicorn.Config:
     """Return the configuration of uvicorn for the sockets that the caller opens.
 
     With several workers, `app` is a factory that each worker calls.
@@ -69,12 +67,12 @@ def uvicorn_config(
 
 
 @contextmanager
-def serving_beside(make_app: Callable[[], ASGIApp], listener: socket) -> Iterator[None]:
+def serving_beside(make_app: Callable[[], ASGIApp], listener: socket, keepalive_seconds: int) -> Iterator[None]:
     """Serve another application in a thread, with the limits of the public port.
 
     The thread imports what the server needs, so this does not delay the start of the service.
     """
-    config = uvicorn_config(make_app)
+    config = uvicorn_config(make_app, keepalive_seconds)
     config.factory = True
     config.lifespan = "off"
     server = _AbruptServer(config)

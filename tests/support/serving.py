@@ -18,11 +18,10 @@ def serving(app: ASGIApp, loop: str = "auto", workers: int = 1) -> Iterator[str]
 
     The server can act as one of several `workers`.
     """
-    config = uvicorn_config(app)
+    # A test may reuse its connection late.
+    config = uvicorn_config(app, int(PATIENCE_SECONDS))
     config.loop = loop
     config.workers = workers
-    # A test may reuse its connection late.
-    config.timeout_keep_alive = int(PATIENCE_SECONDS)
     listener = socket.create_server(("127.0.0.1", 0))
     # A small send buffer makes the server notice soon that a client does not read.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)

@@ -36,7 +36,7 @@ def main() -> None:
     tracer = Tracer()
     threading.setprofile(tracer)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn_config(application(load())))
+    server = uvicorn.Server(uvicorn_config(application(load()), 75))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1/auth", timeout=60) as client:

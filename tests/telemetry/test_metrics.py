@@ -143,6 +143,18 @@ def test_the_metrics_port_has_the_limits_of_the_public_port(installed: Charter, 
 
 
 @on_sqlite
+def test_idle_connections_to_the_metrics_port_close(installed: Charter) -> None:
+    with measured(installed, CHARTER_KEEPALIVE_SECONDS="1") as (_, figures):
+        connection = RawConnection(figures.url.removesuffix("/metrics"))
+        try:
+            connection.send(raw_request("GET /metrics"))
+            # It reads until the server closes the connection.
+            assert connection.read_all().startswith(b"HTTP/1.1 200 ")
+        finally:
+            connection.close()
+
+
+@on_sqlite
 def test_rejections_by_the_bulkhead_are_counted(installed: Charter) -> None:
     settings = {"CHARTER_BCRYPT_COST": "13", "CHARTER_HASHES": "1"}
     with measured(installed, **settings) as (server, figures):
@@ -195,7 +207,7 @@ import socket, subprocess, sys
 from api.server.uvicorn_server import serving_beside
 from api.telemetry.exporter import exporting
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-with exporting() as make_app, listener, serving_beside(make_app, listener):
+with exporting() as make_app, listener, serving_beside(make_app, listener, 75):
     print("serving", flush=True)
     for line in sys.stdin:
         print(subprocess.run([sys.executable, "-c", {WORKER!r}]).returncode, flush=True)
