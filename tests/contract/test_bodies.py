@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from api.contract import ContractError
 from tests.support.engine import ECHO, Engine, document
+from tests.support.problems import assert_problem
 from tests.support.raw_http import RawConnection, raw_request
 from tests.support.serving import serving
 
@@ -322,8 +323,25 @@ def test_files_over_the_limit_are_rejected(engine: Engine) -> None:
 
 def test_texts_of_forms_stay_small(engine: Engine) -> None:
     serve(engine, MULTIPART, "x-body-bytes: 30000000, ")
-    assert send(engine, part("name", "x" * 2_000_000)).status_code == 413
-    assert send(engine, *[part("tags", "x")] * 1001).status_code == 413
+    for parts, limit in ([part("name", "x" * 2_000_000)], "1048576 bytes"), ([part("tags", "x")] * 1001, "1000 parts"):
+        response = send(engine, *parts)
+        assert_problem(response, 413, "BODY_TOO_LARGE")
+        assert response.json()["detail"] == f"The body is larger than {limit}."
+    assert send(engine, NAME, *[part("tags", "x")] * 999).status_code == 200
+
+
+def test_forms_have_few_pairs(engine: Engine) -> None:
+    form = "application/x-www-form-urlencoded"
+    serve(
+        engine,
+        f"{{{form}: {{schema: {{type: object, additionalProperties: {{type: string}}}}}}}}",
+        "x-body-bytes: 30000, ",
+    )
+    body = "&".join(f"name{number}=x" for number in range(1001))
+    response = post(engine, body, form)
+    assert_problem(response, 413, "BODY_TOO_LARGE")
+    assert response.json()["detail"] == "The body is larger than 1000 pairs."
+    assert post(engine, body.rpartition("&")[0], form).status_code == 200
 
 
 def test_headers_of_parts_stay_small(engine: Engine) -> None:

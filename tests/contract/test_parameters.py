@@ -70,6 +70,11 @@ def test_invalid_query_parameters_are_rejected(engine: Engine, query: str, fault
     assert [f"{fault['pointer']} {fault['code']}" for fault in response.json()["errors"]] == [fault]
 
 
+def test_empty_pairs_are_skipped(engine: Engine) -> None:
+    assert engine.request("/query?&number=1&&word=a&").json() == {"number": 1, "flag": None, "word": "a"}
+    assert engine.request("/things?&").status_code == 200
+
+
 def test_errors_list_the_allowed_parameters(engine: Engine) -> None:
     def detail(path: str) -> str:
         return str(engine.request(path).json()["errors"][0]["detail"])

@@ -79,6 +79,9 @@ def test_anchors_and_addresses_of_schemas_are_resolved() -> None:
     assert made.resolve({"$ref": "#named"}) is components["Named"]
     assert made.resolve({"$ref": "https://example.com/tree"}) is components["Tree"]
     assert made.resolve(True) is True
+    # Schemas of responses are looked up by their references, and the anchor is known in the tree alone.
+    with pytest.raises(ContractError, match="reference '#node' not found"):
+        made.lookup("#node")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from api.contract.schema.parameters import StyledValue, read_pairs
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styles import Given, Style, deep_steps
 from api.contract.schema.texts import Raw, TextReader
-from api.errors import Fault
+from api.errors import BodyTooLarge, Fault
 
+# Reading takes time for each pair and each property.
+_MOST_PAIRS = 1000
 _STYLED = {"style", "explode", "allowReserved"}
 
 
@@ -27,7 +29,9 @@ class FormBody:
         }
 
     def read(self, body: bytes, faults: list[Fault]) -> Any:
-        """Return the properties by name, and append their faults."""
+        """Return the properties by name, and append their faults. Raises BodyTooLarge if there are too many pairs."""
+        if body.count(b"&") >= _MOST_PAIRS:
+            raise BodyTooLarge(_MOST_PAIRS, "pairs")
         text = decoded(body, "/body", faults)
         if text is None:
             return None

@@ -59,7 +59,8 @@ class MultipartBody:
         except ValueError:
             raise _malformed() from None
         except RequestEntityTooLarge:
-            raise BodyTooLarge(_IN_MEMORY) from None
+            full = len(parser.parts) == _MOST_PARTS
+            raise (BodyTooLarge(_MOST_PARTS, "parts") if full else BodyTooLarge(_IN_MEMORY)) from None
         await spool.end()
         return self._value(parser.parts, faults)
 

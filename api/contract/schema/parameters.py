@@ -198,7 +198,7 @@ class Parameters:
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
         """Return the values by their names in Python, and append their faults to `faults`."""
         if not self._parameters and not self._keys:
-            faults += [_NO_QUERY] if scope["query_string"] else []
+            faults += [_NO_QUERY] if scope["query_string"].strip(b"&") else []
             return {}
         given = {"query": self._read_query(scope["query_string"], faults)}
         for place, read in self._others.items():
@@ -207,7 +207,7 @@ class Parameters:
 
     def _read_query(self, text: bytes, faults: list[Fault]) -> Given:
         if not self._names:
-            faults += [_NO_QUERY] if text else []
+            faults += [_NO_QUERY] if text.strip(b"&") else []
             return _NOTHING
         given = read_pairs(text.decode("ascii"), "/query", keep_raw=self._keeps_raw)
         if not given.texts.keys() <= self._names and any(map(self._is_unknown, given.texts)):
@@ -249,7 +249,8 @@ def read_pairs(text: str, pointer: str, *, keep_raw: bool = True) -> Given:
 
 
 def _pairs(text: str, pointer: str) -> Iterator[tuple[str, str, str]]:
-    for pair in text.split("&") if text else ():
+    # The URL Standard skips empty pairs, which clients leave when they build a query.
+    for pair in filter(None, text.split("&")):
         name, _, value = pair.partition("=")
         try:
             yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"), value

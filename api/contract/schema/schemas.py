@@ -44,16 +44,20 @@ class Schemas:
             return schema
         if schema["$ref"].startswith("#/"):
             return resolve(schema, self.document)
-        try:
-            # An anchor or an address of OpenAPI 3.1.
-            return self.resolve(self._resolver.lookup(schema["$ref"]).contents)
-        except Unresolvable:
-            raise ContractError(f"reference {schema['$ref']!r} not found") from None
+        # An anchor or an address of OpenAPI 3.1.
+        return self.resolve(self.lookup(schema["$ref"]))
 
     def lookup(self, reference: str) -> Any:
-        """Return the schema that a reference names. Its own `$ref` is not resolved."""
+        """Return the schema that a reference names. Its own `$ref` is not resolved.
+
+        Raises ContractError if it is not found.
+        """
         if reference not in self._targets:
-            self._targets[reference] = self._resolver.lookup(reference).contents
+            try:
+                self._targets[reference] = self._resolver.lookup(reference).contents
+            except Unresolvable:
+                # An anchor inside a schema with an `$id` has another base, too.
+                raise ContractError(f"reference {reference!r} not found") from None
         return self._targets[reference]
 
     def request_validator(self, schema: Any) -> RequestValidator:
