@@ -17,18 +17,22 @@ from api.contract import Format
 from api.crypto import password_hasher
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.cursors import CursorCodec
+from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.runtime.background import BackgroundWorker, Task
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
+from api.runtime.thread_pool import ThreadPool
 from api.services import authentication, names, password_policy, sessions
+from api.services.rate_limits import RateLimiter, Readers
 from api.services.session_limit import ExcessTrimmer
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import TokenIssuer
 from api.storage import revisions
 from api.storage.cache import Cache
 from api.storage.database import Database, Db
+from api.storage.rate_limit_store import RateLimitStore
 from api.telemetry import request_log
 from api.telemetry.forwarding_log import ForwardingLog
 
@@ -51,7 +55,7 @@ def formats(service: str) -> dict[str, Format]:
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
-    document = contract.load(resource_dir("openapi"))
+    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
@@ -62,16 +66,15 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     resources = {
-        "document": contract.published(document, config.public_url),
-        "cursors": CursorCodec(config.secret),
+        **_resources(config, document),
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
-        "public_url": config.public_url,
         "revision": database.revision,
         "shutdown": shutdown,
     }
-    background = BackgroundWorker(_tasks(config, database) if config.background == "on" else [])
+    limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
+    background = BackgroundWorker([*_tasks(config, database), limiter.purge] if config.background == "on" else [])
 
     return contract.assemble(
         document,
@@ -79,7 +82,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         authenticators={"bearer": authentication.make_bearer_authenticator(database, tokens, keyring, cache)},
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
-        lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, metrics, traces, cors),
+        lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
         body_bytes=config.body_bytes,
         body_seconds=config.body_seconds,
         check_answers=config.check_answers == "report",
@@ -87,6 +90,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         cors=cors,
         observers=[request_log.begin, *(observer.begin for observer in (metrics, traces) if observer)],
         public_url=config.public_url,
+        limiter=limiter,
     )
 
 
@@ -109,6 +113,32 @@ def _clients(config: Config, metrics: "Metrics | None") -> contract.ClientAddres
 def check_handlers() -> None:
     """Check that each operation has a handler that fits it. Raises ContractError if not. It creates no files."""
     create_app(Config(database_url=database_url("sqlite:///unused.db"), secret=bytes(32), pepper=bytes(32)))
+
+
+def _resources(config: Config, document: contract.Contract) -> dict[str, object]:
+    """Return the resources of handlers that depend only on the settings."""
+    return {
+        "document": contract.published(document, config.public_url),
+        "cursors": CursorCodec(config.secret),
+        "devices": DeviceTokenCodec(config.secret),
+        "public_url": config.public_url,
+    }
+
+
+def rate_limiter(
+    config: Config, database: Database, on_refusal: Callable[[str, str], None] | None = None
+) -> RateLimiter:
+    """Return the limiter whose budgets are in this database, or in a file beside it."""
+    readers = Readers(
+        {
+            "address": partial(contract.address_key, ipv6_prefix=config.ipv6_prefix),
+            "identity": lambda identity: str(identity.user_id),
+            "body.username": names.login_key,
+        },
+        DeviceTokenCodec(config.secret).belongs,
+    )
+    threads = ThreadPool("limits", RateLimitStore.CONNECTIONS)
+    return RateLimiter(RateLimitStore(database), config.secret, readers, config.limit_rows, threads.run, on_refusal)
 
 
 def _issuer(
@@ -134,6 +164,7 @@ async def _lifespan(
     background: BackgroundWorker,
     bulkhead: Bulkhead,
     database: Database,
+    limiter: RateLimiter,
     metrics: "Metrics | None",
     traces: "Tracing | None",
     cors: contract.Cors | None,
@@ -143,6 +174,7 @@ async def _lifespan(
     The server gets what it needs for its own responses as the state of the lifespan.
     """
     await cache.monitor.ensure_fresh()
+    await asyncio.to_thread(limiter.open)
     shutdown.install()
     background.start()
     polling = asyncio.create_task(cache.monitor.poll_forever())
@@ -156,6 +188,7 @@ async def _lifespan(
     if traces:
         await asyncio.to_thread(traces.close)
     cache.monitor.close()
+    limiter.close()
     database.dispose()
 
 

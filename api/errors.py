@@ -24,6 +24,7 @@ ApiError
 │   └── UsernameTaken
 ├── BodyTooLarge           413
 ├── UnsupportedMediaType   415
+├── RateLimited            429
 ├── HeadersTooLarge        431
 ├── InternalError          500
 ├── Unavailable            503
@@ -261,6 +262,17 @@ class UnsupportedMediaType(ApiError):
         super().__init__(f"Send the header Content-Type: {' or '.join(media_types)} and an uncompressed body in UTF-8.")
         if media_types != ["application/json"]:
             self.headers["Accept"] = ", ".join(media_types)
+
+
+class RateLimited(ApiError):
+    """A rate limit refuses the request. `retry_after` is the number of seconds until the next attempt may succeed."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "RATE_LIMITED"
+    message = "Too many requests. Try again after the number of seconds in Retry-After."
+
+    def __init__(self, retry_after: int = 1, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"Retry-After": str(retry_after), **(headers or {})})
 
 
 class HeadersTooLarge(ApiError):

@@ -211,6 +211,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.MigrationsBehind()): (503, {"retry-after": "5"}),
     raising(errors.MissingToken()): (401, {"www-authenticate": "Bearer"}),
     raising(errors.NotFound()): (404, {}),
+    raising(errors.RateLimited(7, {"RateLimit": "x"})): (429, {"retry-after": "7", "ratelimit": "x"}),
     raising(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
     raising(errors.ServiceStopping()): (503, {"retry-after": "5"}),
     raising(errors.TooBusy(7)): (503, {"retry-after": "7"}),

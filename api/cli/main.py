@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import keys, support, users
+from api.cli import keys, limits, support, users
 from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
@@ -250,4 +250,5 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
 
 
 main.add_command(keys.keys)
+main.add_command(limits.limits)
 main.add_command(users.users)

@@ -79,6 +79,25 @@ def traces_url(text: str) -> str:
     return text
 
 
+def rate_limits(text: str) -> tuple[str, ...]:
+    """Parse overrides such as `logIn.address=300/60, signUp.address=off`, or `off` for all rate limits."""
+    entries = tuple(filter(None, map(str.strip, text.split(","))))
+    for entry in entries if text != "off" else ():
+        name, _, change = entry.partition("=")
+        quota, _, window = change.partition("/")
+        is_change = change == "off" or (_is_within(quota, 10_000) and _is_within(window, 3600))
+        if not is_change or not re.fullmatch(r"\w+\.[a-z-]+", name, re.ASCII):
+            raise ValueError(
+                "off, or a list such as logIn.address=300/60, signUp.address=off, with quotas up to 10000 and seconds "
+                "up to 3600"
+            )
+    return entries
+
+
+def _is_within(text: str, most: int) -> bool:
+    return text.isascii() and text.isdecimal() and 1 <= int(text) <= most
+
+
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None

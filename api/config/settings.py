@@ -11,7 +11,16 @@ from sqlalchemy import URL
 
 from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
 from api.config.network_parsers import cors_origins, trusted_proxies
-from api.config.parsers import choice, integer, listen_host, public_url, socket_path, string_or_uri, traces_url
+from api.config.parsers import (
+    choice,
+    integer,
+    listen_host,
+    public_url,
+    rate_limits,
+    socket_path,
+    string_or_uri,
+    traces_url,
+)
 from api.config.parsers import database_url as parse_database_url
 from api.config.variables import misspelt, unused, without_service_links
 from api.crypto.secret import GENERATE_HINT, load_or_create, parse_secret, read_secret
@@ -65,6 +74,8 @@ class Config:
     )
     ipv6_prefix: int = _setting("CHARTER_IPV6_PREFIX", integer(48, 128), default=64)
     cors_origins: tuple[str, ...] = _setting("CHARTER_CORS_ORIGINS", cors_origins, default=())
+    rate_limits: tuple[str, ...] = _setting("CHARTER_RATE_LIMITS", rate_limits, default=())
+    limit_rows: int = _setting("CHARTER_LIMIT_ROWS", integer(1000, 1_000_000_000), default=1_000_000)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)
@@ -80,6 +91,14 @@ class Config:
         return self.database_connections + 2 * self.hashes + (self.background == "on")
 
     @property
+    def limit_overrides(self) -> dict[str, tuple[int, int] | None] | None:
+        """Return the quota and the window by rate limit, None for a limit that is off, and None if all are off."""
+        if self.rate_limits == ("off",):
+            return None
+        pairs = [entry.split("=") for entry in self.rate_limits]
+        return {name: None if change == "off" else _quota(change) for name, change in pairs}
+
+    @property
     def socket_path(self) -> Path | None:
         """Return the path of the Unix socket to listen on, or None."""
         return socket_path(self.host)
@@ -88,6 +107,11 @@ class Config:
     def is_shared(self) -> bool:
         """Return True if other hosts may use the same database."""
         return self.database_url.get_backend_name() != "sqlite"
+
+
+def _quota(text: str) -> tuple[int, int]:
+    quota, window = text.split("/")
+    return int(quota), int(window)
 
 
 def variable(setting: "Field[Any]") -> str:
@@ -200,6 +224,8 @@ def find_warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return what is unusual about the settings, but does not prevent a start."""
     given = _given(environ)
     found = [f"unknown setting {name} has no effect" for name in unused(given, _VARIABLES.values())]
+    if given.get(_VARIABLES["rate_limits"]) == "off":
+        found.append(f"{_VARIABLES['rate_limits']} is off, so anyone can guess passwords without a limit")
     exposed = writable_by_group(Path(given.get(_VARIABLES["data_dir"], Config.data_dir)).absolute())
     return [*found, exposed] if exposed else found
 

@@ -12,6 +12,7 @@ A request passes these layers, from the outside in. Most are modules of `middlew
                          validation, which reads them while they arrive.
     security             Authenticates the caller by the schemes of the contract, on Connexion's SecurityMiddleware.
     request_validation   Checks parameters and body against the contract and reports all faults at once.
+    rate_limiting        Takes a request from each budget of the operation's rate limits, or raises a 429.
     dispatch             Calls the handler on Flask, in a thread pool, in the bulkhead that the handler names, or on the
                          event loop. Serializes the result by the contract.
 
@@ -27,6 +28,7 @@ from api.contract.document.faults import ContractError, ContractFault
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.publication import published
+from api.contract.document.rate_limits import Policy, limited, with_overrides
 from api.contract.http.addresses import address_key
 from api.contract.http.client import Client
 from api.contract.http.client_addresses import ClientAddresses
@@ -35,6 +37,7 @@ from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
+from api.contract.middleware.rate_limiting import RateLimiter
 from api.contract.rules import broken_rules
 from api.contract.schema.formats import Format, TypedFormat
 from api.contract.schema.request_schema import faults_of_properties
@@ -52,6 +55,8 @@ __all__ = [
     "HandlerResources",
     "Operation",
     "Outcome",
+    "Policy",
+    "RateLimiter",
     "RequestStart",
     "TraceParent",
     "TypedFormat",
@@ -64,9 +69,11 @@ __all__ = [
     "closing",
     "default_headers",
     "faults_of_properties",
+    "limited",
     "load",
     "nonblocking",
     "problem_response",
     "published",
     "runs_in",
+    "with_overrides",
 ]

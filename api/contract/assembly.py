@@ -23,6 +23,7 @@ from api.contract.middleware.credentials import Authenticate
 from api.contract.middleware.docs import DocsMiddleware
 from api.contract.middleware.edge import EdgeMiddleware, Observer
 from api.contract.middleware.preflight import PreflightMiddleware
+from api.contract.middleware.rate_limiting import RateLimiter
 from api.contract.middleware.request_validation import StrictRequestValidation
 from api.contract.middleware.response_validation import ResponseValidationMiddleware
 from api.contract.middleware.routing import Router, RoutingMiddleware
@@ -47,12 +48,13 @@ def assemble(
     clients: ClientAddresses | None = None,
     cors: Cors | None = None,
     public_url: str = "",
+    limiter: RateLimiter | None = None,
 ) -> ConnexionMiddleware:
     """Return the ASGI application that serves `contract`. Operations are resolved now, not on the first request.
 
     `authenticators` are the functions of the security schemes by name, each called with the credential of a request.
-    `clients` finds the addresses of clients. Without it, they are those of the peers.
-    `cors` lets browsers call the API from pages of other origins.
+    `clients` finds the addresses of clients, and `cors` lets browsers call the API from pages of other origins. Without
+    a `limiter`, the rate limits of the contract do not apply.
     Raises ContractError with all faults if the contract cannot be served.
     """
     check_formats(contract, known_formats(formats))
@@ -69,8 +71,7 @@ def assemble(
         LifespanStep,
     ]
     app = ConnexionMiddleware(HandlerDispatch(handlers), import_name=handlers, middlewares=layers, lifespan=lifespan)
-    schemas = Schemas(contract.document, formats)
-    _resolve(app, contract, handlers, authenticators=authenticators, schemas=schemas, serving=serving)
+    _resolve(app, contract, handlers, formats, authenticators=authenticators, serving=serving, limiter=limiter)
     return app
 
 
@@ -81,10 +82,13 @@ def _response_validation(
     return partial(ResponseValidationMiddleware, routes=routes, schemas=schemas)
 
 
-def _resolve(app: ConnexionMiddleware, contract: Contract, handlers: str, **options: Any) -> None:
+def _resolve(
+    app: ConnexionMiddleware, contract: Contract, handlers: str, formats: Mapping[str, Format], **options: Any
+) -> None:
     """Add a contract to the application and resolve its operations. Raises ContractError if it cannot be served."""
     try:
         operations = contract.served_by(handlers)
+        options["schemas"] = Schemas(contract.document, formats)
         app.add_api(contract.skeleton(handlers), resolver=Resolver(find_handler), operations=operations, **options)
         # Connexion would build this on the first request, and report a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()

@@ -59,6 +59,9 @@ def _check_operation(operation: Operation, linked: set[tuple[str, str]], faults:
     for name in ("summary", "description"):
         if not definition.get(name):
             faults.add(pointer, f"the operation needs a {name}")
+    if not operation.security and "x-rate-limit" not in definition:
+        message = "an operation without security needs x-rate-limit: policies, or a sentence that says why none"
+        faults.add(pointer, message)
     needed = [*_ERRORS, *(_ERRORS_WITH_SECURITY if operation.security else ())]
     if missing := [status for status in needed if not _declares(operation, status)]:
         faults.add((*pointer, "responses"), f"declare the errors {', '.join(missing)}, best for all in x-shared")

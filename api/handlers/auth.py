@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.contract import Client, runs_in
+from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.services import credentials, sessions, users
 from api.services.authentication import Identity
@@ -17,8 +18,15 @@ def sign_up(db: Db, hasher: PasswordHasher, public_url: str, body: dict[str, Any
 
 
 @runs_in("hashing")
-def log_in(db: Db, hasher: PasswordHasher, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:
-    return credentials.log_in(db, hasher, issuer, body["username"], body["password"], *client)
+def log_in(
+    db: Db,
+    hasher: PasswordHasher,
+    issuer: TokenIssuer,
+    devices: DeviceTokenCodec,
+    client: Client,
+    body: dict[str, Any],
+) -> object:
+    return credentials.log_in(db, hasher, issuer, devices, body["username"], body["password"], *client)
 
 
 def refresh_tokens(db: Db, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:

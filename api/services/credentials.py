@@ -1,24 +1,33 @@
 """Credentials: log-in, and change of the password by the user or by an operator."""
 
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from sqlalchemy import bindparam, update
 
 from api import logs
+from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCredentials, PasswordContainsName, WrongPassword
 from api.models import User
 from api.models.user import UserRow
-from api.services import password_policy, sessions, users
+from api.services import names, password_policy, sessions, users
 from api.services.token_issuer import TokenIssuer, TokenPair
 from api.storage.database import Db, release_connection, table_of
 
 
 def log_in(
-    db: Db, hasher: PasswordHasher, issuer: TokenIssuer, name: str, password: str, address: str, user_agent: str
+    db: Db,
+    hasher: PasswordHasher,
+    issuer: TokenIssuer,
+    devices: DeviceTokenCodec,
+    name: str,
+    password: str,
+    address: str,
+    user_agent: str,
 ) -> TokenPair:
-    """Start a session for the user with this username or email.
+    """Start a session for the user with this username or email, and return a token of its device as well.
 
     Raises InvalidCredentials if the user is unknown or disabled, or if the password is wrong.
     """
@@ -32,10 +41,11 @@ def log_in(
         user = _renew_hash(db, hasher, user, password)
     pair = sessions.start(db, issuer, user, address, user_agent)
     if pair is not None:
-        return pair
+        known_by = (names.login_key(user.username), names.login_key(user.email))
+        return replace(pair, device_token=devices.make(known_by))
     # Another request has changed the user since the read.
     db.rollback()
-    return log_in(db, hasher, issuer, name, password, address, user_agent)
+    return log_in(db, hasher, issuer, devices, name, password, address, user_agent)
 
 
 def change_password(

@@ -26,6 +26,7 @@ class TokenPair:
     refresh_expires_in: int
     scope: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+    device_token: str | None = None
 
 
 class LiveSession(NamedTuple):

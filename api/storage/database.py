@@ -193,7 +193,7 @@ class Database:
         lacks an object because it is at another revision. Raises TransactionConflict if the transaction conflicted with
         another one.
         """
-        with translate_errors(self._is_behind), Db(self.engine, self._written) as db:
+        with translate_errors(self.is_behind), Db(self.engine, self._written) as db:
             try:
                 yield db
             except ApiError as error:
@@ -206,7 +206,8 @@ class Database:
         """Call a function after each commit of this process that has written something."""
         self._on_write.append(call)
 
-    def _is_behind(self) -> bool:
+    def is_behind(self) -> bool:
+        """Return True if the schema is at another revision than the process needs."""
         if self.revision is None:
             return False
         with self.engine.connect() as connection:

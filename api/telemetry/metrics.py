@@ -36,6 +36,10 @@ class Metrics:
         # Cached: looking up a label set costs 1.5 us, more than the counting itself.
         self._seconds: Callable[..., Histogram] = cache(seconds.labels)
         self._problems: Callable[..., Counter] = cache(problems.labels)
+        refusals = Counter(
+            "charter_rate_limited", "Requests that a rate limit refused.", ("operation", "policy"), registry=registry
+        )
+        self._refusals: Callable[..., Counter] = cache(refusals.labels)
         self._begun = 0
         self._in_flight = _gauge("charter_requests_in_flight", "Requests in flight.", registry)
         self._hashing = _gauge("charter_password_hashes_running", "Passwords being hashed.", registry)
@@ -67,6 +71,10 @@ class Metrics:
         self._seconds(operation, outcome.status or "none").observe(outcome.seconds)
         if outcome.code is not None:
             self._problems(operation, outcome.code).inc()
+
+    def count_refusal(self, operation: str, policy: str) -> None:
+        """Count a request that a rate limit refused."""
+        self._refusals(operation, policy).inc()
 
     def instrument(self, work: Work) -> Work:
         """Wrap `work` so that it counts each password hash."""

@@ -32,6 +32,8 @@ CHARTER_TRUSTED_PROXIES=10.0.0.0/8,::1
 CHARTER_FORWARDED=x-forwarded-for
 CHARTER_IPV6_PREFIX=64
 CHARTER_CORS_ORIGINS=
+CHARTER_RATE_LIMITS=logIn.address=300/60,signUp.address=off
+CHARTER_LIMIT_ROWS=1000000
 CHARTER_CHECK_ANSWERS=off
 CHARTER_BACKGROUND=on
 CHARTER_WORKERS=1
@@ -49,6 +51,7 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         "DATABASE_URL": "postgres://charter:hunter2@db.example/charter",
         **SECRETS,
         "CHARTER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "CHARTER_RATE_LIMITS": "logIn.address=300/60, signUp.address=off",
     }
     result = charter.run("check-config")
     assert (result.returncode, result.stderr) == (0, "")

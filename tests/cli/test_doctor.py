@@ -103,6 +103,14 @@ def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None
     }
 
 
+def test_missing_rate_limits_are_wrong(charter: Charter) -> None:
+    code, findings = examine(charter, CHARTER_RATE_LIMITS="off")
+    assert (code, findings["rate limits"]) == (
+        1,
+        "wrong: off, so anyone can guess passwords; unset CHARTER_RATE_LIMITS",
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

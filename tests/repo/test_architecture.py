@@ -233,6 +233,7 @@ def test_setup_lists_every_package() -> None:
                 "services/",
                 "storage/database",
                 "storage/engine",
+                "storage/rate_limit_store",
                 "storage/revisions",
                 "storage/table_recreation",
                 "storage/triggers",

@@ -58,7 +58,7 @@ SAME = (
     (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "TIME"),
     (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
     (r"curl/[0-9.]+", "curl"),
-    (r'"(refresh_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
+    (r'"(refresh_token|device_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
 )
 
 
@@ -126,7 +126,7 @@ def test_the_table_of_settings_is_complete_and_correct() -> None:
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
     made["hashes"] = "the worker's share of the cores"
-    made |= dict.fromkeys(("public_url", "trusted_proxies", "cors_origins"), "unset")
+    made |= dict.fromkeys(("public_url", "trusted_proxies", "cors_origins", "rate_limits"), "unset")
     assert rows == {variable(setting): made.get(setting.name, f"`{setting.default}`") for setting in fields(Config)}
 
 
@@ -303,7 +303,7 @@ def test_the_steps_for_a_profile_column_name_each_file() -> None:
 
 def test_the_diagram_names_existing_files_and_folders() -> None:
     stages = re.findall(r'\["([a-z ]+):', block("flowchart TD").text)
-    assert len(stages) == 12
+    assert len(stages) == 13
     names = [name.replace(" ", "_") for stage in stages for name in stage.split(" and ")]
     places = ("api", "api/contract", "api/contract/middleware")
     missing = {name for name in names if not any([*(CHECKOUT / place).glob(f"{name}*")] for place in places)}

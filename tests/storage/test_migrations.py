@@ -72,8 +72,8 @@ def test_an_empty_database_migrates_up_down_and_up_again(engine: Engine) -> None
     assert definitions(engine) == first
 
 
-DATA_ONLY = {"0005"}
-"""The revisions that change no definition."""
+UNCHANGED = {"postgresql": {"0005"}, "sqlite": {"0005", "0006"}}
+"""The revisions that change no definition of a database: 0005 only changes data, and 0006 is for PostgreSQL."""
 
 
 def test_each_downgrade_undoes_its_upgrade(engine: Engine) -> None:
@@ -86,7 +86,7 @@ def test_each_downgrade_undoes_its_upgrade(engine: Engine) -> None:
         after = definitions(engine)
         _run(engine, command.downgrade, "-1")
         assert definitions(engine) == before
-        assert revision in DATA_ONLY or before != after
+        assert (revision in UNCHANGED[engine.dialect.name]) is (before == after)
         _run(engine, command.upgrade, revision)
         assert definitions(engine) == after
 

@@ -54,6 +54,8 @@ def settings(database_url: URL, data_dir: Path) -> Config:
         check_answers="report",
         # A purge would disturb the tests that count statements or rows.
         background="off",
+        # Most tests log in often, as the same user and from the same address.
+        rate_limits=("off",),
     )
 
 

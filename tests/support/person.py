@@ -19,6 +19,7 @@ class Person:
     password: str = PASSWORD
     token: str = ""
     refresh_token: str = ""
+    device_token: str = ""
     id: str = field(default="", init=False)
 
     @property
@@ -46,6 +47,8 @@ class Person:
     def _keep(self, response: httpx.Response) -> httpx.Response:
         self.token = response.json().get("access_token", "")
         self.refresh_token = response.json().get("refresh_token", "")
+        # Only a log-in returns one.
+        self.device_token = response.json().get("device_token", "")
         return response
 
     def log_out(self) -> httpx.Response:
@@ -85,4 +88,5 @@ def token_pair(person: Person) -> dict[str, object]:
         "refresh_token": person.refresh_token,
         "refresh_expires_in": 2_592_000,
         "scope": USER_SCOPE,
+        **({"device_token": person.device_token} if person.device_token else {}),
     }

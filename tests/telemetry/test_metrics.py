@@ -86,8 +86,12 @@ def test_requests_are_counted_by_operation_and_status(installed: Charter) -> Non
 @on_sqlite
 def test_the_docs_list_every_metric(installed: Charter) -> None:
     listed = dict(re.findall(r"^\| `(charter_[a-z_]+)` \| ?(.*?) ?\| ", page("docs/operations.md"), re.MULTILINE))
+    installed.settings["CHARTER_RATE_LIMITS"] = "logIn.address=1/3600"
     with measured(installed) as (server, figures):
         assert httpx.get(f"{server.url}/nowhere").status_code == 404
+        body = {"username": "alice", "password": "wrong"}
+        refused = [httpx.post(f"{server.url}/api/v1/auth/login", json=body).status_code for _ in range(2)]
+        assert refused == [401, 429]
         figures.await_that(lambda now: now.of("charter_process_resident_memory_bytes") > 0)
         labels: dict[str, set[str]] = defaultdict(set)
         for sample in figures.samples():

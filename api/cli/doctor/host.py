@@ -24,6 +24,8 @@ def run_checks(settings: Config) -> Iterator[Finding]:
     yield _algorithm(settings.signing_algorithm)
     if settings.check_answers == "report":
         yield warning("answers", "each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS")
+    if settings.limit_overrides is None:
+        yield error("rate limits", "off, so anyone can guess passwords; unset CHARTER_RATE_LIMITS")
     yield _data_folder(settings.data_dir)
     if not settings.is_shared:
         yield _disk(Path(str(settings.database_url.database)).parent)

@@ -1,10 +1,11 @@
-"""The extensions of the contract: `x-scopes` and `x-body-bytes` of an operation, `x-roles` of the document."""
+"""The extensions of an operation, `x-scopes`, `x-body-bytes` and `x-rate-limit`, and `x-roles` of the document."""
 
 import re
 
 from api.contract.document.faults import ContractError, Faults
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
+from api.contract.document.rate_limits import check_rate_limit
 
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
 # At most 16 MiB, because a body is buffered while it arrives. Files go to disk.
@@ -18,6 +19,8 @@ def check_extensions(operation: Operation, faults: Faults) -> None:
         _check_scopes(operation)
     with faults.at((*operation.pointer, "x-body-bytes")):
         _check_body_bytes(operation)
+    with faults.at((*operation.pointer, "x-rate-limit")):
+        check_rate_limit(operation)
 
 
 def _check_scopes(operation: Operation) -> None:

@@ -8,6 +8,7 @@ from api.contract.document.faults import Faults, Pointer
 from api.contract.document.files import SUFFIXES, read
 from api.contract.document.model import Contract
 from api.contract.document.operation import METHODS, Json, Operation, resolve
+from api.contract.document.rate_limits import policies_of
 from api.contract.document.shared_strings import apply_string_rules
 from api.contract.document.sources import Sources
 from api.contract.document.structure import Structure
@@ -167,7 +168,14 @@ def _apply_shared(shared: Json, operation: Operation) -> None:
         applying |= groups.get("with-scopes", {})
     if "requestBody" in operation.definition:
         applying |= groups.get("with-body", {})
+    if policies_of(operation):
+        applying |= groups.get("with-rate-limit", {})
     responses = dict(sorted({**applying, **operation.definition.get("responses", {})}.items()))
+    if any(policy.is_public for policy in policies_of(operation)):
+        before = [groups.get(name, {}) for name in ("always", "with-body", "with-security", "with-scopes")]
+        earlier = [response for group in before for response in group.values()]
+        later = {status: response for status, response in responses.items() if response not in earlier}
+        _add_headers({"headers": shared.get("headers-with-rate-limit", {})}, later, operation.document)
     operation.definition["responses"] = responses
     _add_headers(shared, responses, operation.document)
 

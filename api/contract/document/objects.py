@@ -117,13 +117,19 @@ OBJECTS: dict[str, Fields] = {
         "x-roles": "{[string]}",
         "x-shared": "Shared",
     },
-    "Shared": {"headers": "{Header&}", "responses": "SharedResponses", "strings": "StringRules"},
+    "Shared": {
+        "headers": "{Header&}",
+        "headers-with-rate-limit": "{Header&}",
+        "responses": "SharedResponses",
+        "strings": "StringRules",
+    },
     "StringRules": {"maxLength": "count", "pattern": "string"},
     "SharedResponses": {
         "always": "200Response&",
         "with-security": "200Response&",
         "with-scopes": "200Response&",
         "with-body": "200Response&",
+        "with-rate-limit": "200Response&",
     },
     "Info": {
         "title!": "string",
@@ -172,6 +178,7 @@ OBJECTS: dict[str, Fields] = {
         "security": "[{[string]}]",
         "servers": "[Server]",
         "x-body-bytes": "any",
+        "x-rate-limit": "any",
         "x-scopes": "any",
     },
     "ExternalDocs": {"description": "string", "url!": "string"},

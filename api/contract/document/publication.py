@@ -5,6 +5,7 @@ from typing import Any
 
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, base_path, resolve
+from api.contract.document.rate_limits import described, limited
 
 
 def located(contract: Contract, public_url: str) -> Contract:
@@ -28,6 +29,10 @@ def published(contract: Contract, public_url: str = "") -> Json:
     document = deepcopy(located(contract, public_url).document)
     if public_url:
         _relocate(document, public_url)
+    for operation, policies in limited(Contract(document)):
+        lines = "\n".join(f"* {described(policy)}" for policy in policies)
+        text = operation.definition.get("description", "")
+        operation.definition["description"] = f"{text}\n\nRate limits:\n\n{lines}\n".lstrip()
     for operation in Contract(document).operations():
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):

@@ -12,9 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.contract.bodies.files import Spool
 from api.contract.bodies.request_body import RequestBody
 from api.contract.document.operation import Operation
+from api.contract.document.rate_limits import policies_of
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.scope import arguments_of, body_of, fields_of, stream_of
 from api.contract.middleware.credentials import query_keys
+from api.contract.middleware.rate_limiting import LimitedOperation, RateLimiter
 from api.contract.middleware.routing import next_app
 from api.contract.schema.parameters import Parameters
 from api.contract.schema.schemas import Schemas
@@ -57,15 +59,26 @@ class ValidatedOperation:
 class ValidationApi(RoutedAPI[ValidatedOperation]):
     """The operations of one document, each compiled once."""
 
-    def __init__(self, *args: Any, operations: Mapping[str, Operation], schemas: Schemas, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        operations: Mapping[str, Operation],
+        schemas: Schemas,
+        limiter: RateLimiter | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._operations = operations
         self._schemas = schemas
+        self._limiter = limiter
         self.add_paths()
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
-        address = operation.operation_id
-        return ValidatedOperation(self._operations[address], next_app(self.next_app, address), self._schemas)
+        served, following = self._operations[operation.operation_id], next_app(self.next_app, operation.operation_id)
+        policies = policies_of(served)
+        if policies and self._limiter is not None:
+            following = LimitedOperation(served, policies, following, self._limiter)
+        return ValidatedOperation(served, following, self._schemas)
 
 
 class StrictRequestValidation(RequestValidationMiddleware):

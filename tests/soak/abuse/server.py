@@ -25,6 +25,7 @@ _SETTINGS = {
     "CHARTER_KEEPALIVE_SECONDS": "5",
     "CHARTER_LOG_FORMAT": "json",
     "CHARTER_PORT": "0",
+    "CHARTER_RATE_LIMITS": "off",
 }
 
 

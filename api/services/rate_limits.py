@@ -1,0 +1,209 @@
+"""Rate limits: the budgets of addresses, users and names, exact across all processes and hosts.
+
+A request takes from its budgets before it costs anything, and gets back what it did not use up. A check before the
+request and a count after it would let parallel requests pass.
+"""
+
+import hmac
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from api import clock
+from api.crypto.secret import derive
+from api.errors import ApiError, TooBusy
+from api.storage.rate_limit_store import MICROSECONDS, RateLimitStore, Refusal, Take
+
+_log = logging.getLogger("charter.rate_limits")
+_KEY_BYTES = 16
+# A process remembers a refusal for at most a second, so a flood of refused requests costs the database nothing.
+_REMEMBERED, _MOST_REMEMBERED = MICROSECONDS, 10_000
+_PURGED_AT_ONCE = 1000
+_SUCCESSES = range(200, 300)
+_UNAVAILABLE = 503
+
+
+class Policy(Protocol):
+    """A rate limit: `quota` requests in `window` seconds. With `refund`, successful ones do not count."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def window(self) -> int: ...
+    @property
+    def refund(self) -> bool: ...
+
+
+class Subject(Protocol):
+    """A policy, and the value whose budget a request spends. A valid `proof` gives the request another budget."""
+
+    @property
+    def policy(self) -> Any: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def proof(self) -> str | None: ...
+
+
+class State(NamedTuple):
+    """The state of a budget: the remaining requests, and the seconds until there is one more."""
+
+    policy: Any
+    remaining: int
+    seconds: int
+
+
+class Readers(NamedTuple):
+    """How the values of subjects are compared: `value_of` by the `by` of a policy, `knows` for proofs.
+
+    `knows(proof, value)` returns True if the proof belongs to the canonical value.
+    """
+
+    value_of: Mapping[str, Callable[[Any], str]]
+    knows: Callable[[str, str], bool]
+
+
+class RateLimiter:
+    """Takes requests from budgets. `run` runs the statements on threads, and `on_refusal` gets each refusal."""
+
+    def __init__(
+        self,
+        store: RateLimitStore,
+        secret: bytes,
+        readers: Readers,
+        most_rows: int,
+        run: Callable[[Callable[[], Any]], Awaitable[Any]],
+        on_refusal: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._key = derive(secret, "limits")
+        self._readers = readers
+        self._most_rows = most_rows
+        self._run = run
+        self._on_refusal = on_refusal
+        self._refused: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._was_full = False
+
+    def open(self) -> None:
+        """Prepare the table of budgets. Raises DatabaseUnavailable if that is not possible."""
+        self._store.open()
+
+    def close(self) -> None:
+        """Close the connections of the table."""
+        self._store.close()
+
+    async def take(self, operation: str, subjects: Sequence[Subject]) -> "Taken":
+        """Take one request from the budget of each subject, or from none of them if one is spent.
+
+        Raises DatabaseUnavailable if the budgets cannot be used, and TooBusy if there are too many.
+        """
+        now = _now()
+        takes = {self._take(operation, subject): subject.policy for subject in subjects}
+        known = self._known_refusal(list(takes), now)
+        found = known or await self._run(
+            partial(self._store.take, list(takes), now, accepts_new=self._store.size < self._most_rows)
+        )
+        if isinstance(found, Refusal):
+            return self._refusal(operation, takes[found.take], found, now)
+        states = [_state(policy, found[take.key], take, now) for take, policy in takes.items()]
+        return Taken(states, None, partial(self._settle, takes))
+
+    def key(self, operation: str, policy: Any, value: Any, proof: str | None = None) -> bytes:
+        """Return the key of a budget. It reveals the value only to processes with the secret."""
+        text = self._readers.value_of.get(policy.by, str)(value)
+        parts = [operation, policy.name, text]
+        if proof is not None and self._readers.knows(proof, text):
+            parts.append(proof)
+        # The lengths keep different parts from being the same text.
+        joined = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+        return hmac.digest(self._key, joined, "sha256")[:_KEY_BYTES]
+
+    def state(self, operation: str, policy: Any, value: Any) -> State:
+        """Return the state of a budget. Raises DatabaseUnavailable if it cannot be read."""
+        now, take = _now(), self._take_of(policy, self.key(operation, policy, value))
+        return _state(policy, self._store.find([take.key]).get(take.key, now), take, now)
+
+    def clear(self, budgets: Sequence[tuple[str, Any, Any]]) -> int:
+        """Fill the budgets, each given as operation, policy and value. Return how many were in use."""
+        return self._store.clear([self.key(*budget) for budget in budgets])
+
+    def purge(self) -> bool:
+        """Delete some full budgets, and return True if the table is close to its limit, so that more should follow."""
+        self._store.purge(_now(), _PURGED_AT_ONCE)
+        is_full = self._store.size >= self._most_rows
+        if is_full and not self._was_full:
+            _log.error("rate_limits_full", extra={"facts": {"rows": self._store.size}})
+        self._was_full = is_full
+        return self._store.size > self._most_rows // 2
+
+    def _take(self, operation: str, subject: Subject) -> Take:
+        return self._take_of(subject.policy, self.key(operation, subject.policy, subject.value, subject.proof))
+
+    def _take_of(self, policy: Policy, key: bytes) -> Take:
+        window = policy.window * MICROSECONDS
+        return Take(key, window // policy.quota, window)
+
+    def _known_refusal(self, takes: Sequence[Take], now: int) -> Refusal | None:
+        for take in takes:
+            tat, since = self._refused.get(take.key, (0, 0))
+            # After the clock was set back, the database decides.
+            if since <= now < since + _REMEMBERED and tat > now + take.window - take.step:
+                return Refusal(take, tat)
+        return None
+
+    def _refusal(self, operation: str, policy: Any, refusal: Refusal, now: int) -> "Taken":
+        if refusal.tat is None:
+            raise TooBusy()
+        if self._on_refusal is not None:
+            self._on_refusal(operation, policy.name)
+        self._remember(refusal.take, refusal.tat, now)
+        state = _state(policy, refusal.tat, refusal.take, now)
+        return Taken([state], state.seconds, None)
+
+    def _remember(self, take: Take, tat: int, now: int) -> None:
+        self._refused.setdefault(take.key, (tat, now))
+        if self._refused[take.key][1] + _REMEMBERED <= now:
+            self._refused[take.key] = tat, now
+        self._refused.move_to_end(take.key)
+        if len(self._refused) > _MOST_REMEMBERED:
+            self._refused.popitem(last=False)
+
+    async def _settle(self, takes: Mapping[Take, Any], status: int) -> None:
+        returned = [
+            take for take, policy in takes.items() if status == _UNAVAILABLE or (policy.refund and status in _SUCCESSES)
+        ]
+        if not returned:
+            return
+        for take in returned:
+            self._refused.pop(take.key, None)
+        try:
+            await self._run(partial(self._store.give_back, returned))
+        except ApiError as error:
+            _log.warning("rate_limit_kept", extra={"facts": {"code": error.code}})
+
+
+class Taken(NamedTuple):
+    """The result for one request: the states of its budgets, or the refusal with the state of the spent one."""
+
+    states: Sequence[State]
+    retry_after: int | None
+    returns: Callable[[int], Awaitable[None]] | None
+
+    async def settle(self, status: int) -> None:
+        """Give back what a response with this status does not use up. It never raises."""
+        if self.returns is not None:
+            await self.returns(status)
+
+
+def _state(policy: Any, tat: int, take: Take, now: int) -> State:
+    remaining = max(0, (now + take.window - tat) // take.step)
+    wait = min(tat, now + take.window) - take.window + (remaining + 1) * take.step - now
+    return State(policy, remaining, max(1, -(-wait // MICROSECONDS)))
+
+
+def _now() -> int:
+    return int(clock.now().timestamp() * MICROSECONDS)

@@ -1,0 +1,238 @@
+"""Rate limits of log-in and other operations: exact, shared by all processes, and harmless for the owner."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from sqlalchemy import URL
+from starlette.testclient import TestClient
+
+from api import contract
+from api.app import create_app
+from api.config import Config
+from api.config.parsers import rate_limits
+from api.config.paths import resource_dir
+from api.contract import Policy
+from api.errors import DatabaseUnavailable
+from api.storage.rate_limit_store import RateLimitStore
+from tests.support.bcrypt_spy import Bcrypt
+from tests.support.databases import on_sqlite
+from tests.support.person import PASSWORD, newcomer
+from tests.support.problems import assert_problem
+from tests.support.readme import blocks, page
+from tests.support.serving import serving
+from tests.support.types import Travel
+
+LOG_IN = "/api/v1/auth/login"
+GENEROUS = ("logIn.address=off", "signUp.address=off")
+
+UNUSED = Config(database_url=URL.create("sqlite"), secret=bytes(32), pepper=bytes(32))
+
+pytestmark = pytest.mark.usefixtures("still")
+
+
+@pytest.fixture
+def limited(config: Config) -> Iterator[Callable[..., TestClient]]:
+    """Start applications with rate limits on the same database."""
+    with ExitStack() as stack:
+
+        def start(*limits: str) -> TestClient:
+            app = create_app(replace(config, rate_limits=limits))
+            return stack.enter_context(TestClient(app))
+
+        yield start
+
+
+def wrong(client: httpx.Client, name: str = "alice", **more: str) -> httpx.Response:
+    return client.post(LOG_IN, json={"username": name, "password": "wrong", **more})
+
+
+def statuses(responses: Any) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody9"])
+def test_ten_wrong_passwords_then_429_whether_or_not_the_user_exists(
+    limited: Callable[..., TestClient], travel: Travel, name: str
+) -> None:
+    client = limited()
+    newcomer(client, "alice")
+    assert statuses(wrong(client, name) for _ in range(10)) == {401: 10}
+    refused = wrong(client, name)
+    assert_problem(refused, 429, "RATE_LIMITED")
+    assert refused.headers["retry-after"] == "6"
+    travel(timedelta(seconds=6))
+    assert statuses(wrong(client, name) for _ in range(2)) == {401: 1, 429: 1}
+
+
+def test_the_right_password_is_refused_too_while_the_budget_is_spent(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    alice = newcomer(client, "alice")
+    for _ in range(10):
+        wrong(client)
+    assert alice.log_in().status_code == 429
+
+
+def test_successful_log_ins_do_not_count(limited: Callable[..., TestClient]) -> None:
+    alice = newcomer(limited(), "alice")
+    assert statuses(alice.log_in() for _ in range(30)) == {200: 30}
+
+
+def test_spellings_of_a_name_share_a_budget(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    spellings = ["alice@example.com", "ALICE@Example.com", "alice@example.com ", "\uff21lice@example.com"]
+    assert statuses(wrong(client, spellings[at % 4]) for at in range(12)) == {401: 10, 429: 2}
+
+
+def test_names_have_budgets_of_their_own(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    assert statuses(wrong(client, name) for name in ["alice", "bobby"] * 10) == {401: 20}
+
+
+def test_an_hour_has_a_budget_as_well(limited: Callable[..., TestClient], travel: Travel) -> None:
+    client = limited()
+    counts: Counter[int] = Counter()
+    for _ in range(15):
+        counts += statuses(wrong(client) for _ in range(10))
+        travel(timedelta(seconds=60))
+    # One more each 36 seconds in 15 minutes, and the last minute does not count.
+    assert counts[401] == 100 + 14 * 60 // 36
+
+
+def test_a_device_token_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+    token, foreign = (person.log_in().json()["device_token"] for person in (alice, bobby))
+    assert statuses(wrong(client) for _ in range(11)) == {401: 10, 429: 1}
+    assert alice.log_in(device_token=token).status_code == 200
+    assert alice.log_in(username=alice.email, device_token=token).status_code == 200
+    assert alice.log_in(device_token=foreign).status_code == 429
+    assert alice.log_in(device_token=token[:-1]).status_code == 429
+    assert statuses(wrong(client, device_token=token) for _ in range(11)) == {401: 10, 429: 1}
+
+
+def test_a_spent_budget_blocks_neither_sessions_nor_refreshes(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    alice = newcomer(client, "alice")
+    for _ in range(11):
+        wrong(client)
+    assert (alice.get("/api/v1/me").status_code, alice.refresh().status_code) == (200, 200)
+
+
+def test_a_refused_password_is_never_hashed(limited: Callable[..., TestClient], hashing: Bcrypt) -> None:
+    client = limited()
+    for _ in range(10):
+        wrong(client)
+    before = len(hashing.checked)
+    assert wrong(client).status_code == 429
+    assert len(hashing.checked) == before
+
+
+def test_budgets_are_shared_by_processes_and_survive_a_restart(limited: Callable[..., TestClient]) -> None:
+    first, second = limited(), limited()
+    assert statuses(wrong(first) for _ in range(5)) == {401: 5}
+    assert statuses(wrong(second) for _ in range(6)) == {401: 5, 429: 1}
+    assert wrong(limited()).status_code == 429
+
+
+def test_parallel_guesses_spend_no_more_than_the_budget(config: Config) -> None:
+    app = create_app(replace(config, rate_limits=GENEROUS))
+    with serving(app) as address, httpx.Client(base_url=address) as client, ThreadPoolExecutor(20) as threads:
+        for at in range(5):
+            responses = list(threads.map(lambda _, name=f"user{at}": wrong(client, name), range(20)))
+            assert statuses(responses) == {401: 10, 429: 10}
+
+
+def test_public_budgets_are_reported_and_those_of_names_are_not(limited: Callable[..., TestClient]) -> None:
+    client = limited("logIn.address=3/60")
+    alice = newcomer(client, "alice")
+    responses = [wrong(client), alice.log_in(), wrong(client), wrong(client)]
+    # The newcomer has logged in once.
+    assert [response.status_code for response in responses] == [401, 200, 429, 429]
+    assert [response.headers["ratelimit"] for response in responses] == [
+        '"address";r=1;t=20',
+        '"address";r=0;t=20',
+        '"address";r=0;t=20',
+        '"address";r=0;t=20',
+    ]
+    assert {response.headers["ratelimit-policy"] for response in responses} == {'"address";q=3;w=60'}
+    assert responses[-1].headers["retry-after"] == "20"
+    assert "ratelimit" not in alice.get("/api/v1/me").headers
+
+
+def test_an_override_off_removes_one_policy(limited: Callable[..., TestClient]) -> None:
+    client = limited("logIn.account=off")
+    assert statuses(wrong(client) for _ in range(20)) == {401: 20}
+
+
+@on_sqlite
+def test_an_unknown_override_prevents_the_start(config: Config) -> None:
+    with pytest.raises(
+        Exception, match=r"no operation has the rate limit logn\.address; did you mean logIn\.address\?"
+    ):
+        create_app(replace(config, rate_limits=("logn.address=1/1",)))
+
+
+def test_the_clock_may_be_set_back(limited: Callable[..., TestClient], travel: Travel) -> None:
+    client = limited()
+    for _ in range(11):
+        wrong(client)
+    travel(-timedelta(hours=3))
+    assert wrong(client).status_code == 401
+    travel(timedelta(hours=3, seconds=1))
+    assert wrong(client).status_code == 401
+
+
+def test_a_user_who_guesses_the_current_password_is_refused(limited: Callable[..., TestClient]) -> None:
+    alice = newcomer(limited(), "alice")
+    change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
+    path = "/api/v1/me/password"
+    assert statuses(alice.put(path, json=change) for _ in range(11)) == {403: 10, 429: 1}
+    assert alice.put(path, json=change | {"current_password": PASSWORD}).status_code == 429
+
+
+@on_sqlite
+def test_budgets_are_in_a_file_of_their_own(limited: Callable[..., TestClient], config: Config) -> None:
+    client = limited()
+    wrong(client)
+    content = Path(f"{config.database_url.database}-limits").read_bytes()
+    assert b"alice" not in content
+    assert b"testclient" not in content
+
+
+def test_an_unusable_table_refuses_limited_operations_only(
+    limited: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = limited()
+    alice = newcomer(client, "alice")
+
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable()
+
+    monkeypatch.setattr(RateLimitStore, "take", fail)
+    assert_problem(wrong(client), 503, "DATABASE_UNAVAILABLE")
+    assert alice.get("/api/v1/me").status_code == 200
+
+
+def test_the_documented_limits_are_those_of_the_contract() -> None:
+    document = contract.load(resource_dir("openapi"))
+    policies = {operation.id: found for operation, found in contract.limited(document)}
+    overrides, example = (found.text for found in blocks("docs/rate-limits.md"))
+    name, _, value = overrides.strip().partition("=")
+    assert name == "CHARTER_RATE_LIMITS"
+    changed = replace(UNUSED, rate_limits=rate_limits(value.strip("'")))
+    assert contract.with_overrides(document, changed.limit_overrides)
+    listed = yaml.safe_load(example)["x-rate-limit"]
+    documented = [Policy(**entry | {"refund": "refund" in entry}) for entry in listed]
+    assert documented == policies["logIn"][:2]
+    rows = re.findall(r"^\| `(\w+)` \|", page("docs/rate-limits.md"), re.MULTILINE)
+    assert set(rows) - {"name", "by", "refund", "apart"} == policies.keys()
