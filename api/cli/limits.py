@@ -27,13 +27,13 @@ class _Budget(NamedTuple):
 def limits() -> None:
     """Show and clear rate limits.
 
-    NAME is a username or an email, and ADDRESS the address of a client. A device that sends its device token has a
+    SUBJECT is a username, an email, or the address of a client. A device that sends its device token has a
     budget of its own, which these commands do not show.
     """
 
 
 @limits.command()
-@click.argument("subject", metavar="NAME|ADDRESS")
+@click.argument("subject", metavar="SUBJECT")
 def show(subject: str) -> None:
     """Show the remaining requests of a user or an address."""
     config = support.load_existing()
@@ -49,7 +49,7 @@ def show(subject: str) -> None:
 
 
 @limits.command()
-@click.argument("subject", metavar="NAME|ADDRESS")
+@click.argument("subject", metavar="SUBJECT")
 def clear(subject: str) -> None:
     """Give a user or an address full budgets."""
     config = support.load_existing()
