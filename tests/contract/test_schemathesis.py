@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -10,23 +11,29 @@ from schemathesis.checks import CHECKS
 from schemathesis.engine import Status
 
 from api import contract
+from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from tests.support.campaign import Campaign
 from tests.support.databases import DATABASES, settings
+from tests.support.serving import serving
 from tests.support.success import success_of
 from tests.support.violations import Violations
 
 CONTRACT = contract.load(resource_dir("openapi"))
 SUCCESSES = {operation.id: int(success_of(operation)) for operation in CONTRACT.operations()}
+LIMITED = {operation.id for operation, _ in contract.limited(CONTRACT)}
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    # The seeds alternate between the databases.
     seeds = metafunc.config.getoption("seeds").split(",")
-    metafunc.parametrize(("kind", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)))
+    if "kind" in metafunc.fixturenames:
+        # The seeds alternate between the databases.
+        metafunc.parametrize(("kind", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)))
+    else:
+        metafunc.parametrize("seed", seeds[:1])
 
 
 @pytest.fixture
@@ -43,18 +50,50 @@ def test_every_response_conforms_to_the_contract(
     pytestconfig: pytest.Config,
     record_property: Callable[[str, object], None],
 ) -> None:
-    number = secrets.randbelow(2**32) if seed == "random" else int(seed)
-    campaign = Campaign(number, pytestconfig.getoption("examples"))
+    campaign = Campaign(number(seed), pytestconfig.getoption("examples"))
     record_property("replay", campaign.replay)
     campaign.run(server)
     report = str(campaign)
     print(f"\n{report}")
     assert campaign.faults == set(), report
     assert violations.found == [], report
-    assert [status for counter in campaign.statuses.values() for status in counter if status >= 500] == [], report
+    assert [status for status in statuses(campaign) if status == 429 or status >= 500] == [], report
     # Without these assertions, a skipped operation, check or phase would go unnoticed.
     assert {name for name, status in SUCCESSES.items() if not campaign.statuses[name][status]} == set(), report
     assert {*CHECKS.get_all_names()} - campaign.checks == set(), report
     for phase in ("examples", "coverage", "fuzzing", "stateful"):
         assert campaign.phases[phase] is Status.SUCCESS, report
     assert campaign.journeys > 0, report
+
+
+# More examples and rounds would get 429s only.
+FEW = 8
+
+
+# A slow run must not refill the budgets.
+@pytest.mark.usefixtures("still")
+@pytest.mark.slow
+def test_a_run_with_the_default_rate_limits_finds_nothing(
+    sqlite_config: Config, violations: Violations, seed: str, record_property: Callable[[str, object], None]
+) -> None:
+    campaign = Campaign(number(seed), examples=FEW, rounds=1)
+    record_property("replay", campaign.replay)
+    with serving(create_app(replace(sqlite_config, rate_limits=()))) as server:
+        campaign.run(server)
+    report = str(campaign)
+    print(f"\n{report}")
+    assert campaign.faults == set(), report
+    assert violations.found == [], report
+    refused = {name: counter[429] for name, counter in campaign.statuses.items() if counter[429]}
+    # The names and addresses of these operations have the smallest quotas.
+    assert refused.keys() >= {"signUp", "logIn"}, report
+    assert refused.keys() <= LIMITED, report
+    assert sum(refused.values()) > 50, report
+
+
+def number(seed: str) -> int:
+    return secrets.randbelow(2**32) if seed == "random" else int(seed)
+
+
+def statuses(campaign: Campaign) -> set[int]:
+    return {status for counter in campaign.statuses.values() for status in counter}

@@ -38,10 +38,14 @@ class Step(NamedTuple):
 
 @dataclass
 class Campaign:
-    """A run of all phases and all checks, with `examples` per operation. The same `seed` repeats the run."""
+    """A run of all phases and all checks, with `examples` per operation. The same `seed` repeats the run.
+
+    More `rounds` of the last phase follow until a journey is complete.
+    """
 
     seed: int
     examples: int
+    rounds: int = ROUNDS
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     phases: dict[str, Status] = field(default_factory=dict)
     checks: set[str] = field(default_factory=set)
@@ -55,7 +59,7 @@ class Campaign:
         config.projects.default.generation.update(max_examples=self.examples)
         # Given a URL, Schemathesis would leave out the operation that returns the document.
         schema = from_dict(httpx.get(f"{server}/openapi.json").json(), config=config)
-        for seed in range(self.seed, self.seed + ROUNDS):
+        for seed in range(self.seed, self.seed + self.rounds):
             config.update(seed=seed, max_failures=None)
             for event in from_schema(schema).execute():
                 self._see(event)

@@ -91,7 +91,10 @@ def send_token(base_url: str, token: str) -> httpx.Response:
 
 
 def header_of_any_user(base_url: str, *, is_new: bool, is_last: bool) -> str:
-    """Return a working header of any user, from a new log-in if necessary. It is not reused if this use ends it."""
+    """Return a working header of any user, from a new log-in if necessary. It is not reused if this use ends it.
+
+    If a rate limit refuses the log-in, return an empty text.
+    """
     header = SPARE.pop() if SPARE and not is_new else ""
     if header not in HELD or is_over(HELD[header]):
         header = _log_in(base_url)
@@ -106,7 +109,10 @@ def _log_in(base_url: str) -> str:
             DEFAULT_USER.update(new_user())
             client.post("/api/v1/auth/signup", json=DEFAULT_USER).raise_for_status()
         credentials = {name: DEFAULT_USER[name] for name in ("username", "password")}
-        response = client.post("/api/v1/auth/login", json=credentials).raise_for_status()
+        response = client.post("/api/v1/auth/login", json=credentials)
+        if response.status_code == 429:
+            return ""
+        response.raise_for_status()
         return record_tokens(response, DEFAULT_USER["username"])
 
 

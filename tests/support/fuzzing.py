@@ -165,13 +165,13 @@ def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
 class SomeUser:
     """Authentication with the token of a link, or with one of any live session."""
 
-    def get(self, case: Case, _: AuthContext) -> str:
+    def get(self, case: Case, _: AuthContext) -> str | None:
         linked = str(case.headers.get("Authorization"))
         if linked in HELD:
             return linked
         # Only a user with many sessions has a list with several pages.
         logs_in, logs_out = _is(case, "listSessions"), _is(case, "logOut")
-        return fuzzed.header_of_any_user(str(case.operation.base_url), is_new=logs_in, is_last=logs_out)
+        return fuzzed.header_of_any_user(str(case.operation.base_url), is_new=logs_in, is_last=logs_out) or None
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
         case.headers["Authorization"] = data
