@@ -22,6 +22,7 @@ from api.config import Config
 from api.config.parsers import rate_limits
 from api.config.paths import resource_dir
 from api.contract import Policy
+from api.contract.document.operation import resolve
 from api.errors import DatabaseUnavailable
 from api.storage.rate_limit_store import RateLimitStore
 from tests.support.bcrypt_spy import Bcrypt
@@ -221,6 +222,21 @@ def test_an_unusable_table_refuses_limited_operations_only(
     monkeypatch.setattr(RateLimitStore, "take", fail)
     assert_problem(wrong(client), 503, "DATABASE_UNAVAILABLE")
     assert alice.get("/api/v1/me").status_code == 200
+
+
+def test_limited_operations_declare_what_the_limiter_returns() -> None:
+    document = contract.load(resource_dir("openapi"))
+    policies = {operation.id: found for operation, found in contract.limited(document)}
+    for operation in document.operations():
+        assert ("429" in operation.responses) is (operation.id in policies)
+    for operation, found in contract.limited(document):
+        refused, busy = (resolve(operation.responses[status], document.document) for status in ("429", "503"))
+        public = {"RateLimit", "RateLimit-Policy"} if any(policy.is_public for policy in found) else set()
+        assert refused["headers"].keys() >= {"Retry-After", *public}
+        # The table of budgets may be full or unusable.
+        assert "Retry-After" in busy["headers"]
+        examples = busy["content"]["application/problem+json"]["examples"]
+        assert examples.keys() >= {"DATABASE_UNAVAILABLE", "TOO_BUSY"}, operation.id
 
 
 def test_the_documented_limits_are_those_of_the_contract() -> None:

@@ -1,7 +1,7 @@
 // Use every operation through the generated TypeScript types, and print the results as one line of JSON.
 
 import createClient from "openapi-fetch";
-import type { components, paths } from "./charter.d.ts";
+import type { components, operations, paths } from "./charter.d.ts";
 
 type Problem = components["schemas"]["Problem"];
 type TokenPair = components["schemas"]["TokenPair"];
@@ -62,6 +62,20 @@ const { response: changed } = await api.PUT("/api/v1/me/password", {
 const { response: loggedOut } = await api.POST("/api/v1/auth/logout", { headers });
 const afterwards: Problem | undefined = (await api.GET("/api/v1/me", { headers })).error;
 const tooLate = (await api.POST("/api/v1/auth/refresh", { body: { refresh_token: refreshed.refresh_token } })).error;
+const again = await logIn(newPassword);
+
+const guesses = [];
+for (let attempt = 0; attempt < 18; attempt++) {
+  const body = { username: `user${attempt}`, password: "a wrong password" };
+  const { error, response } = await api.POST("/api/v1/auth/login", { body });
+  guesses.push({ error, headers: response.headers });
+}
+const { error: limit, headers: limits } = guesses.pop()!;
+// The types know these headers. Other names are of the type unknown.
+type Limited = operations["logIn"]["responses"][429]["headers"];
+const wait: Limited["Retry-After"] = Number(limits.get("Retry-After"));
+const budget: Limited["RateLimit"] = limits.get("RateLimit") ?? "";
+const policy: Limited["RateLimit-Policy"] = limits.get("RateLimit-Policy") ?? "";
 
 const seen = {
   signUp: [user.username, user.email],
@@ -74,8 +88,10 @@ const seen = {
   sessions: sessions.map(({ current, ip_address }) => [current, ip_address]),
   lastPage: second.next_cursor,
   revokeSession: [revoked.status, shutOut?.code],
-  changePassword: [changed.status, (await logIn(newPassword)).expires_in],
+  changePassword: [changed.status, again.expires_in],
   logOut: loggedOut.status,
   afterwards: [afterwards?.status, afterwards?.code, tooLate?.code],
+  guesses: guesses.map(({ error }) => error?.status),
+  limited: [limit?.status, limit?.code, wait.toFixed(), budget.trim(), policy.trim()],
 };
 console.log(JSON.stringify(seen));

@@ -77,6 +77,12 @@ afterwards = get_profile.sync(client=alice)
 assert isinstance(afterwards, Problem)
 too_late = refresh_tokens.sync(client=stranger, body=RefreshToken(refreshed.refresh_token))
 assert isinstance(too_late, Problem)
+again = logged_in(NEW_PASSWORD)
+
+guessed = [Credentials(f"user{number}", "a wrong password") for number in range(18)]
+*guesses, limited = [log_in.sync_detailed(client=stranger, body=credentials) for credentials in guessed]
+assert isinstance(limited.parsed, Problem)
+names = ("Retry-After", "RateLimit", "RateLimit-Policy")
 
 seen = {
     "signUp": [user.username, user.email],
@@ -89,8 +95,10 @@ seen = {
     "sessions": [[session.current, session.ip_address] for session in sessions],
     "lastPage": second.next_cursor,
     "revokeSession": [revoked.status_code, shut_out.code],
-    "changePassword": [changed.status_code, logged_in(NEW_PASSWORD).expires_in],
+    "changePassword": [changed.status_code, again.expires_in],
     "logOut": logged_out.status_code,
     "afterwards": [afterwards.status, afterwards.code, too_late.code],
+    "guesses": [guess.status_code for guess in guesses],
+    "limited": [limited.parsed.status, limited.parsed.code, *(limited.headers[name] for name in names)],
 }
 print(json.dumps(seen))
