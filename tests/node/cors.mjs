@@ -46,9 +46,10 @@ async function useTheApi(base) {
   const signUp = await call("POST", "/api/v1/auth/signup", { ...user, email: "alice@example.com" });
   const wrong = await call("POST", "/api/v1/auth/login", { ...user, password: "wrong password" });
   const logIn = await call("POST", "/api/v1/auth/login", user);
+  const limited = await call("POST", "/api/v1/auth/login", user);
   const profile = await call("GET", "/api/v1/me", null, logIn.body?.access_token);
   const noToken = await call("GET", "/api/v1/me");
   const ready = await call("GET", "/ready");
   const logOut = await call("POST", "/api/v1/auth/logout", null, logIn.body?.access_token);
-  return { signUp, wrong, logIn, profile, noToken, ready, logOut };
+  return { signUp, wrong, logIn, limited, profile, noToken, ready, logOut };
 }

@@ -27,6 +27,7 @@ from tests.support.serving import serving
 LISTED, UNLISTED = "https://app.example.com", "https://evil.example"
 ORIGINS = [LISTED, UNLISTED, "null", f"{LISTED}/", f"{LISTED}:443", LISTED.upper(), f"{LISTED}.evil.example", None]
 EXPOSED = "location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id"
+LIMITED = ("wrong", "logIn", "limited")
 ACCEPTED = "authorization, content-type, idempotency-key, traceparent"
 
 
@@ -93,6 +94,20 @@ def test_errors_of_handlers_have_the_headers(
             response = client.get(path, headers=with_origin(origin))
             assert response.status_code == status
             assert_cors(response.headers, origin)
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize("origin", [LISTED, UNLISTED, "null", None])
+def test_a_refusal_of_the_rate_limiter_has_the_headers(config: Config, origin: str | None) -> None:
+    app = create_app(replace(config, cors_origins=(LISTED,), rate_limits=("refreshTokens.address=1/60",)))
+    with TestClient(app) as client:
+        body = {"refresh_token": "unknown"}
+        for status in (401, 429):
+            response = client.post("/api/v1/auth/refresh", json=body, headers=with_origin(origin))
+            assert response.status_code == status
+            assert response.headers["ratelimit"] == '"address";r=0;t=60'
+            assert_cors(response.headers, origin)
+        assert response.headers["retry-after"] == "60"
 
 
 @pytest.mark.parametrize("origin", [LISTED, UNLISTED, "null", None])
@@ -208,11 +223,13 @@ def ports() -> tuple[int, int]:
     return free_port(), free_port()
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.slow
 def test_a_page_of_another_origin_uses_the_api(config: Config, ports: tuple[int, int]) -> None:
     stopping = GracefulShutdown()
     stopping.draining = True
-    app = create_app(replace(config, cors_origins=(f"http://127.0.0.1:{ports[0]}",)), stopping)
+    limit = "logIn.address=2/60"
+    app = create_app(replace(config, cors_origins=(f"http://127.0.0.1:{ports[0]}",), rate_limits=(limit,)), stopping)
     with serving(app) as server:
         command: list[str | Path] = [BIN / "node", CHECKOUT / "tests/node/cors.mjs", server, *map(str, ports)]
         browser = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
@@ -224,6 +241,7 @@ def test_a_page_of_another_origin_uses_the_api(config: Config, ports: tuple[int,
         "signUp": 201,
         "wrong": 401,
         "logIn": 200,
+        "limited": 429,
         "profile": 200,
         "noToken": 401,
         "ready": 503,
@@ -231,6 +249,9 @@ def test_a_page_of_another_origin_uses_the_api(config: Config, ports: tuple[int,
     }
     assert listed["signUp"]["headers"]["location"] == "/api/v1/me"
     assert listed["wrong"]["body"]["code"] == "INVALID_CREDENTIALS"
+    limits = [[listed[name]["headers"][header] for header in ("ratelimit", "ratelimit-policy")] for name in LIMITED]
+    assert limits == [[f'"address";r={left};t=30', '"address";q=2;w=60'] for left in (1, 0, 0)]
+    assert (listed["limited"]["headers"]["retry-after"], listed["limited"]["body"]["code"]) == ("30", "RATE_LIMITED")
     assert listed["noToken"]["headers"]["www-authenticate"] == "Bearer"
     assert listed["profile"]["body"]["username"] == "alice"
     assert re.fullmatch("[1-9][0-9]*", listed["ready"]["headers"]["retry-after"])
