@@ -3,7 +3,8 @@
 import pytest
 
 from api import contract
-from api.contract import ContractError
+from api.contract import ContractError, Policy
+from api.contract.document.rate_limits import described
 from tests.support.engine import OPERATION, Engine, document
 
 POLICY = "{name: address, by: address, quota: 2, window: 60}"
@@ -61,8 +62,27 @@ def test_a_policy_by_the_body_needs_a_text(engine: Engine, name: str, is_valid: 
 def test_the_published_description_names_the_limits(engine: Engine) -> None:
     engine.write(operation(f"[{POLICY}]", "description: All things., "))
     published = contract.published(contract.load(engine.folder))
-    description = published["paths"]["/x"]["get"]["description"]
-    assert description == "All things.\n\nRate limits:\n\n* 2 requests in 60 seconds for each address\n"
+    assert published["paths"]["/x"]["get"]["description"] == (
+        "All things.\n\nA request beyond one of these limits gets a 429:\n\n"
+        "* `address`: 2 requests per minute for each address\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Policy("a", "address", 1, 1), "`a`: 1 request per second for each address"),
+        (Policy("a", "address", 60, 3600), "`a`: 60 requests per hour for each address"),
+        (Policy("a", "identity", 10, 600, refund=True), "`a`: 10 failed requests per 10 minutes for each user"),
+        (Policy("a", "body.name", 5, 90), "`a`: 5 requests per 90 seconds for each `name`"),
+        (
+            Policy("a", "body.name", 1, 60, refund=True, apart="proof"),
+            "`a`: 1 failed request per minute for each `name`, and as many for each valid `proof`",
+        ),
+    ],
+)
+def test_a_policy_has_a_description(policy: Policy, words: str) -> None:
+    assert described(policy) == words
 
 
 def test_overrides_change_quotas_or_remove_policies(engine: Engine) -> None:
@@ -72,7 +92,11 @@ def test_overrides_change_quotas_or_remove_policies(engine: Engine) -> None:
     [(_, [policy])] = contract.limited(changed)
     assert (policy.quota, policy.window) == (5, 7)
     for nothing in ({"listThings.address": None}, None):
-        assert contract.limited(contract.with_overrides(loaded, nothing)) == []
+        unlimited = contract.with_overrides(loaded, nothing)
+        assert contract.limited(unlimited) == []
+        assert unlimited.document["paths"]["/x"]["get"]["x-rate-limit"] == (
+            "This server has switched its rate limits off."
+        )
     [(_, [policy])] = contract.limited(loaded)
     assert (policy.quota, policy.window) == (2, 60)
     with pytest.raises(

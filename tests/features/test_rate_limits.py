@@ -229,7 +229,10 @@ def test_limited_operations_declare_what_the_limiter_returns() -> None:
     policies = {operation.id: found for operation, found in contract.limited(document)}
     for operation in document.operations():
         assert ("429" in operation.responses) is (operation.id in policies)
+    published = {operation.id: operation for operation in contract.Contract(contract.published(document)).operations()}
     for operation, found in contract.limited(document):
+        description = published[operation.id].definition["description"]
+        assert re.findall(r"^\* `([a-z-]+)`: ", description, re.MULTILINE) == [policy.name for policy in found]
         refused, busy = (resolve(operation.responses[status], document.document) for status in ("429", "503"))
         public = {"RateLimit", "RateLimit-Policy"} if any(policy.is_public for policy in found) else set()
         assert refused["headers"].keys() >= {"Retry-After", *public}

@@ -32,7 +32,9 @@ def published(contract: Contract, public_url: str = "") -> Json:
     for operation, policies in limited(Contract(document)):
         lines = "\n".join(f"* {described(policy)}" for policy in policies)
         text = operation.definition.get("description", "")
-        operation.definition["description"] = f"{text}\n\nRate limits:\n\n{lines}\n".lstrip()
+        operation.definition["description"] = (
+            f"{text}\n\nA request beyond one of these limits gets a 429:\n\n{lines}\n".lstrip()
+        )
     for operation in Contract(document).operations():
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):

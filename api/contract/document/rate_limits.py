@@ -14,6 +14,7 @@ _FIELD = "x-rate-limit"
 _NAME = re.compile("[a-z]+(-[a-z]+)*")
 _QUOTAS, _WINDOWS = range(1, 10_001), range(1, 3601)
 _FIELDS = {"name", "by", "quota", "window", "refund", "apart"}
+_NONE = "This server has switched its rate limits off."
 _REQUIRED = {"name", "by", "quota", "window"}
 
 
@@ -109,7 +110,10 @@ def with_overrides(contract: Contract, overrides: Mapping[str, tuple[int, int] |
     paths = dict(contract.document["paths"])
     for operation, _ in limited(contract):
         kept = list(_changed(operation, changes))
-        paths[operation.path] = {**paths[operation.path], operation.method: operation.definition | {_FIELD: kept}}
+        paths[operation.path] = {
+            **paths[operation.path],
+            operation.method: operation.definition | {_FIELD: kept or _NONE},
+        }
     return replace(contract, document=contract.document | {"paths": paths})
 
 
@@ -122,9 +126,18 @@ def _changed(operation: Operation, changes: Mapping[str, tuple[int, int] | None]
 
 def described(policy: Policy) -> str:
     """Return a policy in words, for the documentation page."""
+    counted = "failed request" if policy.refund else "request"
+    plural = "" if policy.quota == 1 else "s"
     subject = {"address": "address", "identity": "user"}.get(policy.by, f"`{policy.member}`")
-    counted = "requests that fail" if policy.refund else "requests"
-    return f"{policy.quota} {counted} in {policy.window} seconds for each {subject}"
+    apart = f", and as many for each valid `{policy.apart}`" if policy.apart else ""
+    period = _period(policy.window)
+    return f"`{policy.name}`: {policy.quota} {counted}{plural} per {period} for each {subject}{apart}"
+
+
+def _period(seconds: int) -> str:
+    units = (("hour", 3600), ("minute", 60), ("second", 1))
+    unit, length = next((unit, length) for unit, length in units if seconds % length == 0)
+    return unit if seconds == length else f"{seconds // length} {unit}s"
 
 
 def limited(contract: Contract) -> list[tuple[Operation, list[Policy]]]:
