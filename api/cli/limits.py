@@ -3,8 +3,11 @@
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import click
 
@@ -14,61 +17,74 @@ if TYPE_CHECKING:
     from api.config import Config
     from api.contract import Policy
     from api.services.rate_limits import RateLimiter
-    from api.storage.database import Database
+    from api.storage.database import Database, Db
+
+
+class _Identity(NamedTuple):
+    """The user of a policy by identity."""
+
+    user_id: UUID
 
 
 class _Budget(NamedTuple):
+    """A budget: the value that has it, and the text that stands for the value in the output."""
+
     operation: str
     policy: "Policy"
-    value: str
+    value: Any
+    shown: str
 
 
 @click.group()
 def limits() -> None:
     """Show and clear rate limits.
 
-    SUBJECT is a username, an email, or the address of a client. A device that sends its device token has a
-    budget of its own, which these commands do not show.
+    SUBJECT is a username, an email, or the address of a client. A device that sends its device token has a budget of
+    its own, which these commands do not show.
     """
 
 
 @limits.command()
-@click.argument("subject", metavar="SUBJECT")
+@click.argument("subject")
 def show(subject: str) -> None:
     """Show the remaining requests of a user or an address."""
-    config = support.load_existing()
-    with support.open_database(config, cannot="read") as database:
-        limiter, budgets = _limiter(config, database), _budgets(config, database, subject)
-        click.echo(_FORM.format("OPERATION", "POLICY", "OF", "REMAINING", "NEXT IN"))
-        for operation, policy, value in budgets:
+    with _opened(subject, cannot="read") as (limiter, budgets):
+        lines = [("OPERATION", "POLICY", "OF", "REMAINING", "NEXT IN")]
+        for operation, policy, value, shown in budgets:
             state = limiter.state(operation, policy, value)
             left = f"{state.remaining} of {policy.quota}"
             wait = f"{state.seconds} s" if state.remaining < policy.quota else ""
-            click.echo(_FORM.format(operation, policy.name, value, left, wait).rstrip())
-        limiter.close()
+            lines.append((operation, policy.name, shown, left, wait))
+    widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("".join(map(str.ljust, line, widths)).rstrip())
 
 
 @limits.command()
-@click.argument("subject", metavar="SUBJECT")
+@click.argument("subject")
 def clear(subject: str) -> None:
     """Give a user or an address full budgets."""
-    config = support.load_existing()
-    with support.open_database(config, cannot="changed") as database:
-        limiter = _limiter(config, database)
-        count = limiter.clear(_budgets(config, database, subject))
-        limiter.close()
-    click.echo(f"{count} budgets of {subject} are full again. Processes notice within a second.")
+    with _opened(subject, cannot="changed") as (limiter, budgets):
+        count = limiter.clear([(operation, policy, value) for operation, policy, value, _ in budgets])
+    click.echo(f"All budgets of {subject} are full. In use before: {count}. Processes notice within a second.")
 
 
-_FORM = "{:18}{:14}{:26}{:14}{}"
-
-
-def _limiter(config: "Config", database: "Database") -> "RateLimiter":
+@contextmanager
+def _opened(subject: str, cannot: str) -> Iterator[tuple["RateLimiter", list[_Budget]]]:
+    """Yield the limiter with the budgets of a subject. End the command if there are none, or if they cannot be used."""
     from api.app import rate_limiter
 
-    limiter = rate_limiter(config, database)
-    limiter.open()
-    return limiter
+    config = support.load_existing()
+    with support.open_database(config, cannot=cannot) as database:
+        budgets = _budgets(config, database, subject)
+        if not budgets:
+            raise click.ClickException("these rate limits are off; correct CHARTER_RATE_LIMITS to use them")
+        limiter = rate_limiter(config, database)
+        try:
+            limiter.open()
+            yield limiter, budgets
+        finally:
+            limiter.close()
 
 
 def _budgets(config: "Config", database: "Database", subject: str) -> list[_Budget]:
@@ -76,30 +92,40 @@ def _budgets(config: "Config", database: "Database", subject: str) -> list[_Budg
     from api import contract
     from api.config.paths import resource_dir
 
-    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
-    policies = [(operation.id, policy) for operation, found in contract.limited(document) for policy in found]
-    if _is_address(subject):
-        return [_Budget(name, policy, subject) for name, policy in policies if policy.by == "address"]
-    names = _names(database, subject)
+    with support.friendly_errors(contract.ContractError):
+        document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
+    with database.transaction() as db:
+        support.require_current(db)
+        subjects = _of_address(config, subject) if _is_address(subject) else _of_user(db, subject)
     return [
-        _Budget(operation, policy, name)
-        for operation, policy in policies
-        for name in names
-        if policy.member == "username"
+        _Budget(operation.id, policy, value, shown)
+        for operation, policies in contract.limited(document)
+        for policy in policies
+        for by, value, shown in subjects
+        if policy.by == by
     ]
 
 
-def _names(database: "Database", subject: str) -> list[str]:
+def _of_address(config: "Config", subject: str) -> list[tuple[str, Any, str]]:
+    """Return the kind of policy that counts an address, and the network that has the budget."""
+    from api import contract
+
+    return [("address", subject, contract.address_key(subject, config.ipv6_prefix))]
+
+
+def _of_user(db: "Db", subject: str) -> list[tuple[str, Any, str]]:
+    """Return the kinds of policies that count a user, with the names that have the budgets."""
     from api.errors import NotFound
     from api.services import users
 
-    with database.transaction() as db:
-        try:
-            user = users.get_by_name(db, subject)
-        except NotFound:
-            # Names of unknown users have budgets, too.
-            return [subject]
-        return [user.username, user.email]
+    try:
+        user = users.get_by_name(db, subject)
+    except NotFound:
+        # Names of unknown users have budgets, too.
+        click.echo(f"Warning: no such user: {subject}", err=True)
+        return [("body.username", subject, subject)]
+    names = [("body.username", name, name) for name in (user.username, user.email)]
+    return [*names, ("identity", _Identity(user.id), user.username)]
 
 
 def _is_address(text: str) -> bool:

@@ -133,14 +133,19 @@ def _log_events(config: "Config") -> None:
 @contextmanager
 def transaction(config: "Config") -> Iterator["Db"]:
     """Yield a transaction. End the command if the database is not at the revision of this release."""
+    _log_events(config)
+    with open_database(config, cannot="used") as database, database.transaction() as db:
+        require_current(db)
+        yield db
+
+
+def require_current(db: "Db") -> None:
+    """End the command if the database is not at the revision of this release."""
     from api.errors import MigrationsBehind
     from api.services import readiness
     from api.storage import revisions
 
-    _log_events(config)
-    with open_database(config, cannot="used") as database, database.transaction() as db:
-        try:
-            readiness.check(db, revisions.head())
-        except MigrationsBehind as error:
-            raise click.ClickException(error.message) from None
-        yield db
+    try:
+        readiness.check(db, revisions.head())
+    except MigrationsBehind as error:
+        raise click.ClickException(error.message) from None

@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from alembic import command
 
 from api.app import create_app
 from api.config import Config
+from api.storage import revisions
+from api.storage.database import Database
 from tests.support.charter import Charter, beside
+from tests.support.databases import on_sqlite
 from tests.support.person import newcomer
 from tests.support.serving import serving
 
@@ -22,40 +26,85 @@ def charter(config: Config) -> Charter:
     return replace(made, settings=made.settings | {"CHARTER_RATE_LIMITS": ",".join(SLOW)})
 
 
-def lines(charter: Charter, *arguments: str) -> list[str]:
+def lines(charter: Charter, *arguments: str, warning: str = "") -> list[str]:
     result = charter.run("limits", *arguments)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, warning)
     return result.stdout.splitlines()
+
+
+def remaining(charter: Charter, subject: str, warning: str = "") -> list[str]:
+    return [line.split()[3] for line in lines(charter, "show", subject, warning=warning)[1:]]
 
 
 def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, charter: Charter) -> None:
     with serving(create_app(replace(config, rate_limits=SLOW))) as address, httpx.Client(base_url=address) as client:
-        newcomer(client, "alice")
+        alice = newcomer(client, "alice")
 
         def guess() -> int:
             body = {"username": "ALICE", "password": "wrong"}
             return client.post("/api/v1/auth/login", json=body).status_code
 
         assert Counter(guess() for _ in range(12)) == {401: 10, 429: 2}
+        change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
+        assert alice.put("/api/v1/me/password", json=change).status_code == 403
         shown = lines(charter, "show", "alice")
-        assert shown[0] == "OPERATION         POLICY        OF                        REMAINING     NEXT IN"
+        assert shown[0] == "OPERATION       POLICY        OF                 REMAINING  NEXT IN"
         words = [line.split() for line in shown[1:]]
         assert [line[:6] for line in words] == [
             ["logIn", "account", "alice", "0", "of", "10"],
             ["logIn", "account", "alice@example.com", "10", "of", "10"],
             ["logIn", "account-hour", "alice", "10", "of", "20"],
             ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
+            ["changePassword", "user", "alice", "9", "of", "10"],
         ]
+        start = shown[0].index("REMAINING")
+        assert [line[start - 2 : start] for line in shown] == ["  "] * 6
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
         assert used == {"signUp": "59", "logIn": "9", "refreshTokens": "600"}
         assert lines(charter, "clear", "alice@example.com") == [
-            "2 budgets of alice@example.com are full again. Processes notice within a second."
+            "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]
-        assert [line.split()[3] for line in lines(charter, "show", "alice")[1:]] == ["10", "10", "20", "20"]
+        assert remaining(charter, "alice") == ["10", "10", "20", "20", "10"]
 
 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:
     with serving(create_app(replace(config, rate_limits=SLOW))) as address, httpx.Client(base_url=address) as client:
         client.post("/api/v1/auth/login", json={"username": "nobody9", "password": "wrong"})
-        assert [line.split()[3] for line in lines(charter, "show", "nobody9")[1:]] == ["9", "19"]
+        assert remaining(charter, "nobody9", "Warning: no such user: nobody9\n") == ["9", "19"]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("2001:db8::5", "2001:db8::/64"), ("::ffff:203.0.113.7", "203.0.113.7"), ("203.0.113.7", "203.0.113.7")],
+)
+@on_sqlite
+def test_the_network_that_has_the_budget_is_shown(charter: Charter, address: str, network: str) -> None:
+    assert {line.split()[2] for line in lines(charter, "show", address)[1:]} == {network}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("off", "these rate limits are off; correct CHARTER_RATE_LIMITS to use them"),
+        ("logn.address=1/1", "no operation has the rate limit logn.address; did you mean logIn.address?"),
+    ],
+)
+@pytest.mark.parametrize("action", ["show", "clear"])
+@on_sqlite
+def test_a_setting_without_these_limits_is_an_error(charter: Charter, action: str, setting: str, message: str) -> None:
+    charter.settings["CHARTER_RATE_LIMITS"] = setting
+    result = charter.run("limits", action, "127.0.0.1")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == f"Error: {message}"
+
+
+@pytest.mark.parametrize("subject", ["alice", "127.0.0.1"])
+def test_a_database_that_is_behind_is_an_error(config: Config, charter: Charter, subject: str) -> None:
+    database = Database(config.database_url)
+    with revisions.migrating(database.engine) as alembic:
+        command.downgrade(alembic, "0005")
+    database.dispose()
+    result = charter.run("limits", "show", subject)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: The database schema does not match this release. Run charter migrate.\n"
