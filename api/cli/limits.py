@@ -71,7 +71,7 @@ def clear(subject: str) -> None:
 
 @contextmanager
 def _opened(subject: str, cannot: str) -> Iterator[tuple["RateLimiter", list[_Budget]]]:
-    """Yield the limiter with the budgets of a subject. End the command if there are none, or if they cannot be used."""
+    """Yield the limiter with the budgets of a subject. End the command if the limits are off or cannot be used."""
     from api.app import rate_limiter
 
     config = support.load_existing()
