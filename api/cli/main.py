@@ -176,12 +176,24 @@ def check_config() -> None:
 
     with support.friendly_errors(config.ConfigError):
         values = config.read()
+    _check_rate_limits(config.Config(**dict.fromkeys(config.SECRETS, b"") | values))
     support.print_warnings()
     shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):
         value = shown[setting.name]
         click.echo(f"{config.variable(setting)}={','.join(value) if isinstance(value, tuple) else value}")
+
+
+def _check_rate_limits(config: "Config") -> None:
+    """End the command if the settings change a rate limit that the contract does not have."""
+    if not config.limit_overrides:
+        return
+    from api import contract
+    from api.config.paths import resource_dir
+
+    with support.friendly_errors(contract.ContractError):
+        contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
 
 
 @main.command()

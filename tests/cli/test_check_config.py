@@ -92,6 +92,13 @@ def test_check_config_lists_all_errors(charter: Charter) -> None:
     )
 
 
+def test_check_config_rejects_an_unknown_rate_limit(charter: Charter) -> None:
+    charter.settings["CHARTER_RATE_LIMITS"] = "logn.address=1/1"
+    result = charter.run("check-config")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: no operation has the rate limit logn.address; did you mean logIn.address?\n"
+
+
 def test_each_command_prints_the_warnings(charter: Charter) -> None:
     charter.settings["CHARTER_WEATHER"] = "fair"
     for command in ("check-config", "migrate"):
