@@ -3,9 +3,14 @@
 from alembic import context
 
 from api import models  # noqa: F401 - registers the tables
-from api.storage import table_recreation  # noqa: F401 - keeps triggers when a table is recreated
+from api.storage import (
+    rate_limit_store,
+    table_recreation,  # noqa: F401 - keeps triggers when a table is recreated
+)
 from api.storage.database import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+connection = context.config.attributes["connection"]
+tables = [Base.metadata, rate_limit_store.METADATA] if connection.dialect.name == "postgresql" else Base.metadata
+context.configure(connection=connection, target_metadata=tables)
 with context.begin_transaction():
     context.run_migrations()

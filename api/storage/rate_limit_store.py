@@ -33,16 +33,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from api.storage.database import Database, translate_errors
+from api.storage.database import Base, Database, translate_errors
 from api.storage.engine import make_engine
 
 MICROSECONDS = 1_000_000
 _KEY_BYTES = 16
 _HIGHEST = b"\xff" * _KEY_BYTES
 
+METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
+"""The tables that only PostgreSQL has in the database itself. Its migration also makes the table unlogged."""
+
 _limits = Table(
     "rate_limits",
-    MetaData(),
+    METADATA,
     Column("key", LargeBinary, primary_key=True),
     Column("tat", BigInteger, nullable=False),
     sqlite_with_rowid=False,

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.config import Config
 from api.services import readiness
-from api.storage import revisions
+from api.storage import rate_limit_store, revisions
 from api.storage.database import Base, Database, Db
 from tests.support.charter import SECRETS, Charter, until
 from tests.support.concurrency import at_once
@@ -39,12 +39,15 @@ def engine(postgres: URL) -> Iterator[Engine]:
         database.dispose()
 
 
+TABLES = {**Base.metadata.tables, **rate_limit_store.METADATA.tables}
+
+
 def constraints(engine: Engine) -> dict[str, Any]:
     """Return the primary key and the CHECK constraints of each table by name, which Alembic does not compare."""
     inspector = inspect(engine)
     return {
         table: (inspector.get_pk_constraint(table), sorted(inspector.get_check_constraints(table), key=str))
-        for table in Base.metadata.tables
+        for table in TABLES
     }
 
 
@@ -56,7 +59,8 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres
         command.check(alembic)
     with created(postgres, "template0") as url:
         other = Database(url)
-        Base.metadata.create_all(other.engine)
+        for metadata in (Base.metadata, rate_limit_store.METADATA):
+            metadata.create_all(other.engine)
         assert constraints(engine) == constraints(other.engine)
         other.dispose()
 
@@ -67,7 +71,16 @@ def test_the_migrations_go_down_and_up_again(engine: Engine) -> None:
         command.downgrade(alembic, "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
     revisions.upgrade(engine)
-    assert set(inspect(engine).get_table_names()) == {"alembic_version", *Base.metadata.tables}
+    assert set(inspect(engine).get_table_names()) == {"alembic_version", *TABLES}
+
+
+def test_budgets_are_not_written_to_the_log_of_the_database(engine: Engine) -> None:
+    revisions.upgrade(engine)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT relpersistence, reloptions FROM pg_class WHERE relname = 'rate_limits'")
+        )
+        assert found.one() == ("u", ["fillfactor=50"])
 
 
 @on_postgresql
