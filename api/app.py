@@ -174,7 +174,6 @@ async def _lifespan(
     The server gets what it needs for its own responses as the state of the lifespan.
     """
     await cache.monitor.ensure_fresh()
-    await asyncio.to_thread(limiter.open)
     shutdown.install()
     background.start()
     polling = asyncio.create_task(cache.monitor.poll_forever())

@@ -81,7 +81,6 @@ def _opened(subject: str, cannot: str) -> Iterator[tuple["RateLimiter", list[_Bu
             raise click.ClickException("these rate limits are off; correct CHARTER_RATE_LIMITS to use them")
         limiter = rate_limiter(config, database)
         try:
-            limiter.open()
             yield limiter, budgets
         finally:
             limiter.close()

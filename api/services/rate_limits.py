@@ -20,7 +20,7 @@ _log = logging.getLogger("charter.rate_limits")
 _KEY_BYTES = 16
 # A process remembers a refusal for at most a second, so a flood of refused requests costs the database nothing.
 _REMEMBERED, _MOST_REMEMBERED = MICROSECONDS, 10_000
-_PURGED_AT_ONCE = 1000
+_PURGED_AT_ONCE = 250
 _SUCCESSES = range(200, 300)
 _UNAVAILABLE = 503
 
@@ -87,10 +87,6 @@ class RateLimiter:
         self._on_refusal = on_refusal
         self._refused: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._was_full = False
-
-    def open(self) -> None:
-        """Prepare the table of budgets. Raises DatabaseUnavailable if that is not possible."""
-        self._store.open()
 
     def close(self) -> None:
         """Close the connections of the table."""

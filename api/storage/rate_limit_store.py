@@ -7,9 +7,9 @@ On PostgreSQL, the table is unlogged: it survives a restart, and a crash empties
 own beside the database, so requests never wait for the write lock of the database.
 """
 
-import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -21,7 +21,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    and_,
     bindparam,
     case,
     delete,
@@ -33,12 +32,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
+from api.errors import DatabaseUnavailable
 from api.storage.database import Base, Database, translate_errors
 from api.storage.engine import make_engine
 
 MICROSECONDS = 1_000_000
 _KEY_BYTES = 16
-_HIGHEST = b"\xff" * _KEY_BYTES
+_MAX_SKEW = 60 * MICROSECONDS
 
 METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
 """The tables that only PostgreSQL has in the database itself. Its migration also makes the table unlogged."""
@@ -54,7 +54,8 @@ TABLE_ON_SQLITE = str(CreateTable(_limits, if_not_exists=True).compile(dialect=s
 _key, _tat = _limits.c.key, _limits.c.tat
 _now = bindparam("now", type_=BigInteger)
 _is_of = _key == bindparam("of_key")
-# A time that is more than two windows ahead shows that the clock was set back. The budget begins anew.
+# No request moves a time beyond one window, so a later time shows that the clock was set back. The budget begins anew.
+# The clocks of hosts may differ by a minute, and by a window if that is shorter.
 _base = case((or_(_tat > bindparam("far"), _tat < _now), _now), else_=_tat)
 _moved = _base + bindparam("step", type_=BigInteger)
 _has_room = _base <= bindparam("latest", type_=BigInteger)
@@ -70,8 +71,8 @@ _TAKE = {
 _FIND = select(_tat).where(_is_of)
 _GIVE_BACK = update(_limits).where(_is_of).values(tat=_tat - bindparam("step"))
 _CLEAR = delete(_limits).where(_is_of)
-_LAST_OF_NEXT = select(_key).where(_key > bindparam("after")).order_by(_key).limit(1).offset(bindparam("beyond"))
-_PURGE = delete(_limits).where(and_(_key > bindparam("after"), _key <= bindparam("last")), _tat < _now)
+_NEXT = select(_key, _tat).where(_key > bindparam("after")).order_by(_key).limit(bindparam("rows"))
+_PURGE = delete(_limits).where(_is_of, _tat < _now)
 
 
 class Take(NamedTuple):
@@ -98,18 +99,11 @@ class RateLimitStore:
     CONNECTIONS = 4
 
     def __init__(self, database: Database) -> None:
-        self._engine = _engine_beside(database)
+        self._engine, self._file = _engine_beside(database)
         self._is_behind = database.is_behind
+        self._identity: tuple[int, int] | None = None
         self._after = b""
         self.size = 0
-
-    def open(self) -> None:
-        """Create the file and the table on SQLite, if they do not exist. Call this once at the start of a process."""
-        if self._engine.dialect.name == "sqlite":
-            # Creating the file locks it, so other processes wait longer than a request does.
-            with closing(sqlite3.connect(str(self._engine.url.database), timeout=8)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(TABLE_ON_SQLITE)
 
     def take(self, takes: Sequence[Take], now: int, *, accepts_new: bool) -> dict[bytes, int] | Refusal:
         """Take all units and return the new times by key. If one is refused, take none and return the refusal.
@@ -118,7 +112,7 @@ class RateLimitStore:
         """
         statement = _TAKE[self._engine.dialect.name] if accepts_new else _RETAKE
         taken: dict[bytes, int] = {}
-        with translate_errors(self._is_behind), self._engine.connect() as connection:
+        with self._connect() as connection:
             # All processes lock the rows in the same order.
             for take in sorted(takes):
                 row = connection.execute(statement, _values(take, now)).first()
@@ -131,20 +125,20 @@ class RateLimitStore:
 
     def give_back(self, takes: Sequence[Take]) -> None:
         """Return units that were taken. Raises DatabaseUnavailable if the table cannot be used."""
-        with translate_errors(self._is_behind), self._engine.connect() as connection:
+        with self._connect() as connection:
             for take in sorted(takes):
                 connection.execute(_GIVE_BACK, {"of_key": take.key, "step": take.step})
             connection.commit()
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         """Return the times of the budgets that have a row."""
-        with translate_errors(self._is_behind), self._engine.connect() as connection:
+        with self._connect() as connection:
             rows = {key: connection.execute(_FIND, {"of_key": key}).first() for key in keys}
         return {key: row.tat for key, row in rows.items() if row is not None}
 
     def clear(self, keys: Sequence[bytes]) -> int:
         """Delete budgets, so that they are full. Return how many had a row."""
-        with translate_errors(self._is_behind), self._engine.connect() as connection:
+        with self._connect() as connection:
             count = sum(connection.execute(_CLEAR, {"of_key": key}).rowcount for key in sorted(keys))
             connection.commit()
         return count
@@ -154,19 +148,39 @@ class RateLimitStore:
 
         The keys are evenly distributed, so the part of all keys that some rows span shows how many rows there are.
         """
-        with translate_errors(self._is_behind), self._engine.connect() as connection:
-            after, last = self._after, self._last(connection, rows)
-            connection.execute(_PURGE, {"after": after, "last": last or _HIGHEST, "now": now})
-            connection.commit()
-        self._after = last or b""
-        if last is not None:
-            self.size = round(rows / (_fraction(last) - _fraction(after)))
-        elif not after:
+        with self._connect() as connection:
+            found = connection.execute(_NEXT, {"after": self._after, "rows": rows}).all()
+            # In the order of the keys, like `take`. A statement for a range locks the rows in the order of the disk.
+            full = [{"of_key": row.key, "now": now} for row in found if row.tat < now]
+            if full:
+                connection.execute(_PURGE, full)
+                connection.commit()
+        if len(found) == rows:
+            after, self._after = self._after, bytes(found[-1].key)
+            self.size = round(rows / (_fraction(self._after) - _fraction(after)))
+            return
+        if not self._after:
             self.size = 0
+        self._after = b""
 
-    def _last(self, connection: Connection, rows: int) -> bytes | None:
-        found = connection.execute(_LAST_OF_NEXT, {"after": self._after, "beyond": rows - 1}).first()
-        return None if found is None else bytes(found.key)
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        if self._file is None:
+            with translate_errors(self._is_behind), self._engine.connect() as connection:
+                yield connection
+            return
+        if _identity_of(self._file) != self._identity:
+            # SQLite would continue to use a deleted file, but other processes would not.
+            self._engine.dispose()
+            self._identity = None
+        try:
+            with translate_errors(), self._engine.connect() as connection:
+                self._identity = self._identity or _identity_of(self._file)
+                yield connection
+        except DatabaseUnavailable:
+            # The next connection creates the table if the file lacks it.
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Close all connections that are not those of the database."""
@@ -180,7 +194,7 @@ def _values(take: Take, now: int) -> dict[str, Any]:
         "now": now,
         "step": take.step,
         "latest": now + take.window - take.step,
-        "far": now + 2 * take.window,
+        "far": now + take.window + min(take.window, _MAX_SKEW),
     }
 
 
@@ -188,17 +202,31 @@ def _fraction(key: bytes) -> float:
     return int.from_bytes(key.ljust(_KEY_BYTES, b"\x00")) / 2.0 ** (8 * _KEY_BYTES)
 
 
-def _engine_beside(database: Database) -> Engine:
-    """Return the engine of the table: that of PostgreSQL, or one for a file beside that of SQLite."""
+def _engine_beside(database: Database) -> tuple[Engine, Path | None]:
+    """Return the engine of the table: that of PostgreSQL, or one for a file beside that of SQLite, with the file."""
     url = database.engine.url
     if url.get_backend_name() != "sqlite":
-        return database.engine
-    file = URL.create(url.drivername, database=f"{url.database}-limits", query={"timeout": "0.25"})
-    engine = make_engine(file, RateLimitStore.CONNECTIONS)
+        return database.engine, None
+    file = Path(f"{url.database}-limits")
+    # Processes that start together wait until one of them has created the file.
+    beside = URL.create(url.drivername, database=str(file), query={"timeout": "2"})
+    engine = make_engine(beside, RateLimitStore.CONNECTIONS)
     event.listen(engine, "connect", _prepare)
-    return engine
+    return engine, file
 
 
 def _prepare(connection: Any, _: object) -> None:
     # After a crash of the host, the file may lack the last requests.
     connection.execute("PRAGMA synchronous = OFF")
+    connection.execute(TABLE_ON_SQLITE)
+    # From now on, a transaction of another process takes less than a millisecond.
+    connection.execute("PRAGMA busy_timeout = 250")
+
+
+def _identity_of(file: Path) -> tuple[int, int] | None:
+    """Return the device and the number of a file, which a new file of the same name does not have."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

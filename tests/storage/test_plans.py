@@ -18,6 +18,7 @@ from api.services import sessions
 from api.services.session_limit import ExcessTrimmer
 from api.storage import change_feed
 from api.storage.database import Base, Database
+from api.storage.rate_limit_store import RateLimitStore, Take
 from tests.conftest import COLLECTOR, large
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.person import Person
@@ -50,6 +51,10 @@ OPERATIONS = {
     "UPDATE sessions SET",
     "UPDATE users SET",
     "DELETE FROM sessions",
+    "INSERT INTO rate_limits",
+    "UPDATE rate_limits SET",
+    "DELETE FROM rate_limits",
+    "SELECT rate_limits.",
 }
 
 
@@ -65,6 +70,19 @@ def work(alice: Person, database: Database) -> None:
         sessions.end_least_recently_used(db, UUID(alice.id), 100)
         ExcessTrimmer(100).step(db)
     alice.log_out()
+    spend_budgets(database)
+
+
+def spend_budgets(database: Database) -> None:
+    """Send each statement of the rate limits."""
+    store, take = RateLimitStore(database), Take(b"sixteen bytes...", 6, 60)
+    for accepts_new in (True, False):
+        store.take([take], 1, accepts_new=accepts_new)
+    store.give_back([take])
+    store.find([take.key])
+    store.purge(100, 1)
+    store.clear([take.key])
+    store.close()
 
 
 @on_sqlite
@@ -81,7 +99,7 @@ def test_each_operation_is_collected_and_scans_nothing_on_sqlite(
 def test_each_operation_scans_nothing_on_postgresql(alice: Person, database: Database, large_postgres: Engine) -> None:
     work(alice, database)
     sent = COLLECTOR.sent["postgresql"]
-    assert any(statement.startswith("UPDATE sessions SET") for statement in sent)
+    assert {start for start in OPERATIONS if any(statement.startswith(start) for statement in sent)} == OPERATIONS
     assert check_postgresql(large_postgres, sent) == []
 
 
