@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # On SQLite, deleting these holds the write lock for about 3 ms.
 _PURGED_AT_ONCE = 20
+# A statement of a rate limit takes less than a millisecond. Behind statements that hang, requests would pile up.
+_LIMITER_WAIT_SECONDS = 2.0
 
 
 def formats(service: str) -> dict[str, Format]:
@@ -74,7 +76,9 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "shutdown": shutdown,
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
-    background = BackgroundWorker([*_tasks(config, database), limiter.purge] if config.background == "on" else [])
+    # A process that did not purge would not notice that there are too many budgets.
+    purges = [limiter.purge] if contract.limited(document) else []
+    background = BackgroundWorker([*_tasks(config, database), *purges])
 
     return contract.assemble(
         document,
@@ -137,7 +141,7 @@ def rate_limiter(
         },
         DeviceTokenCodec(config.secret).belongs,
     )
-    threads = ThreadPool("limits", RateLimitStore.CONNECTIONS)
+    threads = ThreadPool("limits", RateLimitStore.CONNECTIONS, _LIMITER_WAIT_SECONDS)
     return RateLimiter(RateLimitStore(database), config.secret, readers, config.limit_rows, threads.run, on_refusal)
 
 
@@ -192,6 +196,8 @@ async def _lifespan(
 
 
 def _tasks(config: Config, database: Database) -> list[Task]:
+    if config.background == "off":
+        return []
     trimmer = ExcessTrimmer(config.sessions_per_user)
     steps: list[Callable[[Db], bool]] = [_purge, trimmer.step]
     return [partial(_run, database, step) for step in steps]

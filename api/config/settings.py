@@ -88,7 +88,8 @@ class Config:
     @property
     def max_connections(self) -> int:
         """The most connections to the database that a process opens, beside the one of the change feed."""
-        return self.database_connections + 2 * self.hashes + (self.background == "on")
+        has_background = self.background == "on" or self.limit_overrides is not None
+        return self.database_connections + 2 * self.hashes + has_background
 
     @property
     def limit_overrides(self) -> dict[str, tuple[int, int] | None] | None:

@@ -22,6 +22,7 @@ def patience() -> Iterator[None]:
         for phase in httpx.Timeout(0).as_dict():
             patch.setattr(_config.DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE_SECONDS)
         patch.setattr("api.runtime.bulkhead._MAX_WAIT_SECONDS", PATIENCE_SECONDS)
+        patch.setattr("api.app._LIMITER_WAIT_SECONDS", PATIENCE_SECONDS)
         patch.setattr("api.logs._FLUSH_SECONDS", PATIENCE_SECONDS)
         patch.setattr("api.server.protocol.HEADER_SECONDS", PATIENCE_SECONDS)
         patch.setattr("api.server.protocol.MAX_CONNECTION_AGE", PATIENCE_SECONDS)
