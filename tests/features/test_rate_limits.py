@@ -46,8 +46,8 @@ def limited(config: Config) -> Iterator[Callable[..., TestClient]]:
     """Start applications with rate limits on the same database."""
     with ExitStack() as stack:
 
-        def start(*limits: str) -> TestClient:
-            app = create_app(replace(config, rate_limits=limits))
+        def start(*limits: str, **settings: Any) -> TestClient:
+            app = create_app(replace(config, rate_limits=limits, **settings))
             return stack.enter_context(TestClient(app))
 
         yield start
