@@ -76,10 +76,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "shutdown": shutdown,
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
-    # A process that did not purge would not notice that there are too many budgets.
-    purges = [limiter.purge] if contract.limited(document) else []
-    background = BackgroundWorker([*_tasks(config, database), *purges])
-
+    background = BackgroundWorker(_tasks(config, database, limiter if contract.limited(document) else None))
     return contract.assemble(
         document,
         handlers="api.handlers",
@@ -195,12 +192,14 @@ async def _lifespan(
     database.dispose()
 
 
-def _tasks(config: Config, database: Database) -> list[Task]:
+def _tasks(config: Config, database: Database, limiter: RateLimiter | None) -> list[Task]:
+    # A process that did not purge the budgets would not notice that there are too many.
+    always = [limiter.purge] if limiter else []
     if config.background == "off":
-        return []
+        return always
     trimmer = ExcessTrimmer(config.sessions_per_user)
     steps: list[Callable[[Db], bool]] = [_purge, trimmer.step]
-    return [partial(_run, database, step) for step in steps]
+    return [*always, *(partial(_run, database, step) for step in steps)]
 
 
 def _run(database: Database, step: Callable[[Db], bool]) -> bool:

@@ -300,6 +300,7 @@ def test_only_the_clock_module_reads_the_time() -> None:
         ("contract/middleware/edge", "time.perf_counter"),
         ("runtime/background", "time.monotonic"),
         ("runtime/bulkhead", "time.monotonic"),
+        ("runtime/thread_pool", "time.monotonic"),
         ("server/protocol", "time.monotonic"),
         ("server/supervisor", "time.monotonic"),
         ("server/worker", "time.monotonic"),
