@@ -23,7 +23,7 @@ def outage(place: Place, server: PostgresServer, seconds: float) -> list[Row]:
         with load.writing():
             for number, gone in ((FAST, 0.0), (IMMEDIATE, 0.0), (FAST, seconds)):
                 sleep(1.5)
-                _stop(server, number)
+                stop(server, number)
                 sleep(gone)
                 server.start()
                 back.append(monotonic())
@@ -51,7 +51,8 @@ def _served(responses: list[Response], moment: float) -> float:
     return min((ended for ended in done if ended > moment), default=0.0)
 
 
-def _stop(server: PostgresServer, number: int) -> None:
+def stop(server: PostgresServer, number: int) -> None:
+    """Send a signal to the server and wait until it has exited."""
     pid = server.get_pid()
     assert pid is not None
     os.kill(pid, number)
