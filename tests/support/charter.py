@@ -106,8 +106,10 @@ class Charter:
 
     @property
     def environment(self) -> dict[str, str]:
-        given = {"CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10", "CHARTER_RATE_LIMITS": NO_LIMITS}
-        return {"PATH": os.defpath} | given | self.settings
+        given = {"CHARTER_PORT": "0", "CHARTER_BCRYPT_COST": "10"}
+        # The last release rejects the setting, because it does not know it.
+        limits = {"CHARTER_RATE_LIMITS": NO_LIMITS} if self.command == COMMAND else {}
+        return {"PATH": os.defpath} | given | limits | self.settings
 
     def run_python(self, program: str, *arguments: str) -> str:
         """Run a Python program with the settings and arguments of a command, and return its output."""
