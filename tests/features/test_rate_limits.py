@@ -1,5 +1,6 @@
 """Rate limits of log-in and other operations: exact, shared by all processes, and harmless for the owner."""
 
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,16 +26,25 @@ from api.contract import Policy
 from api.contract.document.operation import resolve
 from api.errors import DatabaseUnavailable
 from api.storage.rate_limit_store import RateLimitStore
+from tests.runtime.test_bulkhead import Clock, bulkhead_clock, closed, crowd
 from tests.support.bcrypt_spy import Bcrypt
+from tests.support.charter import until
+from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
+from tests.support.log_stream import lines
 from tests.support.person import PASSWORD, newcomer
 from tests.support.problems import assert_problem
 from tests.support.readme import blocks, page
 from tests.support.serving import serving
 from tests.support.types import Travel
+from tests.support.workers import statements
+
+__all__ = ["bulkhead_clock"]
 
 LOG_IN = "/api/v1/auth/login"
 GENEROUS = ("logIn.address=off", "signUp.address=off")
+THREE = ("logIn.address=3/60",)
+PROXY = "10.0.0.1"
 
 UNUSED = Config(database_url=URL.create("sqlite"), secret=bytes(32), pepper=bytes(32))
 
@@ -46,9 +56,9 @@ def limited(config: Config) -> Iterator[Callable[..., TestClient]]:
     """Start applications with rate limits on the same database."""
     with ExitStack() as stack:
 
-        def start(*limits: str, **settings: Any) -> TestClient:
+        def start(*limits: str, peer: str = "testclient", **settings: Any) -> TestClient:
             app = create_app(replace(config, rate_limits=limits, **settings))
-            return stack.enter_context(TestClient(app))
+            return stack.enter_context(TestClient(app, client=(peer, 50_000)))
 
         yield start
 
@@ -59,6 +69,23 @@ def wrong(client: httpx.Client, name: str = "alice", **more: str) -> httpx.Respo
 
 def statuses(responses: Any) -> Counter[int]:
     return Counter(response.status_code for response in responses)
+
+
+def forwarded(client: httpx.Client, *addresses: str) -> Counter[int]:
+    """Return the statuses of a guess for each of these values of the header that a proxy adds."""
+    headers = [{"x-forwarded-for": address} for address in addresses]
+    body = {"username": "alice", "password": "wrong"}
+    return statuses(client.post(LOG_IN, json=body, headers=each) for each in headers)
+
+
+def parsed(field: str) -> dict[str, dict[str, int]]:
+    """Parse a list of RFC 9651, section 3.1, whose members are strings with integers as parameters."""
+    member = r'"([ !#-\[\]-~]*)"((?:;[a-z*][a-z0-9_.*-]*=-?[0-9]{1,15})+)'
+    assert re.fullmatch(rf"{member}(?:[ \t]*,[ \t]*{member})*", field), field
+    return {
+        name: {key: int(number) for key, number in re.findall("([^;=]+)=([^;]+)", parameters)}
+        for name, parameters in re.findall(member, field)
+    }
 
 
 @pytest.mark.parametrize("name", ["alice", "nobody9"])
@@ -75,6 +102,20 @@ def test_ten_wrong_passwords_then_429_whether_or_not_the_user_exists(
     assert statuses(wrong(client, name) for _ in range(2)) == {401: 1, 429: 1}
 
 
+def test_an_unknown_name_gets_the_same_bytes_as_a_known_one(limited: Callable[..., TestClient]) -> None:
+    client = limited(*GENEROUS)
+    newcomer(client, "alice")
+    known, unknown = ([_without_request_id(wrong(client, name)) for _ in range(12)] for name in ("alice", "nobody9"))
+    assert known == unknown
+    assert [status for status, _, _ in known] == [401] * 10 + [429] * 2
+
+
+def _without_request_id(response: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    request_id = response.headers["x-request-id"].encode()
+    headers = [(name, text.replace(request_id, b"")) for name, text in response.headers.raw]
+    return response.status_code, headers, response.content.replace(request_id, b"")
+
+
 def test_the_right_password_is_refused_too_while_the_budget_is_spent(limited: Callable[..., TestClient]) -> None:
     client = limited()
     alice = newcomer(client, "alice")
@@ -86,6 +127,16 @@ def test_the_right_password_is_refused_too_while_the_budget_is_spent(limited: Ca
 def test_successful_log_ins_do_not_count(limited: Callable[..., TestClient]) -> None:
     alice = newcomer(limited(), "alice")
     assert statuses(alice.log_in() for _ in range(30)) == {200: 30}
+
+
+def test_simultaneous_right_log_ins_get_200_or_429_and_spend_nothing(config: Config) -> None:
+    app = create_app(replace(config, rate_limits=GENEROUS))
+    with serving(app) as address, httpx.Client(base_url=address) as client:
+        alice = newcomer(client, "alice")
+        found = statuses(at_once(*[alice.log_in] * 20))
+        assert found.keys() <= {200, 429}
+        assert found[200] >= 10
+        assert statuses(wrong(client) for _ in range(11)) == {401: 10, 429: 1}
 
 
 def test_spellings_of_a_name_share_a_budget(limited: Callable[..., TestClient]) -> None:
@@ -138,6 +189,26 @@ def test_a_refused_password_is_never_hashed(limited: Callable[..., TestClient], 
     assert len(hashing.checked) == before
 
 
+def test_a_log_in_that_is_rejected_by_a_busy_server_does_not_count(
+    config: Config, hashing: Bcrypt, bulkhead_clock: Clock
+) -> None:
+    app = create_app(replace(config, hashes=1, rate_limits=GENEROUS))
+    with serving(app) as url, httpx.Client(base_url=url) as client, crowd(url, 2) as log_in, statements() as sent:
+        newcomer(client, "alice")
+        sent.clear()
+        with closed(hashing) as gate:
+            waiting = [log_in(), log_in()]
+            gate.wait_for(1)
+            until(lambda: sum("users" in statement for statement in sent) == 2)
+            # The estimate of the second log-in now exceeds the longest wait.
+            bulkhead_clock.work(2.1)
+            refused = [wrong(client, "bobby") for _ in range(15)]
+            assert {(response.status_code, response.json()["code"]) for response in refused} == {(503, "TOO_BUSY")}
+            gate.open()
+            assert {response.result().status_code for response in waiting} == {200}
+        assert statuses(wrong(client, "bobby") for _ in range(11)) == {401: 10, 429: 1}
+
+
 def test_budgets_are_shared_by_processes_and_survive_a_restart(limited: Callable[..., TestClient]) -> None:
     first, second = limited(), limited()
     assert statuses(wrong(first) for _ in range(5)) == {401: 5}
@@ -168,6 +239,48 @@ def test_public_budgets_are_reported_and_those_of_names_are_not(limited: Callabl
     assert {response.headers["ratelimit-policy"] for response in responses} == {'"address";q=3;w=60'}
     assert responses[-1].headers["retry-after"] == "20"
     assert "ratelimit" not in alice.get("/api/v1/me").headers
+
+
+def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    alice = newcomer(client, "alice")
+    change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
+    calls: dict[str, Callable[[], httpx.Response]] = {
+        "logIn": alice.log_in,
+        "refreshTokens": alice.refresh,
+        "signUp": alice.sign_up,
+        "changePassword": lambda: alice.put("/api/v1/me/password", json=change),
+    }
+    for operation, policies in contract.limited(contract.load(resource_dir("openapi"))):
+        first, second = (calls[operation.id]().headers for _ in range(2))
+        public = {policy.name: {"q": policy.quota, "w": policy.window} for policy in policies if policy.is_public}
+        assert parsed(first["ratelimit-policy"]) == parsed(second["ratelimit-policy"]) == public
+        before, after = parsed(first["ratelimit"]), parsed(second["ratelimit"])
+        assert before.keys() == after.keys() == public.keys()
+        for name, policy in public.items():
+            assert after[name]["r"] == before[name]["r"] - 1
+            assert 1 <= after[name]["t"] <= policy["w"]
+
+
+def test_a_client_cannot_choose_the_address_that_is_limited(
+    limited: Callable[..., TestClient], log: io.StringIO
+) -> None:
+    client = limited(*THREE, peer="198.51.100.1")
+    assert forwarded(client, *(f"1.2.3.{at}" for at in range(5))) == {401: 3, 429: 2}
+    assert {line["address"] for line in lines(log, "requests")} == {"198.51.100.1"}
+
+
+def test_clients_behind_a_trusted_proxy_have_budgets_of_their_own(limited: Callable[..., TestClient]) -> None:
+    client = limited(*THREE, peer=PROXY, trusted_proxies=(PROXY,))
+    spellings = ["9.9.9.9, 203.0.113.7", "203.0.113.7:5678", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]:80"]
+    assert forwarded(client, *spellings) == {401: 3, 429: 1}
+    assert forwarded(client, "::ffff:203.0.113.8") == {401: 1}
+
+
+def test_addresses_of_one_ipv6_network_share_a_budget(limited: Callable[..., TestClient]) -> None:
+    client = limited(*THREE, peer=PROXY, trusted_proxies=(PROXY,))
+    assert forwarded(client, *(f"2001:db8:1:2::{at:x}" for at in range(20))) == {401: 3, 429: 17}
+    assert forwarded(client, "2001:db8:1:3::1") == {401: 1}
 
 
 def test_an_override_off_removes_one_policy(limited: Callable[..., TestClient]) -> None:
