@@ -38,7 +38,7 @@ class Figures:
         self.url = f"http://127.0.0.1:{port}/metrics"
 
     def samples(self) -> list[Sample]:
-        families = text_string_to_metric_families(httpx.get(self.url).text)
+        families = text_string_to_metric_families(httpx.get(self.url, timeout=PATIENCE_SECONDS).text)
         return [sample for family in families for sample in family.samples]
 
     def of(self, name: str, **labels: str) -> float:

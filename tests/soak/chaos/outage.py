@@ -52,7 +52,7 @@ def _served(responses: list[Response], moment: float) -> float:
 
 
 def stop(server: PostgresServer, number: int) -> None:
-    """Send a signal to the server and wait until it has exited."""
+    """Stop the database with a signal, and wait for its process to exit."""
     pid = server.get_pid()
     assert pid is not None
     os.kill(pid, number)

