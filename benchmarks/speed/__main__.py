@@ -15,6 +15,7 @@ from benchmarks.speed.kept import Kept, subject
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
 from benchmarks.speed.purge import purge
+from benchmarks.speed.refusals import refusals
 from benchmarks.speed.report import bars
 from benchmarks.speed.results import Section
 from benchmarks.speed.scale import scale
@@ -35,6 +36,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
         "workers": workers,
         "scale": scale,
         "purge": purge,
+        "refusals": refusals,
     }
 
 

@@ -42,6 +42,19 @@ class Again:
         pass
 
 
+class Each:
+    """Requests, each of them once."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._requests = iter(requests)
+
+    def take(self) -> Request:
+        return next(self._requests)
+
+    def give(self, body: bytes) -> None:
+        pass
+
+
 class Chain:
     """Refreshes, each with the token of an earlier response. `tokens` must be more than the connections."""
 

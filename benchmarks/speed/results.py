@@ -66,6 +66,11 @@ def _sized(database: str) -> dict[str, Bar]:
     }
 
 
+def _refusal(database: str) -> Bar:
+    refused = f"A log-in that a rate limit refuses, on {database}"
+    return Bar(f"{refused}: CPU, beside that of GET /api/v1/me, not cached", "at most", 1.5, "times")
+
+
 def _accounts(database: str) -> dict[str, Bar]:
     refresh, beside = f"Refresh on {database}: CPU, of that of", "without the hash: CPU, beside that of GET /protected"
     return {
@@ -88,6 +93,8 @@ BARS = {
     **_accounts("PostgreSQL"),
     **_sized("SQLite"),
     **_sized("PostgreSQL"),
+    "refusal/SQLite": _refusal("SQLite"),
+    "refusal/PostgreSQL": _refusal("PostgreSQL"),
     "workers/me": _with_two_workers("GET /api/v1/me"),
     "workers/refresh": _with_two_workers("Refresh"),
     "logins/1": Bar("Log-ins on one core, of its raw bcrypt rate", "at least", 95, "%"),
