@@ -1,0 +1,142 @@
+"""A table of 1,000,000 live budgets: new ones come and go, and the table and the memory do not grow."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import mean
+from time import time
+
+from sqlalchemy import Connection, create_engine, text
+
+from api.config import Config
+from api.storage.rate_limit_store import TABLE_ON_SQLITE
+from benchmarks.speed import client
+from benchmarks.speed.charter import INSTANT
+from benchmarks.speed.load import Request
+from benchmarks.speed.paced import Paced, paced
+from tests.support.charter import Charter, Server, is_ready, until
+
+LIVE, LIVE_SECONDS = 1_000_000, 7200
+# Each guess needs two budgets, that of a minute and that of an hour.
+GUESSES, RATE = 10_000, 125
+# A table that was not purged would keep all of them.
+PURGED = GUESSES // 5
+_FILL_ON_SQLITE = """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
+    INSERT INTO rate_limits SELECT randomblob(16), :tat FROM n
+"""
+_FILL_ON_POSTGRESQL = """
+    INSERT INTO rate_limits SELECT decode(md5(CAST(i AS text)), 'hex'), :tat FROM generate_series(1, :rows) AS n (i)
+"""
+
+
+class Guesses:
+    """Wrong log-ins, each with a name that no other one has."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+
+    def take(self) -> Request:
+        return client.log_in(f"guessed{next(self._numbers)}")
+
+    def give(self, body: bytes) -> None:
+        pass
+
+
+def fill(config: Config) -> None:
+    """Add budgets that stay in use during the test."""
+    values = {"rows": LIVE, "tat": int((time() + LIVE_SECONDS) * 1e6)}
+    with _connected(config) as connection:
+        if config.is_shared:
+            connection.execute(text(_FILL_ON_POSTGRESQL), values)
+            connection.execute(text("ANALYZE rate_limits"))
+        else:
+            connection.execute(text(TABLE_ON_SQLITE))
+            connection.execute(text(_FILL_ON_SQLITE), values)
+
+
+def rows(config: Config) -> int:
+    """Return the number of budgets."""
+    with _connected(config) as connection:
+        found: int = connection.execute(text("SELECT count(*) FROM rate_limits")).scalar_one()
+    return found
+
+
+@contextmanager
+def _connected(config: Config) -> Iterator[Connection]:
+    """Yield a connection to the database that contains the budgets."""
+    url = config.database_url
+    engine = create_engine(url if config.is_shared else url.set(database=f"{url.database}-limits"))
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def resident(server: Server) -> int:
+    """Return the memory of a service in KB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+@contextmanager
+def serving(charter: Charter, most: int) -> Iterator[Server]:
+    """Run a service that hashes no passwords. It deletes budgets fast while there are more than half of `most`."""
+    charter.settings |= {
+        "CHARTER_RATE_LIMITS": "logIn.address=off",
+        "CHARTER_LIMIT_ROWS": str(most),
+        "CHARTER_LOG_FORMAT": "json",
+        "PYTHONPATH": str(INSTANT),
+    }
+    with charter.serving() as server:
+        until(lambda: is_ready(server.url))
+        yield server
+
+
+def guess(server: Server, guesses: Guesses, number: int) -> Paced:
+    """Send so many guesses at a constant rate."""
+    return paced(int(server.url.rpartition(":")[2]), guesses, RATE, number / RATE)
+
+
+def quiet(charter: Charter, guesses: Guesses) -> Paced:
+    """Send guesses to a service that deletes few budgets, because the table may have many more."""
+    with serving(charter, 1000 * LIVE) as server:
+        guess(server, guesses, GUESSES // 10)
+        return guess(server, guesses, GUESSES // 2)
+
+
+def test_20_000_new_budgets_beside_a_million_leave_memory_and_table_as_they_were(
+    config: Config, installed: Charter
+) -> None:
+    fill(config)
+    guesses = Guesses()
+    # A quiet run before and one after: other load on the machine affects both.
+    before = quiet(installed, guesses)
+    with serving(installed, 3 * LIVE // 2) as server:
+        guess(server, guesses, GUESSES // 10)
+        resident_before = resident(server)
+        purging = [guess(server, guesses, GUESSES // 2) for _ in range(2)]
+        resident_after, most = resident(server), rows(config)
+        until(lambda: rows(config) < most - PURGED)
+    runs = [before, quiet(installed, guesses), *purging]
+    assert most <= LIVE + 2 * sum(run.responses for run in runs)
+    # On a busy machine, a few requests wait too long for the table.
+    assert all(run.statuses[401] + run.statuses[503] == run.responses for run in runs), runs
+    assert sum(run.statuses[503] for run in runs) <= GUESSES / 100, runs
+    assert resident_after < 1.05 * resident_before
+    p99 = [run.p99 for run in runs]
+    assert mean(p99[2:]) <= 2 * mean(p99[:2]), p99
+
+
+def test_a_full_table_accepts_no_new_budgets(config: Config, installed: Charter) -> None:
+    fill(config)
+    with serving(installed, LIVE // 2) as server:
+        until(lambda: "rate_limits_full" in _logged(server))
+        assert guess(server, Guesses(), GUESSES // 5).statuses == {503: GUESSES // 5}
+        assert _logged(server).count("rate_limits_full") == 1
+    assert rows(config) == LIVE
+
+
+def _logged(server: Server) -> list[str]:
+    return [json.loads(line)["event"] for line in server.log.read_text().splitlines()]
