@@ -33,6 +33,10 @@ soak: .venv/.test ## Run the tests that measure time, kill processes, flood or f
 	$(BIN)/pytest -v --durations=15 tests/soak
 	$(BIN)/pytest -v -n 3 --seeds=random --examples=100 tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
 
+.PHONY: limits
+limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes
+	$(BIN)/pytest -v --long tests/soak/test_rate_limits.py tests/soak/test_rate_limit_rows.py
+
 SEED ?= random
 EXAMPLES ?= 1000
 

@@ -208,7 +208,7 @@ def _engine_beside(database: Database) -> tuple[Engine, Path | None]:
     if url.get_backend_name() != "sqlite":
         return database.engine, None
     file = Path(f"{url.database}-limits")
-    # Processes that start together wait until one of them has created the file.
+    # A transaction of another process takes less than a millisecond, unless the machine is busy.
     beside = URL.create(url.drivername, database=str(file), query={"timeout": "2"})
     engine = make_engine(beside, RateLimitStore.CONNECTIONS)
     event.listen(engine, "connect", _prepare)
@@ -219,8 +219,6 @@ def _prepare(connection: Any, _: object) -> None:
     # After a crash of the host, the file may lack the last requests.
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute(TABLE_ON_SQLITE)
-    # From now on, a transaction of another process takes less than a millisecond.
-    connection.execute("PRAGMA busy_timeout = 250")
 
 
 def _identity_of(file: Path) -> tuple[int, int] | None:

@@ -8,6 +8,12 @@ def generous_bounds() -> None:
     """Replace the fixture that extends deadlines by one that does nothing."""
 
 
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """True if the tests run in their full length, which takes minutes."""
+    return bool(request.config.getoption("long"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def forked_commands() -> None:
     """Replace the fixture that forks the commands by one that does nothing."""

@@ -27,14 +27,14 @@ from tests.support.person import Person, newcomer
 from tests.telemetry.test_metrics import Figures, measured
 
 LOG_IN = "/api/v1/auth/login"
-ROUNDS, AT_ONCE, QUOTA = 50, 20, 10
+AT_ONCE, QUOTA = 20, 10
 # In a window of an hour, a unit returns each 6 minutes. So the results do not depend on the speed of the machine.
 EXACT = f"logIn.address=off,signUp.address=off,logIn.account={QUOTA}/3600"
 # As many as are hashed in a round, so that the bulkhead rejects none of them.
 HASHES = str(QUOTA)
 # A response may wait for several hashes on a busy machine.
 TIMEOUT = 60
-ATTACK_SECONDS, GUESSES_A_SECOND, SECONDS_PER_UNIT = 60, 50, 6
+GUESSES_A_SECOND, SECONDS_PER_UNIT = 50, 6
 
 
 class Place(NamedTuple):
@@ -83,22 +83,18 @@ def two_services(charter: Charter) -> Iterator[Place]:
 
 @pytest.mark.parametrize("serve", [two_workers, two_services])
 def test_parallel_guesses_over_two_processes_hash_exactly_the_quota(
-    installed: Charter, serve: Callable[[Charter], AbstractContextManager[Place]]
+    installed: Charter, serve: Callable[[Charter], AbstractContextManager[Place]], long: bool
 ) -> None:
     installed.settings |= {"CHARTER_RATE_LIMITS": EXACT, "CHARTER_HASHES": HASHES}
     with serve(installed) as place:
         before = [cpu(process) for process in place.processes]
-        unavailable = 0
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, 51 if long else 6):
             calls = [
                 partial(guess, place.clients[at % len(place.clients)], f"guessed{number}") for at in range(AT_ONCE)
             ]
             statuses = Counter(at_once(*calls))
-            assert (statuses[401], statuses[429] + statuses[503]) == (QUOTA, AT_ONCE - QUOTA)
+            assert statuses == {401: QUOTA, 429: AT_ONCE - QUOTA}
             assert place.hashed == number * QUOTA
-            unavailable += statuses[503]
-        # On a busy machine, a few requests wait too long for the table, and are refused as well.
-        assert unavailable <= ROUNDS * AT_ONCE / 100
         spent = [cpu(process) - began for process, began in zip(place.processes, before, strict=True)]
         assert min(spent) > sum(spent) / 10, "one process has served almost all requests"
 
@@ -138,7 +134,8 @@ def _until_refused(charter: Charter) -> int:
     return accepted
 
 
-def test_an_owner_logs_in_from_a_known_device_during_an_attack(installed: Charter) -> None:
+def test_an_owner_logs_in_from_a_known_device_during_an_attack(installed: Charter, long: bool) -> None:
+    attack_seconds = 60 if long else 10
     # The shipped limits: an empty setting counts as unset.
     with (
         measured(installed, CHARTER_RATE_LIMITS="") as (server, figures),
@@ -150,25 +147,25 @@ def test_an_owner_logs_in_from_a_known_device_during_an_attack(installed: Charte
         device, access_token, before = alice.device_token, alice.token, figures.of("charter_password_hashes_total")
         began = monotonic()
         with ThreadPoolExecutor(1) as pool:
-            attack = pool.submit(_attack, server.url, "alice")
+            attack = pool.submit(_attack, server.url, "alice", attack_seconds * GUESSES_A_SECOND)
             log_ins = 0
             while not attack.done():
                 _assert_is_served(alice, device, access_token)
                 log_ins += 1
                 sleep(1)
         statuses, seconds = attack.result(), monotonic() - began
-        assert log_ins > ATTACK_SECONDS / 4
+        assert log_ins > attack_seconds / 4
         assert statuses.keys() == {401, 429}
         assert QUOTA <= statuses[401] <= QUOTA + seconds / SECONDS_PER_UNIT
         assert figures.of("charter_password_hashes_total") - before == statuses[401] + log_ins
 
 
-def _attack(url: str, name: str) -> Counter[int]:
+def _attack(url: str, name: str, guesses: int) -> Counter[int]:
     """Send guesses at a constant rate, and return the statuses."""
     began = monotonic()
     with httpx.Client(base_url=url, timeout=TIMEOUT) as client, ThreadPoolExecutor(16) as pool:
         sent = []
-        for number in range(ATTACK_SECONDS * GUESSES_A_SECOND):
+        for number in range(guesses):
             sleep(max(0.0, began + number / GUESSES_A_SECOND - monotonic()))
             sent.append(pool.submit(guess, client, name))
     return Counter(response.result() for response in sent)

@@ -1,10 +1,11 @@
-"""Options of the fuzz tests, and the command that repeats a test with a random seed."""
+"""Options of the fuzz tests and of long tests, and the command that repeats a test with a random seed."""
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1,2", help="the seeds for fuzzing, such as 1,2,random")
+    parser.addoption("--long", action="store_true", help="run the soak tests of rate limits in their full length")
     parser.addoption("--examples", type=int, default=20, help="the number of examples per operation and seed")
 
 
