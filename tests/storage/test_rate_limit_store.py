@@ -46,7 +46,7 @@ def test_a_purge_deletes_only_full_budgets(store: RateLimitStore) -> None:
     assert left(store) == []
 
 
-def test_a_purge_handles_a_limited_number_of_rows_and_begins_again_at_the_end(store: RateLimitStore) -> None:
+def test_a_purge_handles_a_few_rows_and_begins_again_at_the_end(store: RateLimitStore) -> None:
     take(store, *range(0, 256, 8))
     counts = []
     for _ in range(4):
