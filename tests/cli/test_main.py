@@ -170,6 +170,8 @@ def test_a_second_migration_changes_nothing(charter: Charter) -> None:
 
 
 def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charter) -> None:
+    # The shipped limits: an empty setting counts as unset.
+    charter.settings["CHARTER_RATE_LIMITS"] = ""
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         assert client.get("/ping").json() == {"status": "running"}
         behind = client.get("/ready")
