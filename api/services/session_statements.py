@@ -82,6 +82,9 @@ PAGE = (
 )
 
 END = delete(_session).where(_of_user, _of_session).returning(_session.c.id)
+LOCK_USER = select(_user.c.id).where(_user.c.id == bindparam("of_user")).with_for_update(key_share=True)
+"""Let other requests that change the user, or end all but one of the user's sessions, wait for this transaction."""
+
 END_OTHERS = delete(_session).where(_of_user, _session.c.id != bindparam("of_session")).returning(_session.c.id)
 END_ALL = delete(_session).where(_of_user).returning(_session.c.id)
 

@@ -171,6 +171,8 @@ def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
 
 def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of a user except the caller's. Raises InvalidToken if another request has ended that one."""
+    # On PostgreSQL, two sessions could otherwise end each other.
+    db.run(sql.LOCK_USER, {"of_user": user_id})
     _end(db, sql.END_OTHERS, user_id, of_session=session_id)
     if find_user(db, session_id) is None:
         raise InvalidToken()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from starlette.testclient import TestClient
 
 from api import clock
@@ -23,7 +24,7 @@ from api.storage.change_feed import Change, subscribe
 from api.storage.database import Database
 from tests.support.charter import until
 from tests.support.concurrency import at_once
-from tests.support.databases import on_sqlite
+from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
@@ -281,6 +282,19 @@ def test_all_other_sessions_are_revoked_at_once(alice: Person, bobby: Person) ->
     assert [session_state(other) for other in others] == [ENDED] * 3
     assert [session_state(alice), session_state(bobby)] == [ACTIVE, ACTIVE]
     assert alice.delete(SESSIONS).status_code == 204
+
+
+@on_postgresql
+def test_two_sessions_that_end_all_others_do_not_end_each_other(alice: Person, database: Database) -> None:
+    late = log_in_again(alice)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as db:
+            sessions.revoke_others(db, UUID(alice.id), UUID(session_of(alice)))
+            response = pool.submit(late.delete, SESSIONS)
+            until(lambda: response.done() or db.scalar(waiting))
+        assert_problem(response.result(), 401, "INVALID_TOKEN")
+    assert [session_state(alice), session_state(late)] == [ACTIVE, ENDED]
 
 
 def test_each_session_that_is_revoked_is_an_event(alice: Person, events: Events) -> None:
