@@ -1,6 +1,7 @@
 """A make target that cannot do its work says why, and what to do."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +30,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(folder: Path, *arguments: str) -> tuple[int, list[str]]:
-    """Run make in a folder. Return its exit status and its error messages, without those of make itself."""
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder."""
     command = ["make", "-f", str(CHECKOUT / "Makefile"), *arguments]
     environment = {"PATH": os.environ["PATH"]}
-    result = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def make(folder: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Run make in a folder. Return its exit status and its error messages, without those of make itself."""
+    result = run(folder, *arguments)
     return result.returncode, [line for line in result.stderr.splitlines() if not line.startswith("make")]
 
 
@@ -67,6 +73,22 @@ def test_an_environment_that_cannot_be_created_has_a_remedy(folder: Path) -> Non
 def test_an_installation_without_network_has_a_remedy(folder: Path, target: str) -> None:
     install(folder, ".python" if target == "run" else ".run", "exit 1")
     assert make(folder, target, "BIN=.venv/bin") == (2, [NETWORK])
+
+
+@pytest.mark.parametrize("step", [".python", ".run", ".test", ".ruff", ".node", "bench/flask/.installed"])
+def test_a_slow_step_first_prints_what_it_does_and_how_long_that_takes(folder: Path, step: str) -> None:
+    install(folder, ".run", "exit 1")
+    for name in ("tests/node/package-lock.json", "benchmarks/speed/baselines/flask/requirements.txt"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    if step == ".node":
+        (folder / ".venv/.test").touch()
+    (folder / ".venv" / step).unlink(missing_ok=True)
+    # No step ends: each one prints its line before its first command.
+    (folder / "python").write_text('#!/bin/sh\ntest "$1" = -c\n')
+    (folder / "python").chmod(0o700)
+    first = run(folder, f".venv/{step}", "PYTHON=./python").stdout.partition("\n")[0]
+    assert re.fullmatch(r"(Creat|Install)ing .+\. This takes .*(second|minute)s?.*\.", first)
 
 
 def test_a_migration_needs_only_ruff_of_the_tools_for_tests(folder: Path) -> None:
