@@ -74,7 +74,7 @@ class _SqliteFeed:
         notes = [Change(topic, subject) for *_, number, topic, subject in rows if number is not None]
         # A restored backup has another schema version.
         if schema != self._schema or last - self._last != len(notes):
-            raise FeedGap("unread changes were deleted, or the database was replaced")
+            raise FeedGap("unread changes were deleted, the schema has changed, or the database was replaced")
         self._last = last
         return notes
 
