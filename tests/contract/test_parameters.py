@@ -80,6 +80,7 @@ def test_errors_list_the_allowed_parameters(engine: Engine) -> None:
         return str(engine.request(path).json()["errors"][0]["detail"])
 
     assert detail("/query?a=1") == "Unknown parameter. Allowed: flag, number, word."
+    assert detail("/query?Number=1") == "Unknown parameter; did you mean number? Allowed: flag, number, word."
     assert detail("/things?%FF") == "This operation has no query parameters."
     assert detail("/query?number=x") == "Must be an integer."
     assert detail("/query?word=1") == "Must have the format that the contract requires."

@@ -295,6 +295,10 @@ def test_only_a_misspelled_format_prevents_the_start(engine: Engine, name: str, 
         assert error in str(caught.value)
 
 
+CLOSED = {"properties": {"refresh_token": True, "is_on": True, "username": True}, "additionalProperties": False}
+ALLOWED = "Allowed: refresh_token, is_on, username."
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "found"),
     [
@@ -312,6 +316,10 @@ def test_only_a_misspelled_format_prevents_the_start(engine: Engine, name: str, 
         ({"properties": {"a": False}}, {"a": 1}, ("/a", "NOT_ALLOWED", "The contract allows no value here.")),
         ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, ("/b", "REQUIRED", "This field is required beside others.")),
         ({"dependentSchemas": {"a": {"required": ["b"]}}}, {"a": 1}, ("/b", "REQUIRED", "This field is required.")),
+        ({"additionalProperties": False}, {"secret": 1}, ("", "UNKNOWN", "Unknown property. Allowed: none.")),
+        (CLOSED, {"refreshToken": 1, "is-on": 2, "secret": 3}, ("", "UNKNOWN", f"Unknown property; did you mean refresh_token, is_on? {ALLOWED}")),
+        (CLOSED, {"user_name": 1, "username": 2}, ("", "UNKNOWN", f"Unknown property. {ALLOWED}")),
+        ({"properties": {"inside": CLOSED}}, {"inside": {"IsOn": 1}}, ("/inside", "UNKNOWN", f"Unknown property; did you mean is_on? {ALLOWED}")),
         ({"unevaluatedProperties": False}, {"a": 1}, ("", "UNKNOWN", "Unknown property.")),
         ({"propertyNames": {"maxLength": 1}}, {"ab": 1}, ("", "NOT_ALLOWED", "The names of all properties must match the contract.")),
         ({"if": True, "then": {"type": "string"}}, 1, ("", "WRONG_TYPE", "Must be a string.")),

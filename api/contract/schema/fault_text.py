@@ -1,9 +1,10 @@
 """Pointers and details of faults within the limits of the contract: 1,000 characters without control characters."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _MAX = 1000
+_SEPARATORS = str.maketrans("", "", "-_")
 _CONTROL = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
@@ -20,6 +21,23 @@ def pointer_inside(pointer: str, steps: Iterable[object]) -> str:
             break
         pointer = f"{pointer}/{name}"
     return pointer
+
+
+def unknown_name(kind: str, given: Collection[str], allowed: Collection[str]) -> str:
+    """Return the detail for an object or a query that has unknown names.
+
+    The detail never shows an unknown name, which may be a misplaced secret. It shows the allowed name that differs only
+    in case or separators.
+    """
+    spellings = {_letters(name): name for name in allowed if name not in given}
+    unknown = {_letters(name) for name in given if name not in allowed}
+    meant = [name for spelling, name in spellings.items() if spelling in unknown]
+    end = f"; did you mean {', '.join(meant)}?" if meant else "."
+    return f"Unknown {kind}{end} Allowed: {', '.join(allowed) or 'none'}."
+
+
+def _letters(name: str) -> str:
+    return name.translate(_SEPARATORS).casefold()
 
 
 def one_line(text: str) -> str:

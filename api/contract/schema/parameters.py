@@ -13,7 +13,7 @@ from api.contract.document.arguments import argument_names, is_ignored
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation, media_kind
 from api.contract.schema import strict_json
-from api.contract.schema.fault_text import escaped
+from api.contract.schema.fault_text import escaped, unknown_name
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styles import Extract, Given, Style, StyleFault, deep_steps
@@ -211,7 +211,7 @@ class Parameters:
             return _NOTHING
         given = read_pairs(text.decode("ascii"), "/query", keep_raw=self._keeps_raw)
         if not given.texts.keys() <= self._names and any(map(self._is_unknown, given.texts)):
-            faults.append(Fault("/query", "UNKNOWN", f"Unknown parameter. Allowed: {', '.join(self._allowed())}."))
+            faults.append(Fault("/query", "UNKNOWN", unknown_name("parameter", given.texts.keys(), self._allowed())))
         return given
 
     def _is_unknown(self, name: str) -> bool:

@@ -8,7 +8,7 @@ from jsonschema import ValidationError
 
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json
-from api.contract.schema.fault_text import one_line, pointer_inside
+from api.contract.schema.fault_text import one_line, pointer_inside, unknown_name
 from api.contract.schema.formats import Format
 from api.contract.schema.schemas import Schemas
 from api.errors import Fault
@@ -22,7 +22,7 @@ class Rule(NamedTuple):
 
 
 _RULES = {
-    "additionalProperties": Rule("UNKNOWN", "Unknown property. Allowed: {0}."),
+    "additionalProperties": Rule("UNKNOWN", "{0}"),
     "anyOf": Rule("NOT_ALLOWED", "Must match one of the {0} alternatives in the contract."),
     "const": Rule("NOT_ALLOWED", "Must be {0}."),
     "dependentRequired": Rule("REQUIRED", "This field is required beside others."),
@@ -150,6 +150,9 @@ def _rule(keyword: str, schema: Any) -> Rule:
 
 
 def _argument(keyword: str, error: ValidationError) -> object:
+    if keyword == "additionalProperties":
+        schema = cast(Json, error.schema)
+        return unknown_name("property", cast(Json, error.instance), schema.get("properties", {}))
     read = _ARGUMENTS.get(keyword)
     return error.validator_value if read is None or error.schema is False else read(error.schema)
 
@@ -168,7 +171,6 @@ def _shown(value: Any) -> str:
 
 
 _ARGUMENTS: Mapping[str, Callable[[Any], object]] = {
-    "additionalProperties": lambda schema: ", ".join(schema.get("properties", {})) or "none",
     "anyOf": lambda schema: len(schema["anyOf"]),
     "const": lambda schema: _shown(schema["const"]),
     "enum": lambda schema: ", ".join(map(_shown, schema["enum"])),
