@@ -136,7 +136,7 @@ def rate_limiter(
             "identity": lambda identity: str(identity.user_id),
             "body.username": names.login_key,
         },
-        DeviceTokenCodec(config.secret).belongs,
+        DeviceTokenCodec(config.secret).device_of,
     )
     threads = ThreadPool("limits", RateLimitStore.CONNECTIONS, _LIMITER_WAIT_SECONDS)
     return RateLimiter(RateLimitStore(database), config.secret, readers, config.limit_rows, threads.run, on_refusal)

@@ -30,18 +30,21 @@ class DeviceTokenCodec:
         head = expires.to_bytes(4) + secrets.token_bytes(_HEAD_BYTES - 4)
         return base64.urlsafe_b64encode(head + b"".join(self._tag(head, name) for name in names)).decode()
 
-    def belongs(self, token: str, name: str) -> bool:
-        """Return True if a token has not expired and was made for this canonical log-in name."""
+    def device_of(self, token: str, name: str) -> str | None:
+        """Return the device of a token, or None if it has expired or was not made for this canonical log-in name.
+
+        A token with another tag for the other name is valid as well, so only the device identifies a budget.
+        """
         try:
             raw = base64.b64decode(token, altchars="-_", validate=True)
         except ValueError:
-            return False
+            return None
         head, tags = raw[:_HEAD_BYTES], raw[_HEAD_BYTES:]
         if len(token) != _LENGTH or int.from_bytes(head[:4]) < clock.now().timestamp():
-            return False
+            return None
         wanted = self._tag(head, name)
         found = [hmac.compare_digest(tags[at : at + _TAG_BYTES], wanted) for at in range(0, len(tags), _TAG_BYTES)]
-        return any(found)
+        return head.hex() if any(found) else None
 
     def _tag(self, head: bytes, name: str) -> bytes:
         return hmac.digest(self._key, head + name.encode(), "sha256")[:_TAG_BYTES]

@@ -58,13 +58,13 @@ class State(NamedTuple):
 
 
 class Readers(NamedTuple):
-    """How the values of subjects are compared: `value_of` by the `by` of a policy, `knows` for proofs.
+    """How the values of subjects are compared: `value_of` by the `by` of a policy, `device_of` for proofs.
 
-    `knows(proof, value)` returns True if the proof belongs to the canonical value.
+    `device_of(proof, value)` returns the device of a proof, or None if the proof is not one of the canonical value.
     """
 
     value_of: Mapping[str, Callable[[Any], str]]
-    knows: Callable[[str, str], bool]
+    device_of: Callable[[str, str], str | None]
 
 
 class RateLimiter:
@@ -112,8 +112,8 @@ class RateLimiter:
         """Return the key of a budget. It reveals the value only to processes with the secret."""
         text = self._readers.value_of.get(policy.by, str)(value)
         parts = [operation, policy.name, text]
-        if proof is not None and self._readers.knows(proof, text):
-            parts.append(proof)
+        if proof is not None and (device := self._readers.device_of(proof, text)) is not None:
+            parts.append(device)
         # The lengths keep different parts from being the same text.
         joined = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
         return hmac.digest(self._key, joined, "sha256")[:_KEY_BYTES]

@@ -170,6 +170,8 @@ def test_a_device_token_has_a_budget_of_its_own(limited: Callable[..., TestClien
     assert alice.log_in(device_token=foreign).status_code == 429
     assert alice.log_in(device_token=token[:-1]).status_code == 429
     assert statuses(wrong(client, device_token=token) for _ in range(11)) == {401: 10, 429: 1}
+    # The end of a token proves the email. The username is proved without it.
+    assert statuses(wrong(client, device_token=token[:-1] + end) for end in "AEIM") == {429: 4}
 
 
 def test_a_spent_budget_blocks_neither_sessions_nor_refreshes(limited: Callable[..., TestClient]) -> None:
