@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from connexion import ConnexionMiddleware
@@ -18,13 +18,15 @@ from api.crypto import password_hasher
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.cursors import CursorCodec
 from api.crypto.device_tokens import DeviceTokenCodec
+from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.runtime.background import BackgroundWorker, Task
+from api.runtime.background import BackgroundWorker
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
-from api.services import authentication, names, password_policy, sessions
+from api.services import authentication, codes, names, outbox, password_policy, password_reset, sessions
+from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
 from api.services.session_limit import ExcessTrimmer
 from api.services.signing_keys import Keyring
@@ -37,6 +39,9 @@ from api.telemetry import request_log
 from api.telemetry.forwarding_log import ForwardingLog
 
 if TYPE_CHECKING:
+    from api.services.mail_delivery import Delivery
+    from api.services.mail_templates import Templates
+    from api.services.mail_transport import FileTransport, SmtpTransport
     from api.telemetry.metrics import Metrics
     from api.telemetry.tracing import Tracing
 
@@ -76,7 +81,8 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "shutdown": shutdown,
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
-    background = BackgroundWorker(_tasks(config, database, limiter if contract.limited(document) else None))
+    limited = limiter if contract.limited(document) else None
+    background = _background(config, database, limited, document.title, metrics)
     return contract.assemble(
         document,
         handlers="api.handlers",
@@ -122,6 +128,8 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "devices": DeviceTokenCodec(config.secret),
+        "one_time_codes": OneTimeCodes(config.secret),
+        "outbox": make_outbox(config),
         "public_url": config.public_url,
     }
 
@@ -135,6 +143,7 @@ def rate_limiter(
             "address": partial(contract.address_key, ipv6_prefix=config.ipv6_prefix),
             "identity": lambda identity: str(identity.user_id),
             "body.username": names.login_key,
+            "body.email": names.login_key,
         },
         DeviceTokenCodec(config.secret).device_of,
     )
@@ -162,7 +171,7 @@ def _issuer(
 async def _lifespan(
     cache: Cache,
     shutdown: GracefulShutdown,
-    background: BackgroundWorker,
+    background: list[BackgroundWorker],
     bulkhead: Bulkhead,
     database: Database,
     limiter: RateLimiter,
@@ -176,11 +185,13 @@ async def _lifespan(
     """
     await cache.monitor.ensure_fresh()
     shutdown.install()
-    background.start()
+    for worker in background:
+        worker.start()
     polling = asyncio.create_task(cache.monitor.poll_forever())
     sampling = asyncio.create_task(metrics.keep_sampling(database)) if metrics else None
     yield {"cors": cors} if cors else None
-    await asyncio.to_thread(background.stop)
+    for worker in background:
+        await asyncio.to_thread(worker.stop)
     bulkhead.close()
     polling.cancel()
     if sampling:
@@ -192,14 +203,64 @@ async def _lifespan(
     database.dispose()
 
 
-def _tasks(config: Config, database: Database, limiter: RateLimiter | None) -> list[Task]:
+def _background(
+    config: Config, database: Database, limiter: RateLimiter | None, service: str, metrics: "Metrics | None"
+) -> list[BackgroundWorker]:
+    """Return the workers of the background tasks. Mail has one of its own, because mail servers can be slow."""
     # A process that did not purge the budgets would not notice that there are too many.
     always = [limiter.purge] if limiter else []
     if config.background == "off":
-        return always
+        return [BackgroundWorker(always)]
     trimmer = ExcessTrimmer(config.sessions_per_user)
-    steps: list[Callable[[Db], bool]] = [_purge, trimmer.step]
-    return [*always, *(partial(_run, database, step) for step in steps)]
+    stay = timedelta(days=config.mail_days)
+    steps: list[Callable[[Db], bool]] = [_purge, trimmer.step, _purge_codes, partial(outbox.purge, sent_stay=stay)]
+    workers = [BackgroundWorker([*always, *(partial(_run, database, step) for step in steps)])]
+    if config.sends_mail:
+        on_outcome = metrics.count_mail if metrics else None
+        make = lru_cache(1)(partial(mail_delivery, config, database, service, on_outcome))
+        workers.append(BackgroundWorker([partial(_deliver, database, make)], pause_ratio=1, stop_seconds=5))
+    return workers
+
+
+def _deliver(database: Database, make: "Callable[[], Delivery]") -> bool:
+    """Send some mails. The modules that this needs are imported once a mail is due."""
+    with database.transaction() as db:
+        if not outbox.has_due(db):
+            return False
+    return make().step()
+
+
+def mail_delivery(
+    config: Config, database: Database, service: str, on_outcome: Callable[[str, str], None] | None = None
+) -> "Delivery":
+    """Return the sender of mails. `on_outcome` gets the template and the outcome of each attempt."""
+    from api.services.mail_delivery import Delivery  # noqa: PLC0415
+
+    prepare = {password_reset.MAIL: partial(password_reset.prepare, OneTimeCodes(config.secret))}
+    transport = mail_transport(config)
+    return Delivery(database, mail_templates(config, service), transport, config.mail_sender, prepare, on_outcome)
+
+
+def mail_transport(config: Config) -> "SmtpTransport | FileTransport":
+    """Return the mail server, or else the folder of files."""
+    from api.services.mail_transport import FileTransport, SmtpTransport  # noqa: PLC0415
+
+    if config.smtp_url is None:
+        return FileTransport(config.data_dir / "mail")
+    return SmtpTransport(config.smtp_url, config.mail_sender)
+
+
+def mail_templates(config: Config, service: str) -> "Templates":
+    """Return the templates of mails."""
+    from api.services.mail_templates import Templates  # noqa: PLC0415
+
+    return Templates(resource_dir("mail"), config.mail_templates, config.locale, service, config.link_url)
+
+
+def make_outbox(config: Config) -> Outbox:
+    """Return the outbox, which knows the languages of the templates."""
+    folders = filter(None, (config.mail_templates, resource_dir("mail")))
+    return Outbox(config.sends_mail, outbox.locales_of(folders, config.locale))
 
 
 def _run(database: Database, step: Callable[[Db], bool]) -> bool:
@@ -211,6 +272,11 @@ def _run(database: Database, step: Callable[[Db], bool]) -> bool:
 def _purge(db: Db) -> bool:
     """Delete some expired sessions, and return True if more may be waiting."""
     return sessions.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
+
+
+def _purge_codes(db: Db) -> bool:
+    """Delete some expired one-time codes, and return True if more may be waiting."""
+    return codes.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
 
 
 def _metrics(config: Config) -> "Metrics | None":

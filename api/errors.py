@@ -13,6 +13,7 @@ ApiError
 │   └── RefreshTokenReused
 ├── Forbidden              403
 │   ├── InsufficientScope
+│   ├── InvalidCode
 │   └── WrongPassword
 ├── NotFound               404
 │   └── UnknownPath
@@ -30,6 +31,7 @@ ApiError
 ├── Unavailable            503
 │   ├── DatabaseUnavailable
 │   │   └── TransactionConflict
+│   ├── MailUnavailable
 │   ├── MigrationsBehind
 │   ├── ServiceStopping
 │   └── TooBusy
@@ -186,6 +188,13 @@ class InsufficientScope(Forbidden):
         super().__init__(headers={"WWW-Authenticate": challenge} if is_bearer else {})
 
 
+class InvalidCode(Forbidden):
+    """A one-time code that is unknown, used or expired, or was sent for another purpose."""
+
+    code = "INVALID_CODE"
+    message = "The code is wrong, used or expired. Request a new one."
+
+
 class WrongPassword(Forbidden):
     code = "WRONG_PASSWORD"
     message = "The current password is wrong."
@@ -308,6 +317,11 @@ class TransactionConflict(DatabaseUnavailable):
 
     retryable = True
     message = "The request conflicted with others. Try again."
+
+
+class MailUnavailable(Unavailable):
+    code = "MAIL_UNAVAILABLE"
+    message = "This service cannot send mail. Its operator must set CHARTER_SMTP_URL."
 
 
 class MigrationsBehind(Unavailable):

@@ -26,6 +26,8 @@ from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, administration, created, settings
 from tests.support.fork_server import forking
 from tests.support.log_stream import Configure, LogStream
+from tests.support.mail_server import MailServer, mail_server
+from tests.support.mailbox import Mailbox
 from tests.support.patience import patience
 from tests.support.person import Person, newcomer
 from tests.support.plans import Collector, check_postgresql, check_sqlite, filled
@@ -190,6 +192,20 @@ def alice(client: TestClient) -> Person:
 def bobby(client: TestClient) -> Person:
     """Another user who has signed up and logged in."""
     return newcomer(client, "bobby")
+
+
+@pytest.fixture(scope="session")
+def mail_host() -> Iterator[MailServer]:
+    """An SMTP server for all tests of a worker process."""
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mailbox(config: Config, database: Database, mail_host: MailServer) -> Mailbox:
+    """The mails of the application, which arrive at an empty SMTP server."""
+    mail_host.reset()
+    return Mailbox(config, database, mail_host)
 
 
 @pytest.fixture

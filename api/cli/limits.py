@@ -122,9 +122,10 @@ def _of_user(db: "Db", subject: str) -> list[tuple[str, Any, str]]:
     except NotFound:
         # Names of unknown users have budgets, too.
         click.echo(f"Warning: no such user: {subject}", err=True)
-        return [("body.username", subject, subject)]
+        kinds = ("body.username", "body.email") if "@" in subject else ("body.username",)
+        return [(kind, subject, subject) for kind in kinds]
     names = [("body.username", name, name) for name in (user.username, user.email)]
-    return [*names, ("identity", _Identity(user.id), user.username)]
+    return [*names, ("body.email", user.email, user.email), ("identity", _Identity(user.id), user.username)]
 
 
 def _is_address(text: str) -> bool:

@@ -40,21 +40,23 @@ def listening(host: str, port: int, settings: tuple[str, str], path: Path | None
             path.unlink(missing_ok=True)
 
 
-def greeting(host: str, port: int, path: Path | None = None) -> str:
-    """Return what a server prints on standard output: its URLs, and a command to try. Standard error is the log."""
+def greeting(host: str, port: int, mail: str, path: Path | None = None) -> str:
+    """Return what a server prints on standard output: its URLs, where its mails go, and a command to try.
+
+    Standard error is the log.
+    """
     if path is not None:
         # A path is not part of a URL.
         command = f"curl --unix-socket {path} http://localhost/ready"
-        return _lines(host, "/docs", "/openapi.json", command)
+        return _lines(host, "/docs", "/openapi.json", mail, command)
     # A browser cannot open the wildcard address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return _lines(base, f"{base}/docs", f"{base}/openapi.json", f"curl {base}/ready")
+    return _lines(base, f"{base}/docs", f"{base}/openapi.json", mail, f"curl {base}/ready")
 
 
-def _lines(api: str, documentation: str, contract: str, command: str) -> str:
-    names = ("API", "Documentation", "Contract", "Try it")
-    values = (api, documentation, contract, command)
+def _lines(*values: str) -> str:
+    names = ("API", "Documentation", "Contract", "Mail", "Try it")
     return "\n".join(f"{name:13}  {value}" for name, value in zip(names, values, strict=True))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import keys, limits, support, users
+from api.cli import keys, limits, mail, support, users
 from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def serve(workers: int | None, host: str | None, port: int | None) -> None:
 
     options = {"CHARTER_WORKERS": workers, "CHARTER_HOST": host, "CHARTER_PORT": port}
     config = support.load(**{name: str(value) for name, value in options.items() if value is not None})
+    mail.check_templates(config.mail_templates, config.locale, config.link_url)
     address = "CHARTER_HOST", "CHARTER_PORT"
     with listening(config.host, config.port, address, config.socket_path) as listener, _exported(config) as metrics:
         if config.workers == 1:
@@ -177,12 +178,17 @@ def check_config() -> None:
     with support.friendly_errors(config.ConfigError):
         values = config.read()
     _check_rate_limits(config.Config(**dict.fromkeys(config.SECRETS, b"") | values))
+    mail.check_templates(values["mail_templates"], values["locale"], values["link_url"])
     support.print_warnings()
     shown = values | {name: "(set)" if name in values else "(created at the first start)" for name in config.SECRETS}
     shown["database_url"] = values["database_url"].render_as_string(hide_password=True)
     for setting in fields(config.Config):
-        value = shown[setting.name]
-        click.echo(f"{config.variable(setting)}={','.join(value) if isinstance(value, tuple) else value}")
+        click.echo(f"{config.variable(setting)}={_shown(shown[setting.name])}")
+
+
+def _shown(value: object) -> str:
+    """Return the value of a setting as its variable would have it."""
+    return ",".join(value) if type(value) is tuple else str("" if value is None else value)
 
 
 def _check_rate_limits(config: "Config") -> None:
@@ -224,8 +230,17 @@ def _greet(config: "Config", listener: socket.socket) -> None:
 
     # The port of the setting can be 0.
     host, port = (config.host, 0) if config.socket_path else listener.getsockname()[:2]
-    click.echo(greeting(host, port, config.socket_path))
+    click.echo(greeting(host, port, _place_of_mails(config), config.socket_path))
     Thread(target=support.warn_if_behind, args=[config], daemon=True).start()
+
+
+def _place_of_mails(config: "Config") -> str:
+    if config.smtp_url is not None:
+        return f"sent by {config.smtp_url!r}"
+    remedy = "set CHARTER_SMTP_URL to send it"
+    place, here = config.data_dir / "mail", Path.cwd()
+    shown = place.relative_to(here) if place.is_relative_to(here) else place
+    return f"written to {shown}; {remedy}" if config.sends_mail else f"off; {remedy}"
 
 
 def _stop(*_: object) -> None:
@@ -263,4 +278,5 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
 
 main.add_command(keys.keys)
 main.add_command(limits.limits)
+main.add_command(mail.mail)
 main.add_command(users.users)

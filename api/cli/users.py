@@ -93,13 +93,14 @@ def create(username: str, email: str) -> None:
 @click.argument("name")
 def set_password(name: str) -> None:
     """Set the password of a user, and end all their sessions."""
+    from api.app import make_outbox
     from api.services import credentials
 
     config = support.load_existing()
     password = _read_password()
     _check(password=password)
     with support.transaction(config) as db, _known(name), _accepted():
-        user = credentials.set_password(db, _hasher(config), name, password)
+        user = credentials.set_password(db, _hasher(config), make_outbox(config), name, password)
     click.echo(f"{user.username} has a new password.")
 
 

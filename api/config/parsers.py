@@ -82,6 +82,9 @@ def traces_url(text: str) -> str:
 def rate_limits(text: str) -> tuple[str, ...]:
     """Parse overrides such as `logIn.address=300/60, signUp.address=off`, or `off` for all rate limits."""
     entries = tuple(filter(None, map(str.strip, text.split(","))))
+    names = [entry.partition("=")[0] for entry in entries]
+    if len(names) > len(set(names)):
+        raise ValueError("a list that names each rate limit once")
     for entry in entries if text != "off" else ():
         name, _, change = entry.partition("=")
         quota, _, window = change.partition("/")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
+from api.config.mail_parsers import SmtpServer, link_url, locale, mail_from, smtp_url, template_folder
 from api.config.network_parsers import cors_origins, trusted_proxies
 from api.config.parsers import (
     choice,
@@ -76,6 +77,12 @@ class Config:
     cors_origins: tuple[str, ...] = _setting("CHARTER_CORS_ORIGINS", cors_origins, default=())
     rate_limits: tuple[str, ...] = _setting("CHARTER_RATE_LIMITS", rate_limits, default=())
     limit_rows: int = _setting("CHARTER_LIMIT_ROWS", integer(1000, 1_000_000_000), default=1_000_000)
+    smtp_url: SmtpServer | None = _setting("CHARTER_SMTP_URL", smtp_url, default=None, repr=False)
+    mail_from: str = _setting("CHARTER_MAIL_FROM", mail_from, default="")
+    link_url: str = _setting("CHARTER_LINK_URL", link_url, default="")
+    mail_templates: Path | None = _setting("CHARTER_MAIL_TEMPLATES", template_folder, default=None)
+    locale: str = _setting("CHARTER_LOCALE", locale, default="en")
+    mail_days: int = _setting("CHARTER_MAIL_DAYS", integer(0, 365), default=7)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)
@@ -88,8 +95,11 @@ class Config:
     @property
     def max_connections(self) -> int:
         """The most connections to the database that a process opens, beside the one of the change feed."""
-        has_background = self.background == "on" or self.limit_overrides is not None
-        return self.database_connections + 2 * self.hashes + has_background
+        threads = (
+            self.background == "on" or self.limit_overrides is not None,
+            self.background == "on" and self.sends_mail,
+        )
+        return self.database_connections + 2 * self.hashes + sum(threads)
 
     @property
     def limit_overrides(self) -> dict[str, tuple[int, int] | None] | None:
@@ -98,6 +108,16 @@ class Config:
             return None
         pairs = [entry.split("=") for entry in self.rate_limits]
         return {name: None if change == "off" else _quota(change) for name, change in pairs}
+
+    @property
+    def sends_mail(self) -> bool:
+        """Return True if mails are sent, or else written to files, which only an installation with SQLite does."""
+        return self.smtp_url is not None or not self.is_shared
+
+    @property
+    def mail_sender(self) -> str:
+        """Return the sender of mails. Mails in files have a default."""
+        return self.mail_from or "no-reply@localhost"
 
     @property
     def socket_path(self) -> Path | None:
@@ -191,6 +211,8 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     elif "database_url" in values and missing:
         names = " and ".join(_VARIABLES[name] for name in missing)
         wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
+    if values.get("smtp_url") and _VARIABLES["mail_from"] not in given:
+        wrong.append(f"{_VARIABLES['mail_from']} must be set, because {_VARIABLES['smtp_url']} is")
     if "secret" in values and values["secret"] == values.get("pepper"):
         wrong.append(_EQUAL_SECRETS)
     if wrong:

@@ -1,8 +1,10 @@
 """The tables, one module each."""
 
 from api.models.change import Change
+from api.models.one_time_code import OneTimeCode
+from api.models.outgoing_mail import OutgoingMail
 from api.models.session import Session
 from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
-__all__ = ["Change", "Session", "StoredSigningKey", "User"]
+__all__ = ["Change", "OneTimeCode", "OutgoingMail", "Session", "StoredSigningKey", "User"]

@@ -11,12 +11,9 @@ from api.errors import ApiError
 Task = Callable[[], bool]
 """Does one small step of work, and returns True if more work is waiting."""
 
-# A task with more work waits this many times as long as its last step took, so that requests come first.
-_PAUSE_RATIO = 9
 _MIN_PAUSE = 0.02
 _IDLE_SECONDS = 2.0
 _RETRY_SECONDS = 10.0
-_STOP_SECONDS = 1.0
 
 _log = logging.getLogger("charter.background")
 
@@ -24,11 +21,14 @@ _log = logging.getLogger("charter.background")
 class BackgroundWorker:
     """Runs each task about every 2 seconds, and more often while the task has more work.
 
-    A task that fails is logged and tried again after 10 seconds. The other tasks go on.
+    A task with more work waits `pause_ratio` times as long as its last step took, so that requests come first. A task
+    that fails is logged and tried again after 10 seconds. The other tasks go on.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], pause_ratio: float = 9, stop_seconds: float = 1) -> None:
         self._tasks = tasks
+        self._pause_ratio = pause_ratio
+        self._stop_seconds = stop_seconds
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -39,10 +39,10 @@ class BackgroundWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the step in progress. Wait for it for at most a second."""
+        """Stop after the step in progress. Wait for it for at most `stop_seconds`."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(_STOP_SECONDS)
+            self._thread.join(self._stop_seconds)
 
     def _run(self) -> None:
         # Workers that started together take their steps at different times.
@@ -50,7 +50,12 @@ class BackgroundWorker:
         while due and not self._stopping.wait(max(0.0, min(due.values()) - monotonic())):
             task = min(due, key=due.__getitem__)
             began = monotonic()
-            due[task] = _seconds_to_next(_step(task), monotonic() - began) + monotonic()
+            due[task] = self._seconds_to_next(_step(task), monotonic() - began) + monotonic()
+
+    def _seconds_to_next(self, more: bool | None, took: float) -> float:
+        if more is None:
+            return _RETRY_SECONDS
+        return max(_MIN_PAUSE, self._pause_ratio * took) if more else _IDLE_SECONDS * uniform(0.8, 1.2)  # noqa: S311
 
 
 def _step(task: Task) -> bool | None:
@@ -62,9 +67,3 @@ def _step(task: Task) -> bool | None:
     except Exception:
         _log.exception("background_task_failed")
     return None
-
-
-def _seconds_to_next(more: bool | None, took: float) -> float:
-    if more is None:
-        return _RETRY_SECONDS
-    return max(_MIN_PAUSE, _PAUSE_RATIO * took) if more else _IDLE_SECONDS * uniform(0.8, 1.2)  # noqa: S311

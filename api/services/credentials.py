@@ -12,7 +12,8 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCredentials, PasswordContainsName, WrongPassword
 from api.models import User
 from api.models.user import UserRow
-from api.services import names, password_policy, sessions, users
+from api.services import codes, names, notices, password_policy, sessions, users
+from api.services.outbox import Outbox
 from api.services.token_issuer import TokenIssuer, TokenPair
 from api.storage.database import Db, release_connection, table_of
 
@@ -49,9 +50,16 @@ def log_in(
 
 
 def change_password(
-    db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str, new_password: str
+    db: Db,
+    hasher: PasswordHasher,
+    outbox: Outbox,
+    user_id: UUID,
+    session_id: UUID,
+    current_password: str,
+    new_password: str,
+    accept_language: str | None,
 ) -> None:
-    """Change a user's password, and end all other sessions of the user.
+    """Change a user's password, end all other sessions of the user, and send a notice.
 
     Raises WrongPassword if `current_password` is wrong. Raises PasswordContainsName if the new password contains the
     username or the email.
@@ -66,14 +74,16 @@ def change_password(
     if not _replace_hash(db, user, hasher.hash(new_password)):
         # Another request has changed the user since the read.
         db.rollback()
-        change_password(db, hasher, user_id, session_id, current_password, new_password)
+        change_password(db, hasher, outbox, user_id, session_id, current_password, new_password, accept_language)
         return
     sessions.revoke_others(db, user_id, session_id)
+    codes.discard(db, user_id)
+    notices.password_changed(db, outbox, user, accept_language)
     db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
 
 
-def set_password(db: Db, hasher: PasswordHasher, name: str, password: str) -> UserRow:
-    """Set the password of the user with this username or email, and end all sessions of the user.
+def set_password(db: Db, hasher: PasswordHasher, outbox: Outbox, name: str, password: str) -> UserRow:
+    """Set the password of the user with this username or email, end all sessions of the user, and send a notice.
 
     Raises NotFound if the user is unknown, and PasswordContainsName if the password contains the username or the email.
     """
@@ -84,6 +94,8 @@ def set_password(db: Db, hasher: PasswordHasher, name: str, password: str) -> Us
     db.run(_SET_HASH, {"of_user": user.id, "renewed": hasher.hash(password)})
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
+    codes.discard(db, user.id)
+    notices.password_changed(db, outbox, user, None)
     db.after_commit(partial(logs.event, "password_changed", user_id=user.id))
     return user
 

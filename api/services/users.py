@@ -11,7 +11,7 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken
 from api.models import Session, User
 from api.models.user import Profile, UserRow
-from api.services import names, password_policy, sessions
+from api.services import codes, names, password_policy, sessions
 from api.storage.database import Db, new_id, table_of
 
 
@@ -84,12 +84,16 @@ def count_sessions(db: Db, user_id: UUID) -> int:
 
 
 def disable(db: Db, name: str) -> User:
-    """Disable the user with this username or email, and end all sessions. Raises NotFound if the user is unknown."""
+    """Disable the user with this username or email, and end all sessions and codes.
+
+    Raises NotFound if the user is unknown.
+    """
     user = _named(db, name)
     user.disabled_at = clock.now()
     # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
     db.flush()
     sessions.revoke_all(db, user.id)
+    codes.discard(db, user.id)
     db.after_commit(partial(logs.event, "user_disabled", user_id=user.id))
     return user
 

@@ -40,6 +40,8 @@ class Metrics:
             "charter_rate_limited", "Requests that a rate limit refused.", ("operation", "policy"), registry=registry
         )
         self._refusals: Callable[..., Counter] = cache(refusals.labels)
+        mails = Counter("charter_mails", "Attempts to send a mail.", ("template", "outcome"), registry=registry)
+        self._mails: Callable[..., Counter] = cache(mails.labels)
         self._begun = 0
         self._in_flight = _gauge("charter_requests_in_flight", "Requests in flight.", registry)
         self._hashing = _gauge("charter_password_hashes_running", "Passwords being hashed.", registry)
@@ -75,6 +77,10 @@ class Metrics:
     def count_refusal(self, operation: str, policy: str) -> None:
         """Count a request that a rate limit refused."""
         self._refusals(operation, policy).inc()
+
+    def count_mail(self, template: str, outcome: str) -> None:
+        """Count an attempt to send a mail."""
+        self._mails(template, outcome).inc()
 
     def instrument(self, work: Work) -> Work:
         """Wrap `work` so that it counts each password hash."""

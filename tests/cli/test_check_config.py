@@ -34,6 +34,12 @@ CHARTER_IPV6_PREFIX=64
 CHARTER_CORS_ORIGINS=
 CHARTER_RATE_LIMITS=logIn.address=300/60,signUp.address=off
 CHARTER_LIMIT_ROWS=1000000
+CHARTER_SMTP_URL=mail.example.com:587
+CHARTER_MAIL_FROM=Example <no-reply@example.com>
+CHARTER_LINK_URL=
+CHARTER_MAIL_TEMPLATES=
+CHARTER_LOCALE=en
+CHARTER_MAIL_DAYS=7
 CHARTER_CHECK_ANSWERS=off
 CHARTER_BACKGROUND=on
 CHARTER_WORKERS=1
@@ -52,6 +58,8 @@ def test_check_config_shows_every_setting_and_no_secret(charter: Charter) -> Non
         **SECRETS,
         "CHARTER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "CHARTER_RATE_LIMITS": "logIn.address=300/60, signUp.address=off",
+        "CHARTER_SMTP_URL": "smtp://user:hunter2@mail.example.com",
+        "CHARTER_MAIL_FROM": "Example <no-reply@example.com>",
     }
     result = charter.run("check-config")
     assert (result.returncode, result.stderr) == (0, "")

@@ -16,6 +16,7 @@ from api.storage.database import Database
 from tests.support import databases
 from tests.support.charter import Charter, beside
 from tests.support.databases import LATIN1, created, on_postgresql, on_sqlite
+from tests.support.mail_server import MailServer
 
 OTHER_SECRET = bytes(range(64, 96)).hex()
 
@@ -32,9 +33,9 @@ def examine(charter: Charter, *options: str, **settings: str) -> tuple[int, dict
 
 
 @pytest.fixture
-def charter(config: Config) -> Charter:
+def charter(config: Config, mail_host: MailServer) -> Charter:
     """Return an installation on each of the databases, with a signing key."""
-    installed = beside(replace(config, data_dir=config.data_dir / "data"))
+    installed = beside(replace(config, data_dir=config.data_dir / "data"), mail_host.port)
     installed.data.mkdir(mode=0o700, parents=True)
     installed.folder = installed.data.parent
     assert installed.run("migrate").returncode == 0
@@ -64,7 +65,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    common |= {"origins", "proxies"}
+    common |= {"origins", "proxies", "mail", "outbox"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
@@ -245,29 +246,29 @@ def test_a_full_disk_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch, f
         (LEEWAY_SECONDS / 2, "warning: [0-9.]+ s behind the database's clock; synchronize both with NTP"),
     ],
 )
-def test_clocks_that_differ_are_wrong(config: Config, seconds: float, line: str) -> None:
+def test_clocks_that_differ_are_wrong(config: Config, mail_host: MailServer, seconds: float, line: str) -> None:
     override(
         config.database_url, "clock_timestamp", "timestamptz", f"pg_catalog.clock_timestamp() + interval '{seconds} s'"
     )
-    code, findings = examine(beside(config))
+    code, findings = examine(beside(config, mail_host.port))
     assert code == line.startswith("wrong")
     assert re.fullmatch(line, findings["clock"])
 
 
 @on_postgresql
-def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config) -> None:
-    charter = beside(config)
-    limit = "of the 97 that PostgreSQL allows, 50 for each process"
+def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config, mail_host: MailServer) -> None:
+    charter = beside(config, mail_host.port)
+    limit = "of the 97 that PostgreSQL allows, 51 for each process"
     code, found = examine(charter, CHARTER_HASHES="4")
-    assert (code, found["connections"]) == (0, f"ok: up to 50 {limit}")
+    assert (code, found["connections"]) == (0, f"ok: up to 51 {limit}")
     charter.settings["CHARTER_WORKERS"] = "2"
     code, found = examine(charter, "--replicas", "2")
     advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
-    assert (code, found["connections"]) == (1, f"wrong: up to 200 {limit}; {advice}")
+    assert (code, found["connections"]) == (1, f"wrong: up to 204 {limit}; {advice}")
 
 
 def test_an_existing_database_without_utf8_is_wrong(
-    postgres: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: URL, tmp_path: Path, mail_host: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Earlier releases migrated such a database.
     monkeypatch.setattr(revisions, "_require_utf8", lambda _: None)
@@ -275,15 +276,15 @@ def test_an_existing_database_without_utf8_is_wrong(
         database = Database(url)
         revisions.upgrade(database.engine)
         database.dispose()
-        code, findings = examine(beside(databases.settings(url, tmp_path)))
+        code, findings = examine(beside(databases.settings(url, tmp_path), mail_host.port))
     advice = "create a database with ENCODING 'UTF8', and restore a dump there"
     assert (code, findings["encoding"]) == (1, f"wrong: SQL_ASCII, but Charter requires UTF8; {advice}")
     assert [subject for subject, line in findings.items() if line.startswith("wrong")] == ["encoding"]
 
 
 @on_postgresql
-def test_a_pooler_that_blocks_listen_is_a_warning(config: Config) -> None:
+def test_a_pooler_that_blocks_listen_is_a_warning(config: Config, mail_host: MailServer) -> None:
     override(config.database_url, "pg_backend_pid", "int", "1")
-    code, findings = examine(beside(config))
+    code, findings = examine(beside(config, mail_host.port))
     reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
     assert (code, findings["revocation"]) == (0, f"warning: {reason}; each request queries the database instead")

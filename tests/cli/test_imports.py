@@ -12,6 +12,7 @@ from tests.support.charter import Charter
         (["--version"], {"alembic", "connexion", "sqlalchemy", "uvicorn"}),
         (["migrate"], {"api.app", "connexion", "flask", "uvicorn"}),
         (["check-config"], {"alembic", "connexion", "uvicorn"}),
+        (["mail", "preview", "test"], {"alembic", "api.app", "smtplib", "uvicorn"}),
     ],
 )
 def test_a_command_loads_only_the_modules_it_needs(charter: Charter, arguments: list[str], unneeded: set[str]) -> None:
@@ -32,20 +33,34 @@ def test_migrate_does_not_load_alembic_if_the_database_is_up_to_date(migrated: C
 SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standalone_mode=False)"
 
 
+UNNEEDED = {
+    "alembic",
+    "httpx",
+    "mako",
+    "opentelemetry",
+    "prometheus_client",
+    "psycopg",
+    "requests",
+    "starlette.testclient",
+    "urllib3",
+}
+# Imported once a mail is due.
+MAIL = {"api.services.mail_delivery", "api.services.mail_message", "api.services.mail_transport", "smtplib"}
+TEMPLATES = {"api.services.mail_templates", "jinja2.sandbox"}
+
+
 def test_a_server_loads_only_the_modules_it_needs(migrated: Charter) -> None:
+    migrated.settings = {"CHARTER_SMTP_URL": "smtp://mail.example.com", "CHARTER_MAIL_FROM": "a@example.com"}
     loaded = _loaded(migrated, SERVE, "serve")
     assert "api.handlers.auth" in loaded
-    assert not loaded & {
-        "alembic",
-        "httpx",
-        "mako",
-        "opentelemetry",
-        "prometheus_client",
-        "psycopg",
-        "requests",
-        "starlette.testclient",
-        "urllib3",
-    }
+    assert not loaded & (UNNEEDED | MAIL | TEMPLATES)
+
+
+def test_a_server_with_own_templates_also_loads_the_modules_of_templates(migrated: Charter) -> None:
+    migrated.settings["CHARTER_MAIL_TEMPLATES"] = str(migrated.folder)
+    loaded = _loaded(migrated, SERVE, "serve")
+    assert loaded >= TEMPLATES
+    assert not loaded & (UNNEEDED | MAIL)
 
 
 def test_modules_that_the_server_skips_can_be_imported_later(migrated: Charter) -> None:

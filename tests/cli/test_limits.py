@@ -48,7 +48,7 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
         assert alice.put("/api/v1/me/password", json=change).status_code == 403
         shown = lines(charter, "show", "alice")
-        assert shown[0] == "OPERATION       POLICY        OF                 REMAINING  NEXT IN"
+        assert shown[0] == "OPERATION             POLICY        OF                 REMAINING  NEXT IN"
         words = [line.split() for line in shown[1:]]
         assert [line[:6] for line in words] == [
             ["logIn", "account", "alice", "0", "of", "10"],
@@ -56,16 +56,23 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
             ["logIn", "account-hour", "alice", "10", "of", "20"],
             ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
             ["changePassword", "user", "alice", "9", "of", "10"],
+            ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
         ]
         start = shown[0].index("REMAINING")
-        assert [line[start - 2 : start] for line in shown] == ["  "] * 6
+        assert [line[start - 2 : start] for line in shown] == ["  "] * 7
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
-        assert used == {"signUp": "59", "logIn": "9", "refreshTokens": "600"}
+        assert used == {
+            "signUp": "59",
+            "logIn": "9",
+            "refreshTokens": "600",
+            "requestPasswordReset": "20",
+            "resetPassword": "30",
+        }
         assert lines(charter, "clear", "alice@example.com") == [
             "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]
-        assert remaining(charter, "alice") == ["10", "10", "20", "20", "10"]
+        assert remaining(charter, "alice") == ["10", "10", "20", "20", "10", "5"]
 
 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:

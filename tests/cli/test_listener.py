@@ -25,7 +25,7 @@ from tests.support.person import newcomer
     ],
 )
 def test_the_greeting_has_addresses_that_can_be_opened(host: str, base: str) -> None:
-    assert f"{greeting(host, 8000)}\n" == GREETING.format(base)
+    assert f"{greeting(host, 8000, 'off')}\n" == GREETING.format(base, "", "off")
 
 
 def test_the_wildcard_address_of_ipv6_includes_ipv4(migrated: Charter) -> None:

@@ -18,6 +18,7 @@ from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
+from tests.support.codes import reset_code
 from tests.support.person import newcomer
 from tests.support.success import success_of
 
@@ -31,6 +32,8 @@ PUBLIC = {
     "logIn": "it returns the first token",
     "ping": "a liveness probe has no token",
     "refreshTokens": "it is called when the access token has expired",
+    "requestPasswordReset": "its user has forgotten the password",
+    "resetPassword": "the code from a mail proves who is calling",
     "signUp": "it creates the user",
 }
 CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
@@ -77,6 +80,7 @@ class Callers:
 
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
+        self._config, self._database = config, database
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
         keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
@@ -100,6 +104,8 @@ class Callers:
                 # The examples already agree on the values that a link copies from the request.
                 if expression.startswith("$response"):
                     body = body | {member: evaluated(expression, made)}
+        if name == "resetPassword":
+            body = body | {"code": reset_code(self._config, self._database, self.owner.username)}
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response

@@ -247,11 +247,14 @@ def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestCli
     client = limited()
     alice = newcomer(client, "alice")
     change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
+    reset = {"code": "0000-0000-0000", "new_password": "a better battery for this horse"}
     calls: dict[str, Callable[[], httpx.Response]] = {
         "logIn": alice.log_in,
         "refreshTokens": alice.refresh,
         "signUp": alice.sign_up,
         "changePassword": lambda: alice.put("/api/v1/me/password", json=change),
+        "requestPasswordReset": lambda: client.post("/api/v1/auth/password/request", json={"email": alice.email}),
+        "resetPassword": lambda: client.post("/api/v1/auth/password/reset", json=reset),
     }
     for operation, policies in contract.limited(contract.load(resource_dir("openapi"))):
         first, second = (calls[operation.id]().headers for _ in range(2))

@@ -302,8 +302,10 @@ def test_only_the_clock_module_reads_the_time() -> None:
         ("runtime/bulkhead", "time.monotonic"),
         ("runtime/thread_pool", "time.monotonic"),
         ("server/protocol", "time.monotonic"),
+        ("services/mail_delivery", "time.monotonic"),
         ("server/supervisor", "time.monotonic"),
         ("server/worker", "time.monotonic"),
+        ("services/mail_delivery", "time.monotonic"),
         ("storage/change_feed", "time.monotonic"),
         ("storage/change_monitor", "time.monotonic"),
     }

@@ -126,7 +126,7 @@ def test_the_table_of_settings_is_complete_and_correct() -> None:
     made = {name: f"`{name}` in the data folder" for name in ("secret", "pepper")}
     made["database_url"] = "`charter.db` in the data folder"
     made["hashes"] = "the worker's share of the cores"
-    made |= dict.fromkeys(("public_url", "trusted_proxies", "cors_origins", "rate_limits"), "unset")
+    made |= {setting.name: "unset" for setting in fields(Config) if setting.default in ("", (), None)}
     assert rows == {variable(setting): made.get(setting.name, f"`{setting.default}`") for setting in fields(Config)}
 
 
@@ -152,7 +152,7 @@ def test_make_run_installs_and_prints_the_addresses(tmp_path: Path) -> None:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        output = "".join(process.stdout.readline() for _ in range(5))
+        output = "".join(process.stdout.readline() for _ in range(6))
         url = output.partition("API            ")[2].partition("\n")[0]
         assert httpx.get(f"{url}/ready").status_code == 200
         # Ctrl-C sends SIGINT to every process on the terminal.

@@ -39,6 +39,7 @@ def elsewhere(tmp_path: Path) -> Path:
         assert "api/cli/main.py" in packed.namelist()
         assert "api/stale.py" not in packed.namelist()
         assert "api/openapi/auth.yaml" in packed.namelist()
+        assert {"api/mail/layout.html", "api/mail/de/reset_password.txt"} <= {*packed.namelist()}
         assert "api/openapi/released.json" not in packed.namelist()
         (metadata,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
         assert "\nLicense-Expression: MIT\n" in packed.read(metadata).decode()
@@ -81,6 +82,8 @@ def test_the_wheel_installs_and_serves_as_documented(elsewhere: Path, environmen
     where = subprocess.check_output([environment / "bin/python", "-c", program], cwd=elsewhere, text=True)
     assert Path(where).is_relative_to(environment)
     assert json.loads(charter.run("openapi").stdout) == contract.published(contract.load(resource_dir("openapi")))
+    preview = charter.run("mail", "preview", "reset_password", "--html", "--locale", "de")
+    assert (preview.returncode, preview.stdout.count("K7QF-3M9T-XD4B")) == (0, 1)
     with charter.serving() as server, httpx.Client(base_url=server.url) as visitor:
         assert visitor.get("/ready").json() == {"status": "ready"}
         assert newcomer(visitor, "alice").get("/protected").status_code == 200

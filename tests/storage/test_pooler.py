@@ -14,6 +14,7 @@ from api.storage import revisions
 from api.storage.database import Database
 from tests.support.charter import beside
 from tests.support.databases import created, on_postgresql
+from tests.support.mail_server import MailServer
 from tests.support.person import newcomer
 from tests.support.pooler import pooled
 from tests.support.workers import at, by_hand, worker
@@ -89,8 +90,8 @@ def test_migrations_run_one_at_a_time(postgres: URL) -> None:
 
 
 @on_postgresql
-def test_the_doctor_reports_the_pooler(behind: Config) -> None:
-    result = beside(behind).run("doctor")
+def test_the_doctor_reports_the_pooler(behind: Config, mail_host: MailServer) -> None:
+    result = beside(behind, mail_host.port).run("doctor")
     lines = {line[9:22].strip(): (line[:9].strip(), line[22:]) for line in result.stdout.splitlines()}
     reason = "LISTEN does not work through the connection pooler in front of PostgreSQL"
     assert lines["revocation"] == ("warning", f"{reason}; each request queries the database instead")

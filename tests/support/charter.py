@@ -27,12 +27,14 @@ GREETING = """\
 API            {0}
 Documentation  {0}/docs
 Contract       {0}/openapi.json
+Mail           {2}
 Try it         curl {0}/ready
 """
 UNIX_GREETING = """\
 API            {0}
 Documentation  /docs
 Contract       /openapi.json
+Mail           {2}
 Try it         curl --unix-socket {1} http://localhost/ready
 """
 
@@ -50,6 +52,8 @@ class Server:
     process: subprocess.Popen[Any] | ForkedProcess
     url: str
     log: Path
+    mail: str
+    """Where mails go, as the greeting names it."""
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the process to exit, and return its exit code."""
@@ -87,6 +91,7 @@ NO_LIMITS = ",".join(
     for policy in (
         *("changePassword.user", "logIn.account", "logIn.account-hour", "logIn.address"),
         *("refreshTokens.address", "signUp.address"),
+        *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
     )
 )
 """No rate limits, without the warning that `off` alone causes. Most tests log in often, from the same address."""
@@ -150,9 +155,10 @@ class Charter:
                 try:
                     greeting = "".join(stdout.readline() for _ in range(len(GREETING.splitlines())))
                     url = greeting.partition("API            ")[2].partition("\n")[0]
-                    expected = (UNIX_GREETING if url.startswith("unix:") else GREETING).format(url, url[5:])
+                    mail = greeting.partition("Mail           ")[2].partition("\n")[0]
+                    expected = (UNIX_GREETING if url.startswith("unix:") else GREETING).format(url, url[5:], mail)
                     assert greeting == expected, log.read_text()
-                    yield Server(process, url, log)
+                    yield Server(process, url, log, mail)
                 finally:
                     process.kill()
 
@@ -163,11 +169,15 @@ class Charter:
         return launch([self.command, *arguments], cwd=self.folder, env=self.environment, **streams)
 
 
-def beside(config: Config) -> Charter:
-    """Return the command with the database and the secrets of these settings, run in their data folder."""
+def beside(config: Config, smtp_port: int = 0) -> Charter:
+    """Return the command with the database and the secrets of these settings, run in their data folder.
+
+    Mails are sent to this port of 127.0.0.1, if it is not 0.
+    """
     url = config.database_url.render_as_string(hide_password=False)
     secrets = {"CHARTER_SECRET": config.secret.hex(), "CHARTER_PEPPER": config.pepper.hex()}
-    return Charter(config.data_dir, {"DATABASE_URL": url} | secrets)
+    mail = {"CHARTER_SMTP_URL": f"smtp://127.0.0.1:{smtp_port}", "CHARTER_MAIL_FROM": "no-reply@example.com"}
+    return Charter(config.data_dir, {"DATABASE_URL": url} | secrets | (mail if smtp_port else {}))
 
 
 def free_port() -> int:

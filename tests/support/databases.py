@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from api.config import Config
+from api.config.mail_parsers import SmtpServer
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -56,6 +57,9 @@ def settings(database_url: URL, data_dir: Path) -> Config:
         background="off",
         # Most tests log in often, as the same user and from the same address.
         rate_limits=("off",),
+        # Nothing listens there. Tests of mails deliver them to a server of their own.
+        smtp_url=SmtpServer("127.0.0.1", 1, "", "", "auto"),
+        mail_from="Charter <no-reply@example.com>",
     )
 
 

@@ -1,6 +1,6 @@
 """The state of a fuzzed server as a run of Schemathesis knows it: sessions, tokens and cursors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -33,6 +33,9 @@ CURSORS: dict[str, str] = {}
 
 DEFAULT_USER: dict[str, str] = {}
 """The user for operations that no link leads to. It is fixed, so that a run can be repeated."""
+
+ISSUERS: list[Callable[[str], str]] = []
+"""A function that returns a code for the reset of a user's password. Without one, every code is wrong."""
 
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
@@ -80,6 +83,18 @@ def cursors_of(header: str) -> Iterator[str]:
 def tokens_of(session_id: str) -> list[str]:
     """Return the newest access token of a session, as a header, and the refresh token issued with it."""
     return [token for token, session in HELD.items() if session.id == session_id][-2:]
+
+
+def reset_code(base_url: str) -> str | None:
+    """Return a code that resets the password of the default user, or None if no code can be issued."""
+    if not DEFAULT_USER:
+        _log_in(base_url)
+    return ISSUERS[-1](DEFAULT_USER["username"]) if ISSUERS else None
+
+
+def live_sessions_of_default_user() -> set[str]:
+    """Return the ids of the live sessions of the default user."""
+    return {session.id for session in HELD.values() if session.name == DEFAULT_USER.get("username")} - ENDED
 
 
 def send_token(base_url: str, token: str) -> httpx.Response:

@@ -53,6 +53,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_sign_up(case, case.meta)
     if _is(case, "changePassword"):
         _adjust_change(case, case.meta)
+    if _is(case, "resetPassword"):
+        _adjust_reset(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
 
@@ -76,6 +78,15 @@ def _adjust_change(case: Case, meta: CaseMetadata) -> None:
         _count_as_invalid(meta, ParameterLocation.BODY)
     elif meta.phase.name is TestPhase.FUZZING:
         form["current_password"] = DEFAULT_USER["password"]
+
+
+def _adjust_reset(case: Case, meta: CaseMetadata) -> None:
+    """Mark an easily guessed new password as invalid. Fill in a code, which chance cannot guess."""
+    form = _form(case)
+    if not password_policy.is_hard_to_guess(form["new_password"], "Charter"):
+        _count_as_invalid(meta, ParameterLocation.BODY)
+    elif code := fuzzed.reset_code(str(case.operation.base_url)):
+        form["code"] = code
 
 
 def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
@@ -111,7 +122,7 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
     if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
         session = fuzzed.session_of(case, response)
         CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
-    if _is(case, "changePassword") and response.status_code == 204:
+    if (_is(case, "changePassword") or _is(case, "resetPassword")) and response.status_code == 204:
         DEFAULT_USER["password"] = _form(case)["new_password"]
 
 
@@ -140,15 +151,19 @@ def ended_sessions_are_rejected(_: CheckContext, response: Response, case: Case)
         # While the body is invalid, the owner of its refresh token is unknown.
         refusals = {400, 401, 415} if _is(case, "refreshTokens") else {401}
         assert response.status_code in refusals, "An ended session was refreshed."
-    for session_id in _ended(session, case, response) if session is not None else ():
+    for session_id in _ended(session, case, response):
         ENDED.add(session_id)
         for token in fuzzed.tokens_of(session_id):
             retry = fuzzed.send_token(str(case.operation.base_url), token)
             assert retry.status_code == 401, f"A token was still accepted after {case.operation.label}."
 
 
-def _ended(session: Session, case: Case, response: Response) -> Iterator[str]:
+def _ended(session: Session | None, case: Case, response: Response) -> Iterator[str]:
     """Yield the ids of the sessions that this request has ended."""
+    if _is(case, "resetPassword") and response.status_code == 204:
+        yield from fuzzed.live_sessions_of_default_user()
+    if session is None:
+        return
     if b"REFRESH_TOKEN_REUSED" in response.content:
         yield session.id
     if response.status_code != 204:

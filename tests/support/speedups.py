@@ -4,6 +4,7 @@ Each test builds an application of its own. Without these caches, more than a th
 contract, resolve its references, compile its schemas and statements and search for RSA primes.
 """
 
+import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -89,8 +90,8 @@ def speedups() -> Iterator[None]:
         patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
         patch.setattr("flask.sansio.app.find_package", cache(find_package))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
-        # Loading the CA bundle costs 20 ms per client, and no test uses TLS.
-        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        # Loading the CA bundle costs 20 ms per client. Tests of TLS have a bundle of their own.
+        patch.setattr(ssl, "create_default_context", _by_bundle(ssl.create_default_context))
         # Each client, and each request of Schemathesis, would search the environment for proxies. No test uses one.
         patch.setattr("httpx._utils.getproxies", dict)
         patch.setattr("requests.sessions.get_environ_proxies", lambda *_, **__: {})
@@ -206,6 +207,12 @@ def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return build
 
     return compiled
+
+
+def _by_bundle(make: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+    """Return a function that makes one context for each CA bundle of the environment and each set of arguments."""
+    made = cache(lambda _, *args, **options: make(*args, **options))
+    return lambda *args, **options: made(os.environ.get("SSL_CERT_FILE"), *args, **options)
 
 
 def _reused_keys(generate: Callable[[int, int], rsa.RSAPrivateKey]) -> Callable[..., rsa.RSAPrivateKey]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api import config
-from api.cli.doctor import database, host, network
+from api.cli.doctor import database, host, mail, network
 from api.cli.doctor.finding import Finding, Verdict, error
 
 __all__ = ["Finding", "Verdict", "run_checks"]
@@ -18,4 +18,5 @@ def run_checks(replicas: int) -> Iterator[Finding]:
         return
     yield from host.run_checks(settings)
     yield from network.run_checks(settings)
+    yield from mail.run_checks(settings)
     yield from database.run_checks(settings, replicas * settings.workers)

@@ -1,20 +1,23 @@
 """Checks of the database and its contents."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from time import perf_counter
 
+from api import clock
 from api.cli import support
 from api.cli.doctor.finding import Finding, Verdict, error, ok, warning
 from api.config import Config
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.errors import DatabaseUnavailable
-from api.services import diagnostics, signing_keys
+from api.services import diagnostics, outbox, signing_keys
 from api.services.signing_keys import Keyring, State
 from api.storage import revisions, triggers
 from api.storage.change_feed import subscribe
 from api.storage.database import Database, Db
 
 _ODD_SKEW_SECONDS = 2
+_ODD_WAIT_MINUTES = 10
 
 
 def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
@@ -28,6 +31,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
             yield _triggers(database) or _revocation(database)
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
+                yield _outbox(outbox.oldest_waiting(db))
     except DatabaseUnavailable as cause:
         yield error("database", support.reason_of(cause, settings))
     finally:
@@ -119,3 +123,11 @@ def _signing_key(db: Db, keyring: Keyring) -> Finding:
         advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
         return error("signing key", f"{signing[-1].id} {advice}")
     return ok("signing key", f"{signing[-1].id} signs, and this secret decrypts it")
+
+
+def _outbox(oldest: datetime | None) -> Finding:
+    minutes = int((clock.now() - oldest).total_seconds() // 60) if oldest else 0
+    if minutes < _ODD_WAIT_MINUTES:
+        return ok("outbox", f"no mail has waited for {_ODD_WAIT_MINUTES} minutes")
+    advice = "look for mail_unavailable and mail_later in the log; a process must have CHARTER_BACKGROUND=on"
+    return warning("outbox", f"a mail has waited for {minutes} minutes; {advice}")

@@ -1,0 +1,45 @@
+"""The outbox: mails that the transaction of a request has written, and a delivery worker sends."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, CheckConstraint, Index, Integer, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.storage.database import Base, UtcDateTime
+
+_WAITING = text("state = 'waiting'")
+
+
+class OutgoingMail(Base):
+    """A mail: waiting, sent, or dead if it cannot be delivered.
+
+    A delivery worker claims a mail: it writes its `claim`, and moves `due_at` to the end of its lease. `address` is as
+    the client wrote it, or that of the user. It and the `facts` are deleted once the mail is sent. The user has no
+    foreign key, because a mail may outlive its user.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_due_at", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
+        Index("ix_outbox_state_id", "state", "id"),
+        CheckConstraint("state IN ('waiting', 'sent', 'dead')", "state"),
+        # SQLite ignores the length of a String.
+        CheckConstraint("length(address) BETWEEN 3 AND 254", "address_length"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    template: Mapped[str] = mapped_column(String(40))
+    user_id: Mapped[UUID | None]
+    address: Mapped[str | None] = mapped_column(String(254))
+    locale: Mapped[str] = mapped_column(String(16))
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(8))
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    claim: Mapped[UUID | None]
+    error: Mapped[str | None] = mapped_column(String(200))

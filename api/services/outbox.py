@@ -1,0 +1,257 @@
+"""The outbox: the only place that writes mails. A mail leaves if the transaction of the request is committed."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import and_, bindparam, delete, insert, select, update
+
+from api import clock
+from api.errors import MailUnavailable, NotFound
+from api.models import OutgoingMail
+from api.storage.database import Db, new_id, table_of
+
+_LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
+_DEAD_STAY = timedelta(days=30)
+_PURGED_AT_ONCE = 100
+
+
+class MailRow(NamedTuple):
+    """A mail of the outbox."""
+
+    id: UUID
+    template: str
+    user_id: UUID | None
+    address: str | None
+    locale: str
+    facts: dict[str, Any] | None
+    state: str
+    attempts: int
+    created_at: datetime
+    expires_at: datetime
+    error: str | None
+
+
+class Prepared(NamedTuple):
+    """The parts of a mail that the outbox lacks: the address of the reader, and facts that may be secret."""
+
+    address: str
+    facts: dict[str, Any]
+
+
+class Outbox:
+    """Writes mails, in the language of the reader if it is one of `locales`. The first of these is the default."""
+
+    def __init__(self, is_served: bool, locales: tuple[str, ...]) -> None:
+        self._is_served = is_served
+        self._locales = locales
+
+    def must_serve(self) -> None:
+        """Raise MailUnavailable if no mail can be sent."""
+        if not self._is_served:
+            raise MailUnavailable()
+
+    def add(
+        self,
+        db: Db,
+        template: str,
+        address: str,
+        lifetime: timedelta,
+        *,
+        user_id: UUID | None = None,
+        locale: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a mail that is sent within its lifetime, or never. Without a mail server, do nothing.
+
+        The facts must contain no secret.
+        """
+        if not self._is_served:
+            return
+        now = clock.now()
+        values = {
+            "id": new_id(),
+            "template": template,
+            "user_id": user_id,
+            "address": address,
+            "locale": locale or self._locales[0],
+            "facts": dict(facts or {}),
+            "state": "waiting",
+            "attempts": 0,
+            "created_at": now,
+            "due_at": now,
+            "expires_at": now + lifetime,
+        }
+        db.run(_INSERT, values)
+
+    def locale_of(self, accept_language: str | None) -> str:
+        """Return the language of a mail for the header `Accept-Language` of its request."""
+        return _best(accept_language or "", self._locales)
+
+
+_LONGEST_ACCEPT = 200
+
+
+def _best(accepted: str, locales: tuple[str, ...]) -> str:
+    """Return the language by the lookup of RFC 4647, section 3.4: for `de-AT`, also `de`."""
+    from werkzeug.datastructures import LanguageAccept  # noqa: PLC0415 - rarely needed
+    from werkzeug.http import parse_accept_header  # noqa: PLC0415
+
+    offered = {locale.lower(): locale for locale in locales}
+    ranges = parse_accept_header(accepted, LanguageAccept) if len(accepted) <= _LONGEST_ACCEPT else []
+    for tag, quality in ranges:
+        parts = tag.lower().split("-") if quality > 0 else []
+        for length in range(len(parts), 0, -1):
+            if found := offered.get("-".join(parts[:length])):
+                return found
+    return locales[0]
+
+
+def locales_of(folders: Iterable[Path], default: str) -> tuple[str, ...]:
+    """Return the languages for which these folders have templates, with the default one first."""
+    found = {place.name for folder in folders for place in folder.iterdir() if _LOCALE.fullmatch(place.name)}
+    return default, *sorted(found - {default})
+
+
+def has_due(db: Db) -> bool:
+    """Return True if a mail is due. This is one read outside of the transaction, and takes no lock."""
+    return bool(db.read(_HAS_DUE, {"now": clock.now()}))
+
+
+def claim(db: Db, claim_id: UUID, lease: timedelta, most: int) -> list[MailRow]:
+    """Claim up to `most` due mails until the lease ends, and return them in the order in which they became due.
+
+    Other processes do not see them meanwhile.
+    """
+    now = clock.now()
+    due = {row.id: (row.due_at, row.id) for row in db.run(_DUE, {"now": now, "most": most})}
+    values = {"found": list(due), "claim_id": claim_id, "now": now, "until": now + lease}
+    rows = [MailRow._make(row) for row in db.run(_CLAIM, values)] if due else []
+    return sorted(rows, key=lambda row: due[row.id])
+
+
+def renew(db: Db, mail_id: UUID, claim_id: UUID, lease: timedelta) -> bool:
+    """Extend the lease of a mail. Return False if another process has claimed it."""
+    return db.run(_RENEW, {"of_id": mail_id, "of_claim": claim_id, "until": clock.now() + lease}).rowcount == 1
+
+
+def settle_sent(db: Db, mail_id: UUID, claim_id: UUID) -> bool:
+    """Note that a mail was sent, and forget its address and facts. Return False if the claim was lost."""
+    return db.run(_SENT, {"of_id": mail_id, "of_claim": claim_id, "now": clock.now()}).rowcount == 1
+
+
+def settle_failed(db: Db, mail_id: UUID, claim_id: UUID, error: str, due_at: datetime | None) -> bool:
+    """Note a failure: the mail is due again at this time, or dead. Return False if the claim was lost."""
+    values = {"of_id": mail_id, "of_claim": claim_id, "cause": error[:200], "until": due_at or clock.now()}
+    return db.run(_DEAD if due_at is None else _LATER, values).rowcount == 1
+
+
+def give_back(db: Db, mail_id: UUID, claim_id: UUID, due_at: datetime) -> None:
+    """Give up the claim of a mail that was not tried. It is due again at this time."""
+    db.run(_GIVE_BACK, {"of_id": mail_id, "of_claim": claim_id, "until": due_at})
+
+
+def drop(db: Db, mail_id: UUID, claim_id: UUID) -> None:
+    """Delete a mail that has no reader."""
+    db.run(_DROP, {"of_id": mail_id, "of_claim": claim_id})
+
+
+def list_newest(db: Db, state: str, most: int) -> list[MailRow]:
+    """Return the newest mails in a state."""
+    return [MailRow._make(row) for row in db.run(_NEWEST, {"of_state": state, "most": most})]
+
+
+def oldest_waiting(db: Db) -> datetime | None:
+    """Return the time at which the oldest waiting mail was written, or None if no mail is waiting."""
+    return db.run(_OLDEST_WAITING, {}).scalar()
+
+
+def retry(db: Db, mail_id: UUID, lifetime: timedelta) -> None:
+    """Send a dead mail again. Raises NotFound if the mail is unknown or not dead."""
+    now = clock.now()
+    if db.run(_RETRY, {"of_id": mail_id, "now": now, "until": now + lifetime}).rowcount == 0:
+        raise NotFound()
+
+
+def purge(db: Db, sent_stay: timedelta) -> bool:
+    """Delete some old mails, and return True if more may be waiting."""
+    found = [
+        mail_id
+        for state, stay in (("sent", sent_stay), ("dead", _DEAD_STAY))
+        for mail_id in db.run(
+            _OLD, {"of_state": state, "before": _first_id(clock.now() - stay), "most": _PURGED_AT_ONCE}
+        ).scalars()
+    ]
+    if found:
+        db.run(_PURGE, {"found": found})
+    return len(found) >= _PURGED_AT_ONCE
+
+
+def _first_id(moment: datetime) -> UUID:
+    """Return an id below all UUIDv7s of this moment or a later one."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+_outbox = table_of(OutgoingMail)
+_ROWS = [_outbox.c[name] for name in MailRow._fields]
+_INSERT = insert(_outbox)
+_is_due = and_(_outbox.c.state == "waiting", _outbox.c.due_at <= bindparam("now"))
+_HAS_DUE = select(_outbox.c.id).where(_is_due).order_by(_outbox.c.due_at).limit(1)
+_DUE = (
+    select(_outbox.c.id, _outbox.c.due_at)
+    .where(_is_due)
+    .order_by(_outbox.c.due_at)
+    .limit(bindparam("most"))
+    # On PostgreSQL, processes that claim at the same time take different rows.
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(_outbox)
+    # On SQLite, another process may have claimed a mail since it was found.
+    .where(_outbox.c.id.in_(bindparam("found", expanding=True)), _is_due)
+    # A mail that ends the process counts as tried.
+    .values(claim=bindparam("claim_id"), due_at=bindparam("until"), attempts=_outbox.c.attempts + 1)
+    .returning(*_ROWS)
+)
+_of_claim = and_(_outbox.c.id == bindparam("of_id"), _outbox.c.claim == bindparam("of_claim"))
+_RENEW = update(_outbox).where(_of_claim).values(due_at=bindparam("until"))
+_SENT = (
+    update(_outbox)
+    .where(_of_claim)
+    .values(state="sent", sent_at=bindparam("now"), claim=None, address=None, facts=None, error=None)
+)
+_LATER = update(_outbox).where(_of_claim).values(due_at=bindparam("until"), claim=None, error=bindparam("cause"))
+_DEAD = (
+    update(_outbox)
+    .where(_of_claim)
+    .values(state="dead", due_at=bindparam("until"), claim=None, error=bindparam("cause"))
+)
+_GIVE_BACK = (
+    update(_outbox).where(_of_claim).values(due_at=bindparam("until"), claim=None, attempts=_outbox.c.attempts - 1)
+)
+_DROP = delete(_outbox).where(_of_claim)
+_NEWEST = (
+    select(*_ROWS)
+    .where(_outbox.c.state == bindparam("of_state"))
+    .order_by(_outbox.c.id.desc())
+    .limit(bindparam("most"))
+)
+# A mail that is claimed or tried again has a later `due_at`. Ids are in the order of creation (UUIDv7).
+_OLDEST_WAITING = select(_outbox.c.created_at).where(_outbox.c.state == "waiting").order_by(_outbox.c.id).limit(1)
+_RETRY = (
+    update(_outbox)
+    .where(_outbox.c.id == bindparam("of_id"), _outbox.c.state == "dead")
+    .values(state="waiting", due_at=bindparam("now"), expires_at=bindparam("until"), attempts=0, error=None)
+)
+_OLD = (
+    select(_outbox.c.id)
+    # Ids are in the order of creation (UUIDv7).
+    .where(_outbox.c.state == bindparam("of_state"), _outbox.c.id < bindparam("before"))
+    .order_by(_outbox.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_PURGE = delete(_outbox).where(_outbox.c.id.in_(bindparam("found", expanding=True)))

@@ -1,0 +1,93 @@
+"""Password reset: a code that a mail carries replaces the current password.
+
+The request looks for no user, so its response and its time are the same for every address. The delivery worker does.
+"""
+
+from functools import partial
+
+from sqlalchemy import bindparam, select, update
+
+from api import logs
+from api.crypto.one_time_codes import OneTimeCodes
+from api.crypto.password_hasher import PasswordHasher
+from api.errors import InvalidCode, PasswordContainsName
+from api.models import User
+from api.models.user import UserRow
+from api.services import codes as one_time_codes
+from api.services import names, notices, password_policy, sessions
+from api.services.codes import PASSWORD_RESET
+from api.services.outbox import MailRow, Outbox, Prepared
+from api.storage.database import Db, release_connection, table_of
+
+MAIL = "reset_password"
+
+
+def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> dict[str, int]:
+    """Send a code to the user with this email, if there is one. Raises MailUnavailable if no mail can be sent."""
+    outbox.must_serve()
+    lifetime = PASSWORD_RESET.lifetime
+    outbox.add(db, MAIL, names.normalize_email(email), lifetime, locale=outbox.locale_of(accept_language))
+    db.after_commit(partial(logs.event, "password_reset_requested"))
+    return {"expires_in": int(lifetime.total_seconds())}
+
+
+def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
+    """Return the code for a mail and the address that the user has, or None if no enabled user has the email."""
+    row = db.run(_LOCK_BY_EMAIL, {"key": names.email_key(mail.address or "")}).first()
+    if row is None:
+        return None
+    user = UserRow._make(row)
+    code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user)
+    return Prepared(user.email, {"code": code, "minutes": int(PASSWORD_RESET.lifetime.total_seconds() // 60)})
+
+
+def reset(
+    db: Db,
+    hasher: PasswordHasher,
+    codes: OneTimeCodes,
+    outbox: Outbox,
+    code: str,
+    new_password: str,
+    accept_language: str | None,
+) -> None:
+    """Set the password of the user to whom a code was sent. End all sessions and delete all codes of the user.
+
+    Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled or has another email now.
+    Raises PasswordContainsName if the password contains the username or the email. The code can then be used again.
+    """
+    found = one_time_codes.find(db, codes, PASSWORD_RESET, code)
+    user = db.get(User, found.user_id)
+    if user is None or user.disabled_at is not None or user.email_key != found.email_key:
+        raise InvalidCode()
+    # Hashing takes long, and must hold no connection and no lock.
+    release_connection(db)
+    if password_policy.contains_identity(new_password, user.username, user.email):
+        raise PasswordContainsName()
+    renewed = hasher.hash(new_password)
+    # All transactions lock the user before the codes. Otherwise they could wait for each other, and a delivery worker
+    # could issue another code meanwhile.
+    if db.run(_SET_HASH, {"of_user": user.id, "of_email": found.email_key, "renewed": renewed}).rowcount == 0:
+        raise InvalidCode()
+    one_time_codes.use(db, found)
+    # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
+    sessions.revoke_all(db, user.id)
+    notices.password_changed(db, outbox, user, accept_language)
+    db.after_commit(partial(logs.event, "password_reset", user_id=user.id))
+
+
+_users = table_of(User)
+_LOCK_BY_EMAIL = (
+    select(*(_users.c[name] for name in UserRow._fields))
+    .where(_users.c.email_key == bindparam("key"), _users.c.disabled_at.is_(None))
+    # Two mails for one user get the same code.
+    .with_for_update()
+)
+_SET_HASH = (
+    update(_users)
+    .where(
+        _users.c.id == bindparam("of_user"),
+        _users.c.email_key == bindparam("of_email"),
+        _users.c.disabled_at.is_(None),
+    )
+    .values(password_hash=bindparam("renewed"))
+)
