@@ -28,7 +28,7 @@ LISTED, UNLISTED = "https://app.example.com", "https://evil.example"
 ORIGINS = [LISTED, UNLISTED, "null", f"{LISTED}/", f"{LISTED}:443", LISTED.upper(), f"{LISTED}.evil.example", None]
 EXPOSED = "location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id"
 LIMITED = ("wrong", "logIn", "limited")
-ACCEPTED = "authorization, content-type, idempotency-key, traceparent"
+ACCEPTED = "accept-language, authorization, content-type, idempotency-key, traceparent"
 
 
 @pytest.fixture

@@ -92,6 +92,9 @@ def test_the_docs_list_every_metric(installed: Charter) -> None:
         body = {"username": "alice", "password": "wrong"}
         refused = [httpx.post(f"{server.url}/api/v1/auth/login", json=body).status_code for _ in range(2)]
         assert refused == [401, 429]
+        unknown = {"email": "nobody@example.com"}
+        assert httpx.post(f"{server.url}/api/v1/auth/password/request", json=unknown).status_code == 202
+        figures.await_that(lambda now: now.of("charter_mails_total", outcome="dropped") > 0)
         figures.await_that(lambda now: now.of("charter_process_resident_memory_bytes") > 0)
         labels: dict[str, set[str]] = defaultdict(set)
         for sample in figures.samples():
