@@ -33,6 +33,7 @@ DATABASES: dict[str, Callable[..., AbstractContextManager[Config]]] = {"SQLite":
 
 
 def config_beside(folder: str, url: URL) -> Config:
-    """Return the settings of an installation in a folder."""
+    """Return the settings of an installation in a folder, without rate limits."""
     secret, pepper = secrets.token_bytes(32), secrets.token_bytes(32)
-    return Config(data_dir=Path(folder), database_url=url, secret=secret, pepper=pepper, bcrypt_cost=10)
+    data_dir, limits = Path(folder), ("off",)
+    return Config(data_dir=data_dir, database_url=url, secret=secret, pepper=pepper, bcrypt_cost=10, rate_limits=limits)

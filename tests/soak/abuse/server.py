@@ -15,6 +15,7 @@ from api.crypto.secret import read_secret
 from api.crypto.signing_keys import SigningKey
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
+from tests.support.charter import NO_LIMITS
 
 _COMMAND = Path(sys.executable).parent / "charter"
 _SETTINGS = {
@@ -25,7 +26,7 @@ _SETTINGS = {
     "CHARTER_KEEPALIVE_SECONDS": "5",
     "CHARTER_LOG_FORMAT": "json",
     "CHARTER_PORT": "0",
-    "CHARTER_RATE_LIMITS": "off",
+    "CHARTER_RATE_LIMITS": NO_LIMITS,
 }
 
 
