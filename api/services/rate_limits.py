@@ -177,7 +177,7 @@ class RateLimiter:
         for take in returned:
             self._refused.pop(take.key, None)
         try:
-            await self._run(partial(self._store.give_back, returned))
+            await self._run(partial(self._store.give_back, returned, _now()))
         except ApiError as error:
             _log.warning("rate_limit_kept", extra={"facts": {"code": error.code}})
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
     case,
     delete,
     event,
+    literal,
     or_,
     select,
     update,
@@ -69,7 +70,9 @@ _TAKE = {
     for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
 }
 _FIND = select(_tat).where(_is_of)
-_GIVE_BACK = update(_limits).where(_is_of).values(tat=_tat - bindparam("step"))
+_less = _tat - bindparam("step", type_=BigInteger)
+# A full budget has the time 0. The time of the refund would be in the future if the clock is set back later.
+_GIVE_BACK = update(_limits).where(_is_of).values(tat=case((_less <= _now, literal(0, BigInteger)), else_=_less))
 _CLEAR = delete(_limits).where(_is_of)
 _NEXT = select(_key, _tat).where(_key > bindparam("after")).order_by(_key).limit(bindparam("rows"))
 _PURGE = delete(_limits).where(_is_of, _tat < _now)
@@ -123,11 +126,11 @@ class RateLimitStore:
             connection.commit()
         return taken
 
-    def give_back(self, takes: Sequence[Take]) -> None:
+    def give_back(self, takes: Sequence[Take], now: int) -> None:
         """Return units that were taken. Raises DatabaseUnavailable if the table cannot be used."""
         with self._connect() as connection:
             for take in sorted(takes):
-                connection.execute(_GIVE_BACK, {"of_key": take.key, "step": take.step})
+                connection.execute(_GIVE_BACK, {"of_key": take.key, "step": take.step, "now": now})
             connection.commit()
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, int]:

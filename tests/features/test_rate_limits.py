@@ -311,6 +311,15 @@ def test_the_clock_may_be_set_back(limited: Callable[..., TestClient], travel: T
     assert wrong(client).status_code == 401
 
 
+def test_a_full_budget_stays_full_when_the_clock_is_set_back(
+    limited: Callable[..., TestClient], travel: Travel
+) -> None:
+    alice = newcomer(limited(), "alice")
+    for hours in (1, -1, -1, 1):
+        travel(timedelta(hours=hours))
+        assert alice.log_in().status_code == 200
+
+
 def test_a_user_who_guesses_the_current_password_is_refused(limited: Callable[..., TestClient]) -> None:
     alice = newcomer(limited(), "alice")
     change = {"current_password": "wrong", "new_password": "a better battery for this horse"}

@@ -78,7 +78,7 @@ def spend_budgets(database: Database) -> None:
     store, take = RateLimitStore(database), Take(b"sixteen bytes...", 6, 60)
     for accepts_new in (True, False):
         store.take([take], 1, accepts_new=accepts_new)
-    store.give_back([take])
+    store.give_back([take], 1)
     store.find([take.key])
     store.purge(100, 1)
     store.clear([take.key])
