@@ -89,7 +89,7 @@ def test_parallel_guesses_over_two_processes_hash_exactly_the_quota(
     installed.settings |= {"CHARTER_RATE_LIMITS": EXACT, "CHARTER_HASHES": HASHES}
     with serve(installed) as place:
         before = [cpu(process) for process in place.processes]
-        for number in range(1, 51 if long else 6):
+        for number in range(1, 51 if long else 4):
             calls = [
                 partial(guess, place.clients[at % len(place.clients)], f"guessed{number}") for at in range(AT_ONCE)
             ]
@@ -136,7 +136,7 @@ def _until_refused(charter: Charter) -> int:
 
 
 def test_an_owner_logs_in_from_a_known_device_during_an_attack(installed: Charter, long: bool) -> None:
-    attack_seconds = 60 if long else 10
+    attack_seconds = 60 if long else 6
     # The shipped limits: an empty setting counts as unset.
     with (
         measured(installed, CHARTER_RATE_LIMITS="") as (server, figures),
