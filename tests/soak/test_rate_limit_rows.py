@@ -19,7 +19,7 @@ from tests.support.charter import Charter, Server, is_ready, until
 
 LIVE, LIVE_SECONDS = 1_000_000, 7200
 # Each guess needs two budgets, that of a minute and that of an hour.
-LONG, SHORT, RATE = 10_000, 1_000, 250
+LONG, SHORT, RATE = 10_000, 500, 100
 _FILL_ON_SQLITE = """
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
     INSERT INTO rate_limits SELECT randomblob(16), :tat FROM n
