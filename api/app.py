@@ -213,7 +213,8 @@ def _background(
         return [BackgroundWorker(always)]
     trimmer = ExcessTrimmer(config.sessions_per_user)
     stay = timedelta(days=config.mail_days)
-    steps: list[Callable[[Db], bool]] = [_purge, trimmer.step, _purge_codes, partial(outbox.purge, sent_stay=stay)]
+    expired = [partial(_purge, delete) for delete in (sessions.delete_expired, codes.delete_expired)]
+    steps: list[Callable[[Db], bool]] = [*expired, trimmer.step, partial(outbox.purge, sent_stay=stay)]
     workers = [BackgroundWorker([*always, *(partial(_run, database, step) for step in steps)])]
     if config.sends_mail:
         on_outcome = metrics.count_mail if metrics else None
@@ -269,14 +270,9 @@ def _run(database: Database, step: Callable[[Db], bool]) -> bool:
         return step(db)
 
 
-def _purge(db: Db) -> bool:
-    """Delete some expired sessions, and return True if more may be waiting."""
-    return sessions.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
-
-
-def _purge_codes(db: Db) -> bool:
-    """Delete some expired one-time codes, and return True if more may be waiting."""
-    return codes.delete_expired(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
+def _purge(delete: Callable[[Db, int], int], db: Db) -> bool:
+    """Delete some expired rows, and return True if more may be waiting."""
+    return delete(db, _PURGED_AT_ONCE) == _PURGED_AT_ONCE
 
 
 def _metrics(config: Config) -> "Metrics | None":

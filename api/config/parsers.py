@@ -21,7 +21,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     """Return a parser for a whole number from `low` to `high`, in ASCII digits."""
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        if not _is_integer(text, low, high):
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -88,7 +88,7 @@ def rate_limits(text: str) -> tuple[str, ...]:
     for entry in entries if text != "off" else ():
         name, _, change = entry.partition("=")
         quota, _, window = change.partition("/")
-        is_change = change == "off" or (_is_within(quota, 10_000) and _is_within(window, 3600))
+        is_change = change == "off" or (_is_integer(quota, 1, 10_000) and _is_integer(window, 1, 3600))
         if not is_change or not re.fullmatch(r"\w+\.[a-z-]+", name, re.ASCII):
             raise ValueError(
                 "off, or a list such as logIn.address=300/60, signUp.address=off, with quotas up to 10000 and seconds "
@@ -97,8 +97,8 @@ def rate_limits(text: str) -> tuple[str, ...]:
     return entries
 
 
-def _is_within(text: str, most: int) -> bool:
-    return text.isascii() and text.isdecimal() and 1 <= int(text) <= most
+def _is_integer(text: str, low: int, high: int) -> bool:
+    return text.isascii() and text.isdecimal() and low <= int(text) <= high
 
 
 def _is_installed(module: str) -> bool:
