@@ -1,10 +1,21 @@
 """The tables, one module each."""
 
 from api.models.change import Change
+from api.models.known_place import KnownPlace
 from api.models.one_time_code import OneTimeCode
 from api.models.outgoing_mail import OutgoingMail
+from api.models.retired_name import RetiredName
 from api.models.session import Session
 from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
-__all__ = ["Change", "OneTimeCode", "OutgoingMail", "Session", "StoredSigningKey", "User"]
+__all__ = [
+    "Change",
+    "KnownPlace",
+    "OneTimeCode",
+    "OutgoingMail",
+    "RetiredName",
+    "Session",
+    "StoredSigningKey",
+    "User",
+]

@@ -51,7 +51,12 @@ def _sending(name: str, note: str) -> str:
 # Ids are recorded as 32 hexadecimal digits, which is how SQLite stores them.
 _THIS = "SELECT 'sessions', OLD.id"
 # Processes cache these columns of a user with the session.
-_SHOWN = "username, email, created_at, disabled_at"
+_SHOWN = "username, email, created_at, disabled_at, email_verified_at, pending_email, display_name, locale"
+# A session that ends earlier, or whose user has proven the identity again.
+_CHANGED = (
+    "NEW.expires_at < OLD.expires_at "
+    "OR coalesce(NEW.authenticated_at, NEW.created_at) > coalesce(OLD.authenticated_at, OLD.created_at)"
+)
 _OF_USER = "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id"
 _ON_SQLITE = [
     _noting(
@@ -59,7 +64,7 @@ _ON_SQLITE = [
         "DELETE ON sessions WHEN OLD.expires_at > strftime('%Y-%m-%d %H:%M:%f', 'now', '-30 minutes')",
         _THIS,
     ),
-    _noting("sessions_update", "UPDATE ON sessions WHEN NEW.expires_at < OLD.expires_at", _THIS),
+    _noting("sessions_update", f"UPDATE ON sessions WHEN {_CHANGED}", _THIS),
     _noting("users_delete", "DELETE ON users", _OF_USER),
     _noting("users_update", f"UPDATE OF {_SHOWN} ON users", _OF_USER),
     *(
@@ -77,7 +82,7 @@ _ON_POSTGRESQL = [
     "CREATE TRIGGER sessions_delete AFTER DELETE ON sessions FOR EACH ROW "
     "WHEN (OLD.expires_at > now() - interval '30 minutes') EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_update AFTER UPDATE ON sessions FOR EACH ROW "
-    "WHEN (NEW.expires_at < OLD.expires_at) EXECUTE FUNCTION note_session()",
+    f"WHEN ({_CHANGED}) EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_truncate AFTER TRUNCATE ON sessions EXECUTE FUNCTION note_table()",
     f"CREATE TRIGGER users_update AFTER UPDATE OF {_SHOWN} ON users FOR EACH ROW EXECUTE FUNCTION note_user()",
     "CREATE TRIGGER signing_keys_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_keys "

@@ -15,6 +15,7 @@ class Session(Base):
     `family` is a digest, under the master secret, of the prefix that all refresh tokens of the session share.
     `refresh_token` is the SHA-256 of the one that is valid. `refreshes` are the times of the latest refreshes, oldest
     first, in milliseconds since 1970: one for each token that may still be in its grace period.
+    `authenticated_at` is the latest time at which the user proved the identity, or None for that of the log-in.
     """
 
     __tablename__ = "sessions"
@@ -36,3 +37,4 @@ class Session(Base):
     # The migration adds both to existing rows, which need a default.
     refresh_token: Mapped[bytes] = mapped_column(LargeBinary(32), server_default="")
     refreshes: Mapped[list[int]] = mapped_column(JSON, server_default="[]")
+    authenticated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, String, Text
+from sqlalchemy import CheckConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api import clock
 from api.storage.database import Base, UtcDateTime, new_id
+
+_DELETES = text("deletes_at IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,10 @@ class Profile:
     username: str
     email: str
     created_at: datetime
+    email_verified: bool = False
+    pending_email: str | None = None
+    display_name: str | None = None
+    locale: str | None = None
 
 
 class UserRow(NamedTuple):
@@ -31,16 +37,40 @@ class UserRow(NamedTuple):
     created_at: datetime
     password_hash: str
     disabled_at: datetime | None
+    email_verified_at: datetime | None
+    pending_email: str | None
+    display_name: str | None
+    locale: str | None
 
     @property
     def profile(self) -> Profile:
-        return Profile(self.id, self.username, self.email, self.created_at)
+        return profile_of(self.id, self.created_at, self)
+
+
+def profile_of(user_id: UUID, created_at: datetime, row: Any) -> Profile:
+    """Return the profile of a user, whose other columns are in a row that may also have those of a session."""
+    return Profile(
+        id=user_id,
+        username=row.username,
+        email=row.email,
+        created_at=created_at,
+        email_verified=row.email_verified_at is not None,
+        pending_email=row.pending_email,
+        display_name=row.display_name,
+        locale=row.locale,
+    )
+
+
+def _length(column: str, least: int, most: int) -> CheckConstraint:
+    """Return a rule of a column, which SQLite can add to a table that exists. It ignores the length of a String."""
+    return CheckConstraint(f"length({column}) BETWEEN {least} AND {most}", f"{column}_length")
 
 
 class User(Base):
     """A person with an account. The `_key` columns hold the canonical forms, which must be unique.
 
-    A user with a `disabled_at` cannot log in.
+    A user with a `disabled_at` cannot log in. A user who asked for the deletion of the account has a `deletes_at` too.
+    `pending_email` is the address that the user wants, until its owner confirms it.
     """
 
     __tablename__ = "users"
@@ -48,6 +78,7 @@ class User(Base):
         # SQLite ignores the length of a String.
         CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
         CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
+        Index("ix_users_deletes_at", "deletes_at", sqlite_where=_DELETES, postgresql_where=_DELETES),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -58,3 +89,8 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - tests replace clock.now
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pending_email: Mapped[str | None] = mapped_column(String(254), _length("pending_email", 3, 254))
+    display_name: Mapped[str | None] = mapped_column(String(80), _length("display_name", 1, 80))
+    locale: Mapped[str | None] = mapped_column(String(16), _length("locale", 2, 16))
+    deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -48,6 +48,7 @@ def issue(db: Db, codes: OneTimeCodes, purpose: Purpose, code_id: UUID, user: Us
             "purpose": purpose.name,
             "digest": codes.digest(purpose.name, codes.make(purpose.name, code_id)),
             "user_id": user.id,
+            "email": user.email,
             "email_key": key,
             "created_at": now,
             "expires_at": now + purpose.lifetime,

@@ -11,13 +11,22 @@ _of_session = _session.c.id == bindparam("of_session")
 _of_user = _session.c.user_id == bindparam("of_user")
 _is_live = _session.c.expires_at > bindparam("now")
 _is_enabled = _user.c.disabled_at.is_(None)
-_profile = (_user.c.id.label("user_id"), _user.c.username, _user.c.email, _user.c.created_at.label("user_created_at"))
+_profile = (
+    _user.c.id.label("user_id"),
+    _user.c.created_at.label("user_created_at"),
+    _user.c.username,
+    _user.c.email,
+    _user.c.email_verified_at,
+    _user.c.pending_email,
+    _user.c.display_name,
+    _user.c.locale,
+)
 
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
 """The columns of a user that START compares, each with the parameter `read_<column>`."""
 
 _other = _session.alias()
-_given = [column for column in _session.c if column.name not in {"user_id", "refreshes"}]
+_given = [column for column in _session.c if column.name not in {"user_id", "refreshes", "authenticated_at"}]
 START = (
     insert(_session)
     .from_select(

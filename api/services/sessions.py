@@ -12,7 +12,7 @@ from api import clock, logs
 from api.crypto.cursors import CursorCodec, Listing
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
-from api.models.user import Profile, UserRow
+from api.models.user import Profile, UserRow, profile_of
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
@@ -72,7 +72,7 @@ def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: s
     found = _find(db, issuer, token)
     expires_at = issuer.expiry(found.created_at)
     use = {"of_session": found.id, "now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
-    session = LiveSession(found.id, expires_at, _profile(found))
+    session = LiveSession(found.id, expires_at, profile_of(found.user_id, found.user_created_at, found))
     refresh_token = _rotate(db, issuer, found, token, use) or _repeat(db, issuer, token, use)
     if refresh_token is None:
         _end_for_reuse(db, session)
@@ -140,7 +140,7 @@ def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
 def find_user(db: Db, session_id: UUID) -> Profile | None:
     """Return the user of a live session, or None."""
     row = db.run(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
-    return None if row is None else _profile(row)
+    return None if row is None else profile_of(row.user_id, row.user_created_at, row)
 
 
 def page(
@@ -204,7 +204,3 @@ def _end(db: Db, statement: Executable, user_id: UUID, **parameters: UUID | int)
     for one in ended:
         db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
     return ended
-
-
-def _profile(row: Any) -> Profile:
-    return Profile(row.user_id, row.username, row.email, row.user_created_at)

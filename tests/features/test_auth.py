@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from tests.support.databases import on_sqlite
-from tests.support.person import PASSWORD, Person, token_pair
+from tests.support.person import FRESH, PASSWORD, Person, token_pair
 from tests.support.problems import assert_problem
 from tests.support.types import Travel
 
@@ -22,6 +22,7 @@ def test_sign_up_returns_the_user_and_its_location(client: TestClient) -> None:
         "username": "alice",
         "email": "alice@example.com",
         "created_at": user["created_at"],
+        **FRESH,
     }
     assert user["id"][14] == "7"
     assert user["created_at"].endswith("Z")

@@ -8,6 +8,8 @@ import httpx
 from tests.support.scopes import USER_SCOPE
 
 PASSWORD = "correct horse battery staple"
+FRESH = {"email_verified": False, "pending_email": None, "display_name": None, "locale": None}
+"""The parts of a profile that a new user has not set."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ rows on SQLite and none on PostgreSQL.
 GROWING = {getattr(models, name).__tablename__ for name in models.__all__} - SMALL | {"rate_limits"}
 """All other tables."""
 
-FILLED = {"users", "sessions", "rate_limits", "outbox", "codes"}
+FILLED = {"users", "sessions", "rate_limits", "outbox", "codes", "known_places", "retired_names"}
 """The tables that `filled` fills on PostgreSQL, whose plans depend on the number of rows."""
 
 
@@ -133,7 +133,7 @@ USERS = 20_000
 
 
 def filled(url: URL) -> Engine:
-    """Fill a PostgreSQL database with 20,000 users, codes, and 60,000 sessions and mails, and analyze it."""
+    """Fill a PostgreSQL database with 20,000 users and up to three rows for each in other tables, and analyze it."""
     engine = create_engine(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in _FILL:
@@ -159,10 +159,16 @@ _FILL = (
             now() + mod(n, 9) * interval '1 hour', now(), NULL, NULL, NULL
         FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
     f"""INSERT INTO codes
-        SELECT md5('c' || n)::uuid, 'password_reset', sha256(n::text::bytea), md5('u' || n)::uuid, n || '@a.com', now(),
-            now() + (mod(n, 9) - 4) * interval '1 hour'
+        SELECT md5('c' || n)::uuid, 'password_reset', sha256(n::text::bytea), md5('u' || n)::uuid, n || '@a.com',
+            n || '@a.com', now(), now() + (mod(n, 9) - 4) * interval '1 hour'
         FROM generate_series(1, {USERS}) AS n""",  # noqa: S608
-    "VACUUM ANALYZE users, sessions, rate_limits, outbox, codes",
+    f"""INSERT INTO known_places
+        SELECT md5('u' || mod(n, {USERS}) + 1)::uuid, decode(md5('p' || n), 'hex'), now()
+        FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
+    f"""INSERT INTO retired_names
+        SELECT 'former' || n, md5('u' || n)::uuid, now() + n * interval '1 minute'
+        FROM generate_series(1, {USERS}) AS n""",  # noqa: S608
+    f"VACUUM ANALYZE {', '.join(sorted(FILLED))}",
 )
 
 
