@@ -376,6 +376,13 @@ def test_a_body_may_be_a_file(engine: Engine) -> None:
     assert faults(post(engine, b"", None)) == ["/body REQUIRED"]
 
 
+@pytest.mark.parametrize("declared", ["text/csv", "text/*"])
+def test_text_of_the_format_binary_is_a_file(engine: Engine, declared: str) -> None:
+    serve(engine, f"{{{declared}: {{schema: {BINARY}}}}}")
+    sent = post(engine, b"a\0", "text/csv; charset=utf-16")
+    assert sent.json() == {"body": [None, "text/csv", 2, "a\0"]}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -12,11 +12,14 @@ _IN_MEMORY = 256 * 1024
 
 
 class Spool:
-    """The files of one request, one after the other. They go to one unnamed file on disk above 256 KiB."""
+    """The files of one request, one after the other. They go to one unnamed file on disk above 256 KiB.
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._buffer = bytearray()
+    `data` is already in memory, and stays there if nothing is appended.
+    """
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.size = len(data)
+        self._buffer = bytearray(data)
         self._disk: _Disk | None = None
         self._is_closed = False
 

@@ -11,6 +11,7 @@ from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import Fields
 from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.texts import TextReader
 from api.errors import Fault, UnsupportedMediaType
 
 _ANY = "*"
@@ -20,7 +21,12 @@ _KINDS = ("json", "form", "multipart", "text", "file")
 
 
 def _reader(kind: str, content: Json, schemas: Schemas) -> Any:
-    """Return the reader of a kind. Rare kinds are imported when a contract has them."""
+    """Return the reader of a kind. Rare kinds are imported when a contract has them.
+
+    Text of the format `binary` is a file, in any charset.
+    """
+    if kind == "text" and TextReader(content.get("schema", {}), schemas).format == "binary":
+        kind = "file"
     if kind == "form":
         from api.contract.bodies.form import FormBody  # noqa: PLC0415
 
@@ -57,7 +63,7 @@ class RequestBody:
         if read is not None:
             return read(body, faults)
         # A body of a type that is read while it arrives only comes here if it is empty. An empty file is a file.
-        return reader.checked(media, Spool(), faults) if isinstance(reader, FileBody) else self._missing(faults)
+        return reader.checked(media, Spool(body), faults) if isinstance(reader, FileBody) else self._missing(faults)
 
     def _missing(self, faults: list[Fault]) -> None:
         if self._required:
@@ -78,7 +84,7 @@ class RequestBody:
         best = find(self._readers, media.name)
         readers = {} if best is None else self._readers[best]
         reader = readers.get(media.kind)
-        is_text = media.kind in {"json", "form", "text"}
+        is_text = media.kind in {"json", "form", "text"} and not isinstance(reader, FileBody)
         strange = media.kind == "json" and not all(
             part.strip().lower() in _OF_JSON for part in content_type.decode("latin-1").split(";")[1:]
         )
