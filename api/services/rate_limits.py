@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from api import clock
+from api import clock, logs
 from api.crypto.secret import derive
 from api.errors import ApiError, TooBusy
 from api.storage.rate_limit_store import MICROSECONDS, RateLimitStore, Refusal, Take
@@ -154,6 +154,7 @@ class RateLimiter:
     def _refusal(self, operation: str, policy: Any, refusal: Refusal, now: int) -> "Taken":
         if refusal.tat is None:
             raise TooBusy()
+        logs.bind(policy=policy.name)
         if self._on_refusal is not None:
             self._on_refusal(operation, policy.name)
         self._remember(refusal.take, refusal.tat, now)

@@ -90,12 +90,14 @@ def parsed(field: str) -> dict[str, dict[str, int]]:
 
 @pytest.mark.parametrize("name", ["alice", "nobody9"])
 def test_ten_wrong_passwords_then_429_whether_or_not_the_user_exists(
-    limited: Callable[..., TestClient], travel: Travel, name: str
+    limited: Callable[..., TestClient], travel: Travel, log: io.StringIO, name: str
 ) -> None:
     client = limited()
     newcomer(client, "alice")
     assert statuses(wrong(client, name) for _ in range(10)) == {401: 10}
     refused = wrong(client, name)
+    line = lines(log, "requests")[-1]
+    assert (line["status"], line["policy"]) == (429, "account")
     assert_problem(refused, 429, "RATE_LIMITED")
     assert refused.headers["retry-after"] == "6"
     travel(timedelta(seconds=6))
