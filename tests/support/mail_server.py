@@ -65,10 +65,13 @@ class MailServer:
         return reply
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        mail = envelope, message_from_bytes(content, _class=EmailMessage, policy=policy.default)
+        # A client that ends before it gets the reply has sent the mail all the same.
+        self.mails.append(mail)
         reply = await asyncio.to_thread(self.on_data, envelope.rcpt_tos[0])
-        if reply == SUCCESS:
-            content = envelope.content if isinstance(envelope.content, bytes) else b""
-            self.mails.append((envelope, message_from_bytes(content, _class=EmailMessage, policy=policy.default)))
+        if reply != SUCCESS:
+            self.mails.remove(mail)
         return reply
 
 
