@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -219,13 +219,21 @@ def _background(
     if config.sends_mail:
         on_outcome = metrics.count_mail if metrics else None
         make = lru_cache(1)(partial(mail_delivery, config, database, service, on_outcome))
-        workers.append(BackgroundWorker([partial(_deliver, database, make)], pause_ratio=1, stop_seconds=5))
+        on_oldest = metrics.set_oldest_mail if metrics else None
+        workers.append(BackgroundWorker([partial(_deliver, database, make, on_oldest)], pause_ratio=1, stop_seconds=5))
     return workers
 
 
-def _deliver(database: Database, make: "Callable[[], Delivery]") -> bool:
-    """Send some mails. The modules that this needs are imported once a mail is due."""
+def _deliver(
+    database: Database, make: "Callable[[], Delivery]", on_oldest: Callable[[datetime | None], None] | None
+) -> bool:
+    """Send some mails. The modules that this needs are imported once a mail is due.
+
+    `on_oldest` gets the time of the oldest mail that waits.
+    """
     with database.transaction() as db:
+        if on_oldest is not None:
+            on_oldest(outbox.oldest_waiting(db))
         if not outbox.has_due(db):
             return False
     return make().step()

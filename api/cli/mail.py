@@ -3,6 +3,7 @@
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _STATES = ("waiting", "sent", "dead")
 _MOST = 1000
+_RETRIED_FOR = timedelta(hours=1)
+_SOON = "A running service sends within seconds, unless the mail server is down."
 _FORM = "{:38}{:18}{:9}{:<10}{:21}{:26}  {}"
 
 
@@ -43,23 +46,40 @@ def list_mails(state: str) -> None:
 
 
 @mail.command()
-@click.argument("mail_id", metavar="ID", type=click.UUID)
-def retry(mail_id: UUID) -> None:
-    """Send a dead mail again."""
-    from datetime import timedelta
-
+@click.argument("mail_id", metavar="[ID]", type=click.UUID, required=False)
+@click.option("--dead", is_flag=True, help="Send all dead mails again.")
+def retry(mail_id: UUID | None, dead: bool) -> None:
+    """Send the dead mail ID again, or all dead mails."""
     from api.errors import NotFound
     from api.services import outbox
 
+    if dead is (mail_id is not None):
+        raise click.UsageError("give either the ID of a mail or --dead")
     config = support.load_existing()
+    if mail_id is None:
+        click.echo(f"{_retry_all(config)} mails wait again. {_SOON}")
+        return
     with support.transaction(config) as db:
         try:
-            outbox.retry(db, mail_id, timedelta(hours=1))
+            outbox.retry(db, mail_id, _RETRIED_FOR)
         except NotFound:
             raise click.ClickException(
                 f"no dead mail has the id {mail_id}; charter mail list --state dead lists them"
             ) from None
-    click.echo("The mail waits again. A running service sends it within seconds, unless the mail server is down.")
+    click.echo(f"The mail waits again. {_SOON}")
+
+
+def _retry_all(config: "Config") -> int:
+    from api.services import outbox
+
+    # A mail that dies again meanwhile is not retried twice.
+    total, last = 0, UUID(int=0)
+    while True:
+        with support.transaction(config) as db:
+            retried = outbox.retry_after(db, last, _RETRIED_FOR)
+        if not retried:
+            return total
+        total, last = total + len(retried), retried[-1]
 
 
 @mail.command()

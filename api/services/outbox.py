@@ -1,7 +1,7 @@
 """The outbox: the only place that writes mails. A mail leaves if the transaction of the request is committed."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from api.storage.database import Db, new_id, table_of
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
-_PURGED_AT_ONCE = 100
+_CHANGED_AT_ONCE = 100
 
 
 class MailRow(NamedTuple):
@@ -176,18 +176,26 @@ def retry(db: Db, mail_id: UUID, lifetime: timedelta) -> None:
         raise NotFound()
 
 
+def retry_after(db: Db, mail_id: UUID, lifetime: timedelta) -> Sequence[UUID]:
+    """Send up to 100 dead mails again, the oldest first, that are newer than this one. Return their ids."""
+    found = db.run(_DEAD_AFTER, {"after": mail_id, "most": _CHANGED_AT_ONCE}).scalars().all()
+    for one in found:
+        retry(db, one, lifetime)
+    return found
+
+
 def purge(db: Db, sent_stay: timedelta) -> bool:
     """Delete some old mails, and return True if more may be waiting."""
     found = [
         mail_id
         for state, stay in (("sent", sent_stay), ("dead", _DEAD_STAY))
         for mail_id in db.run(
-            _OLD, {"of_state": state, "before": _first_id(clock.now() - stay), "most": _PURGED_AT_ONCE}
+            _OLD, {"of_state": state, "before": _first_id(clock.now() - stay), "most": _CHANGED_AT_ONCE}
         ).scalars()
     ]
     if found:
         db.run(_PURGE, {"found": found})
-    return len(found) >= _PURGED_AT_ONCE
+    return len(found) >= _CHANGED_AT_ONCE
 
 
 def _first_id(moment: datetime) -> UUID:
@@ -245,6 +253,13 @@ _RETRY = (
     update(_outbox)
     .where(_outbox.c.id == bindparam("of_id"), _outbox.c.state == "dead")
     .values(state="waiting", due_at=bindparam("now"), expires_at=bindparam("until"), attempts=0, error=None)
+)
+_DEAD_AFTER = (
+    select(_outbox.c.id)
+    .where(_outbox.c.state == "dead", _outbox.c.id > bindparam("after"))
+    .order_by(_outbox.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
 )
 _OLD = (
     select(_outbox.c.id)

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ class Metrics:
         self._refusals: Callable[..., Counter] = cache(refusals.labels)
         mails = Counter("charter_mails", "Attempts to send a mail.", ("template", "outcome"), registry=registry)
         self._mails: Callable[..., Counter] = cache(mails.labels)
+        self._oldest_mail = _gauge(
+            "charter_mail_oldest_seconds", "Age of the oldest mail that waits.", registry, "livemax"
+        )
         self._begun = 0
         self._in_flight = _gauge("charter_requests_in_flight", "Requests in flight.", registry)
         self._hashing = _gauge("charter_password_hashes_running", "Passwords being hashed.", registry)
@@ -82,6 +86,10 @@ class Metrics:
         """Count an attempt to send a mail."""
         self._mails(template, outcome).inc()
 
+    def set_oldest_mail(self, created_at: datetime | None) -> None:
+        """Set the age of the oldest mail that waits. None means that none waits."""
+        self._oldest_mail.set(0 if created_at is None else (clock.now() - created_at).total_seconds())
+
     def instrument(self, work: Work) -> Work:
         """Wrap `work` so that it counts each password hash."""
 
@@ -117,7 +125,7 @@ class _RejectedRequestCounter(logging.Handler):
 
 
 def _gauge(name: str, text: str, registry: CollectorRegistry, mode: str = "livesum") -> Gauge:
-    """Return a gauge: the sum of all running processes, or one value for each process (`liveall`)."""
+    """Return a gauge of all running processes: the sum, the maximum (`livemax`), or one value for each (`liveall`)."""
     return Gauge(name, text, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
 

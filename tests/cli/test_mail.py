@@ -18,6 +18,7 @@ from tests.support.mailbox import Mailbox
 HEADING = f"{'ID':38}{'TEMPLATE':18}{'STATE':9}{'ATTEMPTS':10}{'CREATED':21}{'TO':26}  ERROR"
 READER = "reader@example.com"
 SENDER = "Example <no-reply@example.com>"
+SOON = "A running service sends within seconds, unless the mail server is down."
 LINK = "https://app.example.com/{action}#code={code}"
 
 
@@ -94,13 +95,28 @@ def test_a_dead_mail_is_sent_again(installed: Charter, database: Database, mailb
     mail_id = run(installed, "list", "--state", "dead")[1].splitlines()[1].split()[0]
     assert run(installed, "retry", mail_id) == (
         0,
-        "The mail waits again. A running service sends it within seconds, unless the mail server is down.\n",
+        f"The mail waits again. {SOON}\n",
         "",
     )
     assert mailbox.deliver().to == [READER]
     assert mailbox.server.message()["Message-ID"] == f"<{mail_id}@example.com>"
     # It is not dead anymore.
     assert run(installed, "retry", mail_id)[0] == 1
+
+
+def test_all_dead_mails_are_sent_again(installed: Charter, database: Database, mailbox: Mailbox) -> None:
+    for number in range(3):
+        write_mail(database, f"user{number}@example.com")
+    mailbox.server.on_recipient = lambda _: "550 no"
+    mailbox.deliver()
+    mailbox.server.reset()
+    assert [run(installed, "retry", "--dead") for _ in range(2)] == [
+        (0, f"{number} mails wait again. {SOON}\n", "") for number in (3, 0)
+    ]
+    assert sorted(mailbox.deliver().to) == [f"user{number}@example.com" for number in range(3)]
+    for arguments in ((), (str(uuid4()), "--dead")):
+        code, _, errors = run(installed, "retry", *arguments)
+        assert (code, "give either the ID of a mail or --dead" in errors) == (2, True)
 
 
 def test_only_a_dead_mail_can_be_sent_again(installed: Charter, database: Database) -> None:

@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from api import contract
+from api.config import Config
 from api.config.paths import resource_dir
-from tests.support.charter import Charter, Server, free_port, until
+from tests.support.charter import Charter, Server, beside, free_port, until
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
@@ -100,6 +101,18 @@ def test_the_docs_list_every_metric(installed: Charter) -> None:
         for sample in figures.samples():
             labels[re.sub("_(bucket|sum|count)$", "", sample.name)] |= sample.labels.keys() - {"le"}
     assert {name: set(re.findall("[a-z]+", text)) for name, text in listed.items()} == labels
+
+
+@on_sqlite
+def test_the_age_of_a_mail_that_waits_is_measured(config: Config) -> None:
+    with measured(beside(config, 1)) as (server, figures):
+        assert figures.of("charter_mail_oldest_seconds") == 0
+        body = {"email": "alice@example.com"}
+        with httpx.Client(base_url=server.url) as client:
+            newcomer(client, "alice")
+            assert client.post("/api/v1/auth/password/request", json=body).status_code == 202
+        figures.await_that(lambda now: now.of("charter_mail_oldest_seconds") > 0)
+        assert server.stop() == 0
 
 
 @on_sqlite
