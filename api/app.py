@@ -25,7 +25,17 @@ from api.runtime.background import BackgroundWorker
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
-from api.services import authentication, codes, names, outbox, password_policy, password_reset, sessions
+from api.services import (
+    authentication,
+    codes,
+    email_verification,
+    names,
+    outbox,
+    password_policy,
+    password_reset,
+    sessions,
+    sign_up,
+)
 from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
 from api.services.session_limit import ExcessTrimmer
@@ -39,7 +49,7 @@ from api.telemetry import request_log
 from api.telemetry.forwarding_log import ForwardingLog
 
 if TYPE_CHECKING:
-    from api.services.mail_delivery import Delivery
+    from api.services.mail_delivery import Delivery, Prepare
     from api.services.mail_templates import Templates
     from api.services.mail_transport import FileTransport, SmtpTransport
     from api.telemetry.metrics import Metrics
@@ -60,9 +70,15 @@ def formats(service: str) -> dict[str, Format]:
     }
 
 
+def features(config: Config) -> dict[str, bool]:
+    """Return the features of the contract, and whether the settings switch them on."""
+    return {"open-sign-up": config.sign_up == "open", "verified-sign-up": config.sign_up == "verified"}
+
+
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
     document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
+    document = contract.with_features(document, features(config))
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
@@ -124,13 +140,15 @@ def check_handlers() -> None:
 
 def _resources(config: Config, document: contract.Contract) -> dict[str, object]:
     """Return the resources of handlers that depend only on the settings."""
+    mails = make_outbox(config)
     return {
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "devices": DeviceTokenCodec(config.secret),
         "one_time_codes": OneTimeCodes(config.secret),
-        "outbox": make_outbox(config),
+        "outbox": mails,
         "public_url": config.public_url,
+        "reminders": mails if config.unverified == "refused" else None,
     }
 
 
@@ -245,7 +263,12 @@ def mail_delivery(
     """Return the sender of mails. `on_outcome` gets the template and the outcome of each attempt."""
     from api.services.mail_delivery import Delivery  # noqa: PLC0415
 
-    prepare = {password_reset.MAIL: partial(password_reset.prepare, OneTimeCodes(config.secret))}
+    made = OneTimeCodes(config.secret)
+    prepare: dict[str, Prepare] = {
+        email_verification.MAIL: partial(email_verification.prepare, made),
+        password_reset.MAIL: partial(password_reset.prepare, made),
+        **dict.fromkeys(sign_up.MAILS, partial(sign_up.prepare, made)),
+    }
     transport = mail_transport(config)
     return Delivery(database, mail_templates(config, service), transport, config.mail_sender, prepare, on_outcome)
 

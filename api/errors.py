@@ -12,14 +12,17 @@ ApiError
 │   ├── MissingToken
 │   └── RefreshTokenReused
 ├── Forbidden              403
+│   ├── EmailUnverified
 │   ├── InsufficientScope
 │   ├── InvalidCode
+│   ├── SwitchedOff
 │   └── WrongPassword
 ├── NotFound               404
 │   └── UnknownPath
 ├── MethodNotAllowed       405
 ├── RequestTooSlow         408
 ├── Conflict               409
+│   ├── AlreadyVerified
 │   ├── EmailTaken
 │   ├── PasswordContainsName
 │   └── UsernameTaken
@@ -177,6 +180,14 @@ class Forbidden(ApiError):
     status = HTTPStatus.FORBIDDEN
 
 
+class EmailUnverified(Forbidden):
+    """The password is right, and a mail that verifies the email follows, so this error is committed."""
+
+    code = "EMAIL_UNVERIFIED"
+    message = "Your email is not verified. Open the mail that was sent to it."
+    commits = True
+
+
 class InsufficientScope(Forbidden):
     """The token is valid but lacks a scope of this operation (RFC 6750, section 3.1)."""
 
@@ -193,6 +204,13 @@ class InvalidCode(Forbidden):
 
     code = "INVALID_CODE"
     message = "The code is wrong, used or expired. Request a new one."
+
+
+class SwitchedOff(Forbidden):
+    """The settings of this server switch the feature of the operation off."""
+
+    code = "SWITCHED_OFF"
+    message = "This server has switched this operation off."
 
 
 class WrongPassword(Forbidden):
@@ -233,6 +251,11 @@ class RequestTooSlow(ApiError):
 
 class Conflict(ApiError):
     status = HTTPStatus.CONFLICT
+
+
+class AlreadyVerified(Conflict):
+    code = "ALREADY_VERIFIED"
+    message = "Your email is already verified."
 
 
 class EmailTaken(Conflict):

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine
 from starlette.testclient import TestClient
 
 from api import clock, logs
-from api.app import create_app
+from api.app import create_app, features
 from api.config import Config
 from api.config.parsers import database_url
 from api.storage import revisions
@@ -168,6 +168,12 @@ def database(config: Config) -> Iterator[Database]:
     database = Database(config.database_url)
     yield database
     database.dispose()
+
+
+@pytest.fixture
+def all_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch all features on, for tests that call every operation. No settings do that."""
+    monkeypatch.setattr("api.app.features", lambda config: dict.fromkeys(features(config), True))
 
 
 @pytest.fixture

@@ -194,7 +194,9 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.BodyTooLarge(7)): (413, {"connection": "close"}),
     raising(errors.RequestTooSlow()): (408, {"connection": "close"}),
     raising(errors.DatabaseUnavailable()): (503, {"retry-after": "5"}),
+    raising(errors.AlreadyVerified()): (409, {}),
     raising(errors.EmailTaken()): (409, {}),
+    raising(errors.EmailUnverified()): (403, {}),
     raising(errors.PasswordContainsName()): (409, {}),
     raising(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
     raising(errors.InsufficientScope(["a", "b"])): (
@@ -216,6 +218,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.RateLimited(7, {"RateLimit": "x"})): (429, {"retry-after": "7", "ratelimit": "x"}),
     raising(errors.RefreshTokenReused()): (401, {"www-authenticate": "Bearer"}),
     raising(errors.ServiceStopping()): (503, {"retry-after": "5"}),
+    raising(errors.SwitchedOff()): (403, {}),
     raising(errors.TooBusy(7)): (503, {"retry-after": "7"}),
     raising(errors.UnsupportedMediaType()): (415, {}),
     raising(errors.UsernameTaken()): (409, {}),

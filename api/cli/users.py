@@ -1,4 +1,4 @@
-"""The `charter users` commands: list, show, create, disable and enable users, and set a password."""
+"""The `charter users` commands: list, show, create, invite, disable and enable users, and set a password."""
 
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
@@ -87,6 +87,29 @@ def create(username: str, email: str) -> None:
     with support.transaction(config) as db, _accepted():
         user = users.create(db, _hasher(config), username, email, password)
     click.echo(f"{user.username} is created.")
+
+
+@users.command()
+@click.argument("email")
+@click.option("--locale", help="The language of the mail. The default is CHARTER_LOCALE.")
+def invite(email: str, locale: str | None) -> None:
+    """Invite the reader of EMAIL to create a user, also if sign-up is closed.
+
+    The code in the mail works once, for 7 days. A user who has the email gets a mail that says so instead.
+    """
+    from api.app import make_outbox
+    from api.services import sign_up
+
+    config = support.load_existing()
+    if not config.sends_mail:
+        raise click.ClickException("CHARTER_SMTP_URL must be set, because the invitation is a mail")
+    _check(email=email)
+    outbox = make_outbox(config)
+    if locale and not {locale, locale.partition("-")[0]} & {*outbox.locales}:
+        raise click.ClickException(f"no templates are in {locale}; there are {', '.join(outbox.locales)}")
+    with support.transaction(config) as db:
+        sign_up.invite(db, outbox, email, locale)
+    click.echo(f"A mail to {email} waits. A running service sends it within seconds, unless the mail server is down.")
 
 
 @users.command()

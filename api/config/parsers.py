@@ -88,11 +88,11 @@ def rate_limits(text: str) -> tuple[str, ...]:
     for entry in entries if text != "off" else ():
         name, _, change = entry.partition("=")
         quota, _, window = change.partition("/")
-        is_change = change == "off" or (_is_integer(quota, 1, 10_000) and _is_integer(window, 1, 3600))
+        is_change = change == "off" or (_is_integer(quota, 1, 10_000) and _is_integer(window, 1, 86_400))
         if not is_change or not re.fullmatch(r"\w+\.[a-z-]+", name, re.ASCII):
             raise ValueError(
                 "off, or a list such as logIn.address=300/60, signUp.address=off, with quotas up to 10000 and seconds "
-                "up to 3600"
+                "up to 86400"
             )
     return entries
 

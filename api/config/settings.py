@@ -83,6 +83,8 @@ class Config:
     mail_templates: Path | None = _setting("CHARTER_MAIL_TEMPLATES", template_folder, default=None)
     locale: str = _setting("CHARTER_LOCALE", locale, default="en")
     mail_days: int = _setting("CHARTER_MAIL_DAYS", integer(0, 365), default=7)
+    sign_up: str = _setting("CHARTER_SIGN_UP", choice("open", "verified", "closed"), default="open")
+    unverified: str = _setting("CHARTER_UNVERIFIED", choice("allowed", "refused"), default="allowed")
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)
@@ -213,11 +215,24 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
     if values.get("smtp_url") and _VARIABLES["mail_from"] not in given:
         wrong.append(f"{_VARIABLES['mail_from']} must be set, because {_VARIABLES['smtp_url']} is")
+    wrong += _without_mail(values)
     if "secret" in values and values["secret"] == values.get("pepper"):
         wrong.append(_EQUAL_SECRETS)
     if wrong:
         raise ConfigError("\n".join(wrong))
     return values
+
+
+def _without_mail(values: Mapping[str, Any]) -> list[str]:
+    """Return the settings with which no user could sign up or log in, because the installation sends no mail."""
+    if values.get("smtp_url") or "database_url" not in values or values["database_url"].get_backend_name() == "sqlite":
+        return []
+    needed = (("sign_up", "verified"), ("unverified", "refused"))
+    return [
+        f"{_VARIABLES['smtp_url']} must be set, because {_VARIABLES[name]} is {value}"
+        for name, value in needed
+        if values.get(name) == value
+    ]
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from api.contract.bodies.files import UploadedFile
 from api.contract.checking import Verdict, check_file, load
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.faults import ContractError, ContractFault
+from api.contract.document.features import with_features
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.publication import published
@@ -75,5 +76,6 @@ __all__ = [
     "problem_response",
     "published",
     "runs_in",
+    "with_features",
     "with_overrides",
 ]

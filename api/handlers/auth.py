@@ -4,16 +4,40 @@ from typing import Any
 
 from api.contract import Client, runs_in
 from api.crypto.device_tokens import DeviceTokenCodec
+from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.services import credentials, sessions, users
+from api.services import credentials, sessions
+from api.services import sign_up as signing_up
 from api.services.authentication import Identity
+from api.services.outbox import Outbox
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
 
 @runs_in("hashing")
-def sign_up(db: Db, hasher: PasswordHasher, public_url: str, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
-    user = users.create(db, hasher, body["username"], body["email"], body["password"])
+def sign_up(
+    db: Db,
+    hasher: PasswordHasher,
+    outbox: Outbox,
+    public_url: str,
+    accept_language: str | None,
+    body: dict[str, Any],
+) -> tuple[object, dict[str, str]]:
+    given = body["username"], body["email"], body["password"]
+    user = signing_up.sign_up(db, hasher, outbox, *given, accept_language)
+    return user, {"Location": f"{public_url}/api/v1/me"}
+
+
+def request_sign_up(db: Db, outbox: Outbox, accept_language: str | None, body: dict[str, Any]) -> object:
+    return signing_up.request(db, outbox, body["email"], accept_language)
+
+
+@runs_in("hashing")
+def complete_sign_up(
+    db: Db, hasher: PasswordHasher, one_time_codes: OneTimeCodes, public_url: str, body: dict[str, Any]
+) -> tuple[object, dict[str, str]]:
+    given = body["code"], body["username"], body["password"]
+    user = signing_up.complete(db, hasher, one_time_codes, *given)
     return user, {"Location": f"{public_url}/api/v1/me"}
 
 
@@ -23,10 +47,12 @@ def log_in(
     hasher: PasswordHasher,
     issuer: TokenIssuer,
     devices: DeviceTokenCodec,
+    reminders: Outbox | None,
     client: Client,
     body: dict[str, Any],
 ) -> object:
-    return credentials.log_in(db, hasher, issuer, devices, body["username"], body["password"], *client)
+    given = body["username"], body["password"]
+    return credentials.log_in(db, hasher, issuer, devices, reminders, *given, *client)
 
 
 def refresh_tokens(db: Db, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:

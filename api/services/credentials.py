@@ -9,10 +9,10 @@ from sqlalchemy import bindparam, update
 from api import logs
 from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCredentials, PasswordContainsName, WrongPassword
+from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName, WrongPassword
 from api.models import User
 from api.models.user import UserRow
-from api.services import codes, names, notices, password_policy, sessions, users
+from api.services import codes, email_verification, names, notices, password_policy, sessions, users
 from api.services.outbox import Outbox
 from api.services.token_issuer import TokenIssuer, TokenPair
 from api.storage.database import Db, release_connection, table_of
@@ -23,6 +23,7 @@ def log_in(
     hasher: PasswordHasher,
     issuer: TokenIssuer,
     devices: DeviceTokenCodec,
+    reminders: Outbox | None,
     name: str,
     password: str,
     address: str,
@@ -30,7 +31,8 @@ def log_in(
 ) -> TokenPair:
     """Start a session for the user with this username or email, and return a token of its device as well.
 
-    Raises InvalidCredentials if the user is unknown or disabled, or if the password is wrong.
+    Raises InvalidCredentials if the user is unknown or disabled, or if the password is wrong. With an outbox for
+    reminders, raises EmailUnverified if the user's email is not verified.
     """
     user = users.find_by_name(db, name)
     # An unknown user costs a hash as well, so that the time reveals nothing.
@@ -38,6 +40,10 @@ def log_in(
     if user is None or not is_right or user.disabled_at is not None:
         logs.event("log_in_failed", user_id=user.id if user else None)
         raise InvalidCredentials()
+    if reminders is not None and user.email_verified_at is None:
+        email_verification.remind(db, reminders, user)
+        db.after_commit(partial(logs.event, "log_in_refused", user_id=user.id))
+        raise EmailUnverified()
     if hasher.needs_rehash(user.password_hash):
         user = _renew_hash(db, hasher, user, password)
     pair = sessions.start(db, issuer, user, address, user_agent)
@@ -46,7 +52,7 @@ def log_in(
         return replace(pair, device_token=devices.make(known_by))
     # Another request has changed the user since the read.
     db.rollback()
-    return log_in(db, hasher, issuer, devices, name, password, address, user_agent)
+    return log_in(db, hasher, issuer, devices, reminders, name, password, address, user_agent)
 
 
 def change_password(

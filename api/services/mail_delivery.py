@@ -100,6 +100,7 @@ class Delivery:
         if prepared is None:
             self._count(row, "dropped")
             return True
+        row = row._replace(template=prepared.template or row.template)
         try:
             self._transport.send(row.id, row.template, compose(self._templates, self._sender, row, prepared))
         except ServerUnavailable as error:

@@ -12,11 +12,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from api.services import outbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "already_registered": {},
+    "invitation": {"code": "K7QF-3M9T-XD4B", "days": 7},
     "password_changed": {},
     "reset_password": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
+    "sign_up": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
     "test": {},
+    "verify_email": {"code": "K7QF-3M9T-XD4B", "hours": 24},
 }
 """The names of all templates, with sample facts."""
+_ACTIONS = {"invitation": "sign-up"}
 _COMMON = {"time": "2026-01-31 12:00 UTC"}
 
 
@@ -86,7 +91,8 @@ class Templates:
         code = facts.get("code")
         if not self._link_url or code is None:
             return ""
-        return self._link_url.replace("{action}", name.replace("_", "-")).replace("{code}", code)
+        action = _ACTIONS.get(name, name.replace("_", "-"))
+        return self._link_url.replace("{action}", action).replace("{code}", code)
 
     def _make_environment(self, locale: str) -> ImmutableSandboxedEnvironment:
         # A mail may be in a language that was removed since its request.

@@ -36,10 +36,14 @@ class MailRow(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The parts of a mail that the outbox lacks: the address of the reader, and facts that may be secret."""
+    """The parts of a mail that the outbox lacks: the address of the reader, and facts that may be secret.
+
+    `template` replaces that of the outbox, if the mail depends on the reader.
+    """
 
     address: str
     facts: dict[str, Any]
+    template: str | None = None
 
 
 class Outbox:
@@ -48,6 +52,11 @@ class Outbox:
     def __init__(self, is_served: bool, locales: tuple[str, ...]) -> None:
         self._is_served = is_served
         self._locales = locales
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """Return the languages of the templates, with the default one first."""
+        return self._locales
 
     def must_serve(self) -> None:
         """Raise MailUnavailable if no mail can be sent."""

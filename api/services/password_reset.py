@@ -5,19 +5,18 @@ The request looks for no user, so its response and its time are the same for eve
 
 from functools import partial
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, update
 
-from api import logs
+from api import clock, logs
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCode, PasswordContainsName
 from api.models import User
-from api.models.user import UserRow
 from api.services import codes as one_time_codes
-from api.services import names, notices, password_policy, sessions
+from api.services import names, notices, password_policy, sessions, users
 from api.services.codes import PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, release_connection, table_of
+from api.storage.database import Db, UtcDateTime, release_connection, table_of
 
 MAIL = "reset_password"
 
@@ -33,11 +32,10 @@ def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> 
 
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     """Return the code for a mail and the address that the user has, or None if no enabled user has the email."""
-    row = db.run(_LOCK_BY_EMAIL, {"key": names.email_key(mail.address or "")}).first()
-    if row is None:
+    user = users.lock_by_email(db, mail.address or "")
+    if user is None or user.disabled_at is not None:
         return None
-    user = UserRow._make(row)
-    code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user)
+    code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user.email, user.id)
     return Prepared(user.email, {"code": code, "minutes": int(PASSWORD_RESET.lifetime.total_seconds() // 60)})
 
 
@@ -51,6 +49,8 @@ def reset(
     accept_language: str | None,
 ) -> None:
     """Set the password of the user to whom a code was sent. End all sessions and delete all codes of the user.
+
+    The code proves that the user receives mail at the address, so the email is verified as well.
 
     Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled or has another email now.
     Raises PasswordContainsName if the password contains the username or the email. The code can then be used again.
@@ -66,9 +66,11 @@ def reset(
     renewed = hasher.hash(new_password)
     # All transactions lock the user before the codes. Otherwise they could wait for each other, and a delivery worker
     # could issue another code meanwhile.
-    if db.run(_SET_HASH, {"of_user": user.id, "of_email": found.email_key, "renewed": renewed}).rowcount == 0:
+    values = {"of_user": user.id, "of_email": found.email_key, "renewed": renewed, "now": clock.now()}
+    if db.run(_SET_HASH, values).rowcount == 0:
         raise InvalidCode()
     one_time_codes.use(db, found)
+    one_time_codes.discard(db, user.id)
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
     notices.password_changed(db, outbox, user, accept_language)
@@ -76,12 +78,6 @@ def reset(
 
 
 _users = table_of(User)
-_LOCK_BY_EMAIL = (
-    select(*(_users.c[name] for name in UserRow._fields))
-    .where(_users.c.email_key == bindparam("key"), _users.c.disabled_at.is_(None))
-    # Two mails for one user get the same code.
-    .with_for_update()
-)
 _SET_HASH = (
     update(_users)
     .where(
@@ -89,5 +85,8 @@ _SET_HASH = (
         _users.c.email_key == bindparam("of_email"),
         _users.c.disabled_at.is_(None),
     )
-    .values(password_hash=bindparam("renewed"))
+    .values(
+        password_hash=bindparam("renewed"),
+        email_verified_at=func.coalesce(_users.c.email_verified_at, bindparam("now", type_=UtcDateTime)),
+    )
 )

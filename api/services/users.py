@@ -17,17 +17,28 @@ from api.storage.database import Db, new_id, table_of
 
 def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
     """Create a user and return the profile. Raises PasswordContainsName, UsernameTaken or EmailTaken."""
+    return add(db, username, email, hash_password(hasher, username, email, password))
+
+
+def hash_password(hasher: PasswordHasher, username: str, email: str, password: str) -> str:
+    """Return the hash of the password of a new user. Raises PasswordContainsName."""
     if password_policy.contains_identity(password, username, email):
         raise PasswordContainsName()
-    user = Profile(new_id(), username, names.normalize_email(email), clock.now())
+    return hasher.hash(password)
+
+
+def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: bool = False) -> Profile:
+    """Add a user with this hash and return the profile. Raises UsernameTaken or EmailTaken."""
+    user = Profile(new_id(), username, names.normalize_email(email), clock.now(), email_verified=is_verified)
     values = {
         "id": user.id,
         "username": username,
         "username_key": names.canonical(username),
         "email": user.email,
         "email_key": names.email_key(user.email),
-        "password_hash": hasher.hash(password),
+        "password_hash": password_hash,
         "created_at": user.created_at,
+        "email_verified_at": user.created_at if is_verified else None,
     }
     try:
         db.run(_CREATE, values)
@@ -62,6 +73,12 @@ def find_by_name(db: Db, name: str) -> UserRow | None:
 def _read_by_key(db: Db, key: str) -> UserRow | None:
     rows = db.read(_BY_NAME, {"key": key})
     return UserRow._make(rows[0]) if rows else None
+
+
+def lock_by_email(db: Db, email: str) -> UserRow | None:
+    """Return the user with this email, or None. Until the transaction ends, the user cannot change."""
+    row = db.run(_LOCK_BY_EMAIL, {"key": names.email_key(email)}).first()
+    return None if row is None else UserRow._make(row)
 
 
 def list_after(db: Db, user_id: UUID | None, most: int) -> list[UserRow]:
@@ -114,6 +131,7 @@ _users = table_of(User)
 _CREATE = insert(_users)
 _ROWS = select(*(_users.c[name] for name in UserRow._fields))
 _BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
+_LOCK_BY_EMAIL = _ROWS.where(_users.c.email_key == bindparam("key")).with_for_update()
 # Ids are in the order of creation (UUIDv7).
 _AFTER = _ROWS.where(_users.c.id > bindparam("after")).order_by(_users.c.id).limit(bindparam("most"))
 _sessions = table_of(Session)

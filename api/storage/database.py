@@ -20,8 +20,11 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    bindparam,
     event,
+    func,
     inspect,
+    select,
     text,
 )
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
@@ -114,6 +117,14 @@ class Db(Session):
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 
+    def lock(self, name: str) -> None:
+        """Wait for other transactions with a lock of this name, and hold the lock until the transaction ends.
+
+        SQLite has one writer at a time, so it needs no lock after the first write.
+        """
+        if self.get_bind().dialect.name == "postgresql":
+            self.run(_LOCK, {"name": name})
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call a function once the transaction is committed, and never if it is rolled back."""
         self._after_commit.append(call)
@@ -128,6 +139,9 @@ def _note_flush(db: Db, _: object) -> None:
 def _note_statement(state: ORMExecuteState) -> None:
     if not state.is_select:
         cast(Db, state.session)._has_written = True
+
+
+_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name"), 0)))
 
 
 class Base(DeclarativeBase):

@@ -36,6 +36,18 @@ def remaining(charter: Charter, subject: str, warning: str = "") -> list[str]:
     return [line.split()[3] for line in lines(charter, "show", subject, warning=warning)[1:]]
 
 
+OF_ADDRESS = {
+    "signUp": "59",
+    "requestSignUp": "20",
+    "completeSignUp": "30",
+    "logIn": "9",
+    "refreshTokens": "600",
+    "verifyEmail": "30",
+    "requestPasswordReset": "20",
+    "resetPassword": "30",
+}
+
+
 def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, charter: Charter) -> None:
     with serving(create_app(replace(config, rate_limits=SLOW))) as address, httpx.Client(base_url=address) as client:
         alice = newcomer(client, "alice")
@@ -48,31 +60,28 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
         assert alice.put("/api/v1/me/password", json=change).status_code == 403
         shown = lines(charter, "show", "alice")
-        assert shown[0] == "OPERATION             POLICY        OF                 REMAINING  NEXT IN"
+        assert shown[0] == "OPERATION                 POLICY         OF                 REMAINING  NEXT IN"
         words = [line.split() for line in shown[1:]]
         assert [line[:6] for line in words] == [
+            ["requestSignUp", "recipient", "alice@example.com", "1", "of", "1"],
+            ["requestSignUp", "recipient-day", "alice@example.com", "3", "of", "3"],
             ["logIn", "account", "alice", "0", "of", "10"],
             ["logIn", "account", "alice@example.com", "10", "of", "10"],
             ["logIn", "account-hour", "alice", "10", "of", "20"],
             ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
+            ["requestEmailVerification", "user", "alice", "5", "of", "5"],
             ["changePassword", "user", "alice", "9", "of", "10"],
             ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
         ]
         start = shown[0].index("REMAINING")
-        assert [line[start - 2 : start] for line in shown] == ["  "] * 7
+        assert [line[start - 2 : start] for line in shown] == ["  "] * 10
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
-        assert used == {
-            "signUp": "59",
-            "logIn": "9",
-            "refreshTokens": "600",
-            "requestPasswordReset": "20",
-            "resetPassword": "30",
-        }
+        assert used == OF_ADDRESS
         assert lines(charter, "clear", "alice@example.com") == [
             "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]
-        assert remaining(charter, "alice") == ["10", "10", "20", "20", "10", "5"]
+        assert remaining(charter, "alice") == ["1", "3", "10", "10", "20", "20", "5", "10", "5"]
 
 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:

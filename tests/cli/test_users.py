@@ -3,15 +3,22 @@
 import os
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from api.config import Config
 from tests.features.test_sessions import ACTIVE, ENDED, log_in_again, session_state
+from tests.features.test_sign_up import complete
 from tests.support.charter import Charter, beside, until
+from tests.support.databases import on_postgresql, on_sqlite
+from tests.support.mailbox import Mailbox
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person, newcomer
+from tests.support.types import Travel
+from tests.support.workers import worker
 
 NEW = "a better battery for this horse"
 RULES = "Must be hard to guess."
@@ -139,3 +146,42 @@ def test_a_terminal_asks_twice_and_shows_nothing(charter: Charter, server: str) 
     assert "user_created" not in seen
     with httpx.Client(base_url=server) as client:
         assert Person(client, "alice").log_in().status_code == 200
+
+
+def test_an_invitation_completes_a_sign_up_in_each_mode(config: Config, mailbox: Mailbox, travel: Travel) -> None:
+    charter = beside(config, mailbox.server.port)
+    with worker(replace(config, sign_up="closed")) as client:
+        said = run(charter, "invite", "Carol@EXAMPLE.com", "--locale", "de")
+        # The clock of the command does not stop.
+        travel(timedelta(days=1))
+        code = mailbox.deliver().code("Carol@example.com")
+        assert mailbox.server.message()["Subject"] == "Charter: Sie sind eingeladen"
+        travel(timedelta(days=3))
+        assert run(charter, "invite", "Carol@EXAMPLE.com") == said
+        assert mailbox.deliver().code() == code
+        travel(timedelta(days=3))
+        assert complete(client, code).json()["email"] == "Carol@example.com"
+        # A user who has the email gets another mail, and the command reveals nothing.
+        assert run(charter, "invite", "Carol@EXAMPLE.com", "--locale", "de") == said
+    assert mailbox.deliver().message()["Subject"] == "Charter: Sie haben bereits ein Konto"
+    waits = "A mail to Carol@EXAMPLE.com waits. A running service sends it within seconds"
+    assert said == (0, f"{waits}, unless the mail server is down.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("carol",), "Error: email: Must be an email address"),
+        (("carol@example.com", "--locale", "fr"), "Error: no templates are in fr; there are en, de"),
+    ],
+)
+@on_sqlite
+def test_an_invalid_invitation_is_not_sent(charter: Charter, arguments: tuple[str, ...], error: str) -> None:
+    code, output, errors = run(charter, "invite", *arguments)
+    assert (code, output, errors[: len(error)]) == (1, "", error)
+
+
+@on_postgresql
+def test_an_invitation_needs_mail(charter: Charter) -> None:
+    error = "Error: CHARTER_SMTP_URL must be set, because the invitation is a mail"
+    assert run(charter, "invite", "carol@example.com") == (1, "", error)

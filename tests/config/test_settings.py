@@ -116,6 +116,15 @@ def test_a_shared_database_requires_the_secrets_as_settings(tmp_path: Path, give
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(("name", "value"), [("CHARTER_SIGN_UP", "verified"), ("CHARTER_UNVERIFIED", "refused")])
+def test_settings_that_need_mail_are_rejected_without_it(tmp_path: Path, name: str, value: str) -> None:
+    assert refusal(SHARED | {name: value}) == f"CHARTER_SMTP_URL must be set, because {name} is {value}"
+    mail = {"CHARTER_SMTP_URL": "smtp://mail.example", "CHARTER_MAIL_FROM": "a@example.com"}
+    assert load(SHARED | mail | {name: value}).sends_mail
+    # SQLite writes mails to files.
+    assert load({"CHARTER_DATA_DIR": str(tmp_path), name: value}).sends_mail
+
+
 @pytest.mark.parametrize(
     "text", ["off", "http://127.0.0.1:4318/v1/traces", "https://[::1]:4318", "https://otel.example/"]
 )

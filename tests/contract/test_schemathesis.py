@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from api.config.paths import resource_dir
 from api.storage.database import Database
 from tests.support import fuzzed
 from tests.support.campaign import Campaign
-from tests.support.codes import reset_code
+from tests.support.codes import code_for
 from tests.support.databases import DATABASES, settings
 from tests.support.serving import serving
 from tests.support.success import success_of
@@ -28,7 +27,7 @@ CONTRACT = contract.load(resource_dir("openapi"))
 SUCCESSES = {operation.id: int(success_of(operation)) for operation in CONTRACT.operations()}
 LIMITED = {operation.id for operation, _ in contract.limited(CONTRACT)}
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("all_features")]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,7 +58,7 @@ def test_every_response_conforms_to_the_contract(
 ) -> None:
     campaign = Campaign(number(seed), pytestconfig.getoption("examples"))
     record_property("replay", campaign.replay)
-    monkeypatch.setattr(fuzzed, "ISSUERS", [partial(reset_code, config, database)])
+    monkeypatch.setattr(fuzzed, "ISSUERS", [lambda operation, name: code_for(operation, config, database, name)])
     campaign.run(server)
     report = str(campaign)
     print(f"\n{report}")

@@ -26,7 +26,7 @@ from api.services.password_policy import is_hard_to_guess
 from api.storage.database import Base, Database, new_id
 from tests.repo.test_readme import normalized
 from tests.storage.test_agreement import stored
-from tests.support.codes import reset_code
+from tests.support import codes
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 
@@ -68,10 +68,10 @@ class BothDatabases:
         method, path, _ = REQUEST_BODIES[operation]
         return self.each(lambda person: person.client.request(method, path, headers=person.headers, json=body))
 
-    def reset_code(self) -> str:
-        """Return a code of the user that is the same on both databases. Chance cannot guess one."""
+    def code_for(self, operation: str) -> str:
+        """Return a code that is the same on both databases. Chance cannot guess one."""
         code_id = new_id()
-        (code,) = {reset_code(self.config, database, "alice", code_id) for database in self.databases}
+        (code,) = {codes.code_for(operation, self.config, database, "alice", code_id) for database in self.databases}
         return code
 
     def log_in(self, name: str, password: str) -> None:
@@ -89,7 +89,7 @@ class BothDatabases:
 
 
 @pytest.fixture
-def both(config: Config, database: Database, postgres_url: URL) -> Iterator[BothDatabases]:
+def both(all_features: None, config: Config, database: Database, postgres_url: URL) -> Iterator[BothDatabases]:
     """A user who has signed up and logged in on both databases."""
     other = Database(postgres_url)
     lite, post = (TestClient(create_app(replace(config, database_url=at.engine.url))) for at in (database, other))
@@ -198,14 +198,14 @@ def test_both_databases_store_extreme_values_alike(both: BothDatabases, operatio
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
     @given(body=values(REQUEST_BODIES[operation].content["schema"]))
     def send(body: Json) -> None:
-        if operation == "resetPassword":
-            body = body | {"code": both.reset_code()}
+        if operation in codes.OPERATIONS:
+            body = body | {"code": both.code_for(operation)}
         responses = response, _ = both.send(operation, body)
         statuses.append(response.status_code)
         if response.is_success and response.content:
             _assert_returned_as_sent(response.json(), body)
-        if operation == "signUp" and response.is_success:
-            _log_in_by_every_name(both, body)
+        if operation in {"signUp", codes.SIGN_UP} and response.is_success:
+            _log_in_by_every_name(both, body | {"email": response.json()["email"]})
         if "location" in response.headers:
             both.assert_located(responses)
         one, other = (rows(database) for database in both.databases)

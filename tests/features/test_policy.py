@@ -18,7 +18,7 @@ from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
-from tests.support.codes import reset_code
+from tests.support import codes
 from tests.support.person import newcomer
 from tests.support.success import success_of
 
@@ -26,6 +26,7 @@ CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
 # The public operations, each with a reason. All others require a token.
 PUBLIC = {
+    "completeSignUp": "the code from a mail proves who is calling",
     "checkReadiness": "a readiness probe has no token",
     "getContract": "clients without a token read here how to get one",
     "getSigningKeys": "services that verify tokens have no token of their own",
@@ -33,9 +34,14 @@ PUBLIC = {
     "ping": "a liveness probe has no token",
     "refreshTokens": "it is called when the access token has expired",
     "requestPasswordReset": "its user has forgotten the password",
+    "requestSignUp": "it precedes the creation of the user",
     "resetPassword": "the code from a mail proves who is calling",
     "signUp": "it creates the user",
+    "verifyEmail": "the code from a mail proves who is calling",
 }
+
+pytestmark = pytest.mark.usefixtures("all_features")
+
 CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
 
 
@@ -104,8 +110,8 @@ class Callers:
                 # The examples already agree on the values that a link copies from the request.
                 if expression.startswith("$response"):
                     body = body | {member: evaluated(expression, made)}
-        if name == "resetPassword":
-            body = body | {"code": reset_code(self._config, self._database, self.owner.username)}
+        if name in codes.OPERATIONS:
+            body = body | {"code": codes.code_for(name, self._config, self._database, self.owner.username)}
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response

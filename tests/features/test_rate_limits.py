@@ -245,18 +245,26 @@ def test_public_budgets_are_reported_and_those_of_names_are_not(limited: Callabl
     assert "ratelimit" not in alice.get("/api/v1/me").headers
 
 
+@pytest.mark.usefixtures("all_features")
 def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestClient]) -> None:
     client = limited()
     alice = newcomer(client, "alice")
     change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
     reset = {"code": "0000-0000-0000", "new_password": "a better battery for this horse"}
+    # The quota of an email is 1.
+    emails = iter(["carol@example.com", "other@example.com"])
+    completion = {"code": "0000-0000-0000", "username": "carol", "password": PASSWORD}
     calls: dict[str, Callable[[], httpx.Response]] = {
         "logIn": alice.log_in,
         "refreshTokens": alice.refresh,
         "signUp": alice.sign_up,
         "changePassword": lambda: alice.put("/api/v1/me/password", json=change),
         "requestPasswordReset": lambda: client.post("/api/v1/auth/password/request", json={"email": alice.email}),
+        "requestSignUp": lambda: client.post("/api/v1/auth/signup/request", json={"email": next(emails)}),
         "resetPassword": lambda: client.post("/api/v1/auth/password/reset", json=reset),
+        "completeSignUp": lambda: client.post("/api/v1/auth/signup/complete", json=completion),
+        "requestEmailVerification": lambda: alice.post("/api/v1/me/email/verification"),
+        "verifyEmail": lambda: client.post("/api/v1/auth/email/verify", json={"code": reset["code"]}),
     }
     for operation, policies in contract.limited(contract.load(resource_dir("openapi"))):
         first, second = (calls[operation.id]().headers for _ in range(2))

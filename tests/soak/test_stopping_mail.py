@@ -40,5 +40,5 @@ def test_a_hanging_mail_server_does_not_delay_a_stop(tmp_path: Path, workers: st
                 assert server.process.wait(timeout=10) == 0
                 assert monotonic() - began < 10
         shown = charter.run("mail", "list").stdout.splitlines()
-    # The mail is not lost.
-    assert [line.split()[1:3] for line in shown[1:]] == [["reset_password", "waiting"]]
+    # The mails are not lost.
+    assert [line.split()[1:3] for line in shown[1:]] == [["reset_password", "waiting"], ["verify_email", "waiting"]]

@@ -91,6 +91,8 @@ NO_LIMITS = ",".join(
     for policy in (
         *("changePassword.user", "logIn.account", "logIn.account-hour", "logIn.address"),
         *("refreshTokens.address", "signUp.address"),
+        *("completeSignUp.address", "requestEmailVerification.user", "verifyEmail.address"),
+        *("requestSignUp.address", "requestSignUp.recipient", "requestSignUp.recipient-day"),
         *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
     )
 )

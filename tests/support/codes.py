@@ -7,14 +7,35 @@ from sqlalchemy import select
 from api.config import Config
 from api.crypto.one_time_codes import OneTimeCodes
 from api.models import User
-from api.models.user import UserRow
 from api.services import codes, names
+from api.services.codes import Purpose
 from api.storage.database import Database, new_id
 
+SIGN_UP = "completeSignUp"
+PURPOSES = {"resetPassword": codes.PASSWORD_RESET, "verifyEmail": codes.VERIFY_EMAIL}
+"""The operations that take a code of a user, and the purposes of these codes."""
+OPERATIONS = {SIGN_UP, *PURPOSES}
+"""The operations that take a code."""
 
-def reset_code(config: Config, database: Database, name: str, code_id: UUID | None = None) -> str:
-    """Return a code that resets the password of the user with this username."""
+
+def code_for(operation: str, config: Config, database: Database, name: str, code_id: UUID | None = None) -> str:
+    """Return a code that an operation accepts.
+
+    It belongs to the user with this username. A code for a sign-up belongs to a new address.
+    """
+    code_id = code_id or new_id()
+    if operation == SIGN_UP:
+        return sign_up_code(config, database, f"{code_id}@example.com", code_id)
+    return _user_code(PURPOSES[operation], config, database, name, code_id)
+
+
+def sign_up_code(config: Config, database: Database, email: str, code_id: UUID | None = None) -> str:
+    """Return a code that completes a sign-up with this address."""
+    with database.transaction() as db:
+        return codes.issue(db, OneTimeCodes(config.secret), codes.SIGN_UP, code_id or new_id(), email)
+
+
+def _user_code(purpose: Purpose, config: Config, database: Database, name: str, code_id: UUID) -> str:
     with database.transaction() as db:
         user = db.scalars(select(User).where(User.username_key == names.login_key(name))).one()
-        row = UserRow(*(getattr(user, field) for field in UserRow._fields))
-        return codes.issue(db, OneTimeCodes(config.secret), codes.PASSWORD_RESET, code_id or new_id(), row)
+        return codes.issue(db, OneTimeCodes(config.secret), purpose, code_id, user.email, user.id)

@@ -170,6 +170,7 @@ class Engine:
         self.formats: dict[str, Callable[[str], bool]] = {"word": str.isalpha}
         self.resources: dict[str, Any] = {}
         self.authenticators: dict[str, Any] = {}
+        self.features: dict[str, bool] = {}
         self.check_answers = False
         self.handlers = ModuleType("made.a")
         for handler in HANDLERS:
@@ -197,7 +198,7 @@ class Engine:
             return Identity(frozenset(token.split(",")))
 
         return contract.assemble(
-            contract.load(self.folder),
+            contract.with_features(contract.load(self.folder), self.features),
             handlers="made",
             authenticators={"bearer": identify, **self.authenticators},
             formats=self.formats,

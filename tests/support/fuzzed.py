@@ -34,8 +34,8 @@ CURSORS: dict[str, str] = {}
 DEFAULT_USER: dict[str, str] = {}
 """The user for operations that no link leads to. It is fixed, so that a run can be repeated."""
 
-ISSUERS: list[Callable[[str], str]] = []
-"""A function that returns a code for the reset of a user's password. Without one, every code is wrong."""
+ISSUERS: list[Callable[[str, str], str]] = []
+"""A function that returns a code that an operation accepts from a user. Without one, every code is wrong."""
 
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
@@ -85,11 +85,11 @@ def tokens_of(session_id: str) -> list[str]:
     return [token for token, session in HELD.items() if session.id == session_id][-2:]
 
 
-def reset_code(base_url: str) -> str | None:
-    """Return a code that resets the password of the default user, or None if no code can be issued."""
+def code_for(operation: str, base_url: str) -> str | None:
+    """Return a code of the default user that an operation accepts, or None if no code can be issued."""
     if not DEFAULT_USER:
         _log_in(base_url)
-    return ISSUERS[-1](DEFAULT_USER["username"]) if ISSUERS else None
+    return ISSUERS[-1](operation, DEFAULT_USER["username"]) if ISSUERS else None
 
 
 def live_sessions_of_default_user() -> set[str]:

@@ -13,7 +13,7 @@ from schemathesis.generation.meta import CaseMetadata, ComponentInfo, TestPhase
 
 from api.contract import Contract
 from api.services import names, password_policy
-from tests.support import fuzzed
+from tests.support import codes, fuzzed
 from tests.support.fuzzed import CURSORS, DEFAULT_USER, ENDED, HELD, TAKEN, Session
 
 Case = AnyCase[Any]
@@ -53,8 +53,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_sign_up(case, case.meta)
     if _is(case, "changePassword"):
         _adjust_change(case, case.meta)
-    if _is(case, "resetPassword"):
-        _adjust_reset(case, case.meta)
+    if case.operation.definition.raw["operationId"] in codes.OPERATIONS:
+        _adjust_code(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
 
@@ -80,12 +80,13 @@ def _adjust_change(case: Case, meta: CaseMetadata) -> None:
         form["current_password"] = DEFAULT_USER["password"]
 
 
-def _adjust_reset(case: Case, meta: CaseMetadata) -> None:
-    """Mark an easily guessed new password as invalid. Fill in a code, which chance cannot guess."""
-    form = _form(case)
-    if not password_policy.is_hard_to_guess(form["new_password"], "Charter"):
+def _adjust_code(case: Case, meta: CaseMetadata) -> None:
+    """Mark an easily guessed password as invalid. Fill in a code, which chance cannot guess."""
+    form, operation = _form(case), case.operation.definition.raw["operationId"]
+    passwords = [form[name] for name in ("password", "new_password") if name in form]
+    if not all(password_policy.is_hard_to_guess(password, "Charter") for password in passwords):
         _count_as_invalid(meta, ParameterLocation.BODY)
-    elif code := fuzzed.reset_code(str(case.operation.base_url)):
+    elif code := fuzzed.code_for(operation, str(case.operation.base_url)):
         form["code"] = code
 
 
@@ -113,8 +114,8 @@ def _is_spoilt(name: str, form: dict[str, str]) -> bool:
 @schemathesis.hook
 def after_call(_: HookContext, case: Case, response: Response) -> None:
     """Record the names in use, the owners of tokens and cursors, and the current passwords."""
-    if _is(case, "signUp") and response.status_code == 201:
-        TAKEN.update(names.login_key(_form(case)[name]) for name in ("username", "email"))
+    if (_is(case, "signUp") or _is(case, codes.SIGN_UP)) and response.status_code == 201:
+        TAKEN.update(names.login_key(response.json()[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
         fuzzed.record_tokens(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:

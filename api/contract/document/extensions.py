@@ -1,8 +1,9 @@
-"""The extensions of an operation, `x-scopes`, `x-body-bytes` and `x-rate-limit`, and `x-roles` of the document."""
+"""The extensions of an operation, such as `x-scopes` and `x-rate-limit`, and `x-roles` of the document."""
 
 import re
 
 from api.contract.document.faults import ContractError, Faults
+from api.contract.document.features import check_feature
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.rate_limits import check_rate_limit
@@ -19,6 +20,8 @@ def check_extensions(operation: Operation, faults: Faults) -> None:
         _check_scopes(operation)
     with faults.at((*operation.pointer, "x-body-bytes")):
         _check_body_bytes(operation)
+    with faults.at((*operation.pointer, "x-feature")):
+        check_feature(operation)
     with faults.at((*operation.pointer, "x-rate-limit")):
         check_rate_limit(operation)
 

@@ -164,6 +164,8 @@ def _apply_shared(shared: Json, operation: Operation) -> None:
     applying = dict(groups.get("always", {}))
     if operation.security:
         applying |= groups.get("with-security", {})
+    if operation.feature:
+        applying |= groups.get("with-feature", {})
     if operation.scopes:
         applying |= groups.get("with-scopes", {})
     if "requestBody" in operation.definition:
@@ -172,7 +174,7 @@ def _apply_shared(shared: Json, operation: Operation) -> None:
         applying |= groups.get("with-rate-limit", {})
     responses = dict(sorted({**applying, **operation.definition.get("responses", {})}.items()))
     if any(policy.is_public for policy in policies_of(operation)):
-        before = [groups.get(name, {}) for name in ("always", "with-body", "with-security", "with-scopes")]
+        before = [group for name, group in groups.items() if name != "with-rate-limit"]
         earlier = [response for group in before for response in group.values()]
         later = {status: response for status, response in responses.items() if response not in earlier}
         _add_headers({"headers": shared.get("headers-with-rate-limit", {})}, later, operation.document)

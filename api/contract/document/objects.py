@@ -127,6 +127,7 @@ OBJECTS: dict[str, Fields] = {
     "SharedResponses": {
         "always": "200Response&",
         "with-security": "200Response&",
+        "with-feature": "200Response&",
         "with-scopes": "200Response&",
         "with-body": "200Response&",
         "with-rate-limit": "200Response&",
@@ -178,6 +179,7 @@ OBJECTS: dict[str, Fields] = {
         "security": "[{[string]}]",
         "servers": "[Server]",
         "x-body-bytes": "any",
+        "x-feature": "any",
         "x-rate-limit": "any",
         "x-scopes": "any",
     },

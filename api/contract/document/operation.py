@@ -85,6 +85,16 @@ class Operation:
         return self._own("x-scopes", [])  # type: ignore[no-any-return]
 
     @property
+    def feature(self) -> str | None:
+        """The feature to which the operation belongs, or None."""
+        return self._own("x-feature", None)  # type: ignore[no-any-return]
+
+    @property
+    def is_switched_off(self) -> bool:
+        """True if the server has switched the feature of the operation off."""
+        return self._own("x-switched-off", False)  # type: ignore[no-any-return]
+
+    @property
     def body_bytes(self) -> int | None:
         """The maximum size of the body in bytes, or None for the default."""
         return self._own("x-body-bytes", None)  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
+from api.contract.document import features
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, base_path, resolve
 from api.contract.document.rate_limits import described, limited
@@ -36,6 +37,10 @@ def published(contract: Contract, public_url: str = "") -> Json:
             f"{text}\n\nA request beyond one of these limits gets a 429:\n\n{lines}\n".lstrip()
         )
     for operation in Contract(document).operations():
+        if operation.feature:
+            text = operation.definition.get("description", "").rstrip()
+            operation.definition["description"] = f"{text}\n\n{features.described(operation)}\n".lstrip()
+            operation.definition.pop("x-switched-off", None)
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):
                 content["schema"] = _inlined(content["schema"], document)

@@ -12,7 +12,7 @@ from api.contract.document.operation import Json, Operation, resolve
 
 _FIELD = "x-rate-limit"
 _NAME = re.compile("[a-z]+(-[a-z]+)*")
-_QUOTAS, _WINDOWS = range(1, 10_001), range(1, 3601)
+_QUOTAS, _WINDOWS = range(1, 10_001), range(1, 86_401)
 _FIELDS = {"name", "by", "quota", "window", "refund", "apart"}
 _NONE = "This server has switched its rate limits off."
 _REQUIRED = {"name", "by", "quota", "window"}
@@ -135,7 +135,7 @@ def described(policy: Policy) -> str:
 
 
 def _period(seconds: int) -> str:
-    units = (("hour", 3600), ("minute", 60), ("second", 1))
+    units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
     unit, length = next((unit, length) for unit, length in units if seconds % length == 0)
     return unit if seconds == length else f"{seconds // length} {unit}s"
 

@@ -11,7 +11,7 @@ from api.contract.document.operation import Operation
 from api.contract.http.scope import fields_of, set_identity
 from api.contract.middleware.credentials import Authenticate, Identity, Scheme, make_scheme
 from api.contract.middleware.routing import next_app
-from api.errors import ApiError, InsufficientScope, MissingToken, Unauthorized
+from api.errors import ApiError, InsufficientScope, MissingToken, SwitchedOff, Unauthorized
 
 Verify = Callable[[Scope], Awaitable[None]]
 """Stores the caller of a request in its scope. Raises an ApiError if the request does not satisfy the security."""
@@ -142,6 +142,11 @@ class _Alternatives:
         return None if None in found else callers
 
 
+async def _reject(_: Scope) -> None:
+    """Reject every request, before it counts against a rate limit."""
+    raise SwitchedOff()
+
+
 class SecuredOperation(SecurityOperation):
     """An operation behind the security that the contract requires."""
 
@@ -171,7 +176,8 @@ class SecuredApi(SecurityAPI):
 
     def make_operation(self, operation: Any) -> SecuredOperation:
         address = operation.operation_id
-        verify = make_verification(self._operations[address], self._authenticators)
+        served = self._operations[address]
+        verify = _reject if served.is_switched_off else make_verification(served, self._authenticators)
         return SecuredOperation(next_app(self.next_app, address), verify)
 
 
