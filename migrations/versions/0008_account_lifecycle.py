@@ -4,6 +4,8 @@ One-time codes get the address that they were sent to, and may belong to an addr
 anew, because a code lives for an hour at most: a mail on its way needs another request.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ down_revision = "0007"
 _MOMENT = sa.DateTime(timezone=True)
 _DELETES = sa.text("deletes_at IS NOT NULL")
 _SHOWN = "username, email, created_at, disabled_at"
-_ADDED = {
+_ADDED: dict[str, sa.types.TypeEngine[Any]] = {
     "email_verified_at": _MOMENT,
     "pending_email": sa.String(254),
     "display_name": sa.String(80),
@@ -71,7 +73,7 @@ def downgrade() -> None:
     _create_triggers(_SHOWN, "")
 
 
-def _create_codes(*added: sa.Column[str], user_nullable: bool) -> None:
+def _create_codes(*added: sa.Column[Any], user_nullable: bool) -> None:
     op.create_table(
         "codes",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -55,7 +55,7 @@ def down() -> Iterator[int]:
 
 @contextmanager
 def logged_in(folder: Path, port: int, mails: int) -> Iterator[Person]:
-    """Run a service with a mail server on this port, and yield a user of it. So many mails wait."""
+    """Run a service with a mail server on this port, and yield a user of it. The outbox has `mails` mails."""
     folder.mkdir()
     mail = {"CHARTER_SMTP_URL": f"smtp://127.0.0.1:{port}", "CHARTER_MAIL_FROM": "no-reply@example.com"}
     charter = Charter(folder, mail)
