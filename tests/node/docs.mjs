@@ -50,7 +50,7 @@ async function call(page, operation, changes) {
   const block = page.locator(`#operations-${operation}`);
   await block.getByRole("button").first().click();
   if (changes) {
-    const body = block.getByRole("textbox");
+    const body = block.locator("textarea");
     const example = JSON.parse(await body.inputValue());
     await body.fill(JSON.stringify({ ...example, ...changes }, null, 2));
   }

@@ -118,6 +118,16 @@ def header_of_any_user(base_url: str, *, is_new: bool, is_last: bool) -> str:
     return header
 
 
+def header_of_new_user(base_url: str) -> str:
+    """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that."""
+    user = new_user()
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        credentials = {name: user[name] for name in ("username", "password")}
+        client.post("/api/v1/auth/signup", json=user)
+        response = client.post("/api/v1/auth/login", json=credentials)
+        return record_tokens(response, user["username"]) if response.is_success else ""
+
+
 def _log_in(base_url: str) -> str:
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         if not DEFAULT_USER:
