@@ -37,6 +37,10 @@ soak: .venv/.test ## Run the tests that measure time, kill processes, flood or f
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes
 	$(BIN)/pytest -v --long tests/soak/test_rate_limits.py tests/soak/test_rate_limit_rows.py
 
+.PHONY: codes
+codes: .venv/.test ## Run the long form of the soak of one-time codes: 50 rounds, and 2,000 timings: 5 minutes
+	$(BIN)/pytest -v --long tests/soak/test_codes.py tests/soak/test_timing.py -k "uses or reset_request"
+
 SEED ?= random
 EXAMPLES ?= 1000
 

@@ -28,8 +28,10 @@ from api.runtime.thread_pool import ThreadPool
 from api.services import (
     authentication,
     codes,
+    email_change,
     email_verification,
     names,
+    notices,
     outbox,
     password_policy,
     password_reset,
@@ -265,7 +267,9 @@ def mail_delivery(
 
     made = OneTimeCodes(config.secret)
     prepare: dict[str, Prepare] = {
+        email_change.MAIL: partial(email_change.prepare_confirmation, made),
         email_verification.MAIL: partial(email_verification.prepare, made),
+        notices.EMAIL_CHANGED: partial(email_change.prepare_notice, made),
         password_reset.MAIL: partial(password_reset.prepare, made),
         **dict.fromkeys(sign_up.MAILS, partial(sign_up.prepare, made)),
     }

@@ -1,10 +1,10 @@
 """One-time codes: issue, find and use. A code that was used has no row."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
@@ -28,8 +28,11 @@ class CodeRow(NamedTuple):
     user_id: UUID | None
     email: str
     email_key: str
+    created_at: datetime
 
 
+EMAIL_CHANGE = Purpose("email_change", timedelta(hours=1))
+EMAIL_REVERT = Purpose("email_revert", timedelta(days=7))
 INVITATION = Purpose("invitation", timedelta(days=7))
 PASSWORD_RESET = Purpose("password_reset", timedelta(hours=1))
 SIGN_UP = Purpose("sign_up", timedelta(hours=1))
@@ -51,26 +54,50 @@ def issue(
     The default is half the lifetime. A mail that arrives late therefore has a code that works, and a second request
     does not invalidate the first one. The caller must hold a lock on the user, or on the address if it has no user.
     """
-    now = clock.now()
     latest = find_latest(db, purpose, code_id, email, user_id, reuse or purpose.lifetime / 2)
     code = codes.make(purpose.name, latest or code_id)
-    digest = codes.digest(purpose.name, code)
     if latest is None:
-        values = {
-            "id": code_id,
-            "purpose": purpose.name,
-            "digest": digest,
-            "user_id": user_id,
-            "email": email,
-            "email_key": names.email_key(email),
-            "created_at": now,
-            "expires_at": now + purpose.lifetime,
-        }
-        db.run(_INSERT, values)
+        _insert(db, codes, purpose, code_id, email, user_id, clock.now())
     else:
         # The secret may have changed, and with it the code.
-        db.run(_SET_DIGEST, {"of_id": latest, "digest": digest})
+        db.run(_SET_DIGEST, {"of_id": latest, "digest": codes.digest(purpose.name, code)})
     return code
+
+
+def add(db: Db, codes: OneTimeCodes, purpose: Purpose, code_id: UUID, email: str, user_id: UUID) -> datetime:
+    """Make a new code for an address and a user, and return the time at which it expires.
+
+    The caller must hold a lock on the user.
+    """
+    now = clock.now()
+    latest = db.run(_LATEST_TIME, {"of_user": user_id, "purpose": purpose.name}).scalar()
+    # The clocks of hosts differ, but the codes of a user and a purpose are in the order of these times.
+    created_at = max(now, latest + timedelta.resolution) if latest else now
+    return _insert(db, codes, purpose, code_id, email, user_id, created_at)
+
+
+def _insert(
+    db: Db,
+    codes: OneTimeCodes,
+    purpose: Purpose,
+    code_id: UUID,
+    email: str,
+    user_id: UUID | None,
+    created_at: datetime,
+) -> datetime:
+    expires_at = clock.now() + purpose.lifetime
+    values = {
+        "id": code_id,
+        "purpose": purpose.name,
+        "digest": codes.digest(purpose.name, codes.make(purpose.name, code_id)),
+        "user_id": user_id,
+        "email": email,
+        "email_key": names.email_key(email),
+        "created_at": created_at,
+        "expires_at": expires_at,
+    }
+    db.run(_INSERT, values)
+    return expires_at
 
 
 def find_latest(
@@ -92,6 +119,15 @@ def find_latest(
     return latest
 
 
+def of_mail(db: Db, codes: OneTimeCodes, purpose: Purpose, mail_id: UUID) -> str | None:
+    """Return the code that was made for a mail, or None if it is used or expired."""
+    if db.run(_IS_VALID, {"of_id": mail_id, "now": clock.now()}).scalar() is None:
+        return None
+    code = codes.make(purpose.name, mail_id)
+    db.run(_SET_DIGEST, {"of_id": mail_id, "digest": codes.digest(purpose.name, code)})
+    return code
+
+
 def find(db: Db, codes: OneTimeCodes, purpose: Purpose, code: str) -> CodeRow:
     """Return the row of a code. Raises InvalidCode if it is unknown, used, expired, or for another purpose."""
     row = db.run(_FIND, {"of_digest": codes.digest(purpose.name, code), "now": clock.now()}).first()
@@ -107,8 +143,21 @@ def use(db: Db, row: CodeRow) -> None:
 
 
 def discard(db: Db, user_id: UUID) -> None:
-    """Delete all codes of a user."""
+    """Delete all codes of a user, except those that revert a change of the email.
+
+    Another person who knows the password could otherwise make these invalid.
+    """
     db.run(_DISCARD, {"of_user": user_id})
+
+
+def discard_purpose(db: Db, user_id: UUID, purpose: Purpose, besides: str = "") -> None:
+    """Delete the codes of a user for a purpose, except those that were made for one email."""
+    db.run(_DISCARD_PURPOSE, {"of_user": user_id, "purpose": purpose.name, "besides": besides})
+
+
+def discard_later(db: Db, row: CodeRow, purpose: Purpose) -> None:
+    """Delete the codes for a purpose that were made after a code of their user."""
+    db.run(_DISCARD_LATER, {"of_user": row.user_id, "purpose": purpose.name, "since": row.created_at})
 
 
 def delete_expired(db: Db, most: int) -> int:
@@ -141,7 +190,13 @@ _FIND = select(*(_codes.c[name] for name in CodeRow._fields)).where(
     _codes.c.digest == bindparam("of_digest"), _codes.c.expires_at > bindparam("now")
 )
 _USE = delete(_codes).where(_codes.c.id == bindparam("of_id"))
-_DISCARD = delete(_codes).where(_codes.c.user_id == bindparam("of_user"))
+_of_user = _codes.c.user_id == bindparam("of_user")
+_of_purpose = and_(_of_user, _codes.c.purpose == bindparam("purpose"))
+_LATEST_TIME = select(_codes.c.created_at).where(_of_purpose).order_by(_codes.c.created_at.desc()).limit(1)
+_IS_VALID = select(_codes.c.id).where(_codes.c.id == bindparam("of_id"), _codes.c.expires_at > bindparam("now"))
+_DISCARD = delete(_codes).where(_of_user, _codes.c.purpose != EMAIL_REVERT.name)
+_DISCARD_PURPOSE = delete(_codes).where(_of_purpose, _codes.c.email != bindparam("besides"))
+_DISCARD_LATER = delete(_codes).where(_of_purpose, _codes.c.created_at > bindparam("since"))
 _EXPIRED = (
     select(_codes.c.id)
     .where(_codes.c.expires_at <= bindparam("now"))

@@ -13,6 +13,8 @@ from api.services import outbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "already_registered": {},
+    "confirm_new_email": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
+    "email_changed": {"code": "K7QF-3M9T-XD4B", "days": 7},
     "invitation": {"code": "K7QF-3M9T-XD4B", "days": 7},
     "password_changed": {},
     "reset_password": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
@@ -21,7 +23,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "verify_email": {"code": "K7QF-3M9T-XD4B", "hours": 24},
 }
 """The names of all templates, with sample facts."""
-_ACTIONS = {"invitation": "sign-up"}
+_ACTIONS = {"confirm_new_email": "confirm-email", "email_changed": "revert-email", "invitation": "sign-up"}
 _COMMON = {"time": "2026-01-31 12:00 UTC"}
 
 

@@ -73,16 +73,14 @@ class Outbox:
         user_id: UUID | None = None,
         locale: str | None = None,
         facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write a mail that is sent within its lifetime, or never. Without a mail server, do nothing.
+    ) -> UUID:
+        """Write a mail that is sent within its lifetime, or never, and return its id.
 
-        The facts must contain no secret.
+        Without a mail server, write none. The facts must contain no secret.
         """
-        if not self._is_served:
-            return
-        now = clock.now()
+        mail_id, now = new_id(), clock.now()
         values = {
-            "id": new_id(),
+            "id": mail_id,
             "template": template,
             "user_id": user_id,
             "address": address,
@@ -94,7 +92,9 @@ class Outbox:
             "due_at": now,
             "expires_at": now + lifetime,
         }
-        db.run(_INSERT, values)
+        if self._is_served:
+            db.run(_INSERT, values)
+        return mail_id
 
     def locale_of(self, accept_language: str | None) -> str:
         """Return the language of a mail for the header `Accept-Language` of its request."""

@@ -43,6 +43,8 @@ OF_ADDRESS = {
     "logIn": "9",
     "refreshTokens": "600",
     "verifyEmail": "30",
+    "confirmEmailChange": "30",
+    "revertEmailChange": "30",
     "requestPasswordReset": "20",
     "resetPassword": "30",
 }
@@ -70,18 +72,20 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
             ["logIn", "account-hour", "alice", "10", "of", "20"],
             ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
             ["requestEmailVerification", "user", "alice", "5", "of", "5"],
+            ["requestEmailChange", "user", "alice", "10", "of", "10"],
+            ["requestEmailChange", "recipient", "alice@example.com", "5", "of", "5"],
             ["changePassword", "user", "alice", "9", "of", "10"],
             ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
         ]
         start = shown[0].index("REMAINING")
-        assert [line[start - 2 : start] for line in shown] == ["  "] * 10
+        assert [line[start - 2 : start] for line in shown] == ["  "] * 12
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
         assert used == OF_ADDRESS
         assert lines(charter, "clear", "alice@example.com") == [
             "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]
-        assert remaining(charter, "alice") == ["1", "3", "10", "10", "20", "20", "5", "10", "5"]
+        assert remaining(charter, "alice") == ["1", "3", "10", "10", "20", "20", "5", "10", "5", "10", "5"]
 
 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:

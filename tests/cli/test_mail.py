@@ -210,7 +210,10 @@ def test_a_preview_prints_the_page_in_a_language(charter: Charter) -> None:
 
 
 def test_a_preview_of_an_unknown_mail_lists_the_known_ones(charter: Charter) -> None:
-    names = "already_registered, invitation, password_changed, reset_password, sign_up, test, verify_email"
+    names = (
+        "already_registered, confirm_new_email, email_changed, invitation, password_changed, reset_password, sign_up, "
+        "test, verify_email"
+    )
     assert run(charter, "preview", "none") == (1, "", f"Error: no template is named none; there are {names}\n")
     missing = (1, "", "Error: no templates are in fr; there are en, de\n")
     assert run(charter, "preview", "test", "--locale", "fr") == missing

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
+from api import clock
 from api.models import OneTimeCode, OutgoingMail, User
 from api.services import codes, users
 from api.storage.database import Database, Db
@@ -16,7 +17,7 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_postgresql
 from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
-from tests.support.person import Person
+from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 
@@ -194,10 +195,12 @@ def test_a_disabled_user_gets_no_mail_and_no_reset(
 def test_requests_for_all_users_are_alike(
     client: TestClient, alice: Person, bobby: Person, mailbox: Mailbox, database: Database
 ) -> None:
+    carol = newcomer(client, "carol")
     with database.transaction() as db:
         users.disable(db, "bobby")
+        db.execute(update(User).where(User.username == "carol").values(email_verified_at=clock.now()))
     found = {}
-    for email in (alice.email, bobby.email, "nobody@example.com"):
+    for email in (alice.email, bobby.email, carol.email, "nobody@example.com"):
         statements: list[str] = []
         note = lambda *given: statements.append(given[2])  # noqa: E731, B023
         event.listen(database.engine.__class__, "before_cursor_execute", note)
@@ -207,10 +210,10 @@ def test_requests_for_all_users_are_alike(
             event.remove(database.engine.__class__, "before_cursor_execute", note)
         names = {name: len(value) for name, value in response.headers.items()}
         found[email] = response.status_code, response.content, names, statements
-    assert found[alice.email] == found[bobby.email] == found["nobody@example.com"]
+    assert found[alice.email] == found[bobby.email] == found[carol.email] == found["nobody@example.com"]
     assert len(found[alice.email][3]) > 0
-    assert mailbox.deliver().to == [alice.email]
-    assert count(database, OutgoingMail) == 1
+    assert mailbox.deliver().to == [alice.email, carol.email]
+    assert count(database, OutgoingMail) == 2
 
 
 @pytest.mark.parametrize("typed", ["ALICE@Example.com", "alice@example.com", "\uff41lice@example.com"])

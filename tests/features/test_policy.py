@@ -28,6 +28,7 @@ OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
 PUBLIC = {
     "completeSignUp": "the code from a mail proves who is calling",
     "checkReadiness": "a readiness probe has no token",
+    "confirmEmailChange": "the code from a mail proves who is calling",
     "getContract": "clients without a token read here how to get one",
     "getSigningKeys": "services that verify tokens have no token of their own",
     "logIn": "it returns the first token",
@@ -36,6 +37,7 @@ PUBLIC = {
     "requestPasswordReset": "its user has forgotten the password",
     "requestSignUp": "it precedes the creation of the user",
     "resetPassword": "the code from a mail proves who is calling",
+    "revertEmailChange": "the code from a mail proves who is calling",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",
 }
@@ -112,6 +114,8 @@ class Callers:
                     body = body | {member: evaluated(expression, made)}
         if name in codes.OPERATIONS:
             body = body | {"code": codes.code_for(name, self._config, self._database, self.owner.username)}
+        if name == "cancelEmailChange":
+            codes.request_changes(self._database)
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response

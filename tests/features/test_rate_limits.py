@@ -250,6 +250,7 @@ def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestCli
     client = limited()
     alice = newcomer(client, "alice")
     change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
+    email = {"email": "alice@example.org", "current_password": "wrong"}
     reset = {"code": "0000-0000-0000", "new_password": "a better battery for this horse"}
     # The quota of an email is 1.
     emails = iter(["carol@example.com", "other@example.com"])
@@ -259,6 +260,9 @@ def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestCli
         "refreshTokens": alice.refresh,
         "signUp": alice.sign_up,
         "changePassword": lambda: alice.put("/api/v1/me/password", json=change),
+        "requestEmailChange": lambda: alice.put("/api/v1/me/email", json=email),
+        "confirmEmailChange": lambda: client.post("/api/v1/auth/email/confirm", json={"code": reset["code"]}),
+        "revertEmailChange": lambda: client.post("/api/v1/auth/email/revert", json={"code": reset["code"]}),
         "requestPasswordReset": lambda: client.post("/api/v1/auth/password/request", json={"email": alice.email}),
         "requestSignUp": lambda: client.post("/api/v1/auth/signup/request", json={"email": next(emails)}),
         "resetPassword": lambda: client.post("/api/v1/auth/password/reset", json=reset),

@@ -63,6 +63,7 @@ WITHOUT_LIBYAML = """
 import sys
 sys.modules["yaml._yaml"] = None
 import yaml
+from tests.support import codes
 from tests.support.databases import on_sqlite
 from api.cli.main import main
 assert not yaml.__with_libyaml__
@@ -165,6 +166,8 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         own["code"] = codes.sign_up_code(config, database, alice.email)
     elif name in codes.OPERATIONS:
         own["code"] = codes.code_for(name, config, database, "alice")
+    elif name == "cancelEmailChange":
+        codes.request_changes(database)
     body = (
         {key: own.get(key, value) for key, value in request_example(name).items()}
         if "requestBody" in operation

@@ -5,17 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from time import monotonic, perf_counter, sleep, thread_time
 
 import httpx
 import pytest
-from sqlalchemy import URL, Engine, event, text
+from sqlalchemy import URL, Engine, event, text, update
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.clock import now
 from api.config import Config
 from api.crypto.signing_keys import KeyCipher, generate
-from api.services import password_policy
+from api.models import User
+from api.services import password_policy, users
 from api.storage.database import Database
 from tests.runtime.test_bulkhead import TOO_BUSY, WRONG, closed, connections, crowd
 from tests.support.bcrypt_spy import Bcrypt
@@ -58,6 +61,36 @@ def test_checking_a_password_takes_less_than_200_us() -> None:
         for _ in range(1000):
             password_policy.is_hard_to_guess(password, "Charter")
         assert thread_time() - began < 1000 * 0.0002, ascii(password)
+
+
+def test_the_time_of_a_reset_request_does_not_depend_on_the_user(
+    client: TestClient, database: Database, long: bool
+) -> None:
+    for username in ("verified", "unverified", "disabled"):
+        assert Person(client, username).sign_up().status_code == 201
+    with database.transaction() as db:
+        db.execute(update(User).where(User.username == "verified").values(email_verified_at=now()))
+        users.disable(db, "disabled")
+    # If the machine itself stalls, it may delay one of the users more. Then measure again.
+    for _ in range(3):
+        medians = _medians_of_reset_requests(client, 2_000 if long else 400)
+        if max(medians) < 1.05 * min(medians):
+            break
+    assert max(medians) < 1.05 * min(medians)
+
+
+def _medians_of_reset_requests(client: TestClient, count: int) -> list[float]:
+    """Return the median seconds of a request for each kind of user. The kinds take turns."""
+    emails = [f"{kind}@example.com" for kind in ("verified", "unverified", "disabled", "unknown")]
+    seconds: dict[str, list[float]] = {email: [] for email in emails}
+    for number in range(count):
+        # Each kind comes as often after each other one.
+        for email in emails if number % 2 else reversed(emails):
+            began = perf_counter()
+            response = client.post("/api/v1/auth/password/request", json={"email": email})
+            seconds[email].append(perf_counter() - began)
+            assert response.status_code == 202
+    return [median(values) for values in seconds.values()]
 
 
 def test_1000_requests_send_only_change_polls_40_ms_apart(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,8 @@ COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c
 # Bodies that are not stored in a table.
 NOT_STORED = {
     "Credentials": "Both members are only compared.",
-    "EmailVerification": "The code is compared with a digest.",
+    "EmailChange": "The email is stored in users.pending_email, in the type of users.email.",
+    "EmailCode": "The code is compared with a digest.",
     "PasswordReset": "The code is compared with a digest, and the new password is stored like NewUser's.",
     "PasswordResetRequest": "The outbox has the email only until the mail is sent.",
     "PasswordChange": "Only the hash of the new password is stored, like NewUser's.",
@@ -54,7 +55,7 @@ MADE = {
     "changes.id": "Counted by the database.",
     "changes.subject": "Written by a trigger: an id or an empty text.",
     "changes.topic": "Written by a trigger: the name of a table.",
-    "codes.created_at": "The time at which the mail was prepared.",
+    "codes.created_at": "The time of the request, or that at which the mail was prepared.",
     "codes.digest": "An HMAC-SHA-256.",
     "codes.email": "An email of a user or a request, in the type of users.email.",
     "codes.email_key": "The canonical form of the user's email, in the type of users.email_key.",

@@ -89,6 +89,8 @@ def serves(worker: int) -> bool:
 NO_LIMITS = ",".join(
     f"{policy}=off"
     for policy in (
+        *("requestEmailChange.user", "requestEmailChange.recipient"),
+        *("confirmEmailChange.address", "revertEmailChange.address"),
         *("changePassword.user", "logIn.account", "logIn.account-hour", "logIn.address"),
         *("refreshTokens.address", "signUp.address"),
         *("completeSignUp.address", "requestEmailVerification.user", "verifyEmail.address"),

@@ -12,7 +12,12 @@ from api.services.codes import Purpose
 from api.storage.database import Database, new_id
 
 SIGN_UP = "completeSignUp"
-PURPOSES = {"resetPassword": codes.PASSWORD_RESET, "verifyEmail": codes.VERIFY_EMAIL}
+PURPOSES = {
+    "confirmEmailChange": codes.EMAIL_CHANGE,
+    "resetPassword": codes.PASSWORD_RESET,
+    "revertEmailChange": codes.EMAIL_REVERT,
+    "verifyEmail": codes.VERIFY_EMAIL,
+}
 """The operations that take a code of a user, and the purposes of these codes."""
 OPERATIONS = {SIGN_UP, *PURPOSES}
 """The operations that take a code."""
@@ -38,4 +43,14 @@ def sign_up_code(config: Config, database: Database, email: str, code_id: UUID |
 def _user_code(purpose: Purpose, config: Config, database: Database, name: str, code_id: UUID) -> str:
     with database.transaction() as db:
         user = db.scalars(select(User).where(User.username_key == names.login_key(name))).one()
-        return codes.issue(db, OneTimeCodes(config.secret), purpose, code_id, user.email, user.id)
+        address = user.email
+        if purpose is codes.EMAIL_CHANGE:
+            user.pending_email = address = f"{code_id.hex}@example.com"
+        return codes.issue(db, OneTimeCodes(config.secret), purpose, code_id, address, user.id)
+
+
+def request_changes(database: Database) -> None:
+    """Give each user a pending change of the email."""
+    with database.transaction() as db:
+        for user in db.scalars(select(User)):
+            user.pending_email = f"{user.id.hex}@example.com"

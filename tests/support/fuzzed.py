@@ -92,6 +92,13 @@ def code_for(operation: str, base_url: str) -> str | None:
     return ISSUERS[-1](operation, DEFAULT_USER["username"]) if ISSUERS else None
 
 
+def restore_password(base_url: str) -> None:
+    """Give the default user the same password again, which an operation has made invalid."""
+    body = {"code": code_for("resetPassword", base_url), "new_password": DEFAULT_USER["password"]}
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        client.post("/api/v1/auth/password/reset", json=body).raise_for_status()
+
+
 def live_sessions_of_default_user() -> set[str]:
     """Return the ids of the live sessions of the default user."""
     return {session.id for session in HELD.values() if session.name == DEFAULT_USER.get("username")} - ENDED

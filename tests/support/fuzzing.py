@@ -55,6 +55,7 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_change(case, case.meta)
     if case.operation.definition.raw["operationId"] in codes.OPERATIONS:
         _adjust_code(case, case.meta)
+    _adjust_email_change(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
 
@@ -88,6 +89,14 @@ def _adjust_code(case: Case, meta: CaseMetadata) -> None:
         _count_as_invalid(meta, ParameterLocation.BODY)
     elif code := fuzzed.code_for(operation, str(case.operation.base_url)):
         form["code"] = code
+
+
+def _adjust_email_change(case: Case, meta: CaseMetadata) -> None:
+    """Fill in a password, which chance cannot guess, and make a change pending."""
+    if _is(case, "requestEmailChange") and meta.phase.name is TestPhase.FUZZING:
+        _form(case)["current_password"] = DEFAULT_USER.get("password", "wrong")
+    if _is(case, "cancelEmailChange"):
+        fuzzed.code_for("confirmEmailChange", str(case.operation.base_url))
 
 
 def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
@@ -125,6 +134,8 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
         CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
     if (_is(case, "changePassword") or _is(case, "resetPassword")) and response.status_code == 204:
         DEFAULT_USER["password"] = _form(case)["new_password"]
+    if _is(case, "revertEmailChange") and response.status_code == 204:
+        fuzzed.restore_password(str(case.operation.base_url))
 
 
 @schemathesis.check
@@ -161,7 +172,7 @@ def ended_sessions_are_rejected(_: CheckContext, response: Response, case: Case)
 
 def _ended(session: Session | None, case: Case, response: Response) -> Iterator[str]:
     """Yield the ids of the sessions that this request has ended."""
-    if _is(case, "resetPassword") and response.status_code == 204:
+    if (_is(case, "resetPassword") or _is(case, "revertEmailChange")) and response.status_code == 204:
         yield from fuzzed.live_sessions_of_default_user()
     if session is None:
         return
