@@ -166,6 +166,17 @@ def test_a_second_request_sends_the_same_code(
     assert_problem(reset(client, second), 403, "INVALID_CODE")
 
 
+def test_a_mail_that_is_tried_again_late_has_the_same_code(
+    client: TestClient, travel: Travel, alice: Person, mailbox: Mailbox
+) -> None:
+    assert request(client).status_code == 202
+    mailbox.server.on_data = lambda _: "451 later"
+    mailbox.deliver()
+    travel(HOUR - timedelta(minutes=1))
+    mailbox.server.reset()
+    assert reset(client, mailbox.deliver().code()).status_code == 204
+
+
 def test_a_change_of_the_password_ends_codes(client: TestClient, alice: Person, mailbox: Mailbox) -> None:
     code = code_of(client, mailbox, alice)
     body = {"current_password": alice.password, "new_password": NEW}
