@@ -28,6 +28,7 @@ from api.runtime.thread_pool import ThreadPool
 from api.services import (
     authentication,
     codes,
+    deletion,
     email_change,
     email_verification,
     names,
@@ -37,7 +38,9 @@ from api.services import (
     password_reset,
     sessions,
     sign_up,
+    usernames,
 )
+from api.services.deletion import DeletionRules
 from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
 from api.services.session_limit import ExcessTrimmer
@@ -146,12 +149,19 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
     return {
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
+        "deletion_rules": deletion_rules(config),
         "devices": DeviceTokenCodec(config.secret),
+        "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),
         "outbox": mails,
         "public_url": config.public_url,
         "reminders": mails if config.unverified == "refused" else None,
     }
+
+
+def deletion_rules(config: Config) -> DeletionRules:
+    """Return how long accounts can be restored and usernames stay reserved."""
+    return DeletionRules(timedelta(days=config.deletion_days), timedelta(days=config.name_days))
 
 
 def rate_limiter(
@@ -233,8 +243,10 @@ def _background(
         return [BackgroundWorker(always)]
     trimmer = ExcessTrimmer(config.sessions_per_user)
     stay = timedelta(days=config.mail_days)
-    expired = [partial(_purge, delete) for delete in (sessions.delete_expired, codes.delete_expired)]
-    steps: list[Callable[[Db], bool]] = [*expired, trimmer.step, partial(outbox.purge, sent_stay=stay)]
+    purges = (sessions.delete_expired, codes.delete_expired, usernames.delete_expired)
+    expired = [partial(_purge, delete) for delete in purges]
+    delete_due = partial(deletion.delete_due, outbox=make_outbox(config), name_stay=deletion_rules(config).name_stay)
+    steps: list[Callable[[Db], bool]] = [*expired, trimmer.step, partial(outbox.purge, sent_stay=stay), delete_due]
     workers = [BackgroundWorker([*always, *(partial(_run, database, step) for step in steps)])]
     if config.sends_mail:
         on_outcome = metrics.count_mail if metrics else None
@@ -267,6 +279,7 @@ def mail_delivery(
 
     made = OneTimeCodes(config.secret)
     prepare: dict[str, Prepare] = {
+        deletion.MAIL: partial(deletion.prepare, made),
         email_change.MAIL: partial(email_change.prepare_confirmation, made),
         email_verification.MAIL: partial(email_verification.prepare, made),
         notices.EMAIL_CHANGED: partial(email_change.prepare_notice, made),

@@ -25,6 +25,7 @@ ApiError
 │   ├── AlreadyVerified
 │   ├── EmailTaken
 │   ├── PasswordContainsName
+│   ├── TooManyNames
 │   └── UsernameTaken
 ├── BodyTooLarge           413
 ├── UnsupportedMediaType   415
@@ -268,6 +269,11 @@ class PasswordContainsName(Conflict):
 
     code = "PASSWORD_CONTAINS_NAME"
     message = "The password must not contain the username or the part of the email before the @."
+
+
+class TooManyNames(Conflict):
+    code = "TOO_MANY_NAMES"
+    message = "You have given up three usernames in 24 hours. Try again later."
 
 
 class UsernameTaken(Conflict):

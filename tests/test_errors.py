@@ -220,6 +220,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.ServiceStopping()): (503, {"retry-after": "5"}),
     raising(errors.SwitchedOff()): (403, {}),
     raising(errors.TooBusy(7)): (503, {"retry-after": "7"}),
+    raising(errors.TooManyNames()): (409, {}),
     raising(errors.UnsupportedMediaType()): (415, {}),
     raising(errors.UsernameTaken()): (409, {}),
     raising(errors.WrongPassword()): (403, {}),

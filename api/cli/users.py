@@ -1,4 +1,4 @@
-"""The `charter users` commands: list, show, create, invite, disable and enable users, and set a password."""
+"""The `charter users` commands: list, show, create, invite, disable, enable and delete users, and set a password."""
 
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
@@ -58,6 +58,7 @@ def list_users() -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Show the user with this username or email."""
+    from api import clock
     from api.services import users
 
     with support.transaction(support.load_existing()) as db, _known(name):
@@ -69,6 +70,7 @@ def show(name: str) -> None:
         "email": user.email,
         "created": _time(user),
         "state": _state(user),
+        **({"deletion": clock.rfc3339(user.deletes_at)} if user.deletes_at else {}),
     }
     for label, fact in (facts | {"sessions": sessions}).items():
         click.echo(f"{label:10}{fact}")
@@ -130,7 +132,10 @@ def set_password(name: str) -> None:
 @users.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Disable the user with this username or email, and end all their sessions."""
+    """Disable the user with this username or email, and end all their sessions.
+
+    If the user has requested the deletion of the account, it is cancelled.
+    """
     from api.services import users
 
     click.echo(f"{_changed(users.disable, name)} is disabled.")
@@ -139,10 +144,43 @@ def disable(name: str) -> None:
 @users.command()
 @click.argument("name")
 def enable(name: str) -> None:
-    """Allow the user with this username or email to log in again."""
+    """Allow the user with this username or email to log in again.
+
+    If the user has requested the deletion of the account, it is cancelled.
+    """
     from api.services import users
 
     click.echo(f"{_changed(users.enable, name)} is enabled.")
+
+
+@users.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask before the deletion.")
+def delete(name: str, yes: bool) -> None:
+    """Delete the user with this username or email, with all their data, at once.
+
+    The user gets a mail. The username stays reserved for CHARTER_NAME_DAYS.
+    """
+    from api.app import deletion_rules, make_outbox
+    from api.services import deletion
+
+    config = support.load_existing()
+    if not yes:
+        _confirm_deletion(config, name)
+    with support.transaction(config) as db, _known(name):
+        user = deletion.delete_now(db, make_outbox(config), deletion_rules(config).name_stay, name)
+    click.echo(f"{user.username} is deleted.")
+
+
+def _confirm_deletion(config: "Config", name: str) -> None:
+    """Ask before the deletion, and show which user the name belongs to."""
+    from api.services import users
+
+    with support.transaction(config) as db, _known(name):
+        user = users.get_by_name(db, name)
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"run charter users delete {name} --yes to delete the user without a prompt")
+    click.confirm(f"Delete {user.username} ({user.email}) and all their data?", abort=True)
 
 
 def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
@@ -217,4 +255,6 @@ def _time(user: "UserRow") -> str:
 
 
 def _state(user: "UserRow") -> str:
+    if user.deletes_at:
+        return "deleting"
     return "disabled" if user.disabled_at else "enabled"

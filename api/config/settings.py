@@ -85,6 +85,8 @@ class Config:
     mail_days: int = _setting("CHARTER_MAIL_DAYS", integer(0, 365), default=7)
     sign_up: str = _setting("CHARTER_SIGN_UP", choice("open", "verified", "closed"), default="open")
     unverified: str = _setting("CHARTER_UNVERIFIED", choice("allowed", "refused"), default="allowed")
+    deletion_days: int = _setting("CHARTER_DELETION_DAYS", integer(0, 90), default=7)
+    name_days: int = _setting("CHARTER_NAME_DAYS", integer(0, 3650), default=90)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)

@@ -21,6 +21,7 @@ class OutgoingMail(Base):
     """
 
     __tablename__ = "outbox"
+    __exported__ = ("template", "state", "created_at", "sent_at")
     __table_args__ = (
         Index("ix_outbox_due_at", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
         Index("ix_outbox_state_id", "state", "id"),
@@ -31,7 +32,7 @@ class OutgoingMail(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     template: Mapped[str] = mapped_column(String(40))
-    user_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
     address: Mapped[str | None] = mapped_column(String(254))
     locale: Mapped[str] = mapped_column(String(16))
     facts: Mapped[dict[str, Any] | None] = mapped_column(JSON)

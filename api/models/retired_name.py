@@ -13,6 +13,7 @@ class RetiredName(Base):
     """The canonical form of a username that is reserved `until` this time. A deleted user has no `user_id`."""
 
     __tablename__ = "retired_names"
+    __exported__ = ("key", "until")
 
     key: Mapped[str] = mapped_column(String(80), primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)

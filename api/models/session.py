@@ -19,6 +19,7 @@ class Session(Base):
     """
 
     __tablename__ = "sessions"
+    __exported__ = ("id", "created_at", "last_used_at", "expires_at", "ip_address", "user_agent")
     __table_args__ = (
         Index("ix_sessions_user_id_id", "user_id", "id"),
         # SQLite ignores the length of a String.

@@ -41,6 +41,7 @@ class UserRow(NamedTuple):
     pending_email: str | None
     display_name: str | None
     locale: str | None
+    deletes_at: datetime | None
 
     @property
     def profile(self) -> Profile:

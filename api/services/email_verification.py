@@ -38,13 +38,13 @@ def request(db: Db, outbox: Outbox, user_id: UUID, accept_language: str | None) 
 
 def send(db: Db, outbox: Outbox, user: Profile | User, accept_language: str | None) -> None:
     """Send a code to the email of a user, in the language of the user or else of the request."""
-    locale = outbox.locale_of(user.locale or accept_language)
+    locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, MAIL, user.email, VERIFY_EMAIL.lifetime, user_id=user.id, locale=locale)
 
 
 def remind(db: Db, outbox: Outbox, user: UserRow) -> None:
     """Send a code to the email of a user again, at most every 15 minutes."""
-    locale = outbox.locale_of(user.locale)
+    locale = outbox.locale_of(None, user.locale)
     outbox.add(db, MAIL, user.email, VERIFY_EMAIL.lifetime, user_id=user.id, locale=locale, facts=_REMINDER)
 
 

@@ -102,7 +102,7 @@ class Delivery:
             return True
         row = row._replace(template=prepared.template or row.template)
         try:
-            self._transport.send(row.id, row.template, compose(self._templates, self._sender, row, prepared))
+            self._transport.send(row.id, row.template, self._message(row, prepared))
         except ServerUnavailable as error:
             self._rest(error)
             return False
@@ -123,6 +123,10 @@ class Delivery:
     def _prepared(self, db: Db, row: MailRow) -> Prepared | None:
         prepare = self._prepare.get(row.template)
         return prepare(db, row) if prepare else Prepared(row.address or "", row.facts or {})
+
+    def _message(self, row: MailRow, prepared: Prepared) -> EmailMessage:
+        locale = outbox.lookup(prepared.locale, self._templates.locales) if prepared.locale else None
+        return compose(self._templates, self._sender, row._replace(locale=locale or row.locale), prepared)
 
     def _settle(self, row: MailRow, claim_id: UUID, outcome: str, error: str) -> None:
         with self._database.transaction() as db:

@@ -12,9 +12,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from api.services import outbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "account_deleted": {},
     "already_registered": {},
     "confirm_new_email": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
     "email_changed": {"code": "K7QF-3M9T-XD4B", "days": 7},
+    "deletion_requested": {"code": "K7QF-3M9T-XD4B", "until": "2026-02-07 12:00 UTC"},
     "invitation": {"code": "K7QF-3M9T-XD4B", "days": 7},
     "password_changed": {},
     "reset_password": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
@@ -23,7 +25,13 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "verify_email": {"code": "K7QF-3M9T-XD4B", "hours": 24},
 }
 """The names of all templates, with sample facts."""
-_ACTIONS = {"confirm_new_email": "confirm-email", "email_changed": "revert-email", "invitation": "sign-up"}
+_ACTIONS = {
+    "confirm_new_email": "confirm-email",
+    "deletion_requested": "restore-account",
+    "email_changed": "revert-email",
+    "invitation": "sign-up",
+}
+"""The `{action}` of a link, where it differs from the name of the template."""
 _COMMON = {"time": "2026-01-31 12:00 UTC"}
 
 

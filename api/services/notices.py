@@ -15,7 +15,7 @@ _LIFETIME = timedelta(days=3)
 
 def password_changed(db: Db, outbox: Outbox, user: User | UserRow, accept_language: str | None) -> None:
     """Tell a user that the password was changed."""
-    locale = outbox.locale_of(accept_language)
+    locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, PASSWORD_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
 
 

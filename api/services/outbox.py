@@ -38,12 +38,14 @@ class MailRow(NamedTuple):
 class Prepared(NamedTuple):
     """The parts of a mail that the outbox lacks: the address of the reader, and facts that may be secret.
 
-    `template` replaces that of the outbox, if the mail depends on the reader.
+    `template` replaces that of the outbox, if the mail depends on the reader. `locale` is the language that the reader
+    has chosen, if there is one.
     """
 
     address: str
     facts: dict[str, Any]
     template: str | None = None
+    locale: str | None = None
 
 
 class Outbox:
@@ -96,26 +98,31 @@ class Outbox:
             db.run(_INSERT, values)
         return mail_id
 
-    def locale_of(self, accept_language: str | None) -> str:
-        """Return the language of a mail for the header `Accept-Language` of its request."""
-        return _best(accept_language or "", self._locales)
+    def locale_of(self, accept_language: str | None, chosen: str | None = None) -> str:
+        """Return the language of a mail: the one that its reader has chosen, or else one of `Accept-Language`."""
+        return lookup(chosen, self._locales) or _best(accept_language or "", self._locales)
+
+
+def lookup(tag: str | None, locales: Iterable[str]) -> str | None:
+    """Return the language for a tag by the lookup of RFC 4647, section 3.4: for `de-AT`, also `de`."""
+    offered = {locale.lower(): locale for locale in locales}
+    parts = tag.lower().split("-") if tag else []
+    candidates = ("-".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((offered[candidate] for candidate in candidates if candidate in offered), None)
 
 
 _LONGEST_ACCEPT = 200
 
 
 def _best(accepted: str, locales: tuple[str, ...]) -> str:
-    """Return the language by the lookup of RFC 4647, section 3.4: for `de-AT`, also `de`."""
+    """Return the first language of `Accept-Language` that the service has, or else its default."""
     from werkzeug.datastructures import LanguageAccept  # noqa: PLC0415 - rarely needed
     from werkzeug.http import parse_accept_header  # noqa: PLC0415
 
-    offered = {locale.lower(): locale for locale in locales}
     ranges = parse_accept_header(accepted, LanguageAccept) if len(accepted) <= _LONGEST_ACCEPT else []
     for tag, quality in ranges:
-        parts = tag.lower().split("-") if quality > 0 else []
-        for length in range(len(parts), 0, -1):
-            if found := offered.get("-".join(parts[:length])):
-                return found
+        if quality > 0 and (found := lookup(tag, locales)):
+            return found
     return locales[0]
 
 
@@ -166,6 +173,11 @@ def give_back(db: Db, mail_id: UUID, claim_id: UUID, due_at: datetime) -> None:
 def drop(db: Db, mail_id: UUID, claim_id: UUID) -> None:
     """Delete a mail that has no reader."""
     db.run(_DROP, {"of_id": mail_id, "of_claim": claim_id})
+
+
+def discard(db: Db, user_id: UUID) -> None:
+    """Delete all mails of a user."""
+    db.run(_DISCARD, {"of_user": user_id})
 
 
 def list_newest(db: Db, state: str, most: int) -> list[MailRow]:
@@ -250,6 +262,7 @@ _GIVE_BACK = (
     update(_outbox).where(_of_claim).values(due_at=bindparam("until"), claim=None, attempts=_outbox.c.attempts - 1)
 )
 _DROP = delete(_outbox).where(_of_claim)
+_DISCARD = delete(_outbox).where(_outbox.c.user_id == bindparam("of_user"))
 _NEWEST = (
     select(*_ROWS)
     .where(_outbox.c.state == bindparam("of_state"))

@@ -36,7 +36,8 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     if user is None or user.disabled_at is not None:
         return None
     code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user.email, user.id)
-    return Prepared(user.email, {"code": code, "minutes": int(PASSWORD_RESET.lifetime.total_seconds() // 60)})
+    minutes = int(PASSWORD_RESET.lifetime.total_seconds() // 60)
+    return Prepared(user.email, {"code": code, "minutes": minutes}, locale=user.locale)
 
 
 def reset(

@@ -11,7 +11,7 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken
 from api.models import Session, User
 from api.models.user import Profile, UserRow
-from api.services import codes, names, password_policy, sessions
+from api.services import codes, names, password_policy, sessions, usernames
 from api.storage.database import Db, new_id, table_of
 
 
@@ -47,6 +47,7 @@ def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: b
         # contain the name of the other constraint.
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
+    usernames.must_be_free(db, str(values["username_key"]))
     db.after_commit(partial(logs.event, "user_created", user_id=user.id))
     return user
 
@@ -103,10 +104,10 @@ def count_sessions(db: Db, user_id: UUID) -> int:
 def disable(db: Db, name: str) -> User:
     """Disable the user with this username or email, and end all sessions and codes.
 
-    Raises NotFound if the user is unknown.
+    A deletion that the user has requested is cancelled. Raises NotFound if the user is unknown.
     """
     user = _named(db, name)
-    user.disabled_at = clock.now()
+    user.disabled_at, user.deletes_at = clock.now(), None
     # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
     db.flush()
     sessions.revoke_all(db, user.id)
@@ -116,9 +117,12 @@ def disable(db: Db, name: str) -> User:
 
 
 def enable(db: Db, name: str) -> User:
-    """Let the user with this username or email log in again. Raises NotFound if the user is unknown."""
+    """Let the user with this username or email log in again, and cancel a requested deletion.
+
+    Raises NotFound if the user is unknown.
+    """
     user = _named(db, name)
-    user.disabled_at = None
+    user.disabled_at = user.deletes_at = None
     db.after_commit(partial(logs.event, "user_enabled", user_id=user.id))
     return user
 

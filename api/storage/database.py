@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -145,7 +145,12 @@ _LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name"
 
 
 class Base(DeclarativeBase):
-    """The base class of the models. It names all constraints, so that migrations can refer to them."""
+    """The base class of the models. It names all constraints, so that migrations can refer to them.
+
+    `__exported__` are the columns that `exportData` returns of the rows whose `user_id` is the caller's.
+    """
+
+    __exported__: ClassVar[tuple[str, ...]] = ()
 
     metadata = MetaData(
         naming_convention={

@@ -58,9 +58,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_retired_names_user_id", "retired_names", ["user_id"])
     op.create_index("ix_retired_names_until", "retired_names", ["until"])
+    op.create_index("ix_outbox_user_id", "outbox", ["user_id"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_outbox_user_id", "outbox")
     op.drop_table("retired_names")
     op.drop_table("known_places")
     op.drop_table("codes")

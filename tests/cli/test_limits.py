@@ -19,6 +19,22 @@ from tests.support.serving import serving
 # A slow machine must not refill a budget.
 SLOW = ("logIn.account=10/3600", "logIn.account-hour=20/3600", "logIn.address=20/3600")
 
+# The budgets of alice after 12 guesses and a change with a wrong password.
+BUDGETS = [
+    ["requestSignUp", "recipient", "alice@example.com", "1", "of", "1"],
+    ["requestSignUp", "recipient-day", "alice@example.com", "3", "of", "3"],
+    ["logIn", "account", "alice", "0", "of", "10"],
+    ["logIn", "account", "alice@example.com", "10", "of", "10"],
+    ["logIn", "account-hour", "alice", "10", "of", "20"],
+    ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
+    ["requestDeletion", "user", "alice", "10", "of", "10"],
+    ["requestEmailVerification", "user", "alice", "5", "of", "5"],
+    ["changePassword", "user", "alice", "9", "of", "10"],
+    ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
+    ["updateProfile", "user", "alice", "60", "of", "60"],
+    ["exportData", "user", "alice", "5", "of", "5"],
+]
+
 
 @pytest.fixture
 def charter(config: Config) -> Charter:
@@ -47,6 +63,7 @@ OF_ADDRESS = {
     "revertEmailChange": "30",
     "requestPasswordReset": "20",
     "resetPassword": "30",
+    "restoreAccount": "30",
 }
 
 
@@ -64,28 +81,16 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         shown = lines(charter, "show", "alice")
         assert shown[0] == "OPERATION                 POLICY         OF                 REMAINING  NEXT IN"
         words = [line.split() for line in shown[1:]]
-        assert [line[:6] for line in words] == [
-            ["requestSignUp", "recipient", "alice@example.com", "1", "of", "1"],
-            ["requestSignUp", "recipient-day", "alice@example.com", "3", "of", "3"],
-            ["logIn", "account", "alice", "0", "of", "10"],
-            ["logIn", "account", "alice@example.com", "10", "of", "10"],
-            ["logIn", "account-hour", "alice", "10", "of", "20"],
-            ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
-            ["requestEmailVerification", "user", "alice", "5", "of", "5"],
-            ["requestEmailChange", "user", "alice", "10", "of", "10"],
-            ["requestEmailChange", "recipient", "alice@example.com", "5", "of", "5"],
-            ["changePassword", "user", "alice", "9", "of", "10"],
-            ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
-        ]
+        assert [line[:6] for line in words] == BUDGETS
         start = shown[0].index("REMAINING")
-        assert [line[start - 2 : start] for line in shown] == ["  "] * 12
+        assert [line[start - 2 : start] for line in shown] == ["  "] * (len(BUDGETS) + 1)
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
         assert used == OF_ADDRESS
         assert lines(charter, "clear", "alice@example.com") == [
             "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]
-        assert remaining(charter, "alice") == ["1", "3", "10", "10", "20", "20", "5", "10", "5", "10", "5"]
+        assert remaining(charter, "alice") == ["1", "3", "10", "10", "20", "20", "10", "5", "10", "5", "60", "5"]
 
 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api.config import Config
+from api.services.mail_templates import SAMPLES
 from api.services.outbox import Outbox
 from api.storage.database import Database
 from tests.support.charter import Charter, beside, free_port
@@ -210,10 +211,7 @@ def test_a_preview_prints_the_page_in_a_language(charter: Charter) -> None:
 
 
 def test_a_preview_of_an_unknown_mail_lists_the_known_ones(charter: Charter) -> None:
-    names = (
-        "already_registered, confirm_new_email, email_changed, invitation, password_changed, reset_password, sign_up, "
-        "test, verify_email"
-    )
+    names = ", ".join(sorted(SAMPLES))
     assert run(charter, "preview", "none") == (1, "", f"Error: no template is named none; there are {names}\n")
     missing = (1, "", "Error: no templates are in fr; there are en, de\n")
     assert run(charter, "preview", "test", "--locale", "fr") == missing

@@ -31,6 +31,7 @@ from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 
 CONTRACT = contract.load(resource_dir("openapi"))
+PROFILE: Json = CONTRACT.document["components"]["schemas"]["ProfileChange"]["properties"]
 
 
 class RequestBody(NamedTuple):
@@ -38,13 +39,15 @@ class RequestBody(NamedTuple):
 
     method: str
     path: str
+    media_type: str
     content: Json
 
 
 REQUEST_BODIES = {
-    operation.id: RequestBody(operation.method, operation.path, operation.body["content"]["application/json"])
+    operation.id: RequestBody(operation.method, operation.path, media_type, content)
     for operation in CONTRACT.operations()
     if operation.body
+    for media_type, content in operation.body["content"].items()
 }
 EXAMPLES = 100
 
@@ -65,8 +68,11 @@ class BothDatabases:
         return one, other
 
     def send(self, operation: str, body: Json) -> tuple[httpx.Response, httpx.Response]:
-        method, path, _ = REQUEST_BODIES[operation]
-        return self.each(lambda person: person.client.request(method, path, headers=person.headers, json=body))
+        method, path, media_type, _ = REQUEST_BODIES[operation]
+        headers = {"Content-Type": media_type}
+        return self.each(
+            lambda person: person.client.request(method, path, headers=person.headers | headers, json=body)
+        )
 
     def code_for(self, operation: str) -> str:
         """Return a code that is the same on both databases. Chance cannot guess one."""
@@ -167,11 +173,16 @@ def opaque(schema: Json) -> SearchStrategy[str]:
     return filled(piece, lengths(schema) | st.just(64))
 
 
+def locales(schema: Json) -> SearchStrategy[str]:
+    return st.sampled_from(["de", "deu", "zh-Hant-TW", "sl-rozaj-biske-1", "x" * 3 + "-" + "A" * 12])
+
+
 # The strategies for texts, by format or pattern.
 STRINGS = {
     "username": usernames,
     "email": emails,
     "new-password": passwords,
+    PROFILE["locale"]["pattern"]: locales,
     r"^[A-Za-z0-9_-]+$": opaque,
     r"^[A-Za-z0-9_-]*$": opaque,
 }
@@ -182,12 +193,14 @@ def values(schema: Json) -> SearchStrategy[Any]:
     schema = resolve(schema, CONTRACT.document)
     if schema["type"] == "object":
         parts = {name: values(part) for name, part in schema["properties"].items()}
-        needed = {name: parts.pop(name) for name in schema["required"]}
-        return st.fixed_dictionaries(needed, optional=parts)
+        needed = {name: parts.pop(name) for name in schema.get("required", [])}
+        found = st.fixed_dictionaries(needed, optional=parts)
+        return found.filter(lambda value: len(value) >= schema.get("minProperties", 0))
     if schema["type"] == "integer":
         ends = [schema["minimum"], schema["maximum"]]
         return st.sampled_from(ends) | st.integers(*ends)
-    return STRINGS.get(schema.get("format") or schema.get("pattern", ""), texts)(schema)
+    strings = STRINGS.get(schema.get("format") or schema.get("pattern", ""), texts)(schema)
+    return strings | st.none() if schema.get("nullable") else strings
 
 
 @on_sqlite
@@ -237,10 +250,10 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
 
 
 def _delete_other_users(both: BothDatabases) -> None:
-    """Delete all users but alice, because the next example may use the same names."""
+    """Delete all users but alice, who may have another name, because the next example may use the same names."""
     for database in both.databases:
         with database.transaction() as db:
-            db.execute(delete(User).where(User.username != "alice"))
+            db.execute(delete(User).where(User.email_key != "alice@example.com"))
 
 
 @on_sqlite

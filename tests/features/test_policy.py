@@ -37,6 +37,7 @@ PUBLIC = {
     "requestPasswordReset": "its user has forgotten the password",
     "requestSignUp": "it precedes the creation of the user",
     "resetPassword": "the code from a mail proves who is calling",
+    "restoreAccount": "the code from a mail proves who is calling",
     "revertEmailChange": "the code from a mail proves who is calling",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",
@@ -117,6 +118,8 @@ class Callers:
         if name == "cancelEmailChange":
             codes.request_changes(self._database)
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
+        for media_type in (operation.body or {}).get("content", {}):
+            headers["Content-Type"] = media_type
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response
 
@@ -131,7 +134,7 @@ def prerequisites(name: str) -> Iterator[tuple[str, Json]]:
 
 def example_of_body(operation: Operation) -> Any:
     """Return the example of the request body, or None if the operation has no body."""
-    return operation.body["content"]["application/json"]["example"] if operation.body else None
+    return next(iter(operation.body["content"].values()))["example"] if operation.body else None
 
 
 def evaluated(expression: str, body: Any) -> str:

@@ -269,6 +269,10 @@ def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestCli
         "completeSignUp": lambda: client.post("/api/v1/auth/signup/complete", json=completion),
         "requestEmailVerification": lambda: alice.post("/api/v1/me/email/verification"),
         "verifyEmail": lambda: client.post("/api/v1/auth/email/verify", json={"code": reset["code"]}),
+        "updateProfile": lambda: alice.change_profile(locale="de"),
+        "exportData": lambda: alice.get("/api/v1/me/export"),
+        "requestDeletion": lambda: alice.post("/api/v1/me/deletion", json={"current_password": "wrong"}),
+        "restoreAccount": lambda: client.post("/api/v1/auth/restore", json={"code": "0000-0000-0000"}),
     }
     for operation, policies in contract.limited(contract.load(resource_dir("openapi"))):
         first, second = (calls[operation.id]().headers for _ in range(2))

@@ -26,7 +26,7 @@ from tests.support.serving import serving
 
 LISTED, UNLISTED = "https://app.example.com", "https://evil.example"
 ORIGINS = [LISTED, UNLISTED, "null", f"{LISTED}/", f"{LISTED}:443", LISTED.upper(), f"{LISTED}.evil.example", None]
-EXPOSED = "location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id"
+EXPOSED = "content-disposition, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id"
 LIMITED = ("wrong", "logIn", "limited")
 ACCEPTED = "accept-language, authorization, content-type, idempotency-key, traceparent"
 
@@ -175,7 +175,7 @@ def preflight(client: TestClient, path: str, origin: str = LISTED, method: str =
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/api/v1/me", "GET, HEAD"),
+        ("/api/v1/me", "GET, HEAD, PATCH"),
         ("/api/v1/me/password", "PUT"),
         ("/api/v1/sessions/019b2c9e-6d5c-7c3a-9d4e-0f6f3a1b2c3d", "DELETE"),
         ("/ping", "GET, HEAD"),

@@ -71,8 +71,8 @@ def test_a_folder_adds_a_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [
-        ("fr/test.subject", "Essai", "the language fr lacks the template already_registered.subject"),
-        ("de/resetpassword.txt", "Hallo", "resetpassword.txt is not used; the templates are already_registered,"),
+        ("fr/test.subject", "Essai", "the language fr lacks the template account_deleted.subject"),
+        ("de/resetpassword.txt", "Hallo", "resetpassword.txt is not used; the templates are account_deleted,"),
         ("de/reset_password.txt", "Hallo", "the mail reset_password in de does not show its code"),
         ("de/reset_password.html", "Hallo", "the mail reset_password in de does not show its code"),
     ],

@@ -1,20 +1,24 @@
 """One-time codes without a mail."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 
+from api import clock
 from api.config import Config
 from api.crypto.one_time_codes import OneTimeCodes
 from api.models import User
 from api.services import codes, names
 from api.services.codes import Purpose
+from api.services.deletion import RESTORE
 from api.storage.database import Database, new_id
 
 SIGN_UP = "completeSignUp"
 PURPOSES = {
     "confirmEmailChange": codes.EMAIL_CHANGE,
     "resetPassword": codes.PASSWORD_RESET,
+    "restoreAccount": RESTORE._replace(lifetime=timedelta(days=7)),
     "revertEmailChange": codes.EMAIL_REVERT,
     "verifyEmail": codes.VERIFY_EMAIL,
 }
@@ -26,7 +30,8 @@ OPERATIONS = {SIGN_UP, *PURPOSES}
 def code_for(operation: str, config: Config, database: Database, name: str, code_id: UUID | None = None) -> str:
     """Return a code that an operation accepts.
 
-    It belongs to the user with this username. A code for a sign-up belongs to a new address.
+    It belongs to the user with this username. A code for a sign-up belongs to a new address. A code for a restoration
+    also requests the deletion of the user.
     """
     code_id = code_id or new_id()
     if operation == SIGN_UP:
@@ -46,6 +51,9 @@ def _user_code(purpose: Purpose, config: Config, database: Database, name: str, 
         address = user.email
         if purpose is codes.EMAIL_CHANGE:
             user.pending_email = address = f"{code_id.hex}@example.com"
+        if purpose.name == RESTORE.name:
+            user.disabled_at, user.deletes_at = clock.now(), clock.now() + purpose.lifetime
+            db.flush()
         return codes.issue(db, OneTimeCodes(config.secret), purpose, code_id, address, user.id)
 
 

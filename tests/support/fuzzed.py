@@ -8,6 +8,7 @@ import httpx
 import jwt
 from schemathesis import Case, Response
 
+from api.services import names
 from tests.support.patience import PATIENCE_SECONDS
 
 TAKEN: set[str] = set()
@@ -54,6 +55,18 @@ def record_tokens(response: Response | httpx.Response, name: str) -> str:
     claims = jwt.decode(pair["access_token"], options={"verify_signature": False})
     HELD[header] = HELD[pair["refresh_token"]] = Session(claims["sid"], claims["sub"], name)
     return header
+
+
+def rename(session: Session | None, name: str) -> None:
+    """Record the new username of the user of a session. The former one stays reserved, so it stays in use."""
+    TAKEN.add(names.login_key(name))
+    if session is None:
+        return
+    if session.name == DEFAULT_USER.get("username"):
+        DEFAULT_USER["username"] = name
+    for token, each in HELD.items():
+        if each.user_id == session.user_id:
+            HELD[token] = each._replace(name=name)
 
 
 def session_of(case: Case[Any], response: Response) -> Session | None:

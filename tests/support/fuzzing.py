@@ -53,6 +53,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_sign_up(case, case.meta)
     if _is(case, "changePassword"):
         _adjust_change(case, case.meta)
+    if _is(case, "requestDeletion") and case.meta.phase.name is TestPhase.FUZZING and DEFAULT_USER:
+        _form(case)["current_password"] = DEFAULT_USER["password"]
     if case.operation.definition.raw["operationId"] in codes.OPERATIONS:
         _adjust_code(case, case.meta)
     _adjust_email_change(case, case.meta)
@@ -132,6 +134,11 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
     if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
         session = fuzzed.session_of(case, response)
         CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
+    if _is(case, "updateProfile") and response.status_code == 200 and "username" in _form(case):
+        fuzzed.rename(fuzzed.session_of(case, response), _form(case)["username"])
+    if _is(case, "requestDeletion") and response.status_code == 202:
+        # The next operation that needs a user signs another one up.
+        DEFAULT_USER.clear()
     if (_is(case, "changePassword") or _is(case, "resetPassword")) and response.status_code == 204:
         DEFAULT_USER["password"] = _form(case)["new_password"]
     if _is(case, "revertEmailChange") and response.status_code == 204:
@@ -176,6 +183,8 @@ def _ended(session: Session | None, case: Case, response: Response) -> Iterator[
         yield from fuzzed.live_sessions_of_default_user()
     if session is None:
         return
+    if _is(case, "requestDeletion") and response.status_code == 202:
+        yield from fuzzed.live_sessions_of(session.user_id)
     if b"REFRESH_TOKEN_REUSED" in response.content:
         yield session.id
     if response.status_code != 204:

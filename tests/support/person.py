@@ -65,6 +65,11 @@ class Person:
     def put(self, path: str, **body: Any) -> httpx.Response:
         return self.client.put(path, headers=self.headers, **body)
 
+    def change_profile(self, **changes: Any) -> httpx.Response:
+        """Send a merge patch of the profile."""
+        headers = self.headers | {"Content-Type": "application/merge-patch+json"}
+        return self.client.patch("/api/v1/me", headers=headers, json=changes)
+
     def delete(self, path: str) -> httpx.Response:
         return self.client.delete(path, headers=self.headers)
 

@@ -1,0 +1,56 @@
+"""The export of a user's data: the profile, and the rows of each table that says what it exports."""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, select
+
+from api import clock, logs
+from api.models.user import Profile
+from api.storage.database import Base, Db, table_of
+
+_MOST_ROWS = 10_000
+
+
+def export(db: Db, user: Profile) -> dict[str, Any]:
+    """Return the profile of a user, and up to 10,000 rows of each table, the newest first.
+
+    A model names the columns in `__exported__`, and the user of a row is in its column `user_id`.
+    """
+    db.after_commit(partial(logs.event, "data_exported", user_id=user.id))
+    tables = {name: _rows(db, query, user.id) for name, query in _queries().items()}
+    return {"exported_at": clock.now(), "profile": user, "tables": tables}
+
+
+def exported_models() -> list[type[Base]]:
+    """Return the models that export columns, in the order of their tables."""
+    models: list[type[Base]] = [mapper.class_ for mapper in Base.registry.mappers if mapper.class_.__exported__]
+    return sorted(models, key=lambda model: model.__tablename__)
+
+
+def _queries() -> dict[str, Select[Any]]:
+    return {model.__tablename__: _query(model) for model in exported_models()}
+
+
+def _query(model: type[Base]) -> Select[Any]:
+    table = table_of(model)
+    # Ids are in the order of creation (UUIDv7).
+    newest = [column.desc() for column in table.primary_key]
+    columns = [table.c[name] for name in model.__exported__]
+    return select(*columns).where(table.c.user_id == bindparam("of_user")).order_by(*newest).limit(_MOST_ROWS + 1)
+
+
+def _rows(db: Db, query: Select[Any], user_id: UUID) -> dict[str, Any]:
+    # One row more shows whether the rows are complete.
+    rows = db.run(query, {"of_user": user_id}).mappings().all()
+    items = [{name: _plain(value) for name, value in row.items()} for row in rows[:_MOST_ROWS]]
+    return {"items": items, "complete": len(rows) <= _MOST_ROWS}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it. A schema that names no members converts nothing."""
+    if isinstance(value, datetime):
+        return clock.rfc3339(value)
+    return str(value) if isinstance(value, UUID) else value

@@ -1,0 +1,22 @@
+"""The columns that refer to a user: each foreign key to the users, each column `user_id`, and the id itself."""
+
+from sqlalchemy import Column, Table
+
+from api import models
+from api.models import User
+from api.storage.database import Base
+
+_USERS: Table = User.__table__  # type: ignore[assignment]
+# Importing the models fills the metadata.
+TABLES = Base.metadata.sorted_tables if models.__all__ else []
+
+
+def _refers(column: Column[object]) -> bool:
+    is_key = any(key.column is _USERS.c.id for key in column.foreign_keys)
+    return is_key or column.name == "user_id" or column is _USERS.c.id
+
+
+USER_COLUMNS = [(table, column) for table in TABLES for column in table.c if _refers(column)]
+"""The tables with rows of a user, each with the column that holds the id of the user."""
+
+FOREIGN_KEYS = [key for table in TABLES for key in table.foreign_keys if key.column is _USERS.c.id]
