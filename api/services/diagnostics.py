@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from api import clock
 from api.storage import engine
@@ -31,6 +31,18 @@ def is_pooled(db: Db) -> bool:
 def encoding(db: Db) -> str:
     """Return the encoding of a PostgreSQL database, such as UTF8."""
     return engine.encoding_of(db.connection())
+
+
+def keys_that_keep_users(db: Db) -> list[str]:
+    """Return each column whose foreign key prevents the deletion of a user, as table.column."""
+    found = inspect(db.connection()).get_multi_foreign_keys()
+    return sorted(
+        f"{table}.{column}"
+        for (_, table), keys in found.items()
+        for key in keys
+        if key["referred_table"] == "users" and key["options"].get("ondelete") not in {"CASCADE", "SET NULL"}
+        for column in key["constrained_columns"]
+    )
 
 
 def max_connections(db: Db) -> int:

@@ -65,7 +65,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    common |= {"origins", "proxies", "mail", "outbox"}
+    common |= {"origins", "proxies", "mail", "outbox", "deletion"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
@@ -102,6 +102,14 @@ def test_unusual_settings_are_warnings_and_exit_with_0(charter: Charter) -> None
         "answers": "warning: each response is validated, which is meant for tests; unset CHARTER_CHECK_ANSWERS",
         "signing key": "warning: missing until the first log-in; run charter migrate to create one",
     }
+
+
+def test_a_foreign_key_that_keeps_users_is_wrong(charter: Charter) -> None:
+    kind = "CHAR(32)" if "sqlite" in charter.settings["DATABASE_URL"] else "UUID"
+    by_hand(charter, f"CREATE TABLE letters (id INTEGER PRIMARY KEY, writer {kind} REFERENCES users (id))")
+    code, findings = examine(charter)
+    advice = "add ON DELETE CASCADE or SET NULL in a migration, or the deletion of a user fails"
+    assert (code, findings["deletion"]) == (1, f"wrong: letters.writer: {advice}")
 
 
 def test_missing_rate_limits_are_wrong(charter: Charter) -> None:

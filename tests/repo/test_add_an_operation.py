@@ -15,7 +15,18 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.readme import Block, blocks
 
 # The tests that a new operation can break. The slow ones that it does not affect are left out, too.
-TOPICS = ("agreement", "document", "extremes", "architecture", "migrations", "notes", "plans", "policy", "readme")
+TOPICS = (
+    "agreement",
+    "document",
+    "extremes",
+    "architecture",
+    "migrations",
+    "notes",
+    "plans",
+    "policy",
+    "readme",
+    "user_rows",
+)
 UNAFFECTED = (
     "tour or make_run or log_in_passes or postgresql or purge_without_an_order or accepts_only_authorized"
     " or store_extreme or rejects_a_nul or grow or migrate_at_once or without_libyaml or code_block_is_tested"

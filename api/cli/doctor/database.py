@@ -32,6 +32,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
             with database.transaction() as db:
                 yield _signing_key(db, support.keyring(settings))
                 yield _outbox(outbox.oldest_waiting(db))
+                yield _deletion(diagnostics.keys_that_keep_users(db))
     except DatabaseUnavailable as cause:
         yield error("database", support.reason_of(cause, settings))
     finally:
@@ -123,6 +124,13 @@ def _signing_key(db: Db, keyring: Keyring) -> Finding:
         advice = "is encrypted with another secret; set the same CHARTER_SECRET for all processes"
         return error("signing key", f"{signing[-1].id} {advice}")
     return ok("signing key", f"{signing[-1].id} signs, and this secret decrypts it")
+
+
+def _deletion(columns: list[str]) -> Finding:
+    if not columns:
+        return ok("deletion", "each foreign key to the users has ON DELETE CASCADE or SET NULL")
+    advice = "add ON DELETE CASCADE or SET NULL in a migration, or the deletion of a user fails"
+    return error("deletion", f"{', '.join(columns)}: {advice}")
 
 
 def _outbox(oldest: datetime | None) -> Finding:

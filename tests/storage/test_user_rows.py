@@ -1,0 +1,24 @@
+"""Each table with rows of a user says what happens to them at a deletion, and what an export shows of them."""
+
+from api.services import data_export
+from tests.support.user_rows import FOREIGN_KEYS, USER_COLUMNS
+
+# Tables with rows of a user that an export leaves out.
+NOT_EXPORTED = {
+    "codes": "The rows hold digests of codes that only a mail may show.",
+    "known_places": "The rows hold digests of networks, from which the user learns nothing.",
+    "users": "The export has the profile.",
+}
+
+
+def test_the_deletion_of_a_user_changes_each_row_that_refers_to_it() -> None:
+    assert len(FOREIGN_KEYS) > 2
+    for key in FOREIGN_KEYS:
+        assert key.ondelete in {"CASCADE", "SET NULL"}, f"{key.parent} needs an ondelete"
+        assert key.ondelete == "CASCADE" or key.parent.nullable
+
+
+def test_each_table_with_rows_of_a_user_is_exported_or_has_a_reason() -> None:
+    exported = {model.__tablename__ for model in data_export.exported_models()}
+    assert exported & NOT_EXPORTED.keys() == set()
+    assert exported | NOT_EXPORTED.keys() == {table.name for table, _ in USER_COLUMNS}
