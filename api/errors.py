@@ -10,7 +10,8 @@ ApiError
 │   ├── InvalidRefreshToken
 │   ├── InvalidToken
 │   ├── MissingToken
-│   └── RefreshTokenReused
+│   ├── RefreshTokenReused
+│   └── StepUpRequired
 ├── Forbidden              403
 │   ├── EmailUnverified
 │   ├── InsufficientScope
@@ -175,6 +176,17 @@ class RefreshTokenReused(Unauthorized):
     code = "REFRESH_TOKEN_REUSED"
     message = "The refresh token was already used and may be stolen. Its session has ended. Log in again."
     commits = True
+
+
+class StepUpRequired(Unauthorized):
+    """The token is valid, but its user gave the password more than `max_age` seconds ago (RFC 9470, section 3)."""
+
+    code = "STEP_UP_REQUIRED"
+    message = "This operation requires a recent proof of identity. Call stepUp, or log in again."
+
+    def __init__(self, max_age: int) -> None:
+        super().__init__()
+        self.headers["WWW-Authenticate"] = f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
 
 
 class Forbidden(ApiError):

@@ -7,6 +7,7 @@ from api.contract.document.features import check_feature
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
 from api.contract.document.rate_limits import check_rate_limit
+from api.contract.document.step_up import check_step_up
 
 _SCOPE = re.compile("[a-z]+(:[a-z]+)*")
 # At most 16 MiB, because a body is buffered while it arrives. Files go to disk.
@@ -24,6 +25,8 @@ def check_extensions(operation: Operation, faults: Faults) -> None:
         check_feature(operation)
     with faults.at((*operation.pointer, "x-rate-limit")):
         check_rate_limit(operation)
+    with faults.at((*operation.pointer, "x-step-up")):
+        check_step_up(operation)
 
 
 def _check_scopes(operation: Operation) -> None:

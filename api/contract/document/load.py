@@ -172,6 +172,8 @@ def _apply_shared(shared: Json, operation: Operation) -> None:
         applying |= groups.get("with-body", {})
     if policies_of(operation):
         applying |= groups.get("with-rate-limit", {})
+    if operation.step_up_seconds is not None:
+        applying |= groups.get("with-step-up", {})
     responses = dict(sorted({**applying, **operation.definition.get("responses", {})}.items()))
     if any(policy.is_public for policy in policies_of(operation)):
         before = [group for name, group in groups.items() if name != "with-rate-limit"]

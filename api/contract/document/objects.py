@@ -131,6 +131,7 @@ OBJECTS: dict[str, Fields] = {
         "with-scopes": "200Response&",
         "with-body": "200Response&",
         "with-rate-limit": "200Response&",
+        "with-step-up": "200Response&",
     },
     "Info": {
         "title!": "string",
@@ -182,6 +183,7 @@ OBJECTS: dict[str, Fields] = {
         "x-feature": "any",
         "x-rate-limit": "any",
         "x-scopes": "any",
+        "x-step-up": "any",
     },
     "ExternalDocs": {"description": "string", "url!": "string"},
     "Parameter": {"name!": "string", "in!": "'cookie header path query'", **_PLACED},

@@ -95,6 +95,11 @@ class Operation:
         return self._own("x-switched-off", False)  # type: ignore[no-any-return]
 
     @property
+    def step_up_seconds(self) -> int | None:
+        """The seconds within which the caller must have proved its identity, or None if any session suffices."""
+        return self._own("x-step-up", {}).get("seconds")  # type: ignore[no-any-return]
+
+    @property
     def body_bytes(self) -> int | None:
         """The maximum size of the body in bytes, or None for the default."""
         return self._own("x-body-bytes", None)  # type: ignore[no-any-return]

@@ -3,9 +3,9 @@
 from copy import deepcopy
 from typing import Any
 
-from api.contract.document import features
+from api.contract.document import features, step_up
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, base_path, resolve
+from api.contract.document.operation import Json, Operation, base_path, resolve
 from api.contract.document.rate_limits import described, limited
 
 
@@ -32,15 +32,13 @@ def published(contract: Contract, public_url: str = "") -> Json:
         _relocate(document, public_url)
     for operation, policies in limited(Contract(document)):
         lines = "\n".join(f"* {described(policy)}" for policy in policies)
-        text = operation.definition.get("description", "")
-        operation.definition["description"] = (
-            f"{text}\n\nA request beyond one of these limits gets a 429:\n\n{lines}\n".lstrip()
-        )
+        _add_to_description(operation, f"A request beyond one of these limits gets a 429:\n\n{lines}\n")
     for operation in Contract(document).operations():
         if operation.feature:
-            text = operation.definition.get("description", "").rstrip()
-            operation.definition["description"] = f"{text}\n\n{features.described(operation)}\n".lstrip()
+            _add_to_description(operation, f"{features.described(operation)}\n")
             operation.definition.pop("x-switched-off", None)
+        if operation.step_up_seconds is not None:
+            _add_to_description(operation, step_up.described(operation.step_up_seconds))
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):
                 content["schema"] = _inlined(content["schema"], document)
@@ -48,6 +46,11 @@ def published(contract: Contract, public_url: str = "") -> Json:
         for link in links.values():
             _respell(link)
     return document
+
+
+def _add_to_description(operation: Operation, text: str) -> None:
+    given = str(operation.definition.get("description", "")).rstrip("\n")
+    operation.definition["description"] = f"{given}\n\n{text}".lstrip()
 
 
 def _relocate(document: Json, public_url: str) -> None:

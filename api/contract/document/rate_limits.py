@@ -130,11 +130,11 @@ def described(policy: Policy) -> str:
     plural = "" if policy.quota == 1 else "s"
     subject = {"address": "address", "identity": "user"}.get(policy.by, f"`{policy.member}`")
     apart = f", and as many for each valid `{policy.apart}`" if policy.apart else ""
-    period = _period(policy.window)
-    return f"`{policy.name}`: {policy.quota} {counted}{plural} per {period} for each {subject}{apart}"
+    return f"`{policy.name}`: {policy.quota} {counted}{plural} per {period(policy.window)} for each {subject}{apart}"
 
 
-def _period(seconds: int) -> str:
+def period(seconds: int) -> str:
+    """Return a period in words that follow `per` or `the last`."""
     units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
     unit, length = next((unit, length) for unit, length in units if seconds % length == 0)
     return unit if seconds == length else f"{seconds // length} {unit}s"

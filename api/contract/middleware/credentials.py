@@ -3,6 +3,7 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from starlette.types import Scope
@@ -19,6 +20,13 @@ class Identity(Protocol):
 
     @property
     def scopes(self) -> frozenset[str]: ...
+
+
+class Authenticated(Protocol):
+    """The part of a caller that the engine reads for `x-step-up`: when the user last proved its identity."""
+
+    @property
+    def authenticated_at(self) -> datetime: ...
 
 
 Authenticate = Callable[..., Awaitable[Identity]]

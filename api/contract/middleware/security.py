@@ -1,17 +1,26 @@
 """Authentication of the caller by the security schemes of the contract, on Connexion's SecurityMiddleware."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import clock
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Operation
-from api.contract.http.scope import fields_of, set_identity
-from api.contract.middleware.credentials import Authenticate, Identity, Scheme, make_scheme
+from api.contract.http.scope import arguments_of, fields_of, set_identity
+from api.contract.middleware.credentials import Authenticate, Authenticated, Identity, Scheme, make_scheme
 from api.contract.middleware.routing import next_app
-from api.errors import ApiError, InsufficientScope, MissingToken, SwitchedOff, Unauthorized
+from api.errors import (
+    ApiError,
+    InsufficientScope,
+    MissingToken,
+    StepUpRequired,
+    SwitchedOff,
+    Unauthorized,
+)
 
 Verify = Callable[[Scope], Awaitable[None]]
 """Stores the caller of a request in its scope. Raises an ApiError if the request does not satisfy the security."""
@@ -41,9 +50,22 @@ def make_verification(operation: Operation, functions: Mapping[str, Authenticate
         [_Check(schemes[name], [*dict.fromkeys([*scopes, *operation.scopes])]) for name, scopes in requirement.items()]
         for requirement in operation.security
     ]
-    if len(alternatives) == 1 and len(alternatives[0]) == 1:
-        return alternatives[0][0].verify
-    return _Alternatives(alternatives, [*schemes.values()]).verify
+    is_single = len(alternatives) == 1 and len(alternatives[0]) == 1
+    verify = alternatives[0][0].verify if is_single else _Alternatives(alternatives, [*schemes.values()]).verify
+    return verify if operation.step_up_seconds is None else _with_step_up(verify, operation.step_up_seconds)
+
+
+def _with_step_up(verify: Verify, seconds: int) -> Verify:
+    """Return a verification that also requires a proof of identity in the last seconds, as `x-step-up` states."""
+    max_age = timedelta(seconds=seconds)
+
+    async def verify_age(scope: Scope) -> None:
+        await verify(scope)
+        caller: Authenticated = arguments_of(scope)["identity"]
+        if clock.now() - caller.authenticated_at > max_age:
+            raise StepUpRequired(seconds)
+
+    return verify_age
 
 
 class _Check:
