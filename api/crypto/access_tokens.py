@@ -20,8 +20,8 @@ LEEWAY_SECONDS = 10
 _MAX_LENGTH = 4096
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": int, "exp": int, "scope": str}
-# Tokens of release 0.2.0 lack this claim, and they stay valid until they expire.
-_OPTIONAL_CLAIMS = {"client_id": str}
+# Tokens of earlier releases lack these claims, and they stay valid until they expire.
+_OPTIONAL_CLAIMS = {"auth_time": int, "client_id": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,20 @@ class AccessTokenCodec:
         self.lifetime = lifetime
         """The maximum number of seconds from issue to expiry."""
 
-    def encode(self, key: SigningKey, user_id: UUID, session_id: UUID, scope: str, ends_at: datetime) -> str:
+    def encode(
+        self,
+        key: SigningKey,
+        user_id: UUID,
+        session_id: UUID,
+        scope: str,
+        ends_at: datetime,
+        *,
+        authenticated_at: datetime,
+    ) -> str:
         """Return a signed token for a session that ends at `ends_at`.
 
-        `scope` is a space-separated list (RFC 9068, section 2.2.3).
+        `scope` is a space-separated list (RFC 9068, section 2.2.3). The user proved its identity at `authenticated_at`
+        (section 2.2.1).
         """
         issued = int(clock.now().timestamp())
         claims = {
@@ -62,6 +72,7 @@ class AccessTokenCodec:
             "jti": str(uuid4()),
             "iat": issued,
             "exp": issued + self.seconds_until(ends_at),
+            "auth_time": int(authenticated_at.timestamp()),
             "scope": scope,
         }
         # PyJWT's own encode serializes the header again for each token, which costs 20 us.

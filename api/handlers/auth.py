@@ -1,4 +1,4 @@
-"""Sign-up, log-in, refresh and log-out."""
+"""Sign-up, log-in, step-up, refresh and log-out."""
 
 from typing import Any
 
@@ -53,6 +53,11 @@ def log_in(
 ) -> object:
     given = body["username"], body["password"]
     return credentials.log_in(db, hasher, issuer, devices, reminders, *given, *client)
+
+
+@runs_in("hashing")
+def step_up(db: Db, hasher: PasswordHasher, identity: Identity, body: dict[str, Any]) -> None:
+    credentials.step_up(db, hasher, identity.user_id, identity.session_id, body["current_password"])
 
 
 def refresh_tokens(db: Db, issuer: TokenIssuer, client: Client, body: dict[str, Any]) -> object:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from uuid import UUID
@@ -13,6 +14,7 @@ from api.errors import InvalidToken
 from api.models.user import Profile
 from api.services import sessions
 from api.services.signing_keys import Keyring
+from api.services.token_issuer import SessionOwner
 from api.storage.cache import BoundedDict, Cache
 from api.storage.database import Database
 
@@ -27,6 +29,8 @@ class Identity:
     user: Profile
     session_id: UUID
     scopes: frozenset[str]
+    authenticated_at: datetime
+    """When the user last proved its identity: at the log-in, or at a later step-up."""
 
     @property
     def user_id(self) -> UUID:
@@ -45,9 +49,9 @@ def make_bearer_authenticator(
         with database.transaction() as db:
             return keyring.verifying(db)
 
-    def read_owner(session_id: UUID) -> Profile | None:
+    def read_owner(session_id: UUID) -> SessionOwner | None:
         with database.transaction() as db:
-            return sessions.find_user(db, session_id)
+            return sessions.find_owner(db, session_id)
 
     verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
 
@@ -61,10 +65,11 @@ def make_bearer_authenticator(
         claims = revalidate(known, key) if known else tokens.decode(token, key)
         if known is None:
             verified.put(digest, claims)
-        user = await cache.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
-        if user is None or user.id != claims.user_id:
+        owner = await cache.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
+        if owner is None or owner.user.id != claims.user_id:
             raise InvalidToken()
+        user, authenticated_at = owner
         logs.bind(user_id=str(user.id))
-        return Identity(user, claims.session_id, claims.scopes)
+        return Identity(user, claims.session_id, claims.scopes, authenticated_at)
 
     return identify

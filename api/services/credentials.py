@@ -55,6 +55,18 @@ def log_in(
     return log_in(db, hasher, issuer, devices, reminders, name, password, address, user_agent)
 
 
+def step_up(db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str) -> None:
+    """Prove the identity of a session's user once more, by the password. Raises WrongPassword if it is wrong."""
+    user = users.find(db, user_id)
+    release_connection(db)
+    if not hasher.verify(current_password, user.password_hash):
+        logs.event("step_up_failed", user_id=user_id)
+        raise WrongPassword()
+    # A change of the password meanwhile has ended this session, unless this session itself changed it.
+    sessions.step_up(db, user_id, session_id)
+    db.after_commit(partial(logs.event, "stepped_up", user_id=user_id, session_id=session_id))
+
+
 def change_password(
     db: Db,
     hasher: PasswordHasher,

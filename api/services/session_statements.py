@@ -1,6 +1,6 @@
 """The SQL statements of sessions, built once at import: building one takes longer than running it."""
 
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
 from api.models import Session, User
 from api.storage.database import table_of
@@ -21,6 +21,8 @@ _profile = (
     _user.c.display_name,
     _user.c.locale,
 )
+# Sessions without a step-up have the time of the log-in.
+_owner = (*_profile, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
 
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
 """The columns of a user that START compares, each with the parameter `read_<column>`."""
@@ -53,7 +55,7 @@ Return whether the user has more than `others` other sessions.
 """
 
 OF_FAMILY = (
-    select(_session.c.id, _session.c.created_at, _session.c.refresh_token, _session.c.refreshes, *_profile)
+    select(_session.c.id, _session.c.created_at, _session.c.refresh_token, _session.c.refreshes, *_owner)
     .join(_user, _user.c.id == _session.c.user_id)
     .where(_session.c.family == bindparam("family"))
 )
@@ -74,7 +76,8 @@ ROTATE = TOUCH.where(_session.c.refresh_token == bindparam("used")).values(
 )
 """Replace the refresh token of a session, unless another request has replaced it."""
 
-OWNER = select(*_profile).join(_session, _session.c.user_id == _user.c.id).where(_of_session, _is_live, _is_enabled)
+STEP_UP = update(_session).where(_of_session, _of_user, _is_live).values(authenticated_at=bindparam("now"))
+OWNER = select(*_owner).join(_session, _session.c.user_id == _user.c.id).where(_of_session, _is_live, _is_enabled)
 PAGE = (
     select(
         _session.c.id,

@@ -12,9 +12,9 @@ from api import clock, logs
 from api.crypto.cursors import CursorCodec, Listing
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
-from api.models.user import Profile, UserRow, profile_of
+from api.models.user import UserRow, profile_of
 from api.services import session_statements as sql
-from api.services.token_issuer import LiveSession, TokenIssuer, TokenPair
+from api.services.token_issuer import LiveSession, SessionOwner, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
 
 _LISTING = "sessions"
@@ -38,7 +38,7 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
     """
     now = clock.now()
     refresh_token = issuer.refresh_tokens.new()
-    session = LiveSession(new_id(), issuer.expiry(now), user.profile)
+    session = LiveSession(new_id(), issuer.expiry(now), SessionOwner(user.profile, now))
     # The insert below reads the user once more.
     keep = issuer.cache.begin_fill()
     values = {
@@ -72,11 +72,11 @@ def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: s
     found = _find(db, issuer, token)
     expires_at = issuer.expiry(found.created_at)
     use = {"of_session": found.id, "now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
-    session = LiveSession(found.id, expires_at, profile_of(found.user_id, found.user_created_at, found))
+    session = LiveSession(found.id, expires_at, _owner(found))
     refresh_token = _rotate(db, issuer, found, token, use) or _repeat(db, issuer, token, use)
     if refresh_token is None:
         _end_for_reuse(db, session)
-    db.after_commit(partial(logs.event, "session_refreshed", user_id=session.user.id, session_id=session.id))
+    db.after_commit(partial(logs.event, "session_refreshed", user_id=found.user_id, session_id=session.id))
     return issuer.issue(db, session, refresh_token, keep)
 
 
@@ -132,15 +132,22 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
-    db.run(sql.END, {"of_user": session.user.id, "of_session": session.id})
-    db.after_commit(partial(logs.event, "refresh_token_reused", user_id=session.user.id, session_id=session.id))
+    user_id = session.owner.user.id
+    db.run(sql.END, {"of_user": user_id, "of_session": session.id})
+    db.after_commit(partial(logs.event, "refresh_token_reused", user_id=user_id, session_id=session.id))
     raise RefreshTokenReused()
 
 
-def find_user(db: Db, session_id: UUID) -> Profile | None:
+def step_up(db: Db, user_id: UUID, session_id: UUID) -> None:
+    """Note that the user of a session has just proved its identity. Raises InvalidToken if the session has ended."""
+    if db.run(sql.STEP_UP, {"of_user": user_id, "of_session": session_id, "now": clock.now()}).rowcount == 0:
+        raise InvalidToken()
+
+
+def find_owner(db: Db, session_id: UUID) -> SessionOwner | None:
     """Return the user of a live session, or None."""
     row = db.run(sql.OWNER, {"of_session": session_id, "now": clock.now()}).first()
-    return None if row is None else profile_of(row.user_id, row.user_created_at, row)
+    return None if row is None else _owner(row)
 
 
 def page(
@@ -174,7 +181,7 @@ def revoke_others(db: Db, user_id: UUID, session_id: UUID) -> None:
     # On PostgreSQL, two sessions could otherwise end each other.
     db.run(sql.LOCK_USER, {"of_user": user_id})
     _end(db, sql.END_OTHERS, user_id, of_session=session_id)
-    if find_user(db, session_id) is None:
+    if find_owner(db, session_id) is None:
         raise InvalidToken()
 
 
@@ -204,3 +211,7 @@ def _end(db: Db, statement: Executable, user_id: UUID, **parameters: UUID | int)
     for one in ended:
         db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
     return ended
+
+
+def _owner(row: Any) -> SessionOwner:
+    return SessionOwner(profile_of(row.user_id, row.user_created_at, row), row.authenticated_at)

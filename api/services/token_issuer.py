@@ -29,12 +29,19 @@ class TokenPair:
     device_token: str | None = None
 
 
+class SessionOwner(NamedTuple):
+    """The user of a session, and the latest proof of identity in it. Processes cache both with the session."""
+
+    user: Profile
+    authenticated_at: datetime
+
+
 class LiveSession(NamedTuple):
     """A session that tokens are issued for."""
 
     id: UUID
     expires_at: datetime
-    user: Profile
+    owner: SessionOwner
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,14 @@ class TokenIssuer:
     def issue(self, db: Db, session: LiveSession, refresh_token: str, keep: Keep) -> TokenPair:
         """Return an access token for a session, with the refresh token that continues the session."""
         key = self._signing_key(db)
+        user, authenticated_at = session.owner
         scope = " ".join(sorted(self.scopes))
         # The session's first request then needs no query.
-        db.after_commit(partial(keep, "sessions", session.id.hex, session.user))
+        db.after_commit(partial(keep, "sessions", session.id.hex, session.owner))
         return TokenPair(
-            access_token=self.tokens.encode(key, session.user.id, session.id, scope, session.expires_at),
+            access_token=self.tokens.encode(
+                key, user.id, session.id, scope, session.expires_at, authenticated_at=authenticated_at
+            ),
             expires_in=self.tokens.seconds_until(session.expires_at),
             refresh_token=refresh_token,
             refresh_expires_in=max(1, round((session.expires_at - clock.now()).total_seconds())),

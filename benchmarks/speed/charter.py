@@ -50,9 +50,10 @@ class Place:
         """Return this number of further tokens of the same session, all different."""
         said = jwt.decode(self.token, options={"verify_signature": False})
         tokens = AccessTokenCodec(said["iss"], said["aud"], said.get("client_id", "charter"), _LIFETIME)
-        ends_at = clock.now() + timedelta(days=1)
+        now = clock.now()
+        ends_at = now + timedelta(days=1)
         ids = UUID(said["sub"]), UUID(said["sid"])
-        return [tokens.encode(self.key, *ids, said["scope"], ends_at) for _ in range(count)]
+        return [tokens.encode(self.key, *ids, said["scope"], ends_at, authenticated_at=now) for _ in range(count)]
 
 
 def installed(config: Config, **settings: str) -> Charter:

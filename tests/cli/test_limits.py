@@ -27,6 +27,7 @@ BUDGETS = [
     ["logIn", "account", "alice@example.com", "10", "of", "10"],
     ["logIn", "account-hour", "alice", "10", "of", "20"],
     ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
+    ["stepUp", "user", "alice", "10", "of", "10"],
     ["requestDeletion", "user", "alice", "10", "of", "10"],
     ["requestEmailVerification", "user", "alice", "5", "of", "5"],
     ["requestEmailChange", "user", "alice", "10", "of", "10"],

@@ -328,7 +328,8 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
         result.stderr,
     )
     made = AccessTokenCodec("http://127.0.0.1:8000", "charter", "charter", 900)
-    token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", now() + timedelta(days=1))
+    times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
+    token = made.encode(generate("ES256"), uuid4(), uuid4(), "profile", **times)
     with charter.serving() as server, httpx.Client(base_url=server.url) as client:
         alice = Person(client, "alice", token=token)
         assert client.get("/ping").status_code == 200

@@ -50,9 +50,7 @@ def test_only_a_recent_proof_of_identity_is_accepted(
     response = engine.request("/x", headers={"Authorization": "Bearer a"})
     assert response.status_code == status
     if status == 401:
-        assert response.headers["www-authenticate"] == (
-            'Bearer error="insufficient_user_authentication", max_age="60"'
-        )
+        assert response.headers["www-authenticate"] == ('Bearer error="insufficient_user_authentication", max_age="60"')
         assert response.json()["code"] == "STEP_UP_REQUIRED"
 
 

@@ -96,8 +96,8 @@ class Callers:
         with database.transaction() as db:
             key = keyring.signing(db)
         claims = tokens.decode(other.token, key)
-        ends_at = now() + timedelta(days=1)
-        scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", ends_at=ends_at)
+        times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
+        scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", **times)
         self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
