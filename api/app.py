@@ -20,6 +20,7 @@ from api.crypto.cursors import CursorCodec
 from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
+from api.crypto.place_digests import PlaceDigests
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.runtime.background import BackgroundWorker
 from api.runtime.bulkhead import Bulkhead
@@ -43,6 +44,7 @@ from api.services import (
 from api.services.deletion import DeletionRules
 from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
+from api.services.recognition import Recognition
 from api.services.session_limit import ExcessTrimmer
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import TokenIssuer
@@ -145,16 +147,17 @@ def check_handlers() -> None:
 
 def _resources(config: Config, document: contract.Contract) -> dict[str, object]:
     """Return the resources of handlers that depend only on the settings."""
-    mails = make_outbox(config)
+    mails, places = make_outbox(config), _places(config)
     return {
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "deletion_rules": deletion_rules(config),
-        "devices": DeviceTokenCodec(config.secret),
         "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),
         "outbox": mails,
+        "places": places,
         "public_url": config.public_url,
+        "recognition": Recognition(DeviceTokenCodec(config.secret), places, mails),
         "reminders": mails if config.unverified == "refused" else None,
     }
 
@@ -162,6 +165,10 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
 def deletion_rules(config: Config) -> DeletionRules:
     """Return how long accounts can be restored and usernames stay reserved."""
     return DeletionRules(timedelta(days=config.deletion_days), timedelta(days=config.name_days))
+
+
+def _places(config: Config) -> PlaceDigests:
+    return PlaceDigests(config.secret, partial(contract.address_key, ipv6_prefix=config.ipv6_prefix))
 
 
 def rate_limiter(

@@ -3,13 +3,14 @@
 from typing import Any
 
 from api.contract import Client, runs_in
-from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
+from api.crypto.place_digests import PlaceDigests
 from api.services import credentials, sessions
 from api.services import sign_up as signing_up
 from api.services.authentication import Identity
 from api.services.outbox import Outbox
+from api.services.recognition import Recognition, Visitor
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
@@ -19,11 +20,13 @@ def sign_up(
     db: Db,
     hasher: PasswordHasher,
     outbox: Outbox,
+    places: PlaceDigests,
+    client: Client,
     public_url: str,
     accept_language: str | None,
     body: dict[str, Any],
 ) -> tuple[object, dict[str, str]]:
-    given = body["username"], body["email"], body["password"]
+    given = places.of(client.address), body["username"], body["email"], body["password"]
     user = signing_up.sign_up(db, hasher, outbox, *given, accept_language)
     return user, {"Location": f"{public_url}/api/v1/me"}
 
@@ -34,9 +37,15 @@ def request_sign_up(db: Db, outbox: Outbox, accept_language: str | None, body: d
 
 @runs_in("hashing")
 def complete_sign_up(
-    db: Db, hasher: PasswordHasher, one_time_codes: OneTimeCodes, public_url: str, body: dict[str, Any]
+    db: Db,
+    hasher: PasswordHasher,
+    one_time_codes: OneTimeCodes,
+    places: PlaceDigests,
+    client: Client,
+    public_url: str,
+    body: dict[str, Any],
 ) -> tuple[object, dict[str, str]]:
-    given = body["code"], body["username"], body["password"]
+    given = places.of(client.address), body["code"], body["username"], body["password"]
     user = signing_up.complete(db, hasher, one_time_codes, *given)
     return user, {"Location": f"{public_url}/api/v1/me"}
 
@@ -46,13 +55,13 @@ def log_in(
     db: Db,
     hasher: PasswordHasher,
     issuer: TokenIssuer,
-    devices: DeviceTokenCodec,
+    recognition: Recognition,
     reminders: Outbox | None,
     client: Client,
     body: dict[str, Any],
 ) -> object:
-    given = body["username"], body["password"]
-    return credentials.log_in(db, hasher, issuer, devices, reminders, *given, *client)
+    visitor = Visitor(*client, body.get("device_token"))
+    return credentials.log_in(db, hasher, issuer, recognition, reminders, body["username"], body["password"], visitor)
 
 
 @runs_in("hashing")

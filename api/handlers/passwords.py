@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from api.contract import runs_in
+from api.contract import Client, runs_in
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
+from api.crypto.place_digests import PlaceDigests
 from api.services import credentials, password_reset
 from api.services.authentication import Identity
 from api.services.outbox import Outbox
@@ -34,7 +35,10 @@ def reset_password(
     hasher: PasswordHasher,
     one_time_codes: OneTimeCodes,
     outbox: Outbox,
+    places: PlaceDigests,
+    client: Client,
     accept_language: str | None,
     body: dict[str, Any],
 ) -> None:
-    password_reset.reset(db, hasher, one_time_codes, outbox, body["code"], body["new_password"], accept_language)
+    place, words = places.of(client.address), (body["code"], body["new_password"])
+    password_reset.reset(db, hasher, one_time_codes, outbox, place, *words, accept_language)

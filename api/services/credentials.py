@@ -7,13 +7,13 @@ from uuid import UUID
 from sqlalchemy import bindparam, update
 
 from api import logs
-from api.crypto.device_tokens import DeviceTokenCodec
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName, WrongPassword
 from api.models import User
 from api.models.user import UserRow
-from api.services import codes, email_verification, names, notices, password_policy, sessions, users
+from api.services import codes, email_verification, notices, password_policy, sessions, users
 from api.services.outbox import Outbox
+from api.services.recognition import Recognition, Visitor
 from api.services.token_issuer import TokenIssuer, TokenPair
 from api.storage.database import Db, release_connection, table_of
 
@@ -22,12 +22,11 @@ def log_in(
     db: Db,
     hasher: PasswordHasher,
     issuer: TokenIssuer,
-    devices: DeviceTokenCodec,
+    recognition: Recognition,
     reminders: Outbox | None,
     name: str,
     password: str,
-    address: str,
-    user_agent: str,
+    visitor: Visitor,
 ) -> TokenPair:
     """Start a session for the user with this username or email, and return a token of its device as well.
 
@@ -46,13 +45,14 @@ def log_in(
         raise EmailUnverified()
     if hasher.needs_rehash(user.password_hash):
         user = _renew_hash(db, hasher, user, password)
-    pair = sessions.start(db, issuer, user, address, user_agent)
-    if pair is not None:
-        known_by = (names.login_key(user.username), names.login_key(user.email))
-        return replace(pair, device_token=devices.make(known_by))
+    place = recognition.places.of(visitor.address)
+    started = sessions.start(db, issuer, user, visitor.address, visitor.user_agent, place)
+    if started is not None:
+        recognition.record(db, user, visitor, place, started.place_seen_at)
+        return replace(started.pair, device_token=recognition.make_device_token(user))
     # Another request has changed the user since the read.
     db.rollback()
-    return log_in(db, hasher, issuer, devices, reminders, name, password, address, user_agent)
+    return log_in(db, hasher, issuer, recognition, reminders, name, password, visitor)
 
 
 def step_up(db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str) -> None:

@@ -18,6 +18,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "deletion_requested": {"code": "K7QF-3M9T-XD4B", "until": "2026-02-07 12:00 UTC"},
     "email_changed": {"code": "K7QF-3M9T-XD4B", "days": 7},
     "invitation": {"code": "K7QF-3M9T-XD4B", "days": 7},
+    "new_log_in": {"address": "203.0.113.9", "device": "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0"},
     "password_changed": {},
     "reset_password": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
     "sign_up": {"code": "K7QF-3M9T-XD4B", "minutes": 60},

@@ -1,5 +1,6 @@
 """Notices: mails that tell users about changes of their account. A user cannot switch them off."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from api.services.outbox import Outbox
 from api.storage.database import Db
 
 EMAIL_CHANGED = "email_changed"
+NEW_LOG_IN = "new_log_in"
 PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
 _LIFETIME = timedelta(days=3)
 
@@ -23,3 +25,23 @@ def email_changed(db: Db, outbox: Outbox, user: User, accept_language: str | Non
     """Tell a user at the former address that the email was changed, and return the id of the mail."""
     locale = outbox.locale_of(accept_language)
     return outbox.add(db, EMAIL_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
+
+
+def new_log_in(db: Db, outbox: Outbox, user: UserRow, address: str, user_agent: str) -> None:
+    """Tell a user about a log-in from a place and a device that the user has not used before."""
+    facts = {"address": address, "device": _harmless(user_agent)}
+    # The client may be that of another person, so the mail is not in its language.
+    locale = outbox.locale_of(user.locale)
+    outbox.add(db, NEW_LOG_IN, user.email, _LIFETIME, user_id=user.id, locale=locale, facts=facts)
+
+
+_MOST_CHARACTERS = 120
+
+
+def _harmless(text: str) -> str:
+    """Return a short text without anything that a mail program would show as a link.
+
+    A client chooses its `User-Agent` freely, so it could hold a message to the reader.
+    """
+    kept = re.sub(r"[^A-Za-z0-9 ()/;,._-]|(?<![0-9])\.|\.(?![0-9])|/{2,}", " ", text)
+    return " ".join(kept.split())[:_MOST_CHARACTERS].rstrip()

@@ -13,7 +13,7 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCode, PasswordContainsName
 from api.models import User
 from api.services import codes as one_time_codes
-from api.services import names, notices, password_policy, sessions, users
+from api.services import known_places, names, notices, password_policy, sessions, users
 from api.services.codes import PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, UtcDateTime, release_connection, table_of
@@ -45,13 +45,15 @@ def reset(
     hasher: PasswordHasher,
     codes: OneTimeCodes,
     outbox: Outbox,
+    place: bytes | None,
     code: str,
     new_password: str,
     accept_language: str | None,
 ) -> None:
     """Set the password of the user to whom a code was sent. End all sessions and delete all codes of the user.
 
-    The code proves that the user receives mail at the address, so the email is verified as well.
+    The code proves that the user receives mail at the address, so the email is verified as well. The
+    place of the client is known from now on.
 
     Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled or has another email now.
     Raises PasswordContainsName if the password contains the username or the email. The code can then be used again.
@@ -74,6 +76,7 @@ def reset(
     one_time_codes.discard(db, user.id)
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
+    known_places.add(db, user.id, place)
     notices.password_changed(db, outbox, user, accept_language)
     db.after_commit(partial(logs.event, "password_reset", user_id=user.id))
 

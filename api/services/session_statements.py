@@ -2,10 +2,10 @@
 
 from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
-from api.models import Session, User
+from api.models import KnownPlace, Session, User
 from api.storage.database import table_of
 
-_session, _user = table_of(Session), table_of(User)
+_session, _user, _place = table_of(Session), table_of(User), table_of(KnownPlace)
 
 _of_session = _session.c.id == bindparam("of_session")
 _of_user = _session.c.user_id == bindparam("of_user")
@@ -46,12 +46,16 @@ START = (
             .order_by(_other.c.id)
             .offset(bindparam("others"))
             .limit(1)
-        ).label("may_exceed")
+        ).label("may_exceed"),
+        select(_place.c.seen_at)
+        .where(_place.c.user_id == bindparam("read_id"), _place.c.digest == bindparam("place"))
+        .scalar_subquery()
+        .label("place_seen_at"),
     )
 )
 """Insert a session if its user is enabled and is still as it was read.
 
-Return whether the user has more than `others` other sessions.
+Return whether the user has more than `others` other sessions, and when the user's `place` was seen, if it is known.
 """
 
 OF_FAMILY = (

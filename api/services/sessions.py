@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Executable
@@ -29,7 +29,16 @@ _STARTING = 10
 _PURGED_AFTER = timedelta(hours=1)
 
 
-def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: str) -> TokenPair | None:
+class Started(NamedTuple):
+    """The tokens of a new session, and when the place of its client was seen, or None if the place is unknown."""
+
+    pair: TokenPair
+    place_seen_at: datetime | None
+
+
+def start(
+    db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: str, place: bytes | None
+) -> Started | None:
     """Start a session for a user, or return None if the user was changed or disabled after `user` was read.
 
     The least recently used session ends if the user has too many.
@@ -53,13 +62,13 @@ def start(db: Db, issuer: TokenIssuer, user: UserRow, address: str, user_agent: 
     }
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
     others = max(issuer.max_sessions - 1 - _STARTING, 0)
-    started = db.run(sql.START, values | read | {"others": others}).first()
+    started = db.run(sql.START, values | read | {"others": others, "place": place}).first()
     if started is None:
         return None
     if started.may_exceed:
         end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
     db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
-    return issuer.issue(db, session, refresh_token, keep)
+    return Started(issuer.issue(db, session, refresh_token, keep), started.place_seen_at)
 
 
 def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: str) -> TokenPair:

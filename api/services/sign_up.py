@@ -13,7 +13,7 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import InvalidCode
 from api.models.user import Profile
 from api.services import codes as one_time_codes
-from api.services import email_verification, names, users
+from api.services import email_verification, known_places, names, users
 from api.services.codes import INVITATION, SIGN_UP, CodeRow, Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, release_connection
@@ -27,6 +27,7 @@ def sign_up(
     db: Db,
     hasher: PasswordHasher,
     outbox: Outbox,
+    place: bytes | None,
     username: str,
     email: str,
     password: str,
@@ -34,9 +35,12 @@ def sign_up(
 ) -> Profile:
     """Create a user, send a mail that verifies the email, and return the profile.
 
+    The place of the client is known from now on.
+
     Raises PasswordContainsName, UsernameTaken or EmailTaken.
     """
     user = users.create(db, hasher, username, email, password)
+    known_places.add(db, user.id, place)
     email_verification.send(db, outbox, user, accept_language)
     return user
 
@@ -66,8 +70,18 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared:
     return Prepared(email, {"code": code, **_lifetime(purpose)})
 
 
-def complete(db: Db, hasher: PasswordHasher, codes: OneTimeCodes, code: str, username: str, password: str) -> Profile:
+def complete(
+    db: Db,
+    hasher: PasswordHasher,
+    codes: OneTimeCodes,
+    place: bytes | None,
+    code: str,
+    username: str,
+    password: str,
+) -> Profile:
     """Create a user whose email is the address to which a code was sent, and return the profile.
+
+    The place of the client is known from now on.
 
     Raises InvalidCode if the code is unknown, used or expired. Raises PasswordContainsName, UsernameTaken or
     EmailTaken. The code can then be used again.
@@ -78,7 +92,9 @@ def complete(db: Db, hasher: PasswordHasher, codes: OneTimeCodes, code: str, use
     password_hash = users.hash_password(hasher, username, found.email, password)
     # Other requests with this code wait here, and find it used.
     one_time_codes.use(db, found)
-    return users.add(db, username, found.email, password_hash, is_verified=True)
+    user = users.add(db, username, found.email, password_hash, is_verified=True)
+    known_places.add(db, user.id, place)
+    return user
 
 
 def _add(db: Db, outbox: Outbox, template: str, email: str, accept_language: str | None) -> None:

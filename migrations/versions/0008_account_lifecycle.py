@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("digest", sa.LargeBinary(16), nullable=False),
         sa.Column("seen_at", _MOMENT, nullable=False),
+        sa.Column("noticed_at", _MOMENT, nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_known_places_user_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "digest", name="pk_known_places"),
     )
