@@ -199,6 +199,10 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.EmailUnverified()): (403, {}),
     raising(errors.PasswordContainsName()): (409, {}),
     raising(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
+    raising(errors.StepUpRequired(900)): (
+        401,
+        {"www-authenticate": 'Bearer error="insufficient_user_authentication", max_age="900"'},
+    ),
     raising(errors.InsufficientScope(["a", "b"])): (
         403,
         {"www-authenticate": 'Bearer error="insufficient_scope", scope="a b"'},

@@ -315,6 +315,7 @@ def test_a_token_contains_only_the_necessary_claims(genuine: Genuine) -> None:
         "jti": genuine.claims["jti"],
         "iat": genuine.claims["exp"] - LIFETIME,
         "exp": genuine.claims["exp"],
+        "auth_time": genuine.claims["iat"],
         "scope": USER_SCOPE,
     }
     assert re.fullmatch("[0-9a-f]{16}", genuine.key.id)

@@ -13,7 +13,7 @@ from httpx import Response
 from api import app as composition
 from api.config import Config
 from api.config.paths import resource_dir
-from api.services import credentials
+from api.services import users
 from tests.support.charter import until
 from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD, Person, newcomer
@@ -111,12 +111,12 @@ def test_a_log_in_proves_the_identity(alice: Person, travel: Travel) -> None:
 def test_a_session_that_ended_meanwhile_is_not_stepped_up(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     other = at(alice.client, alice)
     other.log_in()
-    find = credentials.users.find
+    find = users.find
 
     def end_then_find(*arguments: Any) -> Any:
         found = find(*arguments)
         assert other.delete("/api/v1/sessions").status_code == 204
         return found
 
-    monkeypatch.setattr(credentials.users, "find", end_then_find)
+    monkeypatch.setattr(users, "find", end_then_find)
     assert_problem(step_up(alice), 401, "INVALID_TOKEN")

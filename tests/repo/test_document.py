@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from connexion.json_schema import resolve_refs
 from joserfc import jwt
 from joserfc.jwk import KeySet
@@ -19,7 +20,7 @@ from api import app, contract
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, Operation
+from api.contract.document.operation import Json, Operation, resolve
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.formats import STANDARD, format_checker
 from api.crypto.refresh_tokens import RefreshTokenFactory
@@ -36,6 +37,7 @@ from tests.support.success import success_of
 from tests.test_errors import SIGN_UP, catalogue
 
 CONTRACT = contract.load(resource_dir("openapi"))
+SHARED = yaml.safe_load((resource_dir("openapi") / "openapi.yaml").read_text())["x-shared"]
 RESOLVED = Contract(resolve_refs(CONTRACT.document))
 OPERATIONS = {
     operation.id: (operation.path, operation.method, operation.definition) for operation in RESOLVED.operations()
@@ -92,9 +94,12 @@ def test_spectral_reports_violations_of_a_broken_contract_only(tmp_path: Path) -
 
 
 def responses() -> Iterator[tuple[str, Json]]:
-    """Yield each response of the contract as (operation and status, response)."""
+    """Yield each response as (operation and status, response), also those that no operation has yet."""
     for name, (_, _, operation) in OPERATIONS.items():
         yield from ((f"{name} {status}", response) for status, response in operation["responses"].items())
+    for group, shared in SHARED["responses"].items():
+        found = {status: resolve(response, RESOLVED.document) for status, response in shared.items()}
+        yield from ((f"{group} {status}", response) for status, response in found.items())
     yield from ((f"elsewhere {status}", response) for status, response in RESOLVED.document["x-elsewhere"].items())
 
 
@@ -117,6 +122,7 @@ ARGUMENTS: dict[str, Any] = {
     "HEADERS_TOO_LARGE": HEADER_BYTES,
     "INSUFFICIENT_SCOPE": ["profile"],
     "METHOD_NOT_ALLOWED": ["GET", "HEAD"],
+    "STEP_UP_REQUIRED": 900,
 }
 
 
@@ -191,18 +197,20 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
 
 
 # The claims that differ between access tokens.
-VARYING_CLAIMS = {"sub", "sid", "jti", "iat", "exp"}
+VARYING_CLAIMS = {"sub", "sid", "jti", "iat", "exp", "auth_time"}
 
 
 def test_the_example_tokens_verify_with_the_example_keys(client: TestClient, alice: Person) -> None:
     real = jwt.decode(alice.token, KeySet.import_key_set(client.get("/.well-known/jwks.json").json()))
     keys = KeySet.import_key_set(response_example("getSigningKeys"))
+    logged_in = jwt.decode(response_example("logIn")["access_token"], keys).claims["iat"]
     for pair in (response_example("logIn"), response_example("refreshTokens")):
         token = jwt.decode(pair["access_token"], keys)
         assert token.header == real.header | {"kid": keys.keys[0].kid}
         varying = {name: token.claims[name] for name in VARYING_CLAIMS}
         assert token.claims == real.claims | varying | {"scope": pair["scope"]}
         assert real.claims["scope"] == USER_SCOPE
+        assert token.claims["auth_time"] == logged_in
         assert token.claims["exp"] - token.claims["iat"] == pair["expires_in"]
         assert token.claims["sub"] == response_example("getProfile")["id"]
         assert token.claims["sid"] == response_example("listSessions")["items"][0]["id"]
