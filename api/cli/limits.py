@@ -39,8 +39,8 @@ class _Budget(NamedTuple):
 def limits() -> None:
     """Show and clear rate limits.
 
-    SUBJECT is a username, an email, or the address of a client. A device that sends its device token has a budget of
-    its own, which these commands do not show.
+    SUBJECT is a username, an email, or the address of a client. Known devices and places have budgets of their own,
+    which these commands do not show.
     """
 
 

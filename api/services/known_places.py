@@ -6,11 +6,12 @@ A log-in from another one causes a notice, and shares the rate limits of all str
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 
 from api import clock
+from api.crypto.place_digests import PlaceDigests
 from api.models import KnownPlace, User
-from api.storage.database import Db, table_of
+from api.storage.database import Database, Db, table_of
 
 # Only the latest places of a user are known.
 _MOST = 20
@@ -48,12 +49,14 @@ def begin_notice(db: Db, user_id: UUID, place: bytes) -> bool:
     return db.run(_BEGIN_NOTICE, values).rowcount == 1
 
 
-def is_known(db: Db, name: str, place: bytes) -> bool:
-    """Return True if the user with this canonical username or email has logged in from a place.
+def place_of(database: Database, digests: PlaceDigests, address: str, name: str) -> str | None:
+    """Return the place of an address if the user with this canonical username or email is known there, or None.
 
-    This is one read outside of the transaction, which is the same for unknown users.
+    The one statement is the same for unknown users.
     """
-    return bool(db.read(_IS_KNOWN, {"key": name, "place": place}))
+    place = digests.of(address)
+    is_known = place is not None and database.read(_IS_KNOWN, {"key": name, "place": place})
+    return place.hex() if place and is_known else None
 
 
 _places, _users = table_of(KnownPlace), table_of(User)
@@ -71,12 +74,11 @@ _was_noticed = exists().where(
 )
 _BEGIN_NOTICE = update(_places).where(*_is_place, ~_was_noticed).values(noticed_at=bindparam("now"))
 _IS_KNOWN = (
-    select(literal(1))
+    select(_places.c.digest)
     .select_from(_users)
     .join(_places, _places.c.user_id == _users.c.id)
     .where(
         or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")),
         _places.c.digest == bindparam("place"),
     )
-    .limit(1)
 )

@@ -7,13 +7,14 @@ request and a count after it would let parallel requests pass.
 import hmac
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from api import clock, logs
 from api.crypto.secret import derive
 from api.errors import ApiError, TooBusy
+from api.storage.cache import BoundedDict
 from api.storage.rate_limit_store import MICROSECONDS, RateLimitStore, Refusal, Take
 
 _log = logging.getLogger("charter.rate_limits")
@@ -39,7 +40,10 @@ class Policy(Protocol):
 
 
 class Subject(Protocol):
-    """A policy, and the value whose budget a request spends. A valid `proof` gives the request another budget."""
+    """A policy, and the value whose budget a request spends.
+
+    A valid `proof` gives the request another budget, and so does the address `place` if the user is known there.
+    """
 
     @property
     def policy(self) -> Any: ...
@@ -47,6 +51,8 @@ class Subject(Protocol):
     def value(self) -> Any: ...
     @property
     def proof(self) -> str | None: ...
+    @property
+    def place(self) -> str | None: ...
 
 
 class State(NamedTuple):
@@ -61,10 +67,32 @@ class Readers(NamedTuple):
     """How the values of subjects are compared: `value_of` by the `by` of a policy, `device_of` for proofs.
 
     `device_of(proof, value)` returns the device of a proof, or None if the proof is not one of the canonical value.
+    `place_of(address, value)` reads from the database whether the user with this value is known at an address. It
+    returns the place, or None.
     """
 
     value_of: Mapping[str, Callable[[Any], str]]
     device_of: Callable[[str, str], str | None]
+    place_of: Callable[[str, str], str | None]
+
+
+class _Visit(NamedTuple):
+    """A user, by the canonical name, at an address."""
+
+    address: str
+    value: str
+
+
+class _Claim(NamedTuple):
+    """A request for a unit of a policy. `device` has proved itself. Otherwise, the place of `visit` may be known."""
+
+    policy: Any
+    value: str
+    device: str | None
+    visit: _Visit | None
+
+
+_Places = Mapping[_Visit, str | None]
 
 
 class RateLimiter:
@@ -86,6 +114,7 @@ class RateLimiter:
         self._run = run
         self._on_refusal = on_refusal
         self._refused: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._places: BoundedDict[_Visit, tuple[str | None, int]] = BoundedDict(_MOST_REMEMBERED)
         self._was_full = False
 
     def close(self) -> None:
@@ -98,29 +127,26 @@ class RateLimiter:
         Raises DatabaseUnavailable if the budgets cannot be used, and TooBusy if there are too many.
         """
         now = _now()
-        takes = {self._take(operation, subject): subject.policy for subject in subjects}
-        known = self._known_refusal(list(takes), now)
-        found = known or await self._run(
-            partial(self._store.take, list(takes), now, accepts_new=self._store.size < self._most_rows)
-        )
+        claims = [self._claim(subject) for subject in subjects]
+        visits = {claim.visit for claim in claims if claim.visit is not None}
+        places = self._remembered_places(visits, now)
+        if places is None:
+            takes, found = await self._run(partial(self._look_up_and_take, operation, claims, visits, now))
+        else:
+            takes = self._takes(operation, claims, places)
+            found = self._known_refusal(list(takes), now) or await self._run(partial(self._take, takes, now))
         if isinstance(found, Refusal):
             return self._refusal(operation, takes[found.take], found, now)
         states = [_state(policy, found[take.key], take, now) for take, policy in takes.items()]
         return Taken(states, None, partial(self._settle, takes))
 
-    def key(self, operation: str, policy: Any, value: Any, proof: str | None = None) -> bytes:
-        """Return the key of a budget. It reveals the value only to processes with the secret."""
-        text = self._readers.value_of.get(policy.by, str)(value)
-        parts = [operation, policy.name, text]
-        if proof is not None and (device := self._readers.device_of(proof, text)) is not None:
-            parts.append(device)
-        # The lengths keep different parts from being the same text.
-        joined = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
-        return hmac.digest(self._key, joined, "sha256")[:_KEY_BYTES]
+    def key(self, operation: str, policy: Any, value: Any) -> bytes:
+        """Return the key of the budget that unknown clients share. It reveals the value only with the secret."""
+        return self._key_of(operation, policy.name, self._text(policy, value))
 
     def state(self, operation: str, policy: Any, value: Any) -> State:
         """Return the state of a budget. Raises DatabaseUnavailable if it cannot be read."""
-        now, take = _now(), self._take_of(policy, self.key(operation, policy, value))
+        now, take = _now(), _take_of(policy, self.key(operation, policy, value))
         return _state(policy, self._store.find([take.key]).get(take.key, now), take, now)
 
     def clear(self, budgets: Sequence[tuple[str, Any, Any]]) -> int:
@@ -136,12 +162,50 @@ class RateLimiter:
         self._was_full = is_full
         return self._store.size > self._most_rows // 2
 
-    def _take(self, operation: str, subject: Subject) -> Take:
-        return self._take_of(subject.policy, self.key(operation, subject.policy, subject.value, subject.proof))
+    def _text(self, policy: Any, value: Any) -> str:
+        return self._readers.value_of.get(policy.by, str)(value)
 
-    def _take_of(self, policy: Policy, key: bytes) -> Take:
-        window = policy.window * MICROSECONDS
-        return Take(key, window // policy.quota, window)
+    def _key_of(self, *parts: str) -> bytes:
+        # The lengths keep different parts from being the same text.
+        joined = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+        return hmac.digest(self._key, joined, "sha256")[:_KEY_BYTES]
+
+    def _claim(self, subject: Subject) -> _Claim:
+        value = self._text(subject.policy, subject.value)
+        device = None if subject.proof is None else self._readers.device_of(subject.proof, value)
+        visit = None if device is not None or not subject.place else _Visit(subject.place, value)
+        return _Claim(subject.policy, value, device, visit)
+
+    def _takes(self, operation: str, claims: Sequence[_Claim], places: _Places) -> dict[Take, Any]:
+        """Return what a request takes, with the policies. A known device or place has a budget of its own."""
+        found = {}
+        for policy, value, device, visit in claims:
+            known = device if visit is None else places[visit]
+            key = self._key_of(operation, policy.name, value, *([known] if known is not None else []))
+            found[_take_of(policy, key)] = policy
+        return found
+
+    def _take(self, takes: Mapping[Take, Any], now: int) -> dict[bytes, int] | Refusal:
+        return self._store.take(list(takes), now, accepts_new=self._store.size < self._most_rows)
+
+    def _look_up_and_take(
+        self, operation: str, claims: Sequence[_Claim], visits: Iterable[_Visit], now: int
+    ) -> tuple[dict[Take, Any], dict[bytes, int] | Refusal]:
+        """Take the units in the same call, because each call needs a thread."""
+        places = {visit: self._readers.place_of(*visit) for visit in visits}
+        takes = self._takes(operation, claims, places)
+        found = self._known_refusal(list(takes), now) or self._take(takes, now)
+        if isinstance(found, Refusal):
+            # The flood of refusals that may follow reads no places.
+            for visit, place in places.items():
+                self._places.put(visit, (place, now))
+        return takes, found
+
+    def _remembered_places(self, visits: Iterable[_Visit], now: int) -> _Places | None:
+        """Return the places, or None if one of them must be read from the database."""
+        found = {visit: self._places.get(visit) for visit in visits}
+        is_recent = [entry is not None and entry[1] <= now < entry[1] + _REMEMBERED for entry in found.values()]
+        return {visit: entry[0] for visit, entry in found.items() if entry} if all(is_recent) else None
 
     def _known_refusal(self, takes: Sequence[Take], now: int) -> Refusal | None:
         for take in takes:
@@ -175,12 +239,13 @@ class RateLimiter:
         ]
         if not returned:
             return
-        for take in returned:
-            self._refused.pop(take.key, None)
         try:
             await self._run(partial(self._store.give_back, returned, _now()))
         except ApiError as error:
             _log.warning("rate_limit_kept", extra={"facts": {"code": error.code}})
+        # Not earlier: another request may have been refused until now.
+        for take in returned:
+            self._refused.pop(take.key, None)
 
 
 class Taken(NamedTuple):
@@ -194,6 +259,11 @@ class Taken(NamedTuple):
         """Give back what a response with this status does not use up. It never raises."""
         if self.returns is not None:
             await self.returns(status)
+
+
+def _take_of(policy: Policy, key: bytes) -> Take:
+    window = policy.window * MICROSECONDS
+    return Take(key, window // policy.quota, window)
 
 
 def _state(policy: Any, tat: int, take: Take, now: int) -> State:

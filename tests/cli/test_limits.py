@@ -59,7 +59,7 @@ OF_ADDRESS = {
     "signUp": "59",
     "requestSignUp": "20",
     "completeSignUp": "30",
-    "logIn": "9",
+    "logIn": "19",
     "refreshTokens": "600",
     "verifyEmail": "30",
     "confirmEmailChange": "30",
@@ -70,15 +70,19 @@ OF_ADDRESS = {
 }
 
 
+def guess(client: httpx.Client) -> int:
+    return client.post("/api/v1/auth/login", json={"username": "ALICE", "password": "wrong"}).status_code
+
+
 def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, charter: Charter) -> None:
-    with serving(create_app(replace(config, rate_limits=SLOW))) as address, httpx.Client(base_url=address) as client:
+    with (
+        serving(create_app(replace(config, rate_limits=SLOW))) as address,
+        httpx.Client(base_url=address) as client,
+        httpx.Client(base_url=address, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as stranger,
+    ):
         alice = newcomer(client, "alice")
 
-        def guess() -> int:
-            body = {"username": "ALICE", "password": "wrong"}
-            return client.post("/api/v1/auth/login", json=body).status_code
-
-        assert Counter(guess() for _ in range(12)) == {401: 10, 429: 2}
+        assert Counter(guess(stranger) for _ in range(12)) == {401: 10, 429: 2}
         change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
         assert alice.put("/api/v1/me/password", json=change).status_code == 403
         shown = lines(charter, "show", "alice")
@@ -90,6 +94,8 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         used = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.1")[1:]}
         # Refused requests take nothing.
         assert used == OF_ADDRESS
+        guesses = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.2")[1:]}
+        assert guesses["logIn"] == "10"
         assert lines(charter, "clear", "alice@example.com") == [
             "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
         ]

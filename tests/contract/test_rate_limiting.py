@@ -35,7 +35,11 @@ def operation(limit: str, more: str = "") -> str:
         ("[{name: a, by: identity, quota: 1, window: 1}]", "by identity requires a token"),
         ("[{name: a, by: body.user, quota: 1, window: 1}]", "by must be address, identity, or body."),
         ("[{name: a, by: header.user, quota: 1, window: 1}]", "by must be address, identity, or body."),
-        ("[{name: a, by: address, quota: 1, window: 1, apart: proof}]", "apart must be a property of the body"),
+        ("[{name: a, by: address, quota: 1, window: 1, apart: proof}]", "apart must be a list of place, and of at"),
+        ("[{name: a, by: address, quota: 1, window: 1, apart: [proof]}]", "apart must be a list of place, and of at"),
+        ("[{name: a, by: address, quota: 1, window: 1, apart: []}]", "apart must be a list of place, and of at"),
+        ("[{name: a, by: address, quota: 1, window: 1, apart: [place, place]}]", "apart must be a list of place, and"),
+        ("[{name: a, by: address, quota: 1, window: 1, apart: [place]}]", "apart has a place, so by must be body"),
         (f"[{POLICY}, {POLICY}]", "each policy needs a name of its own"),
     ],
 )
@@ -77,8 +81,17 @@ def test_the_published_description_names_the_limits(engine: Engine) -> None:
         (Policy("a", "identity", 10, 600, refund=True), "`a`: 10 failed requests per 10 minutes for each user"),
         (Policy("a", "body.name", 5, 90), "`a`: 5 requests per 90 seconds for each `name`"),
         (
-            Policy("a", "body.name", 1, 60, refund=True, apart="proof"),
+            Policy("a", "body.name", 1, 60, refund=True, apart=("proof",)),
             "`a`: 1 failed request per minute for each `name`, and as many for each valid `proof`",
+        ),
+        (
+            Policy("a", "body.name", 1, 60, apart=("proof", "place")),
+            "`a`: 1 request per minute for each `name`, and as many for each valid `proof` and each known place of the "
+            "user",
+        ),
+        (
+            Policy("a", "body.name", 1, 60, apart=("place",)),
+            "`a`: 1 request per minute for each `name`, and as many for each known place of the user",
         ),
     ],
 )

@@ -16,13 +16,15 @@ _QUOTAS, _WINDOWS = range(1, 10_001), range(1, 86_401)
 _FIELDS = {"name", "by", "quota", "window", "refund", "apart"}
 _NONE = "This server has switched its rate limits off."
 _REQUIRED = {"name", "by", "quota", "window"}
+_PLACE = "place"
 
 
 class Policy(NamedTuple):
     """A rate limit: `quota` requests in `window` seconds for each value of `by`.
 
-    `by` is `address`, `identity` or `body.<property>`. With `refund`, a successful request does not count. A request
-    whose body proves by the property `apart` that a known client sends it has a budget of its own.
+    `by` is `address`, `identity` or `body.<property>`. With `refund`, a successful request does not count. Known
+    clients have budgets of their own, `apart` from those of strangers. They are known by a text of the body, or by
+    their `place`.
     """
 
     name: str
@@ -30,7 +32,17 @@ class Policy(NamedTuple):
     quota: int
     window: int
     refund: bool = False
-    apart: str | None = None
+    apart: tuple[str, ...] = ()
+
+    @property
+    def proof(self) -> str | None:
+        """The property of the body that may prove who sends the request, or None."""
+        return next((name for name in self.apart if name != _PLACE), None)
+
+    @property
+    def knows_places(self) -> bool:
+        """True if requests from a known place of the user have a budget of their own."""
+        return _PLACE in self.apart
 
     @property
     def member(self) -> str | None:
@@ -50,7 +62,7 @@ def policies_of(operation: Operation) -> list[Policy]:
 
 
 def _policy(entry: Json) -> Policy:
-    return Policy(**entry | {"refund": "refund" in entry})
+    return Policy(**entry | {"refund": "refund" in entry, "apart": tuple(entry.get("apart", ()))})
 
 
 def check_rate_limit(operation: Operation) -> None:
@@ -83,8 +95,17 @@ def _check_policy(entry: Json, operation: Operation) -> None:
         kind, _, name = str(entry["by"]).partition(".")
         if kind != "body" or name not in _properties(operation):
             raise ContractError("x-rate-limit: by must be address, identity, or body. and a property of the body")
-    if "apart" in entry and entry["apart"] not in _properties(operation):
-        raise ContractError("x-rate-limit: apart must be a property of the body")
+    if "apart" in entry:
+        _check_apart(entry["apart"], str(entry["by"]), operation)
+
+
+def _check_apart(apart: object, by: str, operation: Operation) -> None:
+    listed = [str(name) for name in apart] if isinstance(apart, list) else []
+    proofs = [name for name in listed if name != _PLACE]
+    if not listed or len(listed) > len(set(listed)) or len(proofs) > 1 or not {*proofs} <= _properties(operation):
+        raise ContractError("x-rate-limit: apart must be a list of place, and of at most one property of the body")
+    if _PLACE in listed and not by.startswith("body."):
+        raise ContractError("x-rate-limit: apart has a place, so by must be body. and a property of the body")
 
 
 def _properties(operation: Operation) -> set[str]:
@@ -129,7 +150,9 @@ def described(policy: Policy) -> str:
     counted = "failed request" if policy.refund else "request"
     plural = "" if policy.quota == 1 else "s"
     subject = {"address": "address", "identity": "user"}.get(policy.by, f"`{policy.member}`")
-    apart = f", and as many for each valid `{policy.apart}`" if policy.apart else ""
+    known = [f"valid `{policy.proof}`"] if policy.proof else []
+    known += ["known place of the user"] if policy.knows_places else []
+    apart = f", and as many for each {' and each '.join(known)}" if known else ""
     return f"`{policy.name}`: {policy.quota} {counted}{plural} per {period(policy.window)} for each {subject}{apart}"
 
 

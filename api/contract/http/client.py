@@ -14,7 +14,12 @@ class Client(NamedTuple):
 
 
 def client_of(scope: Scope) -> Client:
-    """Return the client of a request. The edge has stored its address in the scope."""
-    address, _ = scope.get("client") or ("", 0)
+    """Return the client of a request."""
     agent = Headers(scope=scope).get("user-agent", "")
-    return Client(address, "".join(filter(str.isprintable, agent))[:255])
+    return Client(address_of(scope), "".join(filter(str.isprintable, agent))[:255])
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of the client, which the edge has stored in the scope. It is empty if the socket has none."""
+    address, _ = scope.get("client") or ("", 0)
+    return str(address)

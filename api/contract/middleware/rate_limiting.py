@@ -1,13 +1,13 @@
 """Limit the rate of an operation before its handler is called, by the policies of the contract."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.contract.document.operation import Operation
 from api.contract.document.rate_limits import Policy
-from api.contract.http.client import client_of
+from api.contract.http.client import address_of
 from api.contract.http.scope import arguments_of
 from api.errors import ApiError, RateLimited
 
@@ -15,12 +15,13 @@ from api.errors import ApiError, RateLimited
 class Subject(NamedTuple):
     """A policy with the value whose budget a request spends: an address, an identity, or a text of the body.
 
-    `proof` is the text that may give the request a budget of its own, or None.
+    `proof` is the text that may give the request a budget of its own, or None. The address `place` may do the same.
     """
 
     policy: Policy
     value: Any
     proof: str | None
+    place: str | None
 
 
 class State(Protocol):
@@ -66,12 +67,12 @@ class LimitedOperation:
         self, operation: Operation, policies: Sequence[Policy], next_app: ASGIApp, limiter: RateLimiter
     ) -> None:
         self._name = operation.id
-        self._policies = policies
+        self._policies = [(policy, policy.member, policy.proof, policy.knows_places) for policy in policies]
         self._next_app = next_app
         self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = await self._limiter.take(self._name, list(self._subjects(scope)))
+        taken = await self._limiter.take(self._name, self._subjects(scope))
         headers = _headers(taken.states)
         if taken.retry_after is not None:
             raise RateLimited(taken.retry_after, headers)
@@ -94,17 +95,14 @@ class LimitedOperation:
         arguments = arguments_of(scope)
         body = arguments.get("body")
         members = body if isinstance(body, dict) else {}
-        given = [(policy, self._value(policy, scope, arguments, members)) for policy in self._policies]
-        return [
-            Subject(policy, value, members.get(policy.apart) if policy.apart else None)
-            for policy, value in given
-            if value is not None
-        ]
-
-    def _value(self, policy: Policy, scope: Scope, arguments: Mapping[str, Any], members: Mapping[str, Any]) -> Any:
-        if policy.member is not None:
-            return members.get(policy.member)
-        return client_of(scope).address if policy.by == "address" else arguments["identity"]
+        of_caller = {"address": address_of(scope), "identity": arguments.get("identity")}
+        found = []
+        for policy, member, proof, knows_places in self._policies:
+            value = members.get(member) if member else of_caller[policy.by]
+            if value is not None:
+                place = of_caller["address"] if knows_places else None
+                found.append(Subject(policy, value, members.get(proof) if proof else None, place))
+        return found
 
 
 def _headers(states: Sequence[State]) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""Strangers never lock a user out: known places and devices have budgets of their own."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.features.test_rate_limits import GENEROUS, limited, statuses, wrong
+from tests.support.mailbox import Mailbox
+from tests.support.person import newcomer
+from tests.support.types import Travel
+from tests.support.workers import at, statements
+
+__all__ = ["limited"]
+
+HOME, TRAIN, HOTEL, ELSEWHERE = "203.0.113.7", "203.0.113.8", "203.0.113.9", "198.51.100.1"
+
+pytestmark = pytest.mark.usefixtures("still")
+
+
+def test_a_known_place_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
+    home, elsewhere = limited(*GENEROUS, peer=HOME), limited(*GENEROUS, peer=ELSEWHERE)
+    alice = newcomer(home, "alice")
+    newcomer(elsewhere, "bobby")
+    assert statuses(wrong(elsewhere) for _ in range(11)) == {401: 10, 429: 1}
+    assert at(elsewhere, alice).log_in().status_code == 429
+    assert alice.log_in().status_code == 200
+    assert alice.log_in(username=alice.email).status_code == 200
+    assert statuses(wrong(home) for _ in range(11)) == {401: 10, 429: 1}
+    assert alice.log_in().status_code == 429
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody9"])
+def test_places_are_looked_up_alike_for_known_and_unknown_names(
+    limited: Callable[..., TestClient], travel: Travel, name: str
+) -> None:
+    client = limited(*GENEROUS)
+    newcomer(client, "alice")
+    looked_up = []
+    for _ in range(13):
+        with statements() as sent:
+            wrong(client, name)
+        looked_up.append(sum("known_places" in statement for statement in sent))
+    # The process remembers the place for a second after a refusal, so a flood costs the database nothing.
+    assert looked_up == [1] * 11 + [0] * 2
+    travel(timedelta(seconds=1))
+    with statements() as sent:
+        assert wrong(client, name).status_code == 429
+    assert sum("known_places" in statement for statement in sent) == 1
+
+
+def test_an_attack_at_50_guesses_a_second_never_locks_the_owner_out(
+    limited: Callable[..., TestClient], travel: Travel, mailbox: Mailbox
+) -> None:
+    home, train, hotel, attacker = (limited(*GENEROUS, peer=peer) for peer in (HOME, TRAIN, HOTEL, ELSEWHERE))
+    alice = newcomer(home, "alice")
+    device, traveller = alice.device_token, at(train, alice)
+    counts: Counter[int] = Counter()
+
+    def attack() -> None:
+        travel(timedelta(seconds=1))
+        counts.update(statuses(wrong(attacker) for _ in range(50)))
+
+    for _ in range(6):
+        attack()
+        assert alice.log_in().status_code == 200
+        assert at(train, alice).log_in(username=alice.email, device_token=device).status_code == 200
+        assert traveller.refresh().status_code == 200
+        assert traveller.get("/api/v1/me").status_code == 200
+        assert at(hotel, alice).log_in().status_code == 429
+    assert hotel.post("/api/v1/auth/password/request", json={"email": alice.email}).status_code == 202
+    attack()
+    new = "a better battery for this horse"
+    body = {"code": mailbox.deliver().code(alice.email), "new_password": new}
+    assert hotel.post("/api/v1/auth/password/reset", json=body).status_code == 204
+    attack()
+    assert at(hotel, alice).log_in(password=new).status_code == 200
+    assert counts == {401: 11, 429: 389}
