@@ -104,10 +104,7 @@ class BadRequest(ApiError):
 
 
 class InvalidInput(BadRequest):
-    """The request breaks rules of the contract. The response has the first 100 of `faults`.
-
-    The validation of a value stops at 1,000 faults.
-    """
+    """The request breaks rules. The response has the first 100 of `faults`, which are at most 1,000 for each value."""
 
     code = "INVALID_INPUT"
 
@@ -166,8 +163,7 @@ class MissingToken(Unauthorized):
 
     def __init__(self, how: str = "") -> None:
         super().__init__()
-        if how:
-            self.detail = f"This operation requires a credential. Send {how}."
+        self.detail = f"This operation requires a credential. Send {how}." if how else self.message
 
 
 class RefreshTokenReused(Unauthorized):
@@ -383,17 +379,15 @@ class TooBusy(Unavailable):
 class LibraryError(ApiError):
     """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised.
 
-    The response keeps the status and headers of the original error, but not its text. The code is the reason phrase in
-    upper case, such as FORBIDDEN. An operation that can raise one must declare the code in the contract.
+    The response keeps its status and headers, but not its text. An operation that can raise one must declare the code.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = HTTPStatus(status)
         self.message = f"{_phrase(self.status)}."
         self.code = re.sub("[^A-Z]+", "_", _phrase(self.status).upper().replace("'", ""))
-        challenge = {"WWW-Authenticate": Unauthorized.challenge} if status == HTTPStatus.UNAUTHORIZED else {}
         kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        super().__init__(headers=challenge | kept)
+        super().__init__(headers={**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **kept})
 
 
 def as_api_error(error: Exception) -> ApiError:
