@@ -20,6 +20,20 @@ HOME, TRAIN, HOTEL, ELSEWHERE = "203.0.113.7", "203.0.113.8", "203.0.113.9", "19
 pytestmark = pytest.mark.usefixtures("still")
 
 
+def test_a_device_token_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
+    client = limited()
+    alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+    token, foreign = (person.log_in().json()["device_token"] for person in (alice, bobby))
+    assert statuses(wrong(client) for _ in range(11)) == {401: 10, 429: 1}
+    assert alice.log_in(device_token=token).status_code == 200
+    assert alice.log_in(username=alice.email, device_token=token).status_code == 200
+    assert alice.log_in(device_token=foreign).status_code == 429
+    assert alice.log_in(device_token=token[:-1]).status_code == 429
+    assert statuses(wrong(client, device_token=token) for _ in range(11)) == {401: 10, 429: 1}
+    # The end of a token proves the email. The username is proved without it.
+    assert statuses(wrong(client, device_token=token[:-1] + end) for end in "AEIM") == {429: 4}
+
+
 def test_a_known_place_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
     home, elsewhere = limited(*GENEROUS, peer=HOME), limited(*GENEROUS, peer=ELSEWHERE)
     alice = newcomer(home, "alice")

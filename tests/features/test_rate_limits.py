@@ -162,20 +162,6 @@ def test_an_hour_has_a_budget_as_well(limited: Callable[..., TestClient], travel
     assert counts[401] == 100 + 14 * 60 // 36
 
 
-def test_a_device_token_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
-    client = limited()
-    alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
-    token, foreign = (person.log_in().json()["device_token"] for person in (alice, bobby))
-    assert statuses(wrong(client) for _ in range(11)) == {401: 10, 429: 1}
-    assert alice.log_in(device_token=token).status_code == 200
-    assert alice.log_in(username=alice.email, device_token=token).status_code == 200
-    assert alice.log_in(device_token=foreign).status_code == 429
-    assert alice.log_in(device_token=token[:-1]).status_code == 429
-    assert statuses(wrong(client, device_token=token) for _ in range(11)) == {401: 10, 429: 1}
-    # The end of a token proves the email. The username is proved without it.
-    assert statuses(wrong(client, device_token=token[:-1] + end) for end in "AEIM") == {429: 4}
-
-
 def test_a_spent_budget_blocks_neither_sessions_nor_refreshes(limited: Callable[..., TestClient]) -> None:
     client = limited()
     alice = newcomer(client, "alice")
