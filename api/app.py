@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connexion import ConnexionMiddleware
@@ -43,6 +44,7 @@ from api.services import (
     usernames,
 )
 from api.services.deletion import DeletionRules
+from api.services.landing_pages import PAGES, Call, LandingPages
 from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
 from api.services.recognition import Recognition
@@ -153,6 +155,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "deletion_rules": deletion_rules(config),
+        "landing_pages": _landing_pages(config, document),
         "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),
         "outbox": mails,
@@ -170,6 +173,16 @@ def deletion_rules(config: Config) -> DeletionRules:
 
 def _places(config: Config) -> PlaceDigests:
     return PlaceDigests(config.secret, partial(contract.address_key, ipv6_prefix=config.ipv6_prefix))
+
+
+def _landing_pages(config: Config, document: contract.Contract) -> LandingPages:
+    """Return the pages of the operations that take a code from a mail."""
+    calls = {
+        operation.id: Call(operation.path, operation.body_properties)
+        for operation in document.operations()
+        if operation.id in PAGES.values()
+    }
+    return LandingPages(resource_dir("pages"), _template_folders(config), config.locale, document.title, calls)
 
 
 def rate_limiter(
@@ -317,8 +330,11 @@ def mail_templates(config: Config, service: str) -> "Templates":
 
 def make_outbox(config: Config) -> Outbox:
     """Return the outbox, which knows the languages of the templates."""
-    folders = filter(None, (config.mail_templates, resource_dir("mail")))
-    return Outbox(config.sends_mail, outbox.locales_of(folders, config.locale))
+    return Outbox(config.sends_mail, outbox.locales_of(_template_folders(config), config.locale))
+
+
+def _template_folders(config: Config) -> list[Path]:
+    return [folder for folder in (config.mail_templates, resource_dir("mail")) if folder is not None]
 
 
 def _run(database: Database, step: Callable[[Db], bool]) -> bool:

@@ -100,7 +100,7 @@ class Outbox:
 
     def locale_of(self, accept_language: str | None, chosen: str | None = None) -> str:
         """Return the language of a mail: the one that its reader has chosen, or else one of `Accept-Language`."""
-        return lookup(chosen, self._locales) or _best(accept_language or "", self._locales)
+        return lookup(chosen, self._locales) or best_locale(accept_language or "", self._locales)
 
 
 def lookup(tag: str | None, locales: Iterable[str]) -> str | None:
@@ -114,7 +114,7 @@ def lookup(tag: str | None, locales: Iterable[str]) -> str | None:
 _LONGEST_ACCEPT = 200
 
 
-def _best(accepted: str, locales: tuple[str, ...]) -> str:
+def best_locale(accepted: str, locales: tuple[str, ...]) -> str:
     """Return the first language of `Accept-Language` that the service has, or else its default."""
     from werkzeug.datastructures import LanguageAccept  # noqa: PLC0415 - rarely needed
     from werkzeug.http import parse_accept_header  # noqa: PLC0415

@@ -65,6 +65,13 @@ class Operation:
         return resolve(self.definition["requestBody"], self.document) if "requestBody" in self.definition else None
 
     @cached_property
+    def body_properties(self) -> dict[str, Json]:
+        """The schemas of the properties of a JSON body. It is empty for other bodies."""
+        content = (self.body or {}).get("content", {}).get("application/json", {})
+        schema = resolve(content.get("schema", {}), self.document)
+        return {name: resolve(part, self.document) for name, part in schema.get("properties", {}).items()}
+
+    @cached_property
     def streams(self) -> bool:
         """True if a body may be a file or have files, and is then read while it arrives."""
         return any(is_streamed(media_type) for media_type in (self.body or {}).get("content", {}))
