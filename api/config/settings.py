@@ -202,6 +202,8 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         values["database_url"] = URL.create("sqlite", database=str(values["data_dir"] / "charter.db"))
     if _VARIABLES["issuer"] not in given and values.get("public_url"):
         values["issuer"] = values["public_url"]
+    if _VARIABLES["link_url"] not in given and values.get("public_url"):
+        values["link_url"] = f"{values['public_url']}/{{action}}#code={{code}}"
     misspellings = misspelt(given, _VARIABLES.values())
     wrong += [f"unknown setting {name}; did you mean {near}?" for name, near in misspellings.items()]
     if _VARIABLES["hashes"] not in given and "workers" in values:

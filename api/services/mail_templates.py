@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from api.services import outbox
+from api.services import landing_pages, outbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "account_deleted": {},
@@ -64,7 +64,13 @@ class Templates:
     def render(self, name: str, locale: str, facts: Mapping[str, Any]) -> Rendered:
         """Return a mail in a language. Raises BrokenTemplate if a file of it cannot be rendered."""
         environment = self._environment(locale)
-        values = {"service": self._service, "locale": locale, "link": self._link(name, facts), **_COMMON, **facts}
+        own = {
+            "service": self._service,
+            "locale": locale,
+            "link": self._link(name, facts),
+            "page": f"/{action_of(name)}",
+        }
+        values = {**own, **_COMMON, **facts}
         subject, text, html = (_rendered(environment, f"{name}.{kind}", values) for kind in _KINDS)
         return Rendered(" ".join(subject.split()), text.strip() + "\n", html.strip() + "\n")
 
@@ -84,10 +90,12 @@ class Templates:
                 rendered = self.render(name, locale, facts)
                 if facts.get("code", "") not in rendered.text or facts.get("code", "") not in rendered.html:
                     raise BrokenTemplate(f"the mail {name} in {locale} does not show its code")
-        known = {f"{name}.{kind}" for name in SAMPLES for kind in _KINDS}
+        known = {f"{name}.{kind}" for name in SAMPLES for kind in _KINDS} | {landing_pages.TEXTS}
         for file in sorted(file for locale in self.locales for file in (self._folders[0] / locale).glob("*")):
             if file.name not in known:
                 raise BrokenTemplate(f"{file} is not used; the templates are {', '.join(SAMPLES)}")
+            if file.name == landing_pages.TEXTS:
+                _check_texts(file, self._folders[-1])
 
     def _check_files(self, locale: str, name: str) -> None:
         for kind in _KINDS:
@@ -102,8 +110,7 @@ class Templates:
         code = facts.get("code")
         if not self._link_url or code is None:
             return ""
-        action = _ACTIONS.get(name, name.replace("_", "-"))
-        return self._link_url.replace("{action}", action).replace("{code}", code)
+        return self._link_url.replace("{action}", action_of(name)).replace("{code}", code)
 
     def _make_environment(self, locale: str) -> ImmutableSandboxedEnvironment:
         # A mail may be in a language that was removed since its request.
@@ -115,6 +122,18 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+
+
+def _check_texts(file: Path, shipped: Path) -> None:
+    try:
+        landing_pages.check_texts(file, shipped)
+    except landing_pages.BrokenTexts as error:
+        raise BrokenTemplate(str(error)) from error
+
+
+def action_of(name: str) -> str:
+    """Return the name of the page that the link in a mail leads to."""
+    return name.replace("_", "-")
 
 
 def _rendered(environment: Environment, file: str, values: Mapping[str, Any]) -> str:
