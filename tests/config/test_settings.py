@@ -153,6 +153,13 @@ def test_the_public_url_is_the_default_of_the_issuer(text: str, url: str) -> Non
     assert load(environ | {"CHARTER_ISSUER": "accounts"}).issuer == "accounts"
 
 
+def test_links_in_mails_begin_with_the_public_url_by_default() -> None:
+    environ, own = SHARED | {"CHARTER_PUBLIC_URL": "https://a.example.com/auth/"}, "https://b.example.com/#{code}"
+    assert load(SHARED).link_url == ""
+    assert load(environ).link_url == "https://a.example.com/auth/{action}#code={code}"
+    assert load(environ | {"CHARTER_LINK_URL": own}).link_url == own
+
+
 @pytest.mark.parametrize(
     "text",
     ["example.com", "/auth", "https://", "https://ann:hunter2@example.com", "https://example.com/?a=b", "ftp://a"],

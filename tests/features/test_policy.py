@@ -30,6 +30,8 @@ PUBLIC = {
     "checkReadiness": "a readiness probe has no token",
     "confirmEmailChange": "the code from a mail proves who is calling",
     "getContract": "clients without a token read here how to get one",
+    "getPageScript": "the pages need it",
+    "getPageStyle": "the pages need it",
     "getSigningKeys": "services that verify tokens have no token of their own",
     "logIn": "it returns the first token",
     "ping": "a liveness probe has no token",
@@ -39,6 +41,7 @@ PUBLIC = {
     "resetPassword": "the code from a mail proves who is calling",
     "restoreAccount": "the code from a mail proves who is calling",
     "revertEmailChange": "the code from a mail proves who is calling",
+    "showResetPasswordPage": "a link in a mail leads to it",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",
 }

@@ -185,11 +185,17 @@ def test_every_declared_response_has_a_type(imported: Callable[[str], Any], name
     assert types == {*declared_types(operation), "NoneType"}
 
 
+def schema_name(media: Json) -> str:
+    return str(media["schema"]["$ref"].rpartition("/")[2])
+
+
 def declared_types(operation: Json) -> Iterator[str]:
     """Yield the name of the schema of each response, or Any for a response without a body."""
     for status, response in operation["responses"].items():
         content = resolve(response, CONTRACT.document).get("content", {})
         assert bool(content) is (status != "204")
-        yield from (media["schema"]["$ref"].rpartition("/")[2] for media in content.values())
+        yield from (
+            "str" if media_type.startswith("text/") else schema_name(media) for media_type, media in content.items()
+        )
         if not content:
             yield "Any"

@@ -88,5 +88,6 @@ def test_the_wheel_installs_and_serves_as_documented(elsewhere: Path, environmen
         assert visitor.get("/ready").json() == {"status": "ready"}
         assert newcomer(visitor, "alice").get("/protected").status_code == 200
         assert visitor.get("/docs").status_code == 200
+        assert visitor.get("/reset-password").status_code == 200
         assert server.stop() == 0
     assert not charter.data.exists()

@@ -1,0 +1,214 @@
+"""The landing pages of links in mails: in a browser from the mail to the log-in, and as responses."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api import contract
+from api.app import create_app
+from api.config import Config
+from api.config.paths import resource_dir
+from api.contract.document.operation import Json
+from api.services.landing_pages import PAGES, BrokenTexts, Call, LandingPages, check_texts, read_texts
+from api.services.mail_templates import SAMPLES, action_of
+from tests.support.databases import on_sqlite
+from tests.support.mail_server import text_of
+from tests.support.mailbox import Mailbox
+from tests.support.paths import BIN, CHECKOUT
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.person import Person, newcomer
+
+CONTRACT = contract.load(resource_dir("openapi"))
+OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
+SHIPPED = resource_dir("mail")
+LOCALES = ("en", "de")
+NEW = "a better battery for this horse"
+
+Flow = Callable[[httpx.Client, Person, str], None]
+"""A function that makes the service send the mail of a page, in a language."""
+
+
+def request_reset(client: httpx.Client, person: Person, locale: str) -> None:
+    headers = {"Accept-Language": locale}
+    client.post("/api/v1/auth/password/request", json={"email": person.email}, headers=headers).raise_for_status()
+
+
+FLOWS: dict[str, tuple[Flow, Json]] = {
+    "reset_password": (request_reset, {"wrong": {"new_password": "pass"}, "right": {"new_password": NEW}}),
+}
+"""How each page is reached, and the texts to type there."""
+
+
+def test_each_page_is_in_the_contract_and_calls_an_operation() -> None:
+    shown = {name for name, operation in OPERATIONS.items() if operation.tag == "pages" and name.startswith("show")}
+    assert shown == {f"show{name.title().replace('_', '')}Page" for name in PAGES}
+    for name, called in PAGES.items():
+        assert OPERATIONS[f"show{name.title().replace('_', '')}Page"].route == f"/{name.replace('_', '-')}"
+        assert "code" in OPERATIONS[called].body_properties
+    assert FLOWS.keys() == PAGES.keys()
+
+
+def test_each_code_in_a_mail_has_a_page() -> None:
+    with_code = {name for name, facts in SAMPLES.items() if "code" in facts}
+    assert {action_of(name).replace("-", "_") for name in with_code} == PAGES.keys()
+
+
+@pytest.mark.slow
+@on_sqlite
+def test_each_page_leads_from_the_mail_to_the_log_in(server: str, config: Config, mailbox: Mailbox) -> None:
+    mailbox.config = replace(config, link_url=f"{server}/{{action}}#code={{code}}")
+    visits = []
+    with httpx.Client(base_url=server) as client:
+        people = {place: newcomer(client, f"{place[0].replace('_', '')}{place[1]}") for place in places()}
+        for (name, locale), person in people.items():
+            request, texts = FLOWS[name]
+            request(client, person, locale)
+            visits.append({"link": link_to(mailbox, person), "locale": locale, **texts})
+        reports = follow(visits)
+        for ((name, locale), person), report in zip(people.items(), reports, strict=True):
+            assert report == expected(name, locale)
+            assert client.post("/api/v1/auth/login", json=credentials(name, person)).status_code == 200
+
+
+def places() -> list[tuple[str, str]]:
+    return [(name, locale) for name in PAGES for locale in LOCALES]
+
+
+def link_to(mailbox: Mailbox, person: Person) -> str:
+    """Return the link in the newest mail to a person. Both parts of the mail have the same."""
+    message = mailbox.deliver().message(person.email)
+    (link,) = re.findall("https?://\\S+", text_of(message, "plain"))
+    assert f'href="{link}"' in text_of(message, "html")
+    return str(link)
+
+
+def credentials(name: str, person: Person) -> Json:
+    return {"username": person.username, "password": FLOWS[name][1]["right"].get("new_password", person.password)}
+
+
+def follow(visits: list[Json]) -> list[Json]:
+    """Follow links in a browser, with the keyboard alone."""
+    command = [BIN / "node", CHECKOUT / "tests/node/pages.mjs", json.dumps(visits)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return list(json.loads(result.stdout))
+
+
+def expected(name: str, locale: str) -> Json:
+    """Return the report of a visit. It has no fault of any kind in any state of the page."""
+    texts = read_texts(SHIPPED / locale / "pages.toml")
+    page, fields = texts["pages"][name], OPERATIONS[PAGES[name]].body_properties
+    labels = [texts["fields"][field]["label"] for field in fields]
+    (used, *_), first = USED[locale], next(field for field in fields if field != "code")
+    return {
+        "inaccessible": [],
+        "tooWide": [],
+        "strayRequests": [],
+        "pageErrors": [],
+        "violations": [],
+        "withoutCode": labels,
+        "afterReload": labels,
+        "labels": [label for label in labels if label != texts["fields"]["code"]["label"]],
+        "title": f"{page['title']} \u2013 Charter",
+        "language": locale,
+        "showsCode": False,
+        "offline": texts["common"]["unreachable"],
+        "faults": {first: [SHORT[locale]]},
+        "focusAfterFaults": first,
+        "shown": {"pass": "text"},
+        "hidden": "password",
+        "result": page["done_title"],
+        "resultHasFocus": True,
+        "used": {"code": [used]},
+        "focusAfterUse": "code",
+    }
+
+
+# The language of a text is noted if it is the one of the API.
+SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
+USED = {
+    "en": ["en The code is wrong, used or expired. Request a new one."],
+    "de": ["Der Code ist falsch, verbraucht oder abgelaufen. Fordern Sie einen neuen an."],
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@on_sqlite
+def test_a_page_loads_its_own_files_only_and_tells_its_url_to_none(client: TestClient, name: str) -> None:
+    page = client.get(f"/{name.replace('_', '-')}")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    )
+    others = ("referrer-policy", "x-content-type-options", "cache-control", "cross-origin-opener-policy")
+    assert [page.headers[name] for name in others] == ["no-referrer", "nosniff", "no-store", "same-origin"]
+    files = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    types = {file: client.get(f"/{file}").headers["content-type"].partition(";")[0] for file in files}
+    assert types == {"pages/page.css": "text/css", "pages/page.js": "text/javascript"}
+    assert not re.search("<style| style=| on[a-z]+=|<script[^>]*>[^<]", page.text)
+    assert "<noscript>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"), [("de-AT, en;q=0.5", "de"), ("fr", "en"), ("", "en"), ("fr, de;q=0.1", "de")]
+)
+@on_sqlite
+def test_a_page_has_the_language_of_its_reader(client: TestClient, accepted: str, language: str) -> None:
+    page = client.get("/reset-password", headers={"Accept-Language": accepted})
+    assert f'<html lang="{language}">' in page.text
+
+
+@on_sqlite
+def test_an_own_folder_adds_a_language(config: Config, tmp_path: Path) -> None:
+    own = tmp_path / "fr" / "pages.toml"
+    own.parent.mkdir()
+    own.write_text((SHIPPED / "en/pages.toml").read_text().replace("Choose a new password", "Nouveau <b>{service}"))
+    with TestClient(create_app(replace(config, mail_templates=tmp_path, locale="fr-CA"))) as client:
+        page = client.get("/reset-password", headers={"Accept-Language": "es"}).text
+        assert ('<html lang="fr">' in page, "<h1>Nouveau &lt;b&gt;Charter</h1>" in page) == (True, True)
+        assert '<html lang="de">' in client.get("/reset-password", headers={"Accept-Language": "de"}).text
+
+
+def test_faults_of_own_texts_are_found(tmp_path: Path) -> None:
+    own = tmp_path / "pages.toml"
+    text = (SHIPPED / "de/pages.toml").read_text()
+    own.write_text(text)
+    check_texts(own, SHIPPED)
+    own.write_text(text.replace("show_password", "showpassword"))
+    with pytest.raises(BrokenTexts, match=r"pages\.toml lacks the text common\.show_password"):
+        check_texts(own, SHIPPED)
+    own.write_text("[common]\nshow = Show")
+    with pytest.raises(BrokenTexts, match=r"pages\.toml: .*line 2"):
+        check_texts(own, SHIPPED)
+
+
+def test_the_languages_have_the_same_texts() -> None:
+    for locale in LOCALES:
+        assert read_texts(SHIPPED / locale / "pages.toml")["pages"].keys() == PAGES.keys()
+        check_texts(SHIPPED / locale / "pages.toml", SHIPPED)
+
+
+def test_a_page_sends_its_form_below_its_own_path() -> None:
+    calls = {"resetPassword": Call("/api/v1/auth/password/reset", {"code": {}})}
+    pages = LandingPages(resource_dir("pages"), [SHIPPED], "en", "Charter", calls)
+    assert 'action="api/v1/auth/password/reset"' in pages.render("reset_password", None)
+
+
+@on_sqlite
+def test_reading_a_page_with_a_code_uses_no_code(client: TestClient, alice: Person, mailbox: Mailbox) -> None:
+    request_reset(client, alice, "en")
+    code = mailbox.deliver().code()
+    for method in ("GET", "HEAD"):
+        assert client.request(method, "/reset-password").status_code == 200
+        assert client.request(method, f"/reset-password?code={code}").status_code == 400
+    assert client.post("/reset-password", json={"code": code, "new_password": NEW}).status_code == 405
+    body = {"code": code, "new_password": NEW}
+    assert client.post("/api/v1/auth/password/reset", json=body).status_code == 204
