@@ -1,7 +1,6 @@
 """The pages that links in mails lead to: a form that sends the code of the mail to one operation."""
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -102,6 +101,8 @@ class LandingPages:
 
 def read_texts(file: Path) -> Json:
     """Return the texts of a file. Raises BrokenTexts if it is not TOML."""
+    import tomllib  # noqa: PLC0415 - needed once a page is shown
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
