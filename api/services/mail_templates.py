@@ -133,7 +133,7 @@ def _check_texts(file: Path, shipped: Path) -> None:
 
 def action_of(name: str) -> str:
     """Return the name of the page that the link in a mail leads to."""
-    return name.replace("_", "-")
+    return _ACTIONS.get(name, name.replace("_", "-"))
 
 
 def _rendered(environment: Environment, file: str, values: Mapping[str, Any]) -> str:

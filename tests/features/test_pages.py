@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.person import Person, newcomer
+from tests.support.person import PASSWORD, Person, newcomer
 
 CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
@@ -31,19 +31,43 @@ SHIPPED = resource_dir("mail")
 LOCALES = ("en", "de")
 NEW = "a better battery for this horse"
 
-Flow = Callable[[httpx.Client, Person, str], None]
-"""A function that makes the service send the mail of a page, in a language."""
+
+@dataclass(frozen=True)
+class Flow:
+    """How a user gets the mail of a page, and the texts to type there.
+
+    `faults` are those of the wrong texts. `password` is the one that the user has in the end.
+    """
+
+    start: Callable[[httpx.Client, Mailbox, str, str], Person]
+    right: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    password: str = PASSWORD
 
 
-def request_reset(client: httpx.Client, person: Person, locale: str) -> None:
+def request_reset(client: httpx.Client, mailbox: Mailbox, username: str, locale: str) -> Person:
+    person = newcomer(client, username)
     headers = {"Accept-Language": locale}
     client.post("/api/v1/auth/password/request", json={"email": person.email}, headers=headers).raise_for_status()
+    return person
 
 
-FLOWS: dict[str, tuple[Flow, Json]] = {
-    "reset_password": (request_reset, {"wrong": {"new_password": "pass"}, "right": {"new_password": NEW}}),
+# The language of a text is noted if it is the one of the API.
+SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
+USED = {
+    "en": "en The code is wrong, used or expired. Request a new one.",
+    "de": "Der Code ist falsch, verbraucht oder abgelaufen. Fordern Sie einen neuen an.",
 }
-"""How each page is reached, and the texts to type there."""
+FLOWS = {
+    "reset_password": Flow(
+        request_reset,
+        right={"new_password": NEW},
+        wrong={"new_password": "pass"},
+        faults={locale: {"new_password": [SHORT[locale]]} for locale in LOCALES},
+        password=NEW,
+    ),
+}
 
 
 def test_each_page_is_in_the_contract_and_calls_an_operation() -> None:
@@ -64,21 +88,17 @@ def test_each_code_in_a_mail_has_a_page() -> None:
 @on_sqlite
 def test_each_page_leads_from_the_mail_to_the_log_in(server: str, config: Config, mailbox: Mailbox) -> None:
     mailbox.config = replace(config, link_url=f"{server}/{{action}}#code={{code}}")
-    visits = []
+    visits, people = [], []
+    places = [(name, locale) for name in PAGES for locale in LOCALES]
     with httpx.Client(base_url=server) as client:
-        people = {place: newcomer(client, f"{place[0].replace('_', '')}{place[1]}") for place in places()}
-        for (name, locale), person in people.items():
-            request, texts = FLOWS[name]
-            request(client, person, locale)
-            visits.append({"link": link_to(mailbox, person), "locale": locale, **texts})
-        reports = follow(visits)
-        for ((name, locale), person), report in zip(people.items(), reports, strict=True):
+        for name, locale in places:
+            flow = FLOWS[name]
+            people.append(flow.start(client, mailbox, f"{name.replace('_', '')}{locale}", locale))
+            texts = {"right": flow.right, "wrong": flow.wrong}
+            visits.append({"link": link_to(mailbox, people[-1]), "locale": locale, **texts})
+        for (name, locale), person, report in zip(places, people, follow(visits), strict=True):
             assert report == expected(name, locale)
-            assert client.post("/api/v1/auth/login", json=credentials(name, person)).status_code == 200
-
-
-def places() -> list[tuple[str, str]]:
-    return [(name, locale) for name in PAGES for locale in LOCALES]
+            assert person.log_in(password=FLOWS[name].password).status_code == 200
 
 
 def link_to(mailbox: Mailbox, person: Person) -> str:
@@ -89,13 +109,9 @@ def link_to(mailbox: Mailbox, person: Person) -> str:
     return str(link)
 
 
-def credentials(name: str, person: Person) -> Json:
-    return {"username": person.username, "password": FLOWS[name][1]["right"].get("new_password", person.password)}
-
-
 def follow(visits: list[Json]) -> list[Json]:
     """Follow links in a browser, with the keyboard alone."""
-    command = [BIN / "node", CHECKOUT / "tests/node/pages.mjs", json.dumps(visits)]
+    command: list[str | Path] = [BIN / "node", CHECKOUT / "tests/node/pages.mjs", json.dumps(visits)]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.returncode == 0, result.stdout + result.stderr
     return list(json.loads(result.stdout))
@@ -103,10 +119,10 @@ def follow(visits: list[Json]) -> list[Json]:
 
 def expected(name: str, locale: str) -> Json:
     """Return the report of a visit. It has no fault of any kind in any state of the page."""
-    texts = read_texts(SHIPPED / locale / "pages.toml")
+    texts, flow = read_texts(SHIPPED / locale / "pages.toml"), FLOWS[name]
     page, fields = texts["pages"][name], OPERATIONS[PAGES[name]].body_properties
-    labels = [texts["fields"][field]["label"] for field in fields]
-    (used, *_), first = USED[locale], next(field for field in fields if field != "code")
+    labels = [texts["fields"][name]["label"] for name in fields]
+    mistake = {"faults": flow.faults.get(locale), "focusAfterFaults": next(iter(flow.wrong), None)}
     return {
         "inaccessible": [],
         "tooWide": [],
@@ -115,28 +131,17 @@ def expected(name: str, locale: str) -> Json:
         "violations": [],
         "withoutCode": labels,
         "afterReload": labels,
-        "labels": [label for label in labels if label != texts["fields"]["code"]["label"]],
+        "labels": labels[1:],
         "title": f"{page['title']} \u2013 Charter",
         "language": locale,
         "showsCode": False,
         "offline": texts["common"]["unreachable"],
-        "faults": {first: [SHORT[locale]]},
-        "focusAfterFaults": first,
-        "shown": {"pass": "text"},
-        "hidden": "password",
+        **(mistake | {"shown": "text", "hidden": "password"} if flow.wrong else {}),
         "result": page["done_title"],
         "resultHasFocus": True,
-        "used": {"code": [used]},
+        "used": {"code": [USED[locale]]},
         "focusAfterUse": "code",
     }
-
-
-# The language of a text is noted if it is the one of the API.
-SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
-USED = {
-    "en": ["en The code is wrong, used or expired. Request a new one."],
-    "de": ["Der Code ist falsch, verbraucht oder abgelaufen. Fordern Sie einen neuen an."],
-}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -203,8 +208,8 @@ def test_a_page_sends_its_form_below_its_own_path() -> None:
 
 
 @on_sqlite
-def test_reading_a_page_with_a_code_uses_no_code(client: TestClient, alice: Person, mailbox: Mailbox) -> None:
-    request_reset(client, alice, "en")
+def test_reading_a_page_with_a_code_uses_no_code(client: TestClient, mailbox: Mailbox) -> None:
+    request_reset(client, mailbox, "bobby", "en")
     code = mailbox.deliver().code()
     for method in ("GET", "HEAD"):
         assert client.request(method, "/reset-password").status_code == 200
