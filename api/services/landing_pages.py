@@ -128,8 +128,8 @@ def _names(texts: Json, prefix: str = "") -> list[str]:
 
 
 def _field(name: str, schema: Json, texts: Json) -> Field:
-    its = texts["fields"][name]
     limits: dict[str, object] = {limit: schema[limit] for limit in ("minLength", "maxLength") if limit in schema}
+    its = _filled(texts["fields"][name], limits)
     errors = _filled({**texts["faults"], **its.get("faults", {})}, limits)
     kind = schema.get("format", "")
     return Field(
