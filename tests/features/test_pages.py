@@ -137,6 +137,7 @@ def expected(name: str, locale: str) -> Json:
         "title": f"{page['title']} \u2013 Charter",
         "language": locale,
         "showsCode": False,
+        "callsBeforeClick": 0,
         "offline": texts["common"]["unreachable"],
         **(mistake | {"shown": "text", "hidden": "password"} if flow.wrong else {}),
         "result": page["done_title"],

@@ -28,6 +28,8 @@ async function report(browser, visit) {
 
   // A scanner that runs scripts, and a prefetch, must not use the code.
   const scanner = await browser.newPage();
+  let calls = 0;
+  for (const tab of [page, scanner]) tab.on("request", (request) => (calls += request.url().includes("/api/")));
   await scanner.goto(visit.link);
   await scanner.close();
   await page.request.get(visit.link);
@@ -47,6 +49,7 @@ async function report(browser, visit) {
   seen.language = await page.locator("html").getAttribute("lang");
   seen.showsCode = (await page.content()).includes(code);
   await look("start");
+  seen.callsBeforeClick = calls;
 
   await offline(page, seen, look);
   if (Object.keys(visit.wrong).length) await makeMistake(page, visit.wrong, seen, look);
