@@ -18,6 +18,14 @@ def show_reset_password_page(landing_pages: LandingPages, accept_language: str |
     return landing_pages.render("reset_password", accept_language), _HEADERS
 
 
+def show_verify_email_page(landing_pages: LandingPages, accept_language: str | None) -> tuple[str, dict[str, str]]:
+    return landing_pages.render("verify_email", accept_language), _HEADERS
+
+
+def show_sign_up_page(landing_pages: LandingPages, accept_language: str | None) -> tuple[str, dict[str, str]]:
+    return landing_pages.render("sign_up", accept_language), _HEADERS
+
+
 def get_page_script(landing_pages: LandingPages) -> str:
     return landing_pages.asset("page.js")
 

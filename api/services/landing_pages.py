@@ -12,6 +12,8 @@ from api.services import outbox
 
 PAGES = {
     "reset_password": "resetPassword",
+    "sign_up": "completeSignUp",
+    "verify_email": "verifyEmail",
 }
 """The pages, and the operation that each of them calls. The path of a page is its name with hyphens."""
 TEXTS = "pages.toml"

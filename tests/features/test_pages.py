@@ -12,10 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import contract
-from api.app import create_app
+from api.app import create_app, make_outbox
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.document.operation import Json
+from api.services import sign_up as sign_up_service
 from api.services.landing_pages import PAGES, BrokenTexts, Call, LandingPages, check_texts, read_texts
 from api.services.mail_templates import SAMPLES, action_of
 from tests.support.databases import on_sqlite
@@ -52,6 +53,18 @@ def request_reset(client: httpx.Client, _: Mailbox, username: str) -> Person:
     return person
 
 
+def sign_up(client: httpx.Client, mailbox: Mailbox, username: str) -> Person:
+    mailbox.verifies = True
+    return newcomer(client, username)
+
+
+def invite(client: httpx.Client, mailbox: Mailbox, username: str) -> Person:
+    person = Person(client, username)
+    with mailbox.database.transaction() as db:
+        sign_up_service.invite(db, make_outbox(mailbox.config), person.email, str(client.headers["Accept-Language"]))
+    return person
+
+
 # The language of a text is noted if it is the one of the API.
 SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
 USED = {
@@ -64,6 +77,16 @@ FLOWS = {
         right={"new_password": NEW},
         wrong={"new_password": "pass"},
         faults={locale: {"new_password": [SHORT[locale]]} for locale in LOCALES},
+        password=NEW,
+    ),
+    "verify_email": Flow(sign_up),
+    "sign_up": Flow(
+        invite,
+        right={"username": "{}", "password": NEW},
+        wrong={"username": "bob", "password": "pass"},
+        faults={
+            locale: {"username": [SHORT[locale].replace("8", "5")], "password": [SHORT[locale]]} for locale in LOCALES
+        },
         password=NEW,
     ),
 }

@@ -41,6 +41,8 @@ PUBLIC = {
     "resetPassword": "the code from a mail proves who is calling",
     "restoreAccount": "the code from a mail proves who is calling",
     "revertEmailChange": "the code from a mail proves who is calling",
+    "showVerifyEmailPage": "a link in a mail leads to it",
+    "showSignUpPage": "a link in a mail leads to it",
     "showResetPasswordPage": "a link in a mail leads to it",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",
