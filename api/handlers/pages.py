@@ -26,6 +26,14 @@ def show_sign_up_page(landing_pages: LandingPages, accept_language: str | None) 
     return landing_pages.render("sign_up", accept_language), _HEADERS
 
 
+def show_confirm_email_page(landing_pages: LandingPages, accept_language: str | None) -> tuple[str, dict[str, str]]:
+    return landing_pages.render("confirm_email", accept_language), _HEADERS
+
+
+def show_revert_email_page(landing_pages: LandingPages, accept_language: str | None) -> tuple[str, dict[str, str]]:
+    return landing_pages.render("revert_email", accept_language), _HEADERS
+
+
 def get_page_script(landing_pages: LandingPages) -> str:
     return landing_pages.asset("page.js")
 

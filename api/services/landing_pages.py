@@ -11,7 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from api.services import outbox
 
 PAGES = {
+    "confirm_email": "confirmEmailChange",
     "reset_password": "resetPassword",
+    "revert_email": "revertEmailChange",
     "sign_up": "completeSignUp",
     "verify_email": "verifyEmail",
 }

@@ -65,6 +65,20 @@ def invite(client: httpx.Client, mailbox: Mailbox, username: str) -> Person:
     return person
 
 
+def change_email(client: httpx.Client, _: Mailbox, username: str) -> Person:
+    person = newcomer(client, username)
+    body = {"email": f"new.{person.email}", "current_password": person.password}
+    person.put("/api/v1/me/email", json=body).raise_for_status()
+    return person
+
+
+def confirm_change(client: httpx.Client, mailbox: Mailbox, username: str) -> Person:
+    person = change_email(client, mailbox, username)
+    code = newest_link(mailbox).partition("#code=")[2]
+    client.post("/api/v1/auth/email/confirm", json={"code": code}).raise_for_status()
+    return person
+
+
 # The language of a text is noted if it is the one of the API.
 SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
 USED = {
@@ -89,6 +103,9 @@ FLOWS = {
         },
         password=NEW,
     ),
+    "confirm_email": Flow(change_email),
+    # The reverted change made the password invalid.
+    "revert_email": Flow(confirm_change, password=None),
 }
 
 

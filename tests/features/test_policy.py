@@ -43,6 +43,8 @@ PUBLIC = {
     "revertEmailChange": "the code from a mail proves who is calling",
     "showVerifyEmailPage": "a link in a mail leads to it",
     "showSignUpPage": "a link in a mail leads to it",
+    "showConfirmEmailPage": "a link in a mail leads to it",
+    "showRevertEmailPage": "a link in a mail leads to it",
     "showResetPasswordPage": "a link in a mail leads to it",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",
