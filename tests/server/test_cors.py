@@ -26,7 +26,10 @@ from tests.support.serving import serving
 
 LISTED, UNLISTED = "https://app.example.com", "https://evil.example"
 ORIGINS = [LISTED, UNLISTED, "null", f"{LISTED}/", f"{LISTED}:443", LISTED.upper(), f"{LISTED}.evil.example", None]
-EXPOSED = "content-disposition, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id"
+EXPOSED = (
+    "content-disposition, content-security-policy, cross-origin-opener-policy, location, ratelimit, ratelimit-policy, "
+    "referrer-policy, retry-after, www-authenticate, x-request-id"
+)
 LIMITED = ("wrong", "logIn", "limited")
 ACCEPTED = "accept-language, authorization, content-type, idempotency-key, traceparent"
 
