@@ -34,6 +34,10 @@ def show_revert_email_page(landing_pages: LandingPages, accept_language: str | N
     return landing_pages.render("revert_email", accept_language), _HEADERS
 
 
+def show_restore_account_page(landing_pages: LandingPages, accept_language: str | None) -> tuple[str, dict[str, str]]:
+    return landing_pages.render("restore_account", accept_language), _HEADERS
+
+
 def get_page_script(landing_pages: LandingPages) -> str:
     return landing_pages.asset("page.js")
 

@@ -13,6 +13,7 @@ from api.services import outbox
 PAGES = {
     "confirm_email": "confirmEmailChange",
     "reset_password": "resetPassword",
+    "restore_account": "restoreAccount",
     "revert_email": "revertEmailChange",
     "sign_up": "completeSignUp",
     "verify_email": "verifyEmail",

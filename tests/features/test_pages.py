@@ -79,6 +79,13 @@ def confirm_change(client: httpx.Client, mailbox: Mailbox, username: str) -> Per
     return person
 
 
+def request_deletion(client: httpx.Client, _: Mailbox, username: str) -> Person:
+    person = newcomer(client, username)
+    body = {"current_password": person.password}
+    person.post("/api/v1/me/deletion", json=body).raise_for_status()
+    return person
+
+
 # The language of a text is noted if it is the one of the API.
 SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
 USED = {
@@ -106,6 +113,7 @@ FLOWS = {
     "confirm_email": Flow(change_email),
     # The reverted change made the password invalid.
     "revert_email": Flow(confirm_change, password=None),
+    "restore_account": Flow(request_deletion),
 }
 
 

@@ -45,6 +45,7 @@ PUBLIC = {
     "showSignUpPage": "a link in a mail leads to it",
     "showConfirmEmailPage": "a link in a mail leads to it",
     "showRevertEmailPage": "a link in a mail leads to it",
+    "showRestoreAccountPage": "a link in a mail leads to it",
     "showResetPasswordPage": "a link in a mail leads to it",
     "signUp": "it creates the user",
     "verifyEmail": "the code from a mail proves who is calling",

@@ -73,6 +73,14 @@ def test_an_old_proof_of_identity_is_renewed_for_the_old_token(alice: Person, tr
     assert names[-3:] == ["session_refreshed", "step_up_failed", "stepped_up"]
 
 
+def test_an_export_requires_a_recent_proof_of_identity(alice: Person, travel: Travel) -> None:
+    travel(TOO_OLD)
+    assert alice.refresh().status_code == 200
+    assert_problem(alice.get("/api/v1/me/export"), 401, "STEP_UP_REQUIRED")
+    assert step_up(alice).status_code == 204
+    assert alice.get("/api/v1/me/export").status_code == 200
+
+
 def test_tokens_have_the_time_of_the_latest_proof(alice: Person, travel: Travel) -> None:
     logged_in = claims(alice)
     assert logged_in["auth_time"] == logged_in["iat"]
