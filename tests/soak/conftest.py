@@ -1,6 +1,10 @@
 """Keep the shipped deadlines and the real starts of the command, because the tests of this folder test them."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.support.fork_server import forking
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,3 +21,11 @@ def long(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def forked_commands() -> None:
     """Replace the fixture that forks the commands by one that does nothing."""
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[None]:
+    """Fork the commands all the same, for tests that start many processes and measure no start."""
+    with forking() as start, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.charter.start", start)
+        yield

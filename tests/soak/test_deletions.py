@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import JSON, Integer, LargeBinary, String, Table, Uuid, insert, select
 from sqlalchemy.types import TypeEngine
 
@@ -15,6 +16,8 @@ from api.models import OutgoingMail, RetiredName, User
 from api.storage.database import Database, UtcDateTime, new_id
 from tests.support.charter import Charter, beside, until
 from tests.support.user_rows import USER_COLUMNS
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 USERS, KILLS = 60, 3
 

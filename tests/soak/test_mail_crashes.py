@@ -14,17 +14,10 @@ from api.config import Config
 from api.services.outbox import Outbox
 from api.storage.database import Database
 from tests.support.charter import Charter, beside, until
-from tests.support.fork_server import forking
 from tests.support.mail_server import SUCCESS, MailServer, mail_server
 from tests.support.workers import by_hand
 
-
-@pytest.fixture(scope="module", autouse=True)
-def forked_commands() -> Iterator[None]:
-    """Start many processes fast. Only the tests of durations need real starts."""
-    with forking() as start, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.support.charter.start", start)
-        yield
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import pytest
 from tests.support.charter import Charter
 from tests.support.person import Person, newcomer
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 Bad = Callable[[], AbstractContextManager[int]]
 
 REQUESTS, BACKLOG = 500, 20
