@@ -68,6 +68,7 @@ def show(name: str) -> None:
         "id": user.id,
         "username": user.username,
         "email": user.email,
+        "verified": "yes" if user.email_verified_at else "no",
         "created": _time(user),
         "state": _state(user),
         **({"deletion": clock.rfc3339(user.deletes_at)} if user.deletes_at else {}),

@@ -55,6 +55,7 @@ def test_a_created_user_can_log_in_and_is_listed_and_shown(charter: Charter, ser
             f"id        {profiles['alice']['id']}",
             "username  Alice",
             "email     Alice@example.com",
+            "verified  no",
             f"created   {times['alice']}",
             "state     enabled",
             "sessions  3",
