@@ -15,8 +15,8 @@ UnsupportedMediaType   415
 RateLimited            429
 HeadersTooLarge        431
 InternalError          500
-Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind, ServiceStopping,
-                            TooBusy
+Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
+                            ServiceStopping, TooBusy
 LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
 """
 

@@ -251,7 +251,7 @@ def test_a_user_with_foreign_rows_does_not_stop_the_deletion_of_others(
         assert request(person).status_code == 202
     travel(WEEK)
     assert delete_due(config, database) == 2
-    assert rows_of(database, alice.id).keys() == {"outbox", "users"}
+    assert rows_of(database, alice.id).keys() == {"known_places", "outbox", "users"}
     assert rows_of(database, bobby.id) == {}
     assert [record.levelname for record in caplog.records if record.message == "deletion_blocked"] == ["ERROR"]
     assert alice.log_in().status_code == 401
@@ -282,7 +282,7 @@ def test_a_deletion_needs_no_mail_server(config: Config, database: Database) -> 
     with TestClient(create_app(replace(config, smtp_url=None))) as client:
         alice = newcomer(client, "alice")
         assert request(alice).status_code == 202
-        assert rows_of(database, alice.id).keys() == {"users"}
+        assert rows_of(database, alice.id).keys() == {"known_places", "users"}
 
 
 @on_sqlite

@@ -250,10 +250,11 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
 
 
 def _delete_other_users(both: BothDatabases) -> None:
-    """Delete all users but alice, who may have another name, because the next example may use the same names."""
+    """Delete all users but alice, the oldest one, because the next example may use the same names and emails."""
     for database in both.databases:
         with database.transaction() as db:
-            db.execute(delete(User).where(User.email_key != "alice@example.com"))
+            alice = db.scalars(select(User.id).order_by(User.id).limit(1)).one()
+            db.execute(delete(User).where(User.id != alice))
 
 
 @on_sqlite

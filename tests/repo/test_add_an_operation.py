@@ -30,6 +30,7 @@ TOPICS = (
 UNAFFECTED = (
     "tour or make_run or log_in_passes or postgresql or purge_without_an_order or accepts_only_authorized"
     " or store_extreme or rejects_a_nul or grow or migrate_at_once or without_libyaml or code_block_is_tested"
+    " or examples_match"
 )
 
 

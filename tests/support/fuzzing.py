@@ -53,7 +53,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_sign_up(case, case.meta)
     if _is(case, "changePassword"):
         _adjust_change(case, case.meta)
-    if _is(case, "requestDeletion") and case.meta.phase.name is TestPhase.FUZZING and DEFAULT_USER:
+    proves_identity = _is(case, "requestDeletion") or _is(case, "stepUp")
+    if proves_identity and case.meta.phase.name is TestPhase.FUZZING and DEFAULT_USER:
         _form(case)["current_password"] = DEFAULT_USER["password"]
     if case.operation.definition.raw["operationId"] in codes.OPERATIONS:
         _adjust_code(case, case.meta)
