@@ -197,7 +197,7 @@ def rate_limiter(
             "body.email": names.login_key,
         },
         DeviceTokenCodec(config.secret).device_of,
-        partial(known_places.place_of, database, _places(config)),
+        partial(known_places.is_known, database, _places(config)),
     )
     threads = ThreadPool("limits", RateLimitStore.CONNECTIONS, _LIMITER_WAIT_SECONDS)
     return RateLimiter(RateLimitStore(database), config.secret, readers, config.limit_rows, threads.run, on_refusal)

@@ -1,6 +1,6 @@
 """Known places: the networks from which a user has logged in, signed up, or finished a password reset.
 
-A log-in from another one causes a notice, and shares the rate limits of all strangers.
+A log-in from another one causes a notice, and has no rate limits of its own.
 """
 
 from datetime import datetime, timedelta
@@ -15,8 +15,6 @@ from api.storage.database import Database, Db, table_of
 
 # Only the latest places of a user are known.
 _MOST = 20
-
-
 # A log-in from a known place usually writes nothing.
 _REFRESHED_AFTER = timedelta(days=1)
 _NOTICE_PERIOD = timedelta(hours=1)
@@ -49,14 +47,12 @@ def begin_notice(db: Db, user_id: UUID, place: bytes) -> bool:
     return db.run(_BEGIN_NOTICE, values).rowcount == 1
 
 
-def place_of(database: Database, digests: PlaceDigests, address: str, name: str) -> str | None:
-    """Return the place of an address if the user with this canonical username or email is known there, or None.
+def is_known(database: Database, digests: PlaceDigests, address: str, name: str) -> bool:
+    """Return True if the user with this canonical username or email is known at an address.
 
     The one statement is the same for unknown users.
     """
-    place = digests.of(address)
-    is_known = place is not None and database.read(_IS_KNOWN, {"key": name, "place": place})
-    return place.hex() if place and is_known else None
+    return bool(database.read(_IS_KNOWN, {"key": name, "place": digests.of(address)}))
 
 
 _places, _users = table_of(KnownPlace), table_of(User)

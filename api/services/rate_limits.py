@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol
 from api import clock, logs
 from api.crypto.secret import derive
 from api.errors import ApiError, TooBusy
-from api.storage.cache import BoundedDict
 from api.storage.rate_limit_store import MICROSECONDS, RateLimitStore, Refusal, Take
 
 _log = logging.getLogger("charter.rate_limits")
@@ -42,7 +41,8 @@ class Policy(Protocol):
 class Subject(Protocol):
     """A policy, and the value whose budget a request spends.
 
-    A valid `proof` gives the request another budget, and so does the address `place` if the user is known there.
+    A valid `proof` gives the request another budget. So does the address `place` once the budget is spent, if the user
+    is known there.
     """
 
     @property
@@ -67,32 +67,28 @@ class Readers(NamedTuple):
     """How the values of subjects are compared: `value_of` by the `by` of a policy, `device_of` for proofs.
 
     `device_of(proof, value)` returns the device of a proof, or None if the proof is not one of the canonical value.
-    `place_of(address, value)` reads from the database whether the user with this value is known at an address. It
-    returns the place, or None.
+    `is_known_at(address, value)` reads from the database whether the user with the canonical value is known there.
     """
 
     value_of: Mapping[str, Callable[[Any], str]]
     device_of: Callable[[str, str], str | None]
-    place_of: Callable[[str, str], str | None]
-
-
-class _Visit(NamedTuple):
-    """A user, by the canonical name, at an address."""
-
-    address: str
-    value: str
+    is_known_at: Callable[[str, str], bool]
 
 
 class _Claim(NamedTuple):
-    """A request for a unit of a policy. `device` has proved itself. Otherwise, the place of `visit` may be known."""
+    """A request for a unit of a policy. A known client, which is a device or a place, has a budget of its own.
+
+    Once the budget is spent, that of the address `place` may serve the request. An empty one is always unknown.
+    """
 
     policy: Any
     value: str
-    device: str | None
-    visit: _Visit | None
+    known: str | None
+    place: str
 
 
-_Places = Mapping[_Visit, str | None]
+_Found = dict[bytes, int] | Refusal
+"""The new times of the budgets, or the refusal of one."""
 
 
 class RateLimiter:
@@ -114,7 +110,6 @@ class RateLimiter:
         self._run = run
         self._on_refusal = on_refusal
         self._refused: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
-        self._places: BoundedDict[_Visit, tuple[str | None, int]] = BoundedDict(_MOST_REMEMBERED)
         self._was_full = False
 
     def close(self) -> None:
@@ -128,16 +123,13 @@ class RateLimiter:
         """
         now = _now()
         claims = [self._claim(subject) for subject in subjects]
-        visits = {claim.visit for claim in claims if claim.visit is not None}
-        places = self._remembered_places(visits, now)
-        if places is None:
-            takes, found = await self._run(partial(self._look_up_and_take, operation, claims, visits, now))
-        else:
-            takes = self._takes(operation, claims, places)
-            found = self._known_refusal(list(takes), now) or await self._run(partial(self._take, takes, now))
+        takes = self._takes(operation, claims)
+        found = await self._take(takes, now)
+        if isinstance(found, Refusal) and found.tat is not None and takes[found.take].place:
+            takes, found = await self._take_at_place(operation, claims, takes, found, now)
         if isinstance(found, Refusal):
-            return self._refusal(operation, takes[found.take], found, now)
-        states = [_state(policy, found[take.key], take, now) for take, policy in takes.items()]
+            return self._refusal(operation, takes[found.take].policy, found, now)
+        states = [_state(claim.policy, found[take.key], take, now) for take, claim in takes.items()]
         return Taken(states, None, partial(self._settle, takes))
 
     def key(self, operation: str, policy: Any, value: Any) -> bytes:
@@ -173,41 +165,48 @@ class RateLimiter:
     def _claim(self, subject: Subject) -> _Claim:
         value = self._text(subject.policy, subject.value)
         device = None if subject.proof is None else self._readers.device_of(subject.proof, value)
-        visit = None if device is not None or not subject.place else _Visit(subject.place, value)
-        return _Claim(subject.policy, value, device, visit)
+        return _Claim(subject.policy, value, device, subject.place or "" if device is None else "")
 
-    def _takes(self, operation: str, claims: Sequence[_Claim], places: _Places) -> dict[Take, Any]:
-        """Return what a request takes, with the policies. A known device or place has a budget of its own."""
+    def _takes(self, operation: str, claims: Sequence[_Claim]) -> dict[Take, _Claim]:
+        """Return what a request takes, with the claims."""
         found = {}
-        for policy, value, device, visit in claims:
-            known = device if visit is None else places[visit]
-            key = self._key_of(operation, policy.name, value, *([known] if known is not None else []))
-            found[_take_of(policy, key)] = policy
+        for claim in claims:
+            known = [] if claim.known is None else [claim.known]
+            key = self._key_of(operation, claim.policy.name, claim.value, *known)
+            found[_take_of(claim.policy, key)] = claim
         return found
 
-    def _take(self, takes: Mapping[Take, Any], now: int) -> dict[bytes, int] | Refusal:
-        return self._store.take(list(takes), now, accepts_new=self._store.size < self._most_rows)
-
-    def _look_up_and_take(
-        self, operation: str, claims: Sequence[_Claim], visits: Iterable[_Visit], now: int
-    ) -> tuple[dict[Take, Any], dict[bytes, int] | Refusal]:
-        """Take the units in the same call, because each call needs a thread."""
-        places = {visit: self._readers.place_of(*visit) for visit in visits}
-        takes = self._takes(operation, claims, places)
-        found = self._known_refusal(list(takes), now) or self._take(takes, now)
+    async def _take(self, takes: Mapping[Take, _Claim], now: int) -> _Found:
+        refusal = self._known_refusal(takes, now)
+        if refusal is not None:
+            return refusal
+        accepts_new = self._store.size < self._most_rows
+        found: _Found = await self._run(partial(self._store.take, list(takes), now, accepts_new=accepts_new))
         if isinstance(found, Refusal):
-            # The flood of refusals that may follow reads no places.
-            for visit, place in places.items():
-                self._places.put(visit, (place, now))
-        return takes, found
+            self._remember(found, now)
+        return found
 
-    def _remembered_places(self, visits: Iterable[_Visit], now: int) -> _Places | None:
-        """Return the places, or None if one of them must be read from the database."""
-        found = {visit: self._places.get(visit) for visit in visits}
-        is_recent = [entry is not None and entry[1] <= now < entry[1] + _REMEMBERED for entry in found.values()]
-        return {visit: entry[0] for visit, entry in found.items() if entry} if all(is_recent) else None
+    async def _take_at_place(
+        self, operation: str, claims: Sequence[_Claim], takes: dict[Take, _Claim], refusal: Refusal, now: int
+    ) -> tuple[dict[Take, _Claim], _Found]:
+        """Repeat a refused request with the budgets of its place, if the user is known there."""
+        policy, value, _, place = takes[refusal.take]
+        network = self._readers.value_of["address"](place)
+        at_place = [
+            claim._replace(known=network) if claim.place and claim.value == value else claim for claim in claims
+        ]
+        own = self._takes(operation, at_place)
+        remembered = self._known_refusal(own, now)
+        if remembered is not None:
+            return own, remembered
+        if await self._run(partial(self._readers.is_known_at, place, value)):
+            return own, await self._take(own, now)
+        # The flood of refusals that may follow reads no places.
+        key = self._key_of(operation, policy.name, value, network)
+        self._remember(refusal._replace(take=refusal.take._replace(key=key)), now)
+        return takes, refusal
 
-    def _known_refusal(self, takes: Sequence[Take], now: int) -> Refusal | None:
+    def _known_refusal(self, takes: Iterable[Take], now: int) -> Refusal | None:
         for take in takes:
             tat, since = self._refused.get(take.key, (0, 0))
             # After the clock was set back, the database decides.
@@ -221,21 +220,25 @@ class RateLimiter:
         logs.bind(policy=policy.name)
         if self._on_refusal is not None:
             self._on_refusal(operation, policy.name)
-        self._remember(refusal.take, refusal.tat, now)
         state = _state(policy, refusal.tat, refusal.take, now)
         return Taken([state], state.seconds, None)
 
-    def _remember(self, take: Take, tat: int, now: int) -> None:
-        self._refused.setdefault(take.key, (tat, now))
-        if self._refused[take.key][1] + _REMEMBERED <= now:
-            self._refused[take.key] = tat, now
-        self._refused.move_to_end(take.key)
+    def _remember(self, refusal: Refusal, now: int) -> None:
+        key = refusal.take.key
+        if refusal.tat is None:
+            return
+        self._refused.setdefault(key, (refusal.tat, now))
+        if self._refused[key][1] + _REMEMBERED <= now:
+            self._refused[key] = refusal.tat, now
+        self._refused.move_to_end(key)
         if len(self._refused) > _MOST_REMEMBERED:
             self._refused.popitem(last=False)
 
-    async def _settle(self, takes: Mapping[Take, Any], status: int) -> None:
+    async def _settle(self, takes: Mapping[Take, _Claim], status: int) -> None:
         returned = [
-            take for take, policy in takes.items() if status == _UNAVAILABLE or (policy.refund and status in _SUCCESSES)
+            take
+            for take, claim in takes.items()
+            if status == _UNAVAILABLE or (claim.policy.refund and status in _SUCCESSES)
         ]
         if not returned:
             return

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.features.test_rate_limits import GENEROUS, limited, statuses, wrong
+from tests.features.test_rate_limits import GENEROUS, HOME, limited, statuses, wrong
 from tests.support.mailbox import Mailbox
 from tests.support.person import newcomer
 from tests.support.types import Travel
@@ -15,15 +15,16 @@ from tests.support.workers import at, statements
 
 __all__ = ["limited"]
 
-HOME, TRAIN, HOTEL, ELSEWHERE = "203.0.113.7", "203.0.113.8", "203.0.113.9", "198.51.100.1"
+TRAIN, HOTEL, ELSEWHERE = "203.0.113.8", "203.0.113.9", "198.51.100.1"
 
 pytestmark = pytest.mark.usefixtures("still")
 
 
 def test_a_device_token_has_a_budget_of_its_own(limited: Callable[..., TestClient]) -> None:
-    client = limited()
-    alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
+    home, client = limited(*GENEROUS, peer=HOME), limited()
+    alice, bobby = newcomer(home, "alice"), newcomer(home, "bobby")
     token, foreign = (person.log_in().json()["device_token"] for person in (alice, bobby))
+    alice = at(client, alice)
     assert statuses(wrong(client) for _ in range(11)) == {401: 10, 429: 1}
     assert alice.log_in(device_token=token).status_code == 200
     assert alice.log_in(username=alice.email, device_token=token).status_code == 200
@@ -41,9 +42,32 @@ def test_a_known_place_has_a_budget_of_its_own(limited: Callable[..., TestClient
     assert statuses(wrong(elsewhere) for _ in range(11)) == {401: 10, 429: 1}
     assert at(elsewhere, alice).log_in().status_code == 429
     assert alice.log_in().status_code == 200
-    assert alice.log_in(username=alice.email).status_code == 200
     assert statuses(wrong(home) for _ in range(11)) == {401: 10, 429: 1}
     assert alice.log_in().status_code == 429
+    # The budget of a name in the place is not that of the other name.
+    assert statuses(wrong(elsewhere, alice.email) for _ in range(11)) == {401: 10, 429: 1}
+    assert alice.log_in(username=alice.email).status_code == 200
+
+
+def test_a_known_place_spends_the_shared_budget_first(limited: Callable[..., TestClient]) -> None:
+    home, elsewhere = limited(*GENEROUS, peer=HOME), limited(*GENEROUS, peer=ELSEWHERE)
+    newcomer(home, "alice")
+    assert statuses(wrong(home) for _ in range(21)) == {401: 20, 429: 1}
+    assert wrong(elsewhere).status_code == 429
+
+
+def test_a_place_that_becomes_known_during_an_attack_has_a_budget_within_a_second(
+    limited: Callable[..., TestClient], travel: Travel
+) -> None:
+    home, elsewhere = limited(*GENEROUS, peer=HOME), limited(*GENEROUS, peer=ELSEWHERE)
+    alice = newcomer(home, "alice")
+    device = alice.device_token
+    traveller = at(elsewhere, alice)
+    assert statuses(wrong(elsewhere) for _ in range(11)) == {401: 10, 429: 1}
+    assert traveller.log_in(device_token=device).status_code == 200
+    assert traveller.log_in().status_code == 429
+    travel(timedelta(seconds=1))
+    assert traveller.log_in().status_code == 200
 
 
 @pytest.mark.parametrize("name", ["alice", "nobody9"])
@@ -51,14 +75,15 @@ def test_places_are_looked_up_alike_for_known_and_unknown_names(
     limited: Callable[..., TestClient], travel: Travel, name: str
 ) -> None:
     client = limited(*GENEROUS)
-    newcomer(client, "alice")
+    newcomer(limited(peer=HOME), "alice")
     looked_up = []
     for _ in range(13):
         with statements() as sent:
             wrong(client, name)
         looked_up.append(sum("known_places" in statement for statement in sent))
-    # The process remembers the place for a second after a refusal, so a flood costs the database nothing.
-    assert looked_up == [1] * 11 + [0] * 2
+    # A log-in within the shared budget looks no place up. After a refusal, the process remembers an unknown place for a
+    # second, so a flood costs the database nothing.
+    assert looked_up == [0] * 10 + [1] + [0] * 2
     travel(timedelta(seconds=1))
     with statements() as sent:
         assert wrong(client, name).status_code == 429
