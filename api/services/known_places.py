@@ -27,7 +27,7 @@ def add(db: Db, user_id: UUID, place: bytes | None) -> None:
     values = {"of_user": user_id, "place": place, "now": clock.now()}
     if db.run(_TOUCH, values).rowcount == 0:
         db.run(_INSERT, values)
-        db.run(_FORGET, {"of_user": user_id})
+        db.run(_FORGET_OLD, {"of_user": user_id})
 
 
 def refresh(db: Db, user_id: UUID, place: bytes, seen_at: datetime) -> None:
@@ -47,6 +47,15 @@ def begin_notice(db: Db, user_id: UUID, place: bytes) -> bool:
     return db.run(_BEGIN_NOTICE, values).rowcount == 1
 
 
+def replace(db: Db, user_id: UUID, place: bytes | None) -> None:
+    """Forget all places of a user, where a thief may have logged in, and note this one instead, if it is given.
+
+    The caller must hold a lock on the user.
+    """
+    db.run(_FORGET_ALL, {"of_user": user_id})
+    add(db, user_id, place)
+
+
 def is_known(database: Database, digests: PlaceDigests, address: str, name: str) -> bool:
     """Return True if the user with this canonical username or email is known at an address.
 
@@ -63,7 +72,8 @@ _INSERT = insert(_places).values(
     user_id=bindparam("of_user"), digest=bindparam("place"), seen_at=bindparam("now"), noticed_at=None
 )
 _older = select(_places.c.digest).where(_of_user).order_by(_places.c.seen_at.desc()).offset(_MOST)
-_FORGET = delete(_places).where(_of_user, _places.c.digest.in_(_older))
+_FORGET_ALL = delete(_places).where(_of_user)
+_FORGET_OLD = delete(_places).where(_of_user, _places.c.digest.in_(_older))
 _other = _places.alias()
 _was_noticed = exists().where(
     _other.c.user_id == bindparam("of_user"), _other.c.noticed_at.between(bindparam("since"), bindparam("now"))

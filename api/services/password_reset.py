@@ -52,8 +52,8 @@ def reset(
 ) -> None:
     """Set the password of the user to whom a code was sent. End all sessions and delete all codes of the user.
 
-    The code proves that the user receives mail at the address, so the email is verified as well. The
-    place of the client is known from now on.
+    The code proves that the user receives mail at the address, so the email is verified as well. From now on, only the
+    place of the client is known.
 
     Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled or has another email now.
     Raises PasswordContainsName if the password contains the username or the email. The code can then be used again.
@@ -76,7 +76,7 @@ def reset(
     one_time_codes.discard(db, user.id)
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
-    known_places.add(db, user.id, place)
+    known_places.replace(db, user.id, place)
     notices.password_changed(db, outbox, user, accept_language)
     db.after_commit(partial(logs.event, "password_reset", user_id=user.id))
 

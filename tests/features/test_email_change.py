@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from api import clock
-from api.models import OneTimeCode, OutgoingMail, User
+from api.models import KnownPlace, OneTimeCode, OutgoingMail, User
 from api.services import users
 from api.storage.database import Database
 from tests.features.test_password_reset import NEW as PASSWORD
@@ -107,6 +107,8 @@ def test_the_former_address_undoes_a_change(
     assert_problem(alice.refresh(), 401, "INVALID_REFRESH_TOKEN")
     assert_problem(alice.log_in(username="alice"), 401, "INVALID_CREDENTIALS")
     assert purposes(database) == []
+    with database.transaction() as db:
+        assert db.scalars(select(KnownPlace.digest)).all() == []
     assert mailbox.deliver().to[-1] == OLD
     assert reset(client, mailbox.server.code(OLD)).status_code == 204
     assert alice.log_in(username=OLD, password=PASSWORD).status_code == 200

@@ -179,15 +179,23 @@ def test_a_log_in_from_a_known_place_needs_no_further_statement(alice: Person, p
         travel((DAY + HOUR) * (expected == usual))
 
 
-def test_a_finished_reset_makes_its_place_known(
-    alice: Person, place: Place, mailbox: Mailbox, database: Database
+def test_a_finished_reset_makes_only_its_place_known(
+    alice: Person, place: Place, travel: Travel, mailbox: Mailbox, database: Database
 ) -> None:
+    newcomer(place(OFFICE), "bobby")
+    log_in(alice, place(OFFICE))
     client = place(ABROAD)
     client.post("/api/v1/auth/password/request", json={"email": alice.email})
     body = {"code": mailbox.deliver().code(), "new_password": "a better battery for this horse"}
     assert client.post("/api/v1/auth/password/reset", json=body).status_code == 204
+    # The places of other users stay.
+    assert count(database) == 1 + 1
     log_in(alice, client, password=body["new_password"])
-    assert "new_log_in" not in mails(database)
+    assert "new_log_in" not in mails(database)[1:]
+    # A thief may have logged in at the other places.
+    travel(HOUR + timedelta(seconds=1))
+    log_in(alice, place(OFFICE), password=body["new_password"])
+    assert mails(database)[-1] == "new_log_in"
 
 
 @on_sqlite
