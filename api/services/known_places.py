@@ -20,10 +20,14 @@ _REFRESHED_AFTER = timedelta(days=1)
 _NOTICE_PERIOD = timedelta(hours=1)
 
 
-def add(db: Db, user_id: UUID, place: bytes | None) -> None:
+def add_first(db: Db, user_id: UUID, place: bytes | None) -> None:
+    """Note the only place of a user, if it is given. The caller must hold a lock on the user, or have created it."""
+    if place is not None:
+        db.run(_INSERT, {"of_user": user_id, "place": place, "now": clock.now()})
+
+
+def add(db: Db, user_id: UUID, place: bytes) -> None:
     """Note a place of a user. The caller must hold a lock on the user."""
-    if place is None:
-        return
     values = {"of_user": user_id, "place": place, "now": clock.now()}
     if db.run(_TOUCH, values).rowcount == 0:
         db.run(_INSERT, values)
@@ -53,7 +57,7 @@ def replace(db: Db, user_id: UUID, place: bytes | None) -> None:
     The caller must hold a lock on the user.
     """
     db.run(_FORGET_ALL, {"of_user": user_id})
-    add(db, user_id, place)
+    add_first(db, user_id, place)
 
 
 def is_known(database: Database, digests: PlaceDigests, address: str, name: str) -> bool:

@@ -40,7 +40,7 @@ def sign_up(
     Raises PasswordContainsName, UsernameTaken or EmailTaken.
     """
     user = users.create(db, hasher, username, email, password)
-    known_places.add(db, user.id, place)
+    known_places.add_first(db, user.id, place)
     email_verification.send(db, outbox, user, accept_language)
     return user
 
@@ -93,7 +93,7 @@ def complete(
     # Other requests with this code wait here, and find it used.
     one_time_codes.use(db, found)
     user = users.add(db, username, found.email, password_hash, is_verified=True)
-    known_places.add(db, user.id, place)
+    known_places.add_first(db, user.id, place)
     return user
 
 

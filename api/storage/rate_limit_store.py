@@ -128,9 +128,9 @@ class RateLimitStore:
 
     def give_back(self, takes: Sequence[Take], now: int) -> None:
         """Return units that were taken. Raises DatabaseUnavailable if the table cannot be used."""
+        values = [{"of_key": take.key, "step": take.step, "now": now} for take in sorted(takes)]
         with self._connect() as connection:
-            for take in sorted(takes):
-                connection.execute(_GIVE_BACK, {"of_key": take.key, "step": take.step, "now": now})
+            connection.execute(_GIVE_BACK, values)
             connection.commit()
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, int]:
