@@ -207,8 +207,11 @@ def values(schema: Json) -> SearchStrategy[Any]:
 @pytest.mark.parametrize("operation", sorted(REQUEST_BODIES))
 def test_both_databases_store_extreme_values_alike(both: BothDatabases, operation: str) -> None:
     statuses = []
+    # A code is replaced by a valid one, so bodies without other members are all the same.
+    schema = resolve(REQUEST_BODIES[operation].content["schema"], CONTRACT.document)
+    is_one = schema["properties"].keys() == {"code"}
 
-    @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
+    @settings(max_examples=1 if is_one else EXAMPLES, derandomize=True, database=None, deadline=None)
     @given(body=values(REQUEST_BODIES[operation].content["schema"]))
     def send(body: Json) -> None:
         if operation in codes.OPERATIONS:
