@@ -136,6 +136,12 @@ def find(db: Db, codes: OneTimeCodes, purpose: Purpose, code: str) -> CodeRow:
     return CodeRow._make(row)
 
 
+def is_promised(db: Db, purpose: Purpose, email: str) -> bool:
+    """Return True if a code for this purpose, sent to any spelling of an address, works."""
+    wanted = {"of_key": names.email_key(email), "purpose": purpose.name, "now": clock.now()}
+    return db.run(_IS_PROMISED, wanted).first() is not None
+
+
 def use(db: Db, row: CodeRow) -> None:
     """Delete a code. Raises InvalidCode if another request has used it."""
     if db.run(_USE, {"of_id": row.id}).rowcount == 0:
@@ -194,6 +200,15 @@ _of_user = _codes.c.user_id == bindparam("of_user")
 _of_purpose = and_(_of_user, _codes.c.purpose == bindparam("purpose"))
 _LATEST_TIME = select(_codes.c.created_at).where(_of_purpose).order_by(_codes.c.created_at.desc()).limit(1)
 _IS_VALID = select(_codes.c.id).where(_codes.c.id == bindparam("of_id"), _codes.c.expires_at > bindparam("now"))
+_IS_PROMISED = (
+    select(_codes.c.id)
+    .where(
+        _codes.c.email_key == bindparam("of_key"),
+        _codes.c.purpose == bindparam("purpose"),
+        _codes.c.expires_at > bindparam("now"),
+    )
+    .limit(1)
+)
 _DISCARD = delete(_codes).where(_of_user, _codes.c.purpose != EMAIL_REVERT.name)
 _DISCARD_PURPOSE = delete(_codes).where(_of_purpose, _codes.c.email != bindparam("besides"))
 _DISCARD_LATER = delete(_codes).where(_of_purpose, _codes.c.created_at > bindparam("since"))

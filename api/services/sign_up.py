@@ -10,11 +10,11 @@ from functools import partial
 from api import logs
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCode
+from api.errors import EmailTaken, InvalidCode
 from api.models.user import Profile
 from api.services import codes as one_time_codes
 from api.services import email_verification, known_places, names, users
-from api.services.codes import INVITATION, SIGN_UP, CodeRow, Purpose
+from api.services.codes import EMAIL_REVERT, INVITATION, SIGN_UP, CodeRow, Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, release_connection
 
@@ -37,9 +37,14 @@ def sign_up(
 
     The place of the client is known from now on.
 
-    Raises PasswordContainsName, UsernameTaken or EmailTaken.
+    Raises PasswordContainsName, UsernameTaken or EmailTaken. The former address of a user who can undo the change is
+    taken as well.
     """
     user = users.create(db, hasher, username, email, password)
+    # Not earlier: the write above waits for a transaction that frees the address, so this query sees its code. The
+    # other ways to an address prove that the caller reads it, so the caller could undo the change.
+    if one_time_codes.is_promised(db, EMAIL_REVERT, user.email):
+        raise EmailTaken()
     known_places.add_first(db, user.id, place)
     email_verification.send(db, outbox, user, accept_language)
     return user

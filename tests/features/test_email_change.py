@@ -20,7 +20,7 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
-from tests.support.person import Person
+from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 from tests.support.workers import statements
@@ -317,9 +317,9 @@ def test_an_address_that_was_taken_meanwhile_is_a_conflict(
     assert profile(alice) == (OLD, NEW, False)
     _free(database, "thief")
     assert confirm(client, code).status_code == 204
-    form |= {"username": "second", "email": OLD}
-    assert client.post("/api/v1/auth/signup", json=form).status_code == 201
     undoing = mailbox.deliver().code(OLD)
+    second = newcomer(client, "second")
+    assert confirm(client, code_of(second, mailbox, OLD)).status_code == 204
     assert_problem(revert(client, undoing), 409, "EMAIL_TAKEN")
     assert profile(alice)[0] == NEW
     _free(database, "second")
