@@ -21,6 +21,7 @@ SLOW = ("logIn.account=10/3600", "logIn.account-hour=20/3600", "logIn.address=20
 
 # The budgets of alice after 12 guesses and a change with a wrong password.
 BUDGETS = [
+    ["signUp", "recipient", "alice@example.com", "4", "of", "5"],
     ["requestSignUp", "recipient", "alice@example.com", "1", "of", "1"],
     ["requestSignUp", "recipient-day", "alice@example.com", "3", "of", "3"],
     ["logIn", "account", "alice", "0", "of", "10"],
@@ -97,7 +98,7 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         guesses = {line.split()[0]: line.split()[3] for line in lines(charter, "show", "127.0.0.2")[1:]}
         assert guesses["logIn"] == "10"
         assert lines(charter, "clear", "alice@example.com") == [
-            "All budgets of alice@example.com are full. In use before: 3. Processes notice within a second."
+            "All budgets of alice@example.com are full. In use before: 4. Processes notice within a second."
         ]
         assert remaining(charter, "alice") == [row[-1] for row in BUDGETS]
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.limited_calls import limited_calls
 from tests.support.log_stream import lines
+from tests.support.mailbox import Mailbox
 from tests.support.person import PASSWORD, newcomer
 from tests.support.problems import assert_problem
 from tests.support.readme import blocks, page
@@ -308,6 +310,24 @@ def test_a_user_who_guesses_the_current_password_is_refused(limited: Callable[..
     path = "/api/v1/me/password"
     assert statuses(alice.put(path, json=change) for _ in range(11)) == {403: 10, 429: 1}
     assert alice.put(path, json=change | {"current_password": PASSWORD}).status_code == 429
+
+
+def test_a_stranger_can_send_few_mails_with_the_address_of_another_person(
+    limited: Callable[..., TestClient], mailbox: Mailbox
+) -> None:
+    client = limited(deletion_days=0)
+    mallory = newcomer(client, "mallory")
+    path, passwords = "/api/v1/me/password", cycle([PASSWORD, "a better battery for this horse"])
+    changes = [{"current_password": old, "new_password": new} for old, new in pairwise(islice(passwords, 13))]
+    assert statuses(mallory.put(path, json=change) for change in changes) == {204: 10, 429: 2}
+    for name in ("first", "second", "third", "fourth", "fifth"):
+        form = {"username": name, "email": "bobby@example.com", "password": PASSWORD}
+        assert client.post("/api/v1/auth/signup", json=form).status_code == 201
+        mallory.log_in(username=name)
+        assert mallory.post("/api/v1/me/deletion", json={"current_password": PASSWORD}).status_code == 202
+    form = {"username": "sixth", "email": "Bobby@EXAMPLE.com", "password": PASSWORD}
+    assert_problem(client.post("/api/v1/auth/signup", json=form), 429, "RATE_LIMITED")
+    assert Counter(mailbox.deliver().to) == {mallory.email: 10, "bobby@example.com": 5}
 
 
 @on_sqlite

@@ -92,7 +92,7 @@ NO_LIMITS = ",".join(
         *("requestEmailChange.user", "requestEmailChange.recipient"),
         *("confirmEmailChange.address", "revertEmailChange.address"),
         *("changePassword.user", "logIn.account", "logIn.account-hour", "logIn.address"),
-        *("refreshTokens.address", "signUp.address", "stepUp.user"),
+        *("refreshTokens.address", "signUp.address", "signUp.recipient", "stepUp.user"),
         *("completeSignUp.address", "requestEmailVerification.user", "verifyEmail.address"),
         *("requestSignUp.address", "requestSignUp.recipient", "requestSignUp.recipient-day"),
         *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
