@@ -14,7 +14,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from api import clock
-from api.services import outbox
+from api.services import outbox, users
 from api.services.mail_message import compose
 from api.services.mail_templates import BrokenTemplate, Templates
 from api.services.mail_transport import RetryLater, ServerUnavailable, Undeliverable
@@ -90,6 +90,9 @@ class Delivery:
             self._settle(row, claim_id, "dead", _EXPIRED)
             return True
         with self._database.transaction() as db:
+            if row.user_id is not None:
+                # A deletion locks the user before the mails. In the other order, each could wait for the other one.
+                users.lock(db, row.user_id)
             # The first write takes the lock of SQLite, so no other process can prepare the mail of this user.
             if not outbox.renew(db, row.id, claim_id, _LEASE):
                 _lost(row)

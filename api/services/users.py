@@ -76,6 +76,11 @@ def _read_by_key(db: Db, key: str) -> UserRow | None:
     return UserRow._make(rows[0]) if rows else None
 
 
+def lock(db: Db, user_id: UUID) -> None:
+    """Wait for other transactions that change or delete a user. PostgreSQL locks the user until this one ends."""
+    db.run(_LOCK, {"of_user": user_id})
+
+
 def lock_by_email(db: Db, email: str) -> UserRow | None:
     """Return the user with this email, or None. Until the transaction ends, the user cannot change."""
     row = db.run(_LOCK_BY_EMAIL, {"key": names.email_key(email)}).first()
@@ -135,6 +140,7 @@ _users = table_of(User)
 _CREATE = insert(_users)
 _ROWS = select(*(_users.c[name] for name in UserRow._fields))
 _BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
+_LOCK = select(_users.c.id).where(_users.c.id == bindparam("of_user")).with_for_update()
 _LOCK_BY_EMAIL = _ROWS.where(_users.c.email_key == bindparam("key")).with_for_update()
 # Ids are in the order of creation (UUIDv7).
 _AFTER = _ROWS.where(_users.c.id > bindparam("after")).order_by(_users.c.id).limit(bindparam("most"))

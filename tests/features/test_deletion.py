@@ -1,6 +1,7 @@
 """The deletion of an account: the request, the grace period with a code from a mail, and what stays."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from starlette.testclient import TestClient
 
 from api import clock
@@ -309,3 +310,27 @@ def test_the_command_deletes_a_user(config: Config, database: Database, client: 
     assert (deleted.returncode, deleted.stdout) == (0, "alice is deleted.\n")
     assert rows_of(database, alice.id) == {}
     assert [state for _, state, *_ in Mailbox(config, database, None).states()] == ["waiting", "waiting"]  # type: ignore[arg-type]
+
+
+@on_postgresql
+def test_a_deletion_and_a_delivery_to_the_same_user_do_not_block_each_other(
+    config: Config, database: Database, alice: Person, mailbox: Mailbox
+) -> None:
+    mailbox.verifies = True
+    waiting = select(func.count()).select_from(text("pg_locks WHERE NOT granted"))
+
+    def delete() -> None:
+        with database.transaction() as db:
+            deletion.delete_now(db, make_outbox(config), timedelta(), "alice")
+
+    with database.transaction() as db, ThreadPoolExecutor() as pool:
+        users.lock(db, UUID(alice.id))
+        deleted = pool.submit(delete)
+        until(lambda: db.scalar(waiting) == 1)
+        delivered = pool.submit(mailbox.deliver)
+        until(lambda: db.scalar(waiting) == 2)
+        db.commit()
+        deleted.result()
+        delivered.result()
+    assert rows_of(database, alice.id) == {}
+    assert mailbox.deliver().to == [alice.email]
