@@ -100,6 +100,8 @@ class Delivery:
             prepared = self._prepared(db, row)
             if prepared is None:
                 outbox.drop(db, row.id, claim_id)
+            elif prepared.user_id is not None:
+                outbox.assign(db, row.id, prepared.user_id)
         if prepared is None:
             self._count(row, "dropped")
             return True

@@ -39,13 +39,14 @@ class Prepared(NamedTuple):
     """The parts of a mail that the outbox lacks: the address of the reader, and facts that may be secret.
 
     `template` replaces that of the outbox, if the mail depends on the reader. `locale` is the language that the reader
-    has chosen, if there is one.
+    has chosen, if there is one. `user_id` is the reader, if the outbox did not know that the address has a user.
     """
 
     address: str
     facts: dict[str, Any]
     template: str | None = None
     locale: str | None = None
+    user_id: UUID | None = None
 
 
 class Outbox:
@@ -154,6 +155,11 @@ def renew(db: Db, mail_id: UUID, claim_id: UUID, lease: timedelta) -> bool:
     return db.run(_RENEW, {"of_id": mail_id, "of_claim": claim_id, "until": clock.now() + lease}).rowcount == 1
 
 
+def assign(db: Db, mail_id: UUID, user_id: UUID) -> None:
+    """Note the user to whom a mail goes, so that a deletion of the user deletes the mail. The user must be locked."""
+    db.run(_ASSIGN, {"of_id": mail_id, "reader": user_id})
+
+
 def settle_sent(db: Db, mail_id: UUID, claim_id: UUID) -> bool:
     """Note that a mail was sent, and forget its address and facts. Return False if the claim was lost."""
     return db.run(_SENT, {"of_id": mail_id, "of_claim": claim_id, "now": clock.now()}).rowcount == 1
@@ -247,6 +253,7 @@ _CLAIM = (
 )
 _of_claim = and_(_outbox.c.id == bindparam("of_id"), _outbox.c.claim == bindparam("of_claim"))
 _RENEW = update(_outbox).where(_of_claim).values(due_at=bindparam("until"))
+_ASSIGN = update(_outbox).where(_outbox.c.id == bindparam("of_id")).values(user_id=bindparam("reader"))
 _SENT = (
     update(_outbox)
     .where(_of_claim)

@@ -37,7 +37,7 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
         return None
     code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user.email, user.id)
     minutes = int(PASSWORD_RESET.lifetime.total_seconds() // 60)
-    return Prepared(user.email, {"code": code, "minutes": minutes}, locale=user.locale)
+    return Prepared(user.email, {"code": code, "minutes": minutes}, locale=user.locale, user_id=user.id)
 
 
 def reset(

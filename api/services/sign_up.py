@@ -68,7 +68,7 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared:
     purpose, email = MAILS[mail.template], mail.address or ""
     user = users.lock_by_email(db, email)
     if user is not None:
-        return Prepared(user.email, {}, _ALREADY_REGISTERED, user.locale)
+        return Prepared(user.email, {}, _ALREADY_REGISTERED, user.locale, user.id)
     # Two mails for one address get the same code.
     db.lock(f"{purpose.name} {names.email_key(email)}")
     code = one_time_codes.issue(db, codes, purpose, mail.id, email)

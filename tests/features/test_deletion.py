@@ -334,3 +334,18 @@ def test_a_deletion_and_a_delivery_to_the_same_user_do_not_block_each_other(
         delivered.result()
     assert rows_of(database, alice.id) == {}
     assert mailbox.deliver().to == [alice.email]
+
+
+@pytest.mark.parametrize("mail", ["reset_password", "sign_up"])
+@on_sqlite
+def test_a_deletion_removes_a_mail_whose_request_named_an_address_only(
+    config: Config, database: Database, alice: Person, mailbox: Mailbox, mail: str
+) -> None:
+    mailbox.server.on_recipient = lambda _: "550 no such mailbox"
+    with database.transaction() as db:
+        make_outbox(config).add(db, mail, alice.email, WEEK)
+    mailbox.deliver()
+    assert [row[:2] for row in mailbox.states()] == [(mail, "dead")]
+    with database.transaction() as db:
+        deletion.delete_now(db, make_outbox(config), timedelta(), "alice")
+    assert [row[0] for row in mailbox.states()] == [deletion.FAREWELL]
