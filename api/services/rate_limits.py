@@ -26,7 +26,7 @@ _UNAVAILABLE = 503
 
 
 class Policy(Protocol):
-    """A rate limit: `quota` requests in `window` seconds. With `refund`, successful ones do not count."""
+    """A rate limit: `quota` requests in `window` seconds. `refund` are those that do not count."""
 
     @property
     def name(self) -> str: ...
@@ -35,7 +35,7 @@ class Policy(Protocol):
     @property
     def window(self) -> int: ...
     @property
-    def refund(self) -> bool: ...
+    def refund(self) -> str: ...
 
 
 class Subject(Protocol):
@@ -235,11 +235,8 @@ class RateLimiter:
             self._refused.popitem(last=False)
 
     async def _settle(self, takes: Mapping[Take, _Claim], status: int) -> None:
-        returned = [
-            take
-            for take, claim in takes.items()
-            if status == _UNAVAILABLE or (claim.policy.refund and status in _SUCCESSES)
-        ]
+        outcome = "success" if status in _SUCCESSES else "failure"
+        returned = [take for take, claim in takes.items() if status == _UNAVAILABLE or claim.policy.refund == outcome]
         if not returned:
             return
         try:

@@ -31,7 +31,7 @@ def operation(limit: str, more: str = "") -> str:
         ("[{name: a, by: address, quota: 10001, window: 1}]", "quota must be an integer from 1 to 10000"),
         ("[{name: a, by: address, quota: true, window: 1}]", "quota must be an integer from 1 to 10000"),
         ("[{name: a, by: address, quota: 1, window: 86401}]", "window must be an integer from 1 to 86400"),
-        ("[{name: a, by: address, quota: 1, window: 1, refund: always}]", "refund must be success"),
+        ("[{name: a, by: address, quota: 1, window: 1, refund: always}]", "refund must be success or failure"),
         ("[{name: a, by: identity, quota: 1, window: 1}]", "by identity requires a token"),
         ("[{name: a, by: body.user, quota: 1, window: 1}]", "by must be address, identity, or body."),
         ("[{name: a, by: header.user, quota: 1, window: 1}]", "by must be address, identity, or body."),
@@ -78,10 +78,11 @@ def test_the_published_description_names_the_limits(engine: Engine) -> None:
         (Policy("a", "address", 1, 1), "`a`: 1 request per second for each address"),
         (Policy("a", "address", 3, 86400), "`a`: 3 requests per day for each address"),
         (Policy("a", "address", 60, 3600), "`a`: 60 requests per hour for each address"),
-        (Policy("a", "identity", 10, 600, refund=True), "`a`: 10 failed requests per 10 minutes for each user"),
+        (Policy("a", "identity", 10, 600, refund="success"), "`a`: 10 failed requests per 10 minutes for each user"),
+        (Policy("a", "address", 5, 60, refund="failure"), "`a`: 5 successful requests per minute for each address"),
         (Policy("a", "body.name", 5, 90), "`a`: 5 requests per 90 seconds for each `name`"),
         (
-            Policy("a", "body.name", 1, 60, refund=True, apart=("proof",)),
+            Policy("a", "body.name", 1, 60, refund="success", apart=("proof",)),
             "`a`: 1 failed request per minute for each `name`, and as many for each valid `proof`",
         ),
         (

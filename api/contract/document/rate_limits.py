@@ -13,6 +13,8 @@ from api.contract.document.operation import Json, Operation, resolve
 _FIELD = "x-rate-limit"
 _NAME = re.compile("[a-z]+(-[a-z]+)*")
 _QUOTAS, _WINDOWS = range(1, 10_001), range(1, 86_401)
+_COUNTED = {"success": "failed", "failure": "successful"}
+"""The values of `refund`, and the requests that count all the same."""
 _FIELDS = {"name", "by", "quota", "window", "refund", "apart"}
 _NONE = "This server has switched its rate limits off."
 _REQUIRED = {"name", "by", "quota", "window"}
@@ -22,16 +24,15 @@ _PLACE = "place"
 class Policy(NamedTuple):
     """A rate limit: `quota` requests in `window` seconds for each value of `by`.
 
-    `by` is `address`, `identity` or `body.<property>`. With `refund`, a successful request does not count. Known
-    clients have budgets of their own, `apart` from those of strangers. They are known by a text of the body, or by
-    their `place`.
+    `by` is `address`, `identity` or `body.<property>`. `refund` are the requests that do not count. Known clients have
+    budgets of their own, `apart` from those of strangers. They are known by a text of the body, or by their `place`.
     """
 
     name: str
     by: str
     quota: int
     window: int
-    refund: bool = False
+    refund: str = ""
     apart: tuple[str, ...] = ()
 
     @property
@@ -62,7 +63,7 @@ def policies_of(operation: Operation) -> list[Policy]:
 
 
 def _policy(entry: Json) -> Policy:
-    return Policy(**entry | {"refund": "refund" in entry, "apart": tuple(entry.get("apart", ()))})
+    return Policy(**entry | {"apart": tuple(entry.get("apart", ()))})
 
 
 def check_rate_limit(operation: Operation) -> None:
@@ -87,8 +88,8 @@ def _check_policy(entry: Json, operation: Operation) -> None:
     for field, allowed in (("quota", _QUOTAS), ("window", _WINDOWS)):
         if type(entry[field]) is not int or entry[field] not in allowed:
             raise ContractError(f"x-rate-limit: {field} must be an integer from 1 to {allowed[-1]}")
-    if entry.get("refund", "success") != "success":
-        raise ContractError("x-rate-limit: refund must be success")
+    if str(entry.get("refund", "success")) not in _COUNTED:
+        raise ContractError("x-rate-limit: refund must be success or failure")
     if entry["by"] == "identity" and not (operation.security and all(operation.security)):
         raise ContractError("x-rate-limit: by identity requires a token, but security does not")
     if entry["by"] not in {"address", "identity"}:
@@ -147,7 +148,7 @@ def _changed(operation: Operation, changes: Mapping[str, tuple[int, int] | None]
 
 def described(policy: Policy) -> str:
     """Return a policy in words, for the documentation page."""
-    counted = "failed request" if policy.refund else "request"
+    counted = f"{_COUNTED[policy.refund]} request" if policy.refund else "request"
     plural = "" if policy.quota == 1 else "s"
     subject = {"address": "address", "identity": "user"}.get(policy.by, f"`{policy.member}`")
     known = [f"valid `{policy.proof}`"] if policy.proof else []
