@@ -62,7 +62,7 @@ def test_the_mail_of_a_sign_up_verifies_the_email(alice: Person, mailbox: Mailbo
     assert not is_verified(alice)
     server = mailbox.deliver()
     assert (server.to, server.message()["Subject"]) == ([alice.email], "Charter: verify your email")
-    assert text_of(server.message()).startswith("A person signed up at Charter with this address. If that was not you")
+    assert text_of(server.message()).startswith("This address was used for a sign-up at Charter. If that was not you")
     # Another person may have asked for the mail, so it must not carry a text of that person.
     assert alice.username not in text_of(server.message()).replace(alice.email, "")
     assert verify(alice.client, server.code()).status_code == 204

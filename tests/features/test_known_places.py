@@ -79,8 +79,8 @@ def test_a_log_in_from_a_new_place_sends_one_notice(
     message = server.message()
     assert message["Subject"] == "Charter: new log-in to your account"
     text = text_of(message)
-    assert f"Address  {ABROAD}" in text
-    assert "Device   Mozilla/5.0 (X11; Linux x86_64; rv 145.0) Gecko/20100101 Firefox/145.0" in text
+    assert f"IP address  {ABROAD}" in text
+    assert "Device      Mozilla/5.0 (X11; Linux x86_64; rv 145.0) Gecko/20100101 Firefox/145.0" in text
     # The outbox forgets the client once the mail is sent.
     with database.transaction() as db:
         assert db.scalars(select(OutgoingMail.facts)).all() == [None]

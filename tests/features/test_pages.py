@@ -90,7 +90,7 @@ def request_deletion(client: httpx.Client, _: Mailbox, username: str) -> Person:
 SHORT = {"en": "en Must be at least 8 characters.", "de": "Das ist zu kurz: mindestens 8 Zeichen."}
 USED = {
     "en": "en The code is wrong, used or expired. Request a new one.",
-    "de": "Der Code ist falsch, verbraucht oder abgelaufen. Fordern Sie einen neuen an.",
+    "de": "Der Code ist falsch, bereits verwendet oder abgelaufen. Fordern Sie einen neuen an.",
 }
 FLOWS = {
     "reset_password": Flow(
