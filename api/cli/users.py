@@ -98,7 +98,7 @@ def create(username: str, email: str) -> None:
 def invite(email: str, locale: str | None) -> None:
     """Invite the reader of EMAIL to create a user, also if sign-up is closed.
 
-    The code in the mail works once, for 7 days. A user who has the email gets a mail that says so instead.
+    The code in the mail works once, for 7 days. If a user has the email, that user gets another mail instead.
     """
     from api.app import make_outbox
     from api.services import sign_up
@@ -135,7 +135,7 @@ def set_password(name: str) -> None:
 def disable(name: str) -> None:
     """Disable the user with this username or email, and end all their sessions.
 
-    If the user has requested the deletion of the account, it is cancelled.
+    This cancels a deletion that the user has requested.
     """
     from api.services import users
 
@@ -147,7 +147,7 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Allow the user with this username or email to log in again.
 
-    If the user has requested the deletion of the account, it is cancelled.
+    This cancels a deletion that the user has requested.
     """
     from api.services import users
 

@@ -12,7 +12,7 @@ from api.storage.database import Base, UtcDateTime
 class KnownPlace(Base):
     """A place of a user. `digest` is that of the IPv4 address or the IPv6 network, under the master secret.
 
-    `seen_at` is at most a day older than the latest log-in. `noticed_at` is when a mail told the user about the place.
+    `seen_at` is at most a day older than the latest log-in. `noticed_at` is when the user got a notice about the place.
     """
 
     __tablename__ = "known_places"

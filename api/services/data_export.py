@@ -1,4 +1,4 @@
-"""The export of a user's data: the profile, and the rows of each table that says what it exports."""
+"""The export of a user's data: the profile, and the rows of each table that exports columns."""
 
 from datetime import datetime
 from functools import partial

@@ -50,10 +50,10 @@ def request(
     current_password: str,
     accept_language: str | None,
 ) -> dict[str, datetime]:
-    """Disable a user until the grace period ends, and send a code that restores the account. Return the time.
+    """Disable a user until the grace period ends, and send a code that restores the account.
 
-    End all sessions and delete all codes of the user. Without a grace period, delete the user at once. Raises
-    WrongPassword if the password is wrong.
+    End all sessions and delete all codes of the user. Without a grace period, delete the user at once. Return the time
+    of the deletion. Raises WrongPassword if the password is wrong.
     """
     user = users.find(db, user_id)
     release_connection(db)

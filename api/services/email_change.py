@@ -88,7 +88,7 @@ def cancel(db: Db, user_id: UUID) -> None:
 
 
 def confirm(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_language: str | None) -> None:
-    """Change the email of the user to the address to which a code was sent, and tell the former address.
+    """Change the email of the user to the address to which a code was sent, and notify the former address.
 
     Raises InvalidCode if the code is unknown, used or expired, or if its change is no longer pending. Raises EmailTaken
     if another user has the address. The code can then be used again. Raises MailUnavailable if no mail can be sent.

@@ -51,8 +51,8 @@ def remind(db: Db, outbox: Outbox, user: UserRow) -> None:
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     """Return the code for a mail and the address, or None if the mail has no reader.
 
-    That is so if the user is disabled, is verified, or has another email now. It is also so if a reminder follows
-    another mail too soon.
+    A mail has no reader if the user is disabled, is verified, or has another email now. Nor has a reminder that
+    follows another mail too soon.
     """
     user = users.lock_by_email(db, mail.address or "")
     if user is None or user.id != mail.user_id or user.disabled_at is not None or user.email_verified_at is not None:

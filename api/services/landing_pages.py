@@ -47,7 +47,7 @@ class Field(NamedTuple):
 
 
 class BrokenTexts(Exception):
-    """A file of texts that lacks some. The message names the file."""
+    """A file of texts that is incomplete or cannot be read. The message names the file."""
 
 
 class LandingPages:

@@ -156,5 +156,5 @@ def _place(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the reason of an error in one line."""
-    told = error.message if isinstance(error, TemplateError) else str(error)
-    return " ".join((told or type(error).__name__).split())
+    text = error.message if isinstance(error, TemplateError) else str(error)
+    return " ".join((text or type(error).__name__).split())

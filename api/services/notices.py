@@ -1,4 +1,4 @@
-"""Notices: mails that tell users about changes of their account. A user cannot switch them off."""
+"""Notices: mails about changes of an account. A user cannot switch them off."""
 
 import re
 from datetime import timedelta
@@ -16,19 +16,19 @@ _LIFETIME = timedelta(days=3)
 
 
 def password_changed(db: Db, outbox: Outbox, user: User | UserRow, accept_language: str | None) -> None:
-    """Tell a user that the password was changed."""
+    """Send a user a mail about a change of the password."""
     locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, PASSWORD_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
 
 
 def email_changed(db: Db, outbox: Outbox, user: User, accept_language: str | None) -> UUID:
-    """Tell a user at the former address that the email was changed, and return the id of the mail."""
+    """Send a mail about a change of the email to the former address, and return the id of the mail."""
     locale = outbox.locale_of(accept_language)
     return outbox.add(db, EMAIL_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
 
 
 def new_log_in(db: Db, outbox: Outbox, user: UserRow, address: str, user_agent: str) -> None:
-    """Tell a user about a log-in from a place and a device that the user has not used before."""
+    """Send a user a mail about a log-in from a place and a device that the user has not used before."""
     facts = {"address": address, "device": _harmless(user_agent)}
     # The client may be that of another person, so the mail is not in its language.
     locale = outbox.locale_of(user.locale)
@@ -41,7 +41,7 @@ _MOST_CHARACTERS = 120
 def _harmless(text: str) -> str:
     """Return a short text without anything that a mail program would show as a link.
 
-    A client chooses its `User-Agent` freely, so it could hold a message to the reader.
+    A client chooses its `User-Agent` freely, so it could contain a message to the reader.
     """
     kept = re.sub(r"[^A-Za-z0-9 ()/;,._-]|(?<![0-9])\.|\.(?![0-9])|/{2,}", " ", text)
     return " ".join(kept.split())[:_MOST_CHARACTERS].rstrip()

@@ -247,7 +247,7 @@ _CLAIM = (
     update(_outbox)
     # On SQLite, another process may have claimed a mail since it was found.
     .where(_outbox.c.id.in_(bindparam("found", expanding=True)), _is_due)
-    # A mail that ends the process counts as tried.
+    # A mail that crashes the process counts as tried.
     .values(claim=bindparam("claim_id"), due_at=bindparam("until"), attempts=_outbox.c.attempts + 1)
     .returning(*_ROWS)
 )

@@ -1,7 +1,7 @@
 """Sign-up: at once, or with a code that a mail carries, in answer to a request or an invitation.
 
 The request looks for no user, so its response and its time are the same for every address. The delivery worker does.
-With a code, no user exists before the mailbox is proven, so only a reader of the address can take it.
+With a code, no user exists before the mailbox is proven, so only a reader of its mails can register the address.
 """
 
 from datetime import timedelta

@@ -197,7 +197,7 @@ def expected(name: str, locale: str) -> Json:
 
 @pytest.mark.parametrize("name", PAGES)
 @on_sqlite
-def test_a_page_loads_its_own_files_only_and_tells_its_url_to_none(client: TestClient, name: str) -> None:
+def test_a_page_loads_its_own_files_only_and_leaks_no_url(client: TestClient, name: str) -> None:
     page = client.get(f"/{name.replace('_', '-')}")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"] == (

@@ -1,4 +1,4 @@
-"""Each table with rows of a user says what happens to them at a deletion, and what an export shows of them."""
+"""Each table with rows of a user defines their fate at a deletion, and what an export shows of them."""
 
 from api.services import data_export
 from tests.support.user_rows import FOREIGN_KEYS, USER_COLUMNS
