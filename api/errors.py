@@ -2,22 +2,22 @@
 
 The classes of ApiError, with their status and their subclasses:
 
-BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
-Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken, RefreshTokenReused,
-                            StepUpRequired
-Forbidden              403  EmailUnverified, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
-NotFound               404  UnknownPath
-MethodNotAllowed       405
-RequestTooSlow         408
-Conflict               409  AlreadyVerified, EmailTaken, PasswordContainsName, TooManyNames, UsernameTaken
-BodyTooLarge           413
-UnsupportedMediaType   415
-RateLimited            429
-HeadersTooLarge        431
-InternalError          500
-Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
-                            ServiceStopping, TooBusy
-LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
+- BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
+- Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken, RefreshTokenReused,
+                              StepUpRequired
+- Forbidden              403  EmailUnverified, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
+- NotFound               404  UnknownPath
+- MethodNotAllowed       405
+- RequestTooSlow         408
+- Conflict               409  AlreadyVerified, EmailTaken, PasswordContainsName, TooManyNames, UsernameTaken
+- BodyTooLarge           413
+- UnsupportedMediaType   415
+- RateLimited            429
+- HeadersTooLarge        431
+- InternalError          500
+- Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
+                              ServiceStopping, TooBusy
+- LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
 """
 
 import re
