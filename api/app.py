@@ -44,6 +44,7 @@ from api.services import (
     usernames,
 )
 from api.services.deletion import DeletionRules
+from api.services.front_ends import FrontEnds
 from api.services.landing_pages import PAGES, Call, LandingPages
 from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
@@ -82,7 +83,11 @@ def formats(service: str) -> dict[str, Format]:
 
 def features(config: Config) -> dict[str, bool]:
     """Return the features of the contract, and whether the settings switch them on."""
-    return {"open-sign-up": config.sign_up == "open", "verified-sign-up": config.sign_up == "verified"}
+    return {
+        "cookies": config.cookies == "refresh",
+        "open-sign-up": config.sign_up == "open",
+        "verified-sign-up": config.sign_up == "verified",
+    }
 
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
@@ -92,7 +97,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
-    cors = contract.Cors(config.cors_origins, document) if config.cors_origins else None
+    cors = _cors(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
@@ -112,7 +117,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators={"bearer": authentication.make_bearer_authenticator(database, tokens, keyring, cache)},
+        authenticators=authentication.make_authenticators(database, tokens, keyring, cache),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -130,6 +135,12 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
     executors, bound = {"hashing": bulkhead}, {"hasher": "hashing"}
     return contract.HandlerResources(database.transaction, resources, executors=executors, bound=bound)
+
+
+def _cors(config: Config, document: contract.Contract) -> contract.Cors | None:
+    if not config.cors_origins:
+        return None
+    return contract.Cors(config.cors_origins, document, credentials=config.cookies == "refresh")
 
 
 def _hasher(config: Config, bulkhead: Bulkhead, metrics: "Metrics | None") -> PasswordHasher:
@@ -155,6 +166,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "document": contract.published(document, config.public_url),
         "cursors": CursorCodec(config.secret),
         "deletion_rules": deletion_rules(config),
+        "front_ends": FrontEnds(config.front_ends),
         "landing_pages": _landing_pages(config, document),
         "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),

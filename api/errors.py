@@ -5,7 +5,7 @@ The classes of ApiError, with their status and their subclasses:
 - BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
 - Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken, RefreshTokenReused,
                               StepUpRequired
-- Forbidden              403  EmailUnverified, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
+- Forbidden              403  EmailUnverified, ForeignOrigin, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
 - NotFound               404  UnknownPath
 - MethodNotAllowed       405
 - RequestTooSlow         408
@@ -172,6 +172,13 @@ class EmailUnverified(Forbidden):
     code = "EMAIL_UNVERIFIED"
     message = "Your email is not verified. Open the mail that was sent to it."
     commits = True
+
+
+class ForeignOrigin(Forbidden):
+    """A page of an origin that is not listed, or no page at all, wants to use the cookie."""
+
+    code = "FOREIGN_ORIGIN"
+    message = "Pages of this origin must not use the cookie. The operator lists origins in CHARTER_CORS_ORIGINS."
 
 
 class InsufficientScope(Forbidden):

@@ -197,6 +197,7 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.AlreadyVerified()): (409, {}),
     raising(errors.EmailTaken()): (409, {}),
     raising(errors.EmailUnverified()): (403, {}),
+    raising(errors.ForeignOrigin()): (403, {}),
     raising(errors.PasswordContainsName()): (409, {}),
     raising(errors.HeadersTooLarge(7)): (431, {"connection": "close"}),
     raising(errors.StepUpRequired(900)): (

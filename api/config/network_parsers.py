@@ -6,6 +6,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 _MAPPED = IPv6Network("::ffff:0:0/96")
 # RFC 6454, section 6.1: a scheme, a host and an optional port. Browsers send all of them in lower case.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+# Secure Contexts, section 3.1: these are trustworthy without encryption.
+_LOCAL = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -67,3 +69,14 @@ def _origin(text: str) -> str:
             f"a list of origins without default ports, as browsers send them: {text.removesuffix(found[2])}"
         )
     return text
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of the pages below a URL, as browsers send it."""
+    scheme, _, rest = url.lower().partition("://")
+    return f"{scheme}://{rest.partition('/')[0].removesuffix(f':{_DEFAULT_PORTS[scheme]}')}"
+
+
+def keeps_cookies_secret(url: str) -> bool:
+    """Return True if browsers accept cookies with `Secure` from this URL: from https, and from the same host."""
+    return _LOCAL.fullmatch(origin_of(url)) is not None if url.startswith("http:") else bool(url)

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from api.config.data_folder import unusable_for_database, writable_by_all, writable_by_group
 from api.config.mail_parsers import SmtpServer, link_url, locale, mail_from, smtp_url, template_folder
-from api.config.network_parsers import cors_origins, trusted_proxies
+from api.config.network_parsers import cors_origins, keeps_cookies_secret, origin_of, trusted_proxies
 from api.config.parsers import (
     choice,
     integer,
@@ -75,6 +75,7 @@ class Config:
     )
     ipv6_prefix: int = _setting("CHARTER_IPV6_PREFIX", integer(48, 128), default=64)
     cors_origins: tuple[str, ...] = _setting("CHARTER_CORS_ORIGINS", cors_origins, default=())
+    cookies: str = _setting("CHARTER_COOKIES", choice("off", "refresh"), default="off")
     rate_limits: tuple[str, ...] = _setting("CHARTER_RATE_LIMITS", rate_limits, default=())
     limit_rows: int = _setting("CHARTER_LIMIT_ROWS", integer(1000, 1_000_000_000), default=1_000_000)
     smtp_url: SmtpServer | None = _setting("CHARTER_SMTP_URL", smtp_url, default=None, repr=False)
@@ -112,6 +113,11 @@ class Config:
             return None
         pairs = [entry.split("=") for entry in self.rate_limits]
         return {name: None if change == "off" else _quota(change) for name, change in pairs}
+
+    @property
+    def front_ends(self) -> frozenset[str]:
+        """Return the origins whose pages may use the cookie: those of other hosts, and the one of the service."""
+        return frozenset([*self.cors_origins, *([origin_of(self.public_url)] if self.public_url else [])])
 
     @property
     def sends_mail(self) -> bool:
@@ -219,7 +225,7 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         wrong.append(f"{names} must be set, because several hosts can share the database; {GENERATE_HINT}")
     if values.get("smtp_url") and _VARIABLES["mail_from"] not in given:
         wrong.append(f"{_VARIABLES['mail_from']} must be set, because {_VARIABLES['smtp_url']} is")
-    wrong += _without_mail(values)
+    wrong += _without_mail(values) + _without_https(values)
     if "secret" in values and values["secret"] == values.get("pepper"):
         wrong.append(_EQUAL_SECRETS)
     if wrong:
@@ -237,6 +243,14 @@ def _without_mail(values: Mapping[str, Any]) -> list[str]:
         for name, value in needed
         if values.get(name) == value
     ]
+
+
+def _without_https(values: Mapping[str, Any]) -> list[str]:
+    """Return the error of cookies that browsers would refuse, or would send without encryption."""
+    if values.get("cookies") != "refresh" or "public_url" not in values or keeps_cookies_secret(values["public_url"]):
+        return []
+    form = "an https URL, or one with http and localhost or 127.0.0.1"
+    return [f"{_VARIABLES['public_url']} must be {form}, because {_VARIABLES['cookies']} is refresh"]
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Authentication: from an access token to an Identity."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from uuid import UUID
 from api import logs
 from api.crypto.access_tokens import AccessTokenCodec, Claims, key_id, revalidate
 from api.crypto.signing_keys import SigningKey
-from api.errors import InvalidToken
+from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
 from api.services import sessions
 from api.services.signing_keys import Keyring
@@ -20,6 +21,8 @@ from api.storage.database import Database
 
 # A cached token takes about 600 bytes.
 _MAX_VERIFIED_TOKENS = 10_000
+# The pattern of the contract for a refresh token in a body. No schema describes the value of a security scheme.
+_REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,29 @@ class Identity:
     @property
     def user_id(self) -> UUID:
         return self.user.id
+
+
+@dataclass(frozen=True, slots=True)
+class CookieHolder:
+    """The caller of an operation that only the refresh token in a cookie authorizes."""
+
+    refresh_token: str
+    scopes: frozenset[str] = frozenset()
+
+
+async def read_cookie(token: str) -> CookieHolder:
+    """Return the holder of a refresh token, which the handler then verifies. Raises InvalidRefreshToken."""
+    # This runs on the event loop, so it must not read the database.
+    if not _REFRESH_TOKEN.fullmatch(token):
+        raise InvalidRefreshToken()
+    return CookieHolder(token)
+
+
+def make_authenticators(
+    database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache
+) -> dict[str, Callable[[str], Awaitable[Identity | CookieHolder]]]:
+    """Return the authenticators of the contract's security schemes by name."""
+    return {"bearer": make_bearer_authenticator(database, tokens, keyring, cache), "refreshCookie": read_cookie}
 
 
 def make_bearer_authenticator(

@@ -179,6 +179,13 @@ def end(db: Db, user_id: UUID, session_id: UUID) -> None:
         raise InvalidToken()
 
 
+def end_with_token(db: Db, issuer: TokenIssuer, token: str) -> None:
+    """End the session that a refresh token belongs to. Raises InvalidRefreshToken if it is unknown or has ended."""
+    found = _find(db, issuer, token)
+    if not _end(db, sql.END, found.user_id, of_session=found.id):
+        raise InvalidRefreshToken()
+
+
 def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End one session of a user. Raises NotFound for an unknown id and for another user's session."""
     if not _end(db, sql.END, user_id, of_session=session_id):

@@ -29,6 +29,10 @@ BUDGETS = [
     ["logIn", "account-hour", "alice", "10", "of", "20"],
     ["logIn", "account-hour", "alice@example.com", "20", "of", "20"],
     ["stepUp", "user", "alice", "10", "of", "10"],
+    ["logInBrowser", "account", "alice", "10", "of", "10"],
+    ["logInBrowser", "account", "alice@example.com", "10", "of", "10"],
+    ["logInBrowser", "account-hour", "alice", "100", "of", "100"],
+    ["logInBrowser", "account-hour", "alice@example.com", "100", "of", "100"],
     ["requestDeletion", "user", "alice", "10", "of", "10"],
     ["requestEmailVerification", "user", "alice", "5", "of", "5"],
     ["requestEmailChange", "user", "alice", "10", "of", "10"],
@@ -62,6 +66,9 @@ OF_ADDRESS = {
     "completeSignUp": "30",
     "logIn": "19",
     "refreshTokens": "600",
+    "logInBrowser": "60",
+    "refreshBrowser": "600",
+    "logOutBrowser": "600",
     "verifyEmail": "30",
     "confirmEmailChange": "30",
     "revertEmailChange": "30",
@@ -87,7 +94,7 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
         change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
         assert alice.put("/api/v1/me/password", json=change).status_code == 403
         shown = lines(charter, "show", "alice")
-        assert shown[0] == "OPERATION                 POLICY         OF                 REMAINING  NEXT IN"
+        assert shown[0] == "OPERATION                 POLICY         OF                 REMAINING   NEXT IN"
         words = [line.split() for line in shown[1:]]
         assert [line[:6] for line in words] == BUDGETS
         start = shown[0].index("REMAINING")
@@ -106,7 +113,7 @@ def test_budgets_of_a_user_and_an_address_are_shown_and_cleared(config: Config, 
 def test_names_of_unknown_users_have_budgets(config: Config, charter: Charter) -> None:
     with serving(create_app(replace(config, rate_limits=SLOW))) as address, httpx.Client(base_url=address) as client:
         client.post("/api/v1/auth/login", json={"username": "nobody9", "password": "wrong"})
-        assert remaining(charter, "nobody9", "Warning: no such user: nobody9\n") == ["9", "19"]
+        assert remaining(charter, "nobody9", "Warning: no such user: nobody9\n") == ["9", "19", "10", "100"]
 
 
 @pytest.mark.parametrize(

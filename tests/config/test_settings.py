@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,43 @@ def test_links_in_mails_begin_with_the_public_url_by_default() -> None:
 def test_an_invalid_public_url_is_rejected_and_not_quoted(text: str) -> None:
     wanted = "a URL such as https://example.com/auth, without a query, of at most 255 characters"
     assert refusal(SHARED | {"CHARTER_PUBLIC_URL": text}) == f"CHARTER_PUBLIC_URL must be {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://Accounts.example.com/auth", "https://accounts.example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("https://example.com:8443", "https://example.com:8443"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://localhost", "http://localhost"),
+        ("http://LOCALHOST:80/auth", "http://localhost"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_cookies_are_for_the_origin_of_the_public_url(text: str, origin: str) -> None:
+    config = load(SHARED | {"CHARTER_COOKIES": "refresh", "CHARTER_PUBLIC_URL": text})
+    assert config.front_ends == {origin}
+    app = "https://app.example.com"
+    assert replace(config, cors_origins=(app,)).front_ends == {origin, app}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com:80",
+        "http://192.168.1.5:8000",
+        "http://[::2]",
+    ],
+)
+def test_cookies_without_encryption_are_refused(text: str) -> None:
+    wanted = "an https URL, or one with http and localhost or 127.0.0.1, because CHARTER_COOKIES is refresh"
+    environ = SHARED | {"CHARTER_PUBLIC_URL": text}
+    assert refusal(environ | {"CHARTER_COOKIES": "refresh"}) == f"CHARTER_PUBLIC_URL must be {wanted}"
+    assert load(environ | {"CHARTER_COOKIES": "off"}).cookies == "off"
 
 
 def test_a_collector_requires_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ PUBLIC = {
     "getPageStyle": "the pages need it",
     "getSigningKeys": "services that verify tokens have no token of their own",
     "logIn": "it returns the first token",
+    "logInBrowser": "it returns the first token",
     "ping": "a liveness probe has no token",
     "refreshTokens": "it is called when the access token has expired",
     "requestPasswordReset": "its user has forgotten the password",
@@ -107,6 +108,8 @@ class Callers:
         times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
         scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", **times)
         self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
+        refresh_tokens = (other.refresh_token, other.refresh_token, self.owner.refresh_token)
+        self._refresh_tokens = dict(zip(CALLERS[1:], refresh_tokens, strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
         """Return the response to an operation's example, after the owner has called the operations it depends on."""
@@ -128,6 +131,13 @@ class Callers:
         headers = {"Authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
         for media_type in (operation.body or {}).get("content", {}):
             headers["Content-Type"] = media_type
+        if "refreshCookie" in str(operation.security):
+            # No other credential counts.
+            headers = {"Sec-Fetch-Site": "same-origin"}
+            if caller != "anonymous":
+                headers["Cookie"] = f"__Host-charter={self._refresh_tokens[caller]}"
+        if name == "logInBrowser":
+            headers["Sec-Fetch-Site"] = "same-origin"
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
         return response
 

@@ -133,7 +133,7 @@ def test_the_client_examples_in_the_docs_work(
         for _ in range(10):
             client.post("/api/v1/auth/login", json={"username": "bob", "password": "wrong"})
     found = blocks("docs/clients.md")
-    assert sorted(block.language for block in found) == ["", "", *["python"] * 2, *["ts"] * 2]
+    assert sorted(block.language for block in found) == ["", "", "js", *["python"] * 2, *["ts"] * 2]
     program, output = ("".join(block.text for block in found if block.language == name) for name in (language, ""))
     assert run_program(clients, program, server) == output
 

@@ -6,17 +6,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from connexion import ConnexionMiddleware
 from connexion.json_schema import resolve_refs
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from starlette.testclient import TestClient
 
-from api import app, contract
+from api import app as charter
+from api import contract
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.document.model import Contract
@@ -24,7 +27,7 @@ from api.contract.document.operation import Json, Operation, resolve
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.formats import STANDARD, format_checker
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.errors import Fault
+from api.errors import Fault, MissingToken
 from api.storage.database import Database
 from tests.repo.test_readme import normalized
 from tests.support import codes
@@ -42,7 +45,7 @@ RESOLVED = Contract(resolve_refs(CONTRACT.document))
 OPERATIONS = {
     operation.id: (operation.path, operation.method, operation.definition) for operation in RESOLVED.operations()
 }
-FORMATS = format_checker({**STANDARD, **app.formats(CONTRACT.title)})
+FORMATS = format_checker({**STANDARD, **charter.formats(CONTRACT.title)})
 NODE = CHECKOUT / "tests/node"
 
 
@@ -124,6 +127,7 @@ ARGUMENTS: dict[str, Any] = {
     "METHOD_NOT_ALLOWED": ["GET", "HEAD"],
     "STEP_UP_REQUIRED": 900,
 }
+MISSING_COOKIE = MissingToken("the API key in the cookie __Host-charter").problem()
 
 
 def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
@@ -131,7 +135,8 @@ def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
     (error,) = (error for error in catalogue() if error.code == code)
     arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
     first = error(arguments[code]) if code in arguments else error()
-    return [first.problem()] + [other().problem() for other in error.__subclasses__() if not errors]
+    others = [MISSING_COOKIE] if code == MissingToken.code else []
+    return [first.problem()] + others + [other().problem() for other in error.__subclasses__() if not errors]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -146,6 +151,12 @@ def test_error_examples_match_the_responses_of_the_server(name: str) -> None:
 def test_every_error_code_has_an_example() -> None:
     shown = {problem["code"] for problems in PROBLEMS.values() for problem in problems}
     assert sorted(shown) == CONTRACT.document["components"]["schemas"]["ProblemCode"]["enum"]
+
+
+@pytest.fixture
+def app(config: Config) -> ConnexionMiddleware:
+    """An application for pages of the example of an origin."""
+    return charter.create_app(replace(config, cors_origins=("https://app.example.com",)))
 
 
 @on_sqlite
@@ -186,6 +197,8 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
     )
     for media_type in operation.get("requestBody", {}).get("content", {}):
         headers["Content-Type"] = media_type
+    if "refreshCookie" in str(operation.get("security")):
+        headers["Cookie"] = f"__Host-charter={alice.refresh_token}"
     response = client.request(method, path, params=query, json=body, headers=alice.headers | headers)
     assert response.status_code == int(success_of(Operation(path, method, operation, RESOLVED.document)))
     for media_type, content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).items():

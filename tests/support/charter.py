@@ -92,6 +92,8 @@ NO_LIMITS = ",".join(
         *("requestEmailChange.user", "requestEmailChange.recipient"),
         *("confirmEmailChange.address", "revertEmailChange.address"),
         *("changePassword.user", "logIn.account", "logIn.account-hour", "logIn.address"),
+        *("logInBrowser.account", "logInBrowser.account-hour", "logInBrowser.address"),
+        *("refreshBrowser.address", "logOutBrowser.address"),
         *("refreshTokens.address", "signUp.address", "signUp.recipient", "stepUp.user"),
         *("completeSignUp.address", "requestEmailVerification.user", "verifyEmail.address"),
         *("requestSignUp.address", "requestSignUp.recipient", "requestSignUp.recipient-day"),

@@ -138,6 +138,12 @@ def header_of_any_user(base_url: str, *, is_new: bool, is_last: bool) -> str:
     return header
 
 
+def refresh_token_of_new_session(base_url: str) -> str:
+    """Return a refresh token from a new log-in, or an empty text if a rate limit refuses the log-in."""
+    header = _log_in(base_url)
+    return tokens_of(HELD[header].id)[-1] if header else ""
+
+
 def header_of_new_user(base_url: str) -> str:
     """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that."""
     user = new_user()

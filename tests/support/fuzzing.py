@@ -59,6 +59,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
     if case.operation.definition.raw["operationId"] in codes.OPERATIONS:
         _adjust_code(case, case.meta)
     _adjust_email_change(case, case.meta)
+    if _is(case, "logInBrowser") or _reads_cookie(case):
+        _adjust_browser(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
 
@@ -100,6 +102,14 @@ def _adjust_email_change(case: Case, meta: CaseMetadata) -> None:
         _form(case)["current_password"] = DEFAULT_USER.get("password", "wrong")
     if _is(case, "cancelEmailChange"):
         fuzzed.code_for("confirmEmailChange", str(case.operation.base_url))
+
+
+def _adjust_browser(case: Case, meta: CaseMetadata) -> None:
+    """Fill in the headers of a page of the same origin, and credentials, which chance cannot guess."""
+    case.headers.pop("Origin", None)
+    case.headers["Sec-Fetch-Site"] = "same-origin"
+    if _is(case, "logInBrowser") and meta.phase.name is TestPhase.FUZZING and DEFAULT_USER:
+        _form(case).update({name: DEFAULT_USER[name] for name in ("username", "password")})
 
 
 def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
@@ -200,9 +210,11 @@ def _ended(session: Session | None, case: Case, response: Response) -> Iterator[
 
 @schemathesis.auth(refresh_interval=None)
 class SomeUser:
-    """Authentication with the token of a link, or with one of any live session."""
+    """Authentication with the token of a link, with one of any live session, or with a cookie of a new one."""
 
     def get(self, case: Case, _: AuthContext) -> str | None:
+        if _reads_cookie(case):
+            return fuzzed.refresh_token_of_new_session(str(case.operation.base_url)) or None
         linked = str(case.headers.get("Authorization"))
         if linked in HELD:
             return linked
@@ -214,7 +226,14 @@ class SomeUser:
         return fuzzed.header_of_any_user(str(case.operation.base_url), is_new=logs_in, is_last=logs_out) or None
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
-        case.headers["Authorization"] = data
+        if _reads_cookie(case):
+            case.cookies["__Host-charter"] = data
+        else:
+            case.headers["Authorization"] = data
+
+
+def _reads_cookie(case: Case) -> bool:
+    return _is(case, "refreshBrowser") or _is(case, "logOutBrowser")
 
 
 def _form(case: Case) -> dict[str, str]:

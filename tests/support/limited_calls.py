@@ -15,8 +15,12 @@ def limited_calls(client: httpx.Client, alice: Person) -> dict[str, Callable[[],
     # The quota of an email is 1.
     emails = iter(["carol@example.com", "other@example.com"])
     completion = {"code": "0000-0000-0000", "username": "carol", "password": PASSWORD}
+    credentials, cookie = {"username": alice.username, "password": PASSWORD}, {"cookie": "__Host-charter=unknown"}
     return {
         "logIn": alice.log_in,
+        "logInBrowser": lambda: client.post("/api/v1/browser/login", json=credentials),
+        "refreshBrowser": lambda: client.post("/api/v1/browser/refresh", headers=cookie),
+        "logOutBrowser": lambda: client.post("/api/v1/browser/logout", headers=cookie),
         "refreshTokens": alice.refresh,
         "signUp": alice.sign_up,
         "stepUp": lambda: alice.post("/api/v1/auth/step-up", json={"current_password": "wrong"}),

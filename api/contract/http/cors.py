@@ -8,7 +8,10 @@ from api.contract.http.response import Headers
 _PREFLIGHT_SECONDS = 600
 _REQUEST_HEADERS = {"authorization", "content-type", "idempotency-key", "traceparent"}
 _RESPONSE_HEADERS = {"location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
-# The Fetch standard lets scripts read these of every response. Accept repeats what the contract says about a 415.
+# Browsers set these, and scripts cannot.
+_OF_BROWSERS = {"cookie", "origin", "sec-fetch-site"}
+# The Fetch standard lets scripts read these of every response. Accept repeats what the contract says about a 415. No
+# script can read Set-Cookie.
 _NOT_LISTED = {
     "accept",
     "cache-control",
@@ -18,26 +21,30 @@ _NOT_LISTED = {
     "expires",
     "last-modified",
     "pragma",
+    "set-cookie",
 }
 
 
 class Cors:
     """The headers of responses to requests of browsers. `origins` are the origins that may read the responses.
 
+    With `credentials`, their pages may send cookies.
     Header parameters and response headers of the contract are allowed as well as those that all APIs use.
     """
 
-    def __init__(self, origins: Collection[str], contract: Contract) -> None:
+    def __init__(self, origins: Collection[str], contract: Contract, *, credentials: bool = False) -> None:
         readable = ", ".join(sorted(_RESPONSE_HEADERS | _declared(contract)))
         accepted = ", ".join(sorted(_REQUEST_HEADERS | _parameters(contract)))
         self._preflight = [
             (b"access-control-allow-headers", accepted.encode()),
             (b"access-control-max-age", b"%d" % _PREFLIGHT_SECONDS),
         ]
+        cookies = [(b"access-control-allow-credentials", b"true")] if credentials else []
         self._allowed = {
             origin.encode(): [
                 (b"access-control-allow-origin", origin.encode()),
                 (b"access-control-expose-headers", readable.encode()),
+                *cookies,
             ]
             for origin in origins
         }
@@ -72,4 +79,5 @@ def _parameters(contract: Contract) -> set[str]:
     """Return the names of the headers that operations and security schemes read."""
     schemes = contract.document.get("components", {}).get("securitySchemes", {}).values()
     parameters = [parameter for operation in contract.operations() for parameter in operation.parameters]
-    return {str(part["name"]).lower() for part in [*parameters, *schemes] if part.get("in") == "header"}
+    names = {str(part["name"]).lower() for part in [*parameters, *schemes] if part.get("in") == "header"}
+    return names - _OF_BROWSERS
