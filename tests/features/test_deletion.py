@@ -313,7 +313,7 @@ def test_the_command_deletes_a_user(config: Config, database: Database, client: 
 
 
 @on_postgresql
-def test_a_deletion_and_a_delivery_to_the_same_user_do_not_block_each_other(
+def test_a_deletion_and_a_delivery_to_one_user_do_not_block_each_other(
     config: Config, database: Database, alice: Person, mailbox: Mailbox
 ) -> None:
     mailbox.verifies = True

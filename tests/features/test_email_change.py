@@ -389,14 +389,3 @@ def test_the_database_and_the_log_hold_no_code(
         assert secret.replace("-", "") not in stored
     assert NEW not in logged
     assert OLD not in logged
-
-
-@on_sqlite
-def test_events_are_logged(client: TestClient, alice: Person, mailbox: Mailbox, events: Events) -> None:
-    code_of(alice, mailbox)
-    cancel(alice)
-    revert(client, change(alice, mailbox, OLD, NEW))
-    found = [event for event in events() if event[0].startswith("email")]
-    names = ["requested", "cancelled", "requested"]
-    expected = [f"email_change_{name}" for name in names] + ["email_changed", "email_reverted"]
-    assert found == [(name, {"user_id": alice.id}) for name in expected]

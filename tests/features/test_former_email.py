@@ -7,13 +7,13 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from tests.features.test_email_change import NEW, OLD, WEEK, change, code_of, confirm, profile, revert
+from tests.features.test_email_change import NEW, OLD, WEEK, cancel, change, code_of, confirm, profile, revert
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.mailbox import Mailbox
 from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.problems import assert_problem
-from tests.support.types import Travel
+from tests.support.types import Events, Travel
 
 ROUNDS = 5
 
@@ -64,3 +64,14 @@ def test_no_sign_up_overtakes_a_change(client: TestClient, mailbox: Mailbox) -> 
         responses = at_once(partial(confirm, client, code), *thieves)
         assert [response.status_code for response in responses] == [204, 409, 409, 409]
         assert revert(client, mailbox.deliver().code(person.email)).status_code == 204
+
+
+@on_sqlite
+def test_events_of_a_change_are_logged(client: TestClient, alice: Person, mailbox: Mailbox, events: Events) -> None:
+    code_of(alice, mailbox)
+    cancel(alice)
+    revert(client, change(alice, mailbox, OLD, NEW))
+    found = [event for event in events() if event[0].startswith("email")]
+    names = ["requested", "cancelled", "requested"]
+    expected = [f"email_change_{name}" for name in names] + ["email_changed", "email_reverted"]
+    assert found == [(name, {"user_id": alice.id}) for name in expected]

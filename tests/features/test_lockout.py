@@ -56,7 +56,7 @@ def test_a_known_place_spends_the_shared_budget_first(limited: Callable[..., Tes
     assert wrong(elsewhere).status_code == 429
 
 
-def test_a_place_that_becomes_known_during_an_attack_has_a_budget_within_a_second(
+def test_a_new_place_has_a_budget_within_a_second_of_an_attack(
     limited: Callable[..., TestClient], travel: Travel
 ) -> None:
     home, elsewhere = limited(*GENEROUS, peer=HOME), limited(*GENEROUS, peer=ELSEWHERE)
