@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
@@ -50,6 +51,7 @@ def test_readiness_requires_the_schema_of_this_release(client: TestClient, datab
 
 
 @on_sqlite
+@pytest.mark.usefixtures("all_features")
 def test_the_service_publishes_its_contract(config: Config) -> None:
     with TestClient(create_app(replace(config, rate_limits=()))) as client:
         response = client.get("/openapi.json")

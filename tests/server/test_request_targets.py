@@ -93,7 +93,7 @@ def test_unknown_query_parameters_are_rejected(client: TestClient, query: str) -
         ("OPTIONS", SIGN_UP, "POST"),
         ("BREW", SIGN_UP, "POST"),
         ("HEAD", SIGN_UP, "POST"),
-        ("TRACE", "/api/v1/me", "GET, HEAD"),
+        ("TRACE", "/api/v1/me", "GET, HEAD, PATCH"),
     ],
 )
 def test_allow_is_computed_from_the_contract(client: TestClient, method: str, path: str, allow: str) -> None:

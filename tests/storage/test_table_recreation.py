@@ -82,7 +82,7 @@ def test_a_trigger_that_the_migration_drops_stays_dropped(database: Database, tm
 def test_a_migration_that_leaves_rows_without_their_user_is_rolled_back(
     alice: Person, database: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(MigrationIncomplete, match="1 rows of sessions whose row in users is missing"):
+    with pytest.raises(MigrationIncomplete, match="1 rows of known_places whose row in users is missing"):
         migrate(database.engine, tmp_path, "op.execute('DELETE FROM users')")
     assert counts(database)["users"] == 1
     assert alice.get("/api/v1/me").status_code == 200
