@@ -31,7 +31,7 @@ test: .venv/.test .venv/.node ## Run every check and every deterministic test, o
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 15 minutes
 	$(BIN)/pytest -v --durations=15 --ignore=tests/soak/test_uploads.py tests/soak
-	$(BIN)/pytest -v -n 3 --seeds=random --examples=40 tests/soak/test_uploads.py tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
+	$(BIN)/pytest -v -n 3 --seeds=random --examples=30 tests/soak/test_uploads.py tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes
