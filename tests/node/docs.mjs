@@ -64,7 +64,9 @@ async function call(page, operation, changes) {
 async function authorize(page, token) {
   await page.locator(".auth-wrapper").getByRole("button", { name: "Authorize" }).click();
   const dialog = page.locator(".modal-ux");
-  await dialog.getByRole("textbox").fill(token);
-  await dialog.getByRole("button", { name: "Apply credentials" }).click();
-  await dialog.getByRole("button", { name: "Close" }).click();
+  // Each security scheme has a form of its own.
+  const form = dialog.locator(".auth-container").filter({ has: page.getByLabel("auth-bearer-value") });
+  await form.getByLabel("auth-bearer-value").fill(token);
+  await form.getByRole("button", { name: "Apply credentials" }).click();
+  await dialog.locator(".close-modal").click();
 }

@@ -80,7 +80,7 @@ PASSING = ["signUp", "logIn", "getProfile", "listSessions", "ping", "checkReadin
 @pytest.fixture
 def app(config: Config) -> ConnexionMiddleware:
     """An application with all optional headers of responses, because Dredd requires them, and the default limits."""
-    return create_app(replace(config, cors_origins=(ORIGIN,), rate_limits=()))
+    return create_app(replace(config, cors_origins=(ORIGIN,), cookies="refresh", rate_limits=()))
 
 
 def test_dredd_accepts_the_responses_to_the_examples(tmp_path: Path, document: Path, server: str) -> None:
