@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, update
 
 from api import logs
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName, WrongPassword
+from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName
 from api.models import User
 from api.models.user import UserRow
 from api.services import codes, email_verification, notices, password_policy, sessions, users
@@ -57,11 +57,7 @@ def log_in(
 
 def step_up(db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, current_password: str) -> None:
     """Prove the identity of a session's user once more, by the password. Raises WrongPassword if it is wrong."""
-    user = users.find(db, user_id)
-    release_connection(db)
-    if not hasher.verify(current_password, user.password_hash):
-        logs.event("step_up_failed", user_id=user_id)
-        raise WrongPassword()
+    users.find_by_password(db, hasher, user_id, current_password, "step_up_failed")
     # A change of the password meanwhile has ended this session, unless this session itself changed it.
     sessions.step_up(db, user_id, session_id)
     db.after_commit(partial(logs.event, "stepped_up", user_id=user_id, session_id=session_id))
@@ -82,11 +78,7 @@ def change_password(
     Raises WrongPassword if `current_password` is wrong. Raises PasswordContainsName if the new password contains the
     username or the email.
     """
-    user = users.find(db, user_id)
-    release_connection(db)
-    if not hasher.verify(current_password, user.password_hash):
-        logs.event("password_change_failed", user_id=user_id)
-        raise WrongPassword()
+    user = users.find_by_password(db, hasher, user_id, current_password, "password_change_failed")
     if password_policy.contains_identity(new_password, user.username, user.email):
         raise PasswordContainsName()
     if not _replace_hash(db, user, hasher.hash(new_password)):

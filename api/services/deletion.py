@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from api import clock, logs
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCode, WrongPassword
+from api.errors import InvalidCode
 from api.models import User
 from api.models.user import UserRow
 from api.services import codes as one_time_codes
@@ -23,7 +23,7 @@ from api.services import outbox as mails
 from api.services import sessions, usernames, users
 from api.services.codes import Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, release_connection, table_of
+from api.storage.database import Db, table_of
 
 MAIL, FAREWELL = "deletion_requested", "account_deleted"
 # Each code lives until the deletion.
@@ -55,11 +55,7 @@ def request(
     End all sessions and delete all codes of the user. Without a grace period, delete the user at once. Return the time
     of the deletion. Raises WrongPassword if the password is wrong.
     """
-    user = users.find(db, user_id)
-    release_connection(db)
-    if not hasher.verify(current_password, user.password_hash):
-        logs.event("deletion_failed", user_id=user_id)
-        raise WrongPassword()
+    user = users.find_by_password(db, hasher, user_id, current_password, "deletion_failed")
     now = clock.now()
     times = {"now": now, "due": now + rules.grace}
     if db.run(_REQUEST, {"of_user": user_id, "checked": user.password_hash, **times}).rowcount == 0:

@@ -14,16 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from api import clock, logs
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import NO_PASSWORD, PasswordHasher
-from api.errors import EmailTaken, InvalidCode, NotFound, WrongPassword
+from api.errors import EmailTaken, InvalidCode, NotFound
 from api.models import User
 from api.services import codes as one_time_codes
 from api.services import known_places, names, notices, password_reset, sessions, users
 from api.services.codes import EMAIL_CHANGE, EMAIL_REVERT, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, release_connection, table_of
+from api.storage.database import Db, table_of
 
 MAIL = "confirm_new_email"
-_ALREADY_REGISTERED = "already_registered"
 
 
 def request(
@@ -42,12 +41,7 @@ def request(
     another user has it, nothing reveals that to the caller.
     """
     outbox.must_serve()
-    user = users.find(db, user_id)
-    # Hashing takes long, and must hold no connection and no lock.
-    release_connection(db)
-    if not hasher.verify(current_password, user.password_hash):
-        logs.event("email_change_failed", user_id=user_id)
-        raise WrongPassword()
+    user = users.find_by_password(db, hasher, user_id, current_password, "email_change_failed")
     address = names.normalize_email(email)
     if address == user.email:
         raise EmailTaken()
@@ -75,7 +69,7 @@ def prepare_confirmation(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared
         return None
     owner = db.run(_OTHER_OWNER, {"key": names.email_key(address), "of_user": mail.user_id}).scalar()
     if owner is not None:
-        return Prepared(owner, {}, _ALREADY_REGISTERED)
+        return Prepared(owner, {}, notices.ALREADY_REGISTERED)
     return Prepared(address, {"code": code, "minutes": int(EMAIL_CHANGE.lifetime.total_seconds() // 60)})
 
 

@@ -9,6 +9,7 @@ from api.models.user import UserRow
 from api.services.outbox import Outbox
 from api.storage.database import Db
 
+ALREADY_REGISTERED = "already_registered"
 EMAIL_CHANGED = "email_changed"
 NEW_LOG_IN = "new_log_in"
 PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template

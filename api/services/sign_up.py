@@ -13,14 +13,13 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidCode
 from api.models.user import Profile
 from api.services import codes as one_time_codes
-from api.services import email_verification, known_places, names, users
+from api.services import email_verification, known_places, names, notices, users
 from api.services.codes import EMAIL_REVERT, INVITATION, SIGN_UP, CodeRow, Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, release_connection
 
 MAILS = {"invitation": INVITATION, "sign_up": SIGN_UP}
 """The templates whose mails carry a code, with the purposes of these codes."""
-_ALREADY_REGISTERED = "already_registered"
 
 
 def sign_up(
@@ -68,7 +67,7 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared:
     purpose, email = MAILS[mail.template], mail.address or ""
     user = users.lock_by_email(db, email)
     if user is not None:
-        return Prepared(user.email, {}, _ALREADY_REGISTERED, user.locale, user.id)
+        return Prepared(user.email, {}, notices.ALREADY_REGISTERED, user.locale, user.id)
     # Two mails for one address get the same code.
     db.lock(f"{purpose.name} {names.email_key(email)}")
     code = one_time_codes.issue(db, codes, purpose, mail.id, email)

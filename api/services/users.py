@@ -8,11 +8,11 @@ from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken
+from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken, WrongPassword
 from api.models import Session, User
 from api.models.user import Profile, UserRow
 from api.services import codes, names, password_policy, sessions, usernames
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import Db, new_id, release_connection, table_of
 
 
 def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
@@ -57,6 +57,21 @@ def find(db: Db, user_id: UUID) -> User:
     user = db.get(User, user_id)
     if user is None or user.disabled_at is not None:
         raise InvalidToken()
+    return user
+
+
+def find_by_password(db: Db, hasher: PasswordHasher, user_id: UUID, current_password: str, failure: str) -> User:
+    """Return the user with this id from a token, who has proved the identity by the password.
+
+    Raises InvalidToken if the user is unknown or disabled. Raises WrongPassword, and logs the event `failure`, if the
+    password is wrong.
+    """
+    user = find(db, user_id)
+    # Hashing takes long, and must hold no connection and no lock.
+    release_connection(db)
+    if not hasher.verify(current_password, user.password_hash):
+        logs.event(failure, user_id=user_id)
+        raise WrongPassword()
     return user
 
 
