@@ -20,6 +20,11 @@ class Purpose(NamedTuple):
     name: str
     lifetime: timedelta
 
+    @property
+    def seconds(self) -> int:
+        """The lifetime in seconds."""
+        return int(self.lifetime.total_seconds())
+
 
 class CodeRow(NamedTuple):
     """A code that has not been used."""

@@ -70,7 +70,7 @@ def prepare_confirmation(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared
     owner = db.run(_OTHER_OWNER, {"key": names.email_key(address), "of_user": mail.user_id}).scalar()
     if owner is not None:
         return Prepared(owner, {}, notices.ALREADY_REGISTERED)
-    return Prepared(address, {"code": code, "minutes": int(EMAIL_CHANGE.lifetime.total_seconds() // 60)})
+    return Prepared(address, {"code": code, "minutes": EMAIL_CHANGE.seconds // 60})
 
 
 def cancel(db: Db, user_id: UUID) -> None:

@@ -33,7 +33,7 @@ def request(db: Db, outbox: Outbox, user_id: UUID, accept_language: str | None) 
         raise AlreadyVerified()
     send(db, outbox, user, accept_language)
     db.after_commit(partial(logs.event, "email_verification_requested", user_id=user_id))
-    return {"expires_in": int(VERIFY_EMAIL.lifetime.total_seconds())}
+    return {"expires_in": VERIFY_EMAIL.seconds}
 
 
 def send(db: Db, outbox: Outbox, user: Profile | User, accept_language: str | None) -> None:
@@ -62,7 +62,7 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     if reuse and one_time_codes.find_latest(db, *of_mail, reuse) not in {None, mail.id}:
         return None
     code = one_time_codes.issue(db, codes, *of_mail, reuse=reuse)
-    return Prepared(user.email, {"code": code, "hours": int(VERIFY_EMAIL.lifetime.total_seconds() // 3600)})
+    return Prepared(user.email, {"code": code, "hours": VERIFY_EMAIL.seconds // 3600})
 
 
 def verify(db: Db, codes: OneTimeCodes, code: str) -> None:

@@ -24,10 +24,10 @@ MAIL = "reset_password"
 def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> dict[str, int]:
     """Send a code to the user with this email, if there is one. Raises MailUnavailable if no mail can be sent."""
     outbox.must_serve()
-    lifetime = PASSWORD_RESET.lifetime
-    outbox.add(db, MAIL, names.normalize_email(email), lifetime, locale=outbox.locale_of(accept_language))
+    locale = outbox.locale_of(accept_language)
+    outbox.add(db, MAIL, names.normalize_email(email), PASSWORD_RESET.lifetime, locale=locale)
     db.after_commit(partial(logs.event, "password_reset_requested"))
-    return {"expires_in": int(lifetime.total_seconds())}
+    return {"expires_in": PASSWORD_RESET.seconds}
 
 
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
@@ -36,8 +36,8 @@ def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     if user is None or user.disabled_at is not None:
         return None
     code = one_time_codes.issue(db, codes, PASSWORD_RESET, mail.id, user.email, user.id)
-    minutes = int(PASSWORD_RESET.lifetime.total_seconds() // 60)
-    return Prepared(user.email, {"code": code, "minutes": minutes}, locale=user.locale, user_id=user.id)
+    facts = {"code": code, "minutes": PASSWORD_RESET.seconds // 60}
+    return Prepared(user.email, facts, locale=user.locale, user_id=user.id)
 
 
 def reset(

@@ -4,7 +4,6 @@ The request looks for no user, so its response and its time are the same for eve
 With a code, no user exists before the mailbox is proven, so only a reader of its mails can register the address.
 """
 
-from datetime import timedelta
 from functools import partial
 
 from api import logs
@@ -53,7 +52,7 @@ def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> 
     """Send a code that completes a sign-up to an address. Raises MailUnavailable if no mail can be sent."""
     _add(db, outbox, "sign_up", email, accept_language)
     db.after_commit(partial(logs.event, "sign_up_requested"))
-    return {"expires_in": int(SIGN_UP.lifetime.total_seconds())}
+    return {"expires_in": SIGN_UP.seconds}
 
 
 def invite(db: Db, outbox: Outbox, email: str, locale: str | None) -> None:
@@ -115,5 +114,4 @@ def _find(db: Db, codes: OneTimeCodes, code: str) -> CodeRow:
 
 
 def _lifetime(purpose: Purpose) -> dict[str, int]:
-    minutes = purpose.lifetime // timedelta(minutes=1)
-    return {"minutes": minutes} if purpose is SIGN_UP else {"days": purpose.lifetime // timedelta(days=1)}
+    return {"minutes": purpose.seconds // 60} if purpose is SIGN_UP else {"days": purpose.lifetime.days}
