@@ -37,11 +37,19 @@ def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def flatmap_body(context: HookContext, body: Any) -> SearchStrategy[Any]:
-    """Mix in common passwords: random ones are hardly ever too easy to guess."""
-    if not _is(context, "signUp") or not isinstance(body, dict):
+    """Mix in common passwords: random ones are hardly ever too easy to guess.
+
+    A body that breaks the schema of the password must stay invalid.
+    """
+    if not _is(context, "signUp") or not isinstance(body, dict) or not _has_valid_password(body):
         return st.just(body)
     guessable = ["password1", "Charter house", f"I am {body.get('username')}"]
     return st.sampled_from([body] * 9 + [body | {"password": password} for password in guessable])
+
+
+def _has_valid_password(body: dict[str, Any]) -> bool:
+    password = body.get("password")
+    return isinstance(password, str) and 8 <= len(password) <= 128 and "\0" not in password and len({*password}) > 1
 
 
 @schemathesis.hook
