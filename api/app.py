@@ -1,7 +1,7 @@
 """The composition root: builds the ASGI application from all other modules."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -107,7 +107,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         **_resources(config, document),
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
-        "issuer": _issuer(config, tokens, keyring, cache, document.scopes_of("user")),
+        "issuer": _issuer(config, tokens, keyring, cache, document.roles),
         "revision": database.revision,
         "shutdown": shutdown,
     }
@@ -117,7 +117,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authentication.make_authenticators(database, tokens, keyring, cache),
+        authenticators=authentication.make_authenticators(database, tokens, keyring, cache, document.roles),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -216,14 +216,14 @@ def rate_limiter(
 
 
 def _issuer(
-    config: Config, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache, scopes: frozenset[str]
+    config: Config, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache, roles: Mapping[str, frozenset[str]]
 ) -> TokenIssuer:
     return TokenIssuer(
         tokens,
         keyring,
         RefreshTokenFactory(config.secret),
         cache,
-        scopes=scopes,
+        roles=roles,
         idle_timeout=timedelta(seconds=config.session_idle_seconds),
         absolute_timeout=timedelta(seconds=config.session_seconds),
         max_sessions=config.sessions_per_user,

@@ -51,7 +51,7 @@ def _sending(name: str, note: str) -> str:
 # Ids are recorded as 32 hexadecimal digits, which is how SQLite stores them.
 _THIS = "SELECT 'sessions', OLD.id"
 # Processes cache these columns of a user with the session.
-_SHOWN = "username, email, created_at, disabled_at, email_verified_at, pending_email, display_name, locale"
+_SHOWN = "username, email, created_at, disabled_at, email_verified_at, pending_email, display_name, locale, role"
 # A session that ends earlier, or whose user has proven the identity again.
 _CHANGED = (
     "NEW.expires_at < OLD.expires_at "

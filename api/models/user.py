@@ -26,6 +26,7 @@ class Profile:
     pending_email: str | None = None
     display_name: str | None = None
     locale: str | None = None
+    role: str = "user"
 
 
 class UserRow(NamedTuple):
@@ -41,6 +42,7 @@ class UserRow(NamedTuple):
     pending_email: str | None
     display_name: str | None
     locale: str | None
+    role: str
     deletes_at: datetime | None
 
     @property
@@ -59,6 +61,7 @@ def profile_of(user_id: UUID, created_at: datetime, row: Any) -> Profile:
         pending_email=row.pending_email,
         display_name=row.display_name,
         locale=row.locale,
+        role=row.role,
     )
 
 
@@ -71,7 +74,8 @@ class User(Base):
     """A person with an account. The `_key` columns hold the canonical forms, which must be unique.
 
     A user with a `disabled_at` cannot log in. A user who asked for the deletion of the account has a `deletes_at` too.
-    `pending_email` is the address that the user wants, until its owner confirms it.
+    `pending_email` is the address that the user wants, until its owner confirms it. `role` is one of `x-roles` in the
+    contract, which has the scopes of each.
     """
 
     __tablename__ = "users"
@@ -80,6 +84,7 @@ class User(Base):
         CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
         CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
         Index("ix_users_deletes_at", "deletes_at", sqlite_where=_DELETES, postgresql_where=_DELETES),
+        Index("ix_users_role_id", "role", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -95,3 +100,5 @@ class User(Base):
     display_name: Mapped[str | None] = mapped_column(String(80), _length("display_name", 1, 80))
     locale: Mapped[str | None] = mapped_column(String(16), _length("locale", 2, 16))
     deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The migration adds it to existing rows, which need a default.
+    role: Mapped[str] = mapped_column(String(32), _length("role", 1, 32), default="user", server_default="user")

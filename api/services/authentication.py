@@ -1,7 +1,7 @@
 """Authentication: from an access token to an Identity."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,13 +21,18 @@ from api.storage.database import Database
 
 # A cached token takes about 600 bytes.
 _MAX_VERIFIED_TOKENS = 10_000
+_NONE: frozenset[str] = frozenset()
 # The pattern of the contract for a refresh token in a body. No schema describes the value of a security scheme.
 _REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller. The user's data is at most 50 milliseconds older than the database."""
+    """The caller. The user's data is at most 50 milliseconds older than the database.
+
+    `scopes` are those that both the token and the user's role have. Therefore, a change of the role takes scopes away
+    at once.
+    """
 
     user: Profile
     session_id: UUID
@@ -57,18 +62,27 @@ async def read_cookie(token: str) -> CookieHolder:
 
 
 def make_authenticators(
-    database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache
+    database: Database,
+    tokens: AccessTokenCodec,
+    keyring: Keyring,
+    cache: Cache,
+    roles: Mapping[str, frozenset[str]],
 ) -> dict[str, Callable[[str], Awaitable[Identity | CookieHolder]]]:
     """Return the authenticators of the contract's security schemes by name."""
-    return {"bearer": make_bearer_authenticator(database, tokens, keyring, cache), "refreshCookie": read_cookie}
+    bearer = make_bearer_authenticator(database, tokens, keyring, cache, roles)
+    return {"bearer": bearer, "refreshCookie": read_cookie}
 
 
 def make_bearer_authenticator(
-    database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache
+    database: Database,
+    tokens: AccessTokenCodec,
+    keyring: Keyring,
+    cache: Cache,
+    roles: Mapping[str, frozenset[str]],
 ) -> Callable[[str], Awaitable[Identity]]:
     """Return the authenticator for the contract's security scheme `bearer`.
 
-    The authenticator returns the Identity of a token, or raises InvalidToken.
+    The authenticator returns the Identity of a token, or raises InvalidToken. `roles` has the scopes of each role.
     """
 
     def read_keys() -> dict[str, SigningKey]:
@@ -96,6 +110,6 @@ def make_bearer_authenticator(
             raise InvalidToken()
         user, authenticated_at = owner
         logs.bind(user_id=str(user.id))
-        return Identity(user, claims.session_id, claims.scopes, authenticated_at)
+        return Identity(user, claims.session_id, claims.scopes & roles.get(user.role, _NONE), authenticated_at)
 
     return identify

@@ -20,6 +20,7 @@ _profile = (
     _user.c.pending_email,
     _user.c.display_name,
     _user.c.locale,
+    _user.c.role,
 )
 # Sessions without a step-up have the time of the log-in.
 _owner = (*_profile, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))

@@ -1,5 +1,6 @@
 """The issuer of the access token and the refresh token of a session."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -46,17 +47,18 @@ class LiveSession(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenIssuer:
-    """Issues token pairs for `scopes`. A session ends after `idle_timeout` without use, or after `absolute_timeout`.
+    """Issues token pairs with the scopes of the user's role. `roles` has the scopes of each role.
 
-    A user has at most `max_sessions` sessions. A used refresh token still works for `refresh_grace`, because its client
-    may not have received the response.
+    A session ends after `idle_timeout` without use, or after `absolute_timeout`. A user has at most `max_sessions`
+    sessions. A used refresh token still works for `refresh_grace`, because its client may not have received the
+    response.
     """
 
     tokens: AccessTokenCodec
     keyring: Keyring
     refresh_tokens: RefreshTokenFactory
     cache: Cache
-    scopes: frozenset[str]
+    roles: Mapping[str, frozenset[str]]
     idle_timeout: timedelta
     absolute_timeout: timedelta
     max_sessions: int
@@ -70,7 +72,7 @@ class TokenIssuer:
         """Return an access token for a session, with the refresh token that continues the session."""
         key = self._signing_key(db)
         user, authenticated_at = session.owner
-        scope = " ".join(sorted(self.scopes))
+        scope = " ".join(sorted(self.roles.get(user.role, ())))
         # The session's first request then needs no query.
         db.after_commit(partial(keep, "sessions", session.id.hex, session.owner))
         return TokenPair(

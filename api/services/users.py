@@ -39,6 +39,7 @@ def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: b
         "password_hash": password_hash,
         "created_at": user.created_at,
         "email_verified_at": user.created_at if is_verified else None,
+        "role": user.role,
     }
     try:
         db.run(_CREATE, values)

@@ -21,9 +21,9 @@ def test_operations_require_all_of_their_scopes(engine: Engine, token: str, stat
 @pytest.mark.parametrize("roles", ["[a]", "{user: a}", "{user: [c]}", "{user: [a, c]}", "{user: [[a]]}"])
 def test_roles_must_be_lists_of_known_scopes(engine: Engine, roles: str) -> None:
     engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [a, b], resp")))
-    assert contract.load(engine.folder).scopes_of("user") == set()
+    assert contract.load(engine.folder).roles == {}
     (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{guest: [a], user: [a, b]}}\n")
-    assert contract.load(engine.folder).scopes_of("guest") == {"a"}
+    assert contract.load(engine.folder).roles == {"guest": {"a"}, "user": {"a", "b"}}
     (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {roles}\n")
     with pytest.raises(ContractError, match="x-roles"):
         contract.load(engine.folder)
@@ -34,7 +34,7 @@ def test_roles_can_have_scopes_of_security_requirements(engine: Engine) -> None:
     shared = SHARED.replace("    bearer:", f"    {scheme}\n    bearer:")
     engine.write(document(OPERATION.replace("resp", "security: [{oauth: [read]}], resp")))
     (engine.folder / "openapi.yaml").write_text(f"{shared}x-roles: {{user: [read]}}\n")
-    assert contract.load(engine.folder).scopes_of("user") == {"read"}
+    assert contract.load(engine.folder).roles == {"user": {"read"}}
 
 
 @pytest.mark.parametrize("roles", ["{}", "{user: []}", "{user: [a]}", "{user: [a], guest: [b]}"])

@@ -51,6 +51,7 @@ def test_the_profile_shows_changes_within_100_ms(config: Config) -> None:
         "pending_email": "dave@example.com",
         "display_name": "Carol",
         "locale": "de",
+        "role": "admin",
     }
     with worker(config) as client:
         alice = newcomer(client, "alice")

@@ -8,7 +8,7 @@ import httpx
 from tests.support.scopes import USER_SCOPE
 
 PASSWORD = "correct horse battery staple"
-FRESH = {"email_verified": False, "pending_email": None, "display_name": None, "locale": None}
+FRESH = {"email_verified": False, "pending_email": None, "display_name": None, "locale": None, "role": "user"}
 """The parts of a profile that a new user has not set."""
 
 

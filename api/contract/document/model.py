@@ -40,9 +40,10 @@ class Contract:
         if faults.found:
             raise ContractError(faults=self.sources.located(faults.found))
 
-    def scopes_of(self, role: str) -> frozenset[str]:
-        """Return the scopes of a role in `x-roles`. An unknown role has no scopes."""
-        return frozenset(self.document.get("x-roles", {}).get(role, ()))
+    @property
+    def roles(self) -> dict[str, frozenset[str]]:
+        """The scopes of each role in `x-roles`."""
+        return {name: frozenset(scopes) for name, scopes in self.document.get("x-roles", {}).items()}
 
     def served_by(self, handlers: str) -> dict[str, Operation]:
         """Return the operations by the ids that Connexion gives them for the package `handlers`."""
