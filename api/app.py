@@ -33,6 +33,7 @@ from api.services import (
     deletion,
     email_change,
     email_verification,
+    events,
     known_places,
     names,
     notices,
@@ -280,7 +281,14 @@ def _background(
     purges = (sessions.delete_expired, codes.delete_expired, usernames.delete_expired)
     expired = [partial(_purge, delete) for delete in purges]
     delete_due = partial(deletion.delete_due, outbox=make_outbox(config), name_stay=deletion_rules(config).name_stay)
-    steps: list[Callable[[Db], bool]] = [*expired, trimmer.step, partial(outbox.purge, sent_stay=stay), delete_due]
+    log = partial(events.purge, stay=timedelta(days=config.event_days))
+    steps: list[Callable[[Db], bool]] = [
+        *expired,
+        trimmer.step,
+        partial(outbox.purge, sent_stay=stay),
+        partial(log, origin_stay=timedelta(days=config.event_origin_days)),
+        delete_due,
+    ]
     workers = [BackgroundWorker([*always, *(partial(_run, database, step) for step in steps)])]
     if config.sends_mail:
         on_outcome = metrics.count_mail if metrics else None

@@ -14,7 +14,8 @@ from queue import SimpleQueue
 from select import PIPE_BUF, select
 from threading import Event, Thread
 from time import sleep
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
+from uuid import UUID
 
 import orjson
 
@@ -22,6 +23,28 @@ from api import clock
 
 request_context: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """The facts of the current request: request_id and address at first, then the facts added by its handling."""
+
+
+class Cause(NamedTuple):
+    """What audit events state about the request or the process that causes them, in addition to `request_context`.
+
+    `actor` is the kind of caller: user, key, service, cli, system or anonymous. `actor_id` is its id, and `user_id` the
+    user to whom the credential belongs. `operation` and `user_agent` are those of the request.
+    """
+
+    actor: str
+    actor_id: UUID | None = None
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    operation: str | None = None
+    user_agent: str = ""
+
+
+ANONYMOUS = Cause("anonymous")
+"""The cause of a request before its caller is known."""
+
+cause: ContextVar[Cause] = ContextVar("cause", default=Cause("system"))  # noqa: B039 - it cannot be changed
+"""The cause of the current events. Outside of requests and commands, it is a background task."""
 
 MAX_WAITING = 10_000
 """The number of lines that may wait to be written, a few megabytes."""

@@ -133,7 +133,10 @@ def _log_events(config: "Config") -> None:
 @contextmanager
 def transaction(config: "Config") -> Iterator["Db"]:
     """Yield a transaction. End the command if the database is not at the revision of this release."""
+    from api import logs
+
     _log_events(config)
+    logs.cause.set(logs.Cause("cli"))
     with open_database(config, cannot="used") as database, database.transaction() as db:
         require_current(db)
         yield db

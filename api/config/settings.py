@@ -88,6 +88,8 @@ class Config:
     unverified: str = _setting("CHARTER_UNVERIFIED", choice("allowed", "refused"), default="allowed")
     deletion_days: int = _setting("CHARTER_DELETION_DAYS", integer(0, 90), default=7)
     name_days: int = _setting("CHARTER_NAME_DAYS", integer(0, 3650), default=90)
+    event_days: int = _setting("CHARTER_EVENT_DAYS", integer(1, 3650), default=365)
+    event_origin_days: int = _setting("CHARTER_EVENT_ORIGIN_DAYS", integer(0, 365), default=30)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)

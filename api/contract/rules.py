@@ -20,6 +20,7 @@ _CAMEL_CASE = re.compile("[a-z]+([A-Z][a-z0-9]+)*")
 # The engine itself sends these errors for any operation, and the second group to callers without a valid token.
 _ERRORS = ("400", "408", "413", "431", "500")
 _ERRORS_WITH_SECURITY = ("401", "503")
+_SAFE = {"get", "head", "options", "trace"}
 _BOUNDS = {"maximum", "minimum"}
 
 
@@ -62,6 +63,8 @@ def _check_operation(operation: Operation, linked: set[tuple[str, str]], faults:
     if not operation.security and "x-rate-limit" not in definition:
         message = "an operation without security needs x-rate-limit: policies, or a sentence that says why none"
         faults.add(pointer, message)
+    if "x-events" in operation.document and operation.method not in _SAFE and "x-event" not in definition:
+        faults.add(pointer, "an operation that is not GET needs x-event: events, or a sentence that says why none")
     needed = [*_ERRORS, *(_ERRORS_WITH_SECURITY if operation.security else ())]
     if missing := [status for status in needed if not _declares(operation, status)]:
         faults.add((*pointer, "responses"), f"declare the errors {', '.join(missing)}, best for all in x-shared")

@@ -1,6 +1,7 @@
 """The tables, one module each."""
 
 from api.models.change import Change
+from api.models.event import Event, EventOrigin, EventsPurge
 from api.models.known_place import KnownPlace
 from api.models.one_time_code import OneTimeCode
 from api.models.outgoing_mail import OutgoingMail
@@ -11,6 +12,9 @@ from api.models.user import User
 
 __all__ = [
     "Change",
+    "Event",
+    "EventOrigin",
+    "EventsPurge",
     "KnownPlace",
     "OneTimeCode",
     "OutgoingMail",

@@ -110,6 +110,7 @@ def make_bearer_authenticator(
             raise InvalidToken()
         user, authenticated_at = owner
         logs.bind(user_id=str(user.id))
+        logs.cause.set(logs.Cause("user", user.id, user.id, claims.session_id))
         return Identity(user, claims.session_id, claims.scopes & roles.get(user.role, _NONE), authenticated_at)
 
     return identify

@@ -1,7 +1,7 @@
 """One-time codes: issue, find and use. A code that was used has no row."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from uuid import UUID
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
@@ -10,7 +10,7 @@ from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
 from api.errors import InvalidCode
 from api.models import OneTimeCode
-from api.services import names
+from api.services import events, names
 from api.storage.database import Db, table_of
 
 
@@ -30,6 +30,7 @@ class CodeRow(NamedTuple):
     """A code that has not been used."""
 
     id: UUID
+    purpose: str
     user_id: UUID | None
     email: str
     email_key: str
@@ -133,12 +134,21 @@ def of_mail(db: Db, codes: OneTimeCodes, purpose: Purpose, mail_id: UUID) -> str
     return code
 
 
-def find(db: Db, codes: OneTimeCodes, purpose: Purpose, code: str) -> CodeRow:
-    """Return the row of a code. Raises InvalidCode if it is unknown, used, expired, or for another purpose."""
-    row = db.run(_FIND, {"of_digest": codes.digest(purpose.name, code), "now": clock.now()}).first()
+def find(db: Db, codes: OneTimeCodes, purpose: Purpose, code: str, *others: Purpose) -> CodeRow:
+    """Return the row of a code for one of the purposes.
+
+    Raises InvalidCode, and records an event, if the code is unknown, used, expired, or for another purpose.
+    """
+    queries = ({"of_digest": codes.digest(one.name, code), "now": clock.now()} for one in (purpose, *others))
+    row = next((row for query in queries if (row := db.run(_FIND, query).first()) is not None), None)
     if row is None:
-        raise InvalidCode()
+        events.refuse(db, InvalidCode(), "code_rejected", purpose=purpose.name)
     return CodeRow._make(row)
+
+
+def reject(db: Db, row: CodeRow) -> NoReturn:
+    """Raise InvalidCode for a code that no longer fits its user, and record an event. Undo the transaction."""
+    events.refuse(db, InvalidCode(), "code_rejected", user_id=row.user_id, purpose=row.purpose)
 
 
 def is_promised(db: Db, purpose: Purpose, email: str) -> bool:
@@ -150,7 +160,7 @@ def is_promised(db: Db, purpose: Purpose, email: str) -> bool:
 def use(db: Db, row: CodeRow) -> None:
     """Delete a code. Raises InvalidCode if another request has used it."""
     if db.run(_USE, {"of_id": row.id}).rowcount == 0:
-        raise InvalidCode()
+        reject(db, row)
 
 
 def discard(db: Db, user_id: UUID) -> None:

@@ -1,17 +1,15 @@
 """Credentials: log-in, and change of the password by the user or by an operator."""
 
 from dataclasses import replace
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import bindparam, update
 
-from api import logs
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName
 from api.models import User
 from api.models.user import UserRow
-from api.services import codes, email_verification, notices, password_policy, sessions, users
+from api.services import codes, email_verification, events, notices, password_policy, sessions, users
 from api.services.outbox import Outbox
 from api.services.recognition import Recognition, Visitor
 from api.services.token_issuer import TokenIssuer, TokenPair
@@ -37,11 +35,10 @@ def log_in(
     # An unknown user costs a hash as well, so that the time reveals nothing.
     is_right = hasher.verify(password, user.password_hash if user else None)
     if user is None or not is_right or user.disabled_at is not None:
-        logs.event("log_in_failed", user_id=user.id if user else None)
-        raise InvalidCredentials()
+        events.refuse(db, InvalidCredentials(), "log_in_failed", user_id=user.id if user else None)
     if reminders is not None and user.email_verified_at is None:
         email_verification.remind(db, reminders, user)
-        db.after_commit(partial(logs.event, "log_in_refused", user_id=user.id))
+        events.record(db, "log_in_refused", user_id=user.id)
         raise EmailUnverified()
     if hasher.needs_rehash(user.password_hash):
         user = _renew_hash(db, hasher, user, password)
@@ -60,7 +57,7 @@ def step_up(db: Db, hasher: PasswordHasher, user_id: UUID, session_id: UUID, cur
     users.find_by_password(db, hasher, user_id, current_password, "step_up_failed")
     # A change of the password meanwhile has ended this session, unless this session itself changed it.
     sessions.step_up(db, user_id, session_id)
-    db.after_commit(partial(logs.event, "stepped_up", user_id=user_id, session_id=session_id))
+    events.record(db, "stepped_up", user_id=user_id, session_id=session_id)
 
 
 def change_password(
@@ -89,7 +86,7 @@ def change_password(
     sessions.revoke_others(db, user_id, session_id)
     codes.discard(db, user_id)
     notices.password_changed(db, outbox, user, accept_language)
-    db.after_commit(partial(logs.event, "password_changed", user_id=user_id))
+    events.record(db, "password_changed", user_id=user_id)
 
 
 def set_password(db: Db, hasher: PasswordHasher, outbox: Outbox, name: str, password: str) -> UserRow:
@@ -106,7 +103,7 @@ def set_password(db: Db, hasher: PasswordHasher, outbox: Outbox, name: str, pass
     sessions.revoke_all(db, user.id)
     codes.discard(db, user.id)
     notices.password_changed(db, outbox, user, None)
-    db.after_commit(partial(logs.event, "password_changed", user_id=user.id))
+    events.record(db, "password_changed", user_id=user.id)
     return user
 
 

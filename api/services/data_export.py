@@ -1,14 +1,14 @@
 """The export of a user's data: the profile, and the rows of each table that exports columns."""
 
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, select
 
-from api import clock, logs
+from api import clock
 from api.models.user import Profile
+from api.services import events
 from api.storage.database import Base, Db, table_of
 
 _MOST_ROWS = 10_000
@@ -19,8 +19,9 @@ def export(db: Db, user: Profile) -> dict[str, Any]:
 
     A model names the columns in `__exported__`, and the user of a row is in its column `user_id`.
     """
-    db.after_commit(partial(logs.event, "data_exported", user_id=user.id))
     tables = {name: _rows(db, query, user.id) for name, query in _queries().items()}
+    # Not earlier: on SQLite, the write locks the database.
+    events.record(db, "data_exported", user_id=user.id)
     return {"exported_at": clock.now(), "profile": user, "tables": tables}
 
 

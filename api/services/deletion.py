@@ -5,22 +5,20 @@ A user who waits for deletion is disabled, so all rules for disabled users hold.
 
 import logging
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Executable, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock, logs
+from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCode
 from api.models import User
 from api.models.user import UserRow
 from api.services import codes as one_time_codes
+from api.services import events, sessions, usernames, users
 from api.services import outbox as mails
-from api.services import sessions, usernames, users
 from api.services.codes import Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, table_of
@@ -65,7 +63,7 @@ def request(
     one_time_codes.discard(db, user_id)
     # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user_id)
-    db.after_commit(partial(logs.event, "deletion_requested", user_id=user_id))
+    events.record(db, "deletion_requested", user_id=user_id)
     if rules.grace:
         locale = outbox.locale_of(accept_language, user.locale)
         outbox.add(db, MAIL, user.email, rules.grace, user_id=user_id, locale=locale)
@@ -94,9 +92,9 @@ def restore(db: Db, codes: OneTimeCodes, code: str) -> None:
     found = one_time_codes.find(db, codes, RESTORE, code)
     wanted = {"of_user": found.user_id, "of_email": found.email_key, "now": clock.now()}
     if db.run(_RESTORE, wanted).rowcount == 0:
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
-    db.after_commit(partial(logs.event, "deletion_cancelled", user_id=found.user_id))
+    events.record(db, "deletion_cancelled", user_id=found.user_id)
 
 
 def delete_due(db: Db, outbox: Outbox, name_stay: timedelta) -> bool:
@@ -136,7 +134,8 @@ def _delete(db: Db, outbox: Outbox, name_stay: timedelta, statement: Executable,
     usernames.retire(db, user.username_key, None, name_stay)
     locale = outbox.locale_of(None, user.locale)
     outbox.add(db, FAREWELL, user.email, _FAREWELL_LIFETIME, locale=locale)
-    db.after_commit(partial(logs.event, "user_deleted", user_id=user.id))
+    events.record(db, "user_deleted", user_id=user.id)
+    events.forget_user(db, user.id)
 
 
 _users = table_of(User)

@@ -4,20 +4,19 @@ A code that undoes a change survives all other changes of the account, for 7 day
 own, so a person who took an account over cannot keep it with a second change.
 """
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Update, bindparam, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock, logs
+from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import NO_PASSWORD, PasswordHasher
-from api.errors import EmailTaken, InvalidCode, NotFound
+from api.errors import EmailTaken, NotFound
 from api.models import User
 from api.services import codes as one_time_codes
-from api.services import known_places, names, notices, password_reset, sessions, users
+from api.services import events, known_places, names, notices, password_reset, sessions, users
 from api.services.codes import EMAIL_CHANGE, EMAIL_REVERT, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, table_of
@@ -54,7 +53,7 @@ def request(
     mail_id = outbox.add(db, MAIL, address, EMAIL_CHANGE.lifetime, user_id=user_id, locale=locale)
     one_time_codes.discard_purpose(db, user_id, EMAIL_CHANGE, besides=address)
     expires_at = one_time_codes.add(db, codes, EMAIL_CHANGE, mail_id, address, user_id)
-    db.after_commit(partial(logs.event, "email_change_requested", user_id=user_id))
+    events.record(db, "email_change_requested", user_id=user_id)
     return {"email": address, "expires_at": expires_at}
 
 
@@ -78,7 +77,7 @@ def cancel(db: Db, user_id: UUID) -> None:
     if db.run(_CANCEL, {"of_user": user_id}).rowcount == 0:
         raise NotFound()
     one_time_codes.discard_purpose(db, user_id, EMAIL_CHANGE)
-    db.after_commit(partial(logs.event, "email_change_cancelled", user_id=user_id))
+    events.record(db, "email_change_cancelled", user_id=user_id)
 
 
 def confirm(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_language: str | None) -> None:
@@ -91,13 +90,13 @@ def confirm(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langu
     found = one_time_codes.find(db, codes, EMAIL_CHANGE, code)
     user = db.get(User, found.user_id)
     if user is None or not _move(db, _CONFIRM, found, {"former": user.email}):
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
     one_time_codes.discard(db, user.id)
     # The code exists from now on, so that an undone change deletes it even if its mail is still waiting.
     mail_id = notices.email_changed(db, outbox, user, accept_language)
     one_time_codes.add(db, codes, EMAIL_REVERT, mail_id, user.email, user.id)
-    db.after_commit(partial(logs.event, "email_changed", user_id=user.id))
+    events.record(db, "email_changed", user_id=user.id)
 
 
 def prepare_notice(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
@@ -119,7 +118,7 @@ def revert(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langua
     found = one_time_codes.find(db, codes, EMAIL_REVERT, code)
     user = db.get(User, found.user_id)
     if user is None or not _move(db, _REVERT, found, {}):
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
     one_time_codes.discard(db, user.id)
     one_time_codes.discard_later(db, found, EMAIL_REVERT)
@@ -128,7 +127,7 @@ def revert(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langua
     known_places.replace(db, user.id, None)
     locale = outbox.locale_of(accept_language)
     outbox.add(db, password_reset.MAIL, found.email, PASSWORD_RESET.lifetime, locale=locale)
-    db.after_commit(partial(logs.event, "email_reverted", user_id=user.id))
+    events.record(db, "email_reverted", user_id=user.id)
 
 
 def _move(db: Db, statement: Update, found: one_time_codes.CodeRow, read: dict[str, str]) -> bool:

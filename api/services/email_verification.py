@@ -4,18 +4,17 @@ A code is valid only while the user has the address to which the code was sent.
 """
 
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, update
 
-from api import clock, logs
+from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
-from api.errors import AlreadyVerified, InvalidCode
+from api.errors import AlreadyVerified
 from api.models import User
 from api.models.user import Profile, UserRow
 from api.services import codes as one_time_codes
-from api.services import users
+from api.services import events, users
 from api.services.codes import VERIFY_EMAIL
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, UtcDateTime, table_of
@@ -32,7 +31,7 @@ def request(db: Db, outbox: Outbox, user_id: UUID, accept_language: str | None) 
     if user.email_verified_at is not None:
         raise AlreadyVerified()
     send(db, outbox, user, accept_language)
-    db.after_commit(partial(logs.event, "email_verification_requested", user_id=user_id))
+    events.record(db, "email_verification_requested", user_id=user_id)
     return {"expires_in": VERIFY_EMAIL.seconds}
 
 
@@ -74,9 +73,9 @@ def verify(db: Db, codes: OneTimeCodes, code: str) -> None:
     # All transactions lock the user before the codes.
     values = {"of_user": found.user_id, "of_email": found.email_key, "now": clock.now()}
     if db.run(_VERIFY, values).rowcount == 0:
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
-    db.after_commit(partial(logs.event, "email_verified", user_id=found.user_id))
+    events.record(db, "email_verified", user_id=found.user_id)
 
 
 _users = table_of(User)

@@ -3,17 +3,15 @@
 The request looks for no user, so its response and its time are the same for every address. The delivery worker does.
 """
 
-from functools import partial
-
 from sqlalchemy import bindparam, func, update
 
-from api import clock, logs
+from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import InvalidCode, PasswordContainsName
+from api.errors import PasswordContainsName
 from api.models import User
 from api.services import codes as one_time_codes
-from api.services import known_places, names, notices, password_policy, sessions, users
+from api.services import events, known_places, names, notices, password_policy, sessions, users
 from api.services.codes import PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, UtcDateTime, release_connection, table_of
@@ -26,7 +24,7 @@ def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> 
     outbox.must_serve()
     locale = outbox.locale_of(accept_language)
     outbox.add(db, MAIL, names.normalize_email(email), PASSWORD_RESET.lifetime, locale=locale)
-    db.after_commit(partial(logs.event, "password_reset_requested"))
+    events.record(db, "password_reset_requested")
     return {"expires_in": PASSWORD_RESET.seconds}
 
 
@@ -61,7 +59,7 @@ def reset(
     found = one_time_codes.find(db, codes, PASSWORD_RESET, code)
     user = db.get(User, found.user_id)
     if user is None or user.disabled_at is not None or user.email_key != found.email_key:
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     # Hashing takes long, and must hold no connection and no lock.
     release_connection(db)
     if password_policy.contains_identity(new_password, user.username, user.email):
@@ -71,14 +69,14 @@ def reset(
     # could issue another code meanwhile.
     values = {"of_user": user.id, "of_email": found.email_key, "renewed": renewed, "now": clock.now()}
     if db.run(_SET_HASH, values).rowcount == 0:
-        raise InvalidCode()
+        one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
     one_time_codes.discard(db, user.id)
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
     known_places.replace(db, user.id, place)
     notices.password_changed(db, outbox, user, accept_language)
-    db.after_commit(partial(logs.event, "password_reset", user_id=user.id))
+    events.record(db, "password_reset", user_id=user.id)
 
 
 _users = table_of(User)

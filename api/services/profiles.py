@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, update
 from sqlalchemy.exc import IntegrityError
 
-from api import logs
 from api.errors import UsernameTaken
 from api.models import User
 from api.models.user import Profile, UserRow
-from api.services import names, usernames, users
+from api.services import events, names, usernames, users
 from api.storage.database import Db, table_of
 
 
@@ -35,7 +33,7 @@ def change(db: Db, user_id: UUID, changes: Mapping[str, str | None], name_stay: 
         return change(db, user_id, changes, name_stay)
     if (key := values.get("username_key", former)) != former:
         usernames.exchange(db, user_id, former, key, name_stay)
-    db.after_commit(partial(logs.event, "profile_changed", user_id=user_id))
+    events.record(db, "profile_changed", user_id=user_id)
     return row.profile
 
 

@@ -13,6 +13,7 @@ from api.crypto.cursors import CursorCodec, Listing
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import UserRow, profile_of
+from api.services import events
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, SessionOwner, TokenIssuer, TokenPair
 from api.storage.database import Db, new_id
@@ -67,7 +68,7 @@ def start(
         return None
     if started.may_exceed:
         end_least_recently_used(db, user.id, issuer.max_sessions - 1, besides=session.id)
-    db.after_commit(partial(logs.event, "session_issued", user_id=user.id, session_id=session.id))
+    events.record(db, "session_issued", user_id=user.id, session_id=session.id)
     return Started(issuer.issue(db, session, refresh_token, keep), started.place_seen_at)
 
 
@@ -143,7 +144,7 @@ def _milliseconds(moment: datetime) -> int:
 def _end_for_reuse(db: Db, session: LiveSession) -> NoReturn:
     user_id = session.owner.user.id
     db.run(sql.END, {"of_user": user_id, "of_session": session.id})
-    db.after_commit(partial(logs.event, "refresh_token_reused", user_id=user_id, session_id=session.id))
+    events.record(db, "refresh_token_reused", user_id=user_id, session_id=session.id)
     raise RefreshTokenReused()
 
 
@@ -175,20 +176,20 @@ def page(
 
 def end(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End the caller's session. Raises InvalidToken if another request has ended it."""
-    if not _end(db, sql.END, user_id, of_session=session_id):
+    if not _end_one(db, user_id, session_id):
         raise InvalidToken()
 
 
 def end_with_token(db: Db, issuer: TokenIssuer, token: str) -> None:
     """End the session that a refresh token belongs to. Raises InvalidRefreshToken if it is unknown or has ended."""
     found = _find(db, issuer, token)
-    if not _end(db, sql.END, found.user_id, of_session=found.id):
+    if not _end_one(db, found.user_id, found.id):
         raise InvalidRefreshToken()
 
 
 def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End one session of a user. Raises NotFound for an unknown id and for another user's session."""
-    if not _end(db, sql.END, user_id, of_session=session_id):
+    if not _end_one(db, user_id, session_id):
         raise NotFound()
 
 
@@ -221,12 +222,21 @@ def delete_expired(db: Db, most: int) -> int:
     return len(found)
 
 
-def _end(db: Db, statement: Executable, user_id: UUID, **parameters: UUID | int) -> Sequence[UUID]:
-    """End the sessions of a user that a statement deletes, and return their ids."""
+def _end_one(db: Db, user_id: UUID, session_id: UUID) -> bool:
+    """End a session of a user. Return False if the session is unknown, has ended, or belongs to another user."""
+    if db.run(sql.END, {"of_user": user_id, "of_session": session_id}).first() is None:
+        return False
+    events.record(db, "session_revoked", user_id=user_id, session_id=session_id)
+    return True
+
+
+def _end(db: Db, statement: Executable, user_id: UUID, **parameters: UUID | int) -> None:
+    """End the sessions of a user that a statement deletes. They are one event, and a line of the log each."""
     ended = db.run(statement, {"of_user": user_id, **parameters}).scalars().all()
+    if ended:
+        events.add(db, "sessions_revoked", user_id=user_id, count=len(ended))
     for one in ended:
         db.after_commit(partial(logs.event, "session_revoked", user_id=user_id, session_id=one))
-    return ended
 
 
 def _owner(row: Any) -> SessionOwner:

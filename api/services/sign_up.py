@@ -4,16 +4,13 @@ The request looks for no user, so its response and its time are the same for eve
 With a code, no user exists before the mailbox is proven, so only a reader of its mails can register the address.
 """
 
-from functools import partial
-
-from api import logs
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.errors import EmailTaken, InvalidCode
+from api.errors import EmailTaken
 from api.models.user import Profile
 from api.services import codes as one_time_codes
-from api.services import email_verification, known_places, names, notices, users
-from api.services.codes import EMAIL_REVERT, INVITATION, SIGN_UP, CodeRow, Purpose
+from api.services import email_verification, events, known_places, names, notices, users
+from api.services.codes import EMAIL_REVERT, INVITATION, SIGN_UP, Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, release_connection
 
@@ -51,14 +48,14 @@ def sign_up(
 def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> dict[str, int]:
     """Send a code that completes a sign-up to an address. Raises MailUnavailable if no mail can be sent."""
     _add(db, outbox, "sign_up", email, accept_language)
-    db.after_commit(partial(logs.event, "sign_up_requested"))
+    events.record(db, "sign_up_requested")
     return {"expires_in": SIGN_UP.seconds}
 
 
 def invite(db: Db, outbox: Outbox, email: str, locale: str | None) -> None:
     """Send a code that completes a sign-up in every mode. Raises MailUnavailable if no mail can be sent."""
     _add(db, outbox, "invitation", email, locale)
-    db.after_commit(partial(logs.event, "user_invited"))
+    events.record(db, "user_invited")
 
 
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared:
@@ -89,7 +86,7 @@ def complete(
     Raises InvalidCode if the code is unknown, used or expired. Raises PasswordContainsName, UsernameTaken or
     EmailTaken. The code can then be used again.
     """
-    found = _find(db, codes, code)
+    found = one_time_codes.find(db, codes, SIGN_UP, code, INVITATION)
     # Hashing takes long, and must hold no connection and no lock.
     release_connection(db)
     password_hash = users.hash_password(hasher, username, found.email, password)
@@ -104,13 +101,6 @@ def _add(db: Db, outbox: Outbox, template: str, email: str, accept_language: str
     outbox.must_serve()
     locale = outbox.locale_of(accept_language)
     outbox.add(db, template, names.normalize_email(email), MAILS[template].lifetime, locale=locale)
-
-
-def _find(db: Db, codes: OneTimeCodes, code: str) -> CodeRow:
-    try:
-        return one_time_codes.find(db, codes, SIGN_UP, code)
-    except InvalidCode:
-        return one_time_codes.find(db, codes, INVITATION, code)
 
 
 def _lifetime(purpose: Purpose) -> dict[str, int]:

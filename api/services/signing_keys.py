@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from api import clock, logs
+from api import clock
 from api.crypto.access_tokens import public_jwk
 from api.crypto.signing_keys import KeyCipher, KeyDecryptionError, SigningKey, generate
 from api.errors import NotFound
 from api.models import StoredSigningKey
+from api.services import events
 from api.storage.database import Db, lock_table, table_of
 
 # A new key starts to sign only after all processes have invalidated their cached keys.
@@ -139,7 +140,7 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
     following = _next(db, keyring)
     if signs:
         _activate(db, keyring, following, clock.now())
-    db.after_commit(partial(logs.event, "signing_key_retired", key_id=key_id))
+    events.record(db, "signing_key_retired", key_id=key_id)
 
 
 def _take_turn(db: Db) -> None:
@@ -160,7 +161,7 @@ def _activate(db: Db, keyring: Keyring, row: StoredSigningKey, at: datetime) -> 
     db.flush()
     db.execute(delete(StoredSigningKey).where(_is_next()))
     keyring.add(db)
-    db.after_commit(partial(logs.event, "signing_key_rotated", key_id=row.id))
+    events.record(db, "signing_key_rotated", key_id=row.id)
 
 
 def _next(db: Db, keyring: Keyring) -> StoredSigningKey:

@@ -1,17 +1,16 @@
 """Users: create, find, list, disable and enable."""
 
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from api import clock, logs
+from api import clock
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken, WrongPassword
 from api.models import Session, User
 from api.models.user import Profile, UserRow
-from api.services import codes, names, password_policy, sessions, usernames
+from api.services import codes, events, names, password_policy, sessions, usernames
 from api.storage.database import Db, new_id, release_connection, table_of
 
 
@@ -49,7 +48,7 @@ def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: b
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
     usernames.must_be_free(db, str(values["username_key"]))
-    db.after_commit(partial(logs.event, "user_created", user_id=user.id))
+    events.record(db, "user_created", user_id=user.id)
     return user
 
 
@@ -64,15 +63,14 @@ def find(db: Db, user_id: UUID) -> User:
 def find_by_password(db: Db, hasher: PasswordHasher, user_id: UUID, current_password: str, failure: str) -> User:
     """Return the user with this id from a token, who has proved the identity by the password.
 
-    Raises InvalidToken if the user is unknown or disabled. Raises WrongPassword, and logs the event `failure`, if the
-    password is wrong.
+    Raises InvalidToken if the user is unknown or disabled. Raises WrongPassword, and records the event `failure`, if
+    the password is wrong.
     """
     user = find(db, user_id)
     # Hashing takes long, and must hold no connection and no lock.
     release_connection(db)
     if not hasher.verify(current_password, user.password_hash):
-        logs.event(failure, user_id=user_id)
-        raise WrongPassword()
+        events.refuse(db, WrongPassword(), failure, user_id=user_id)
     return user
 
 
@@ -133,7 +131,7 @@ def disable(db: Db, name: str) -> User:
     db.flush()
     sessions.revoke_all(db, user.id)
     codes.discard(db, user.id)
-    db.after_commit(partial(logs.event, "user_disabled", user_id=user.id))
+    events.record(db, "user_disabled", user_id=user.id)
     return user
 
 
@@ -144,7 +142,7 @@ def enable(db: Db, name: str) -> User:
     """
     user = _named(db, name)
     user.disabled_at = user.deletes_at = None
-    db.after_commit(partial(logs.event, "user_enabled", user_id=user.id))
+    events.record(db, "user_enabled", user_id=user.id)
     return user
 
 

@@ -19,6 +19,7 @@ def begin(request: RequestStart) -> Callable[[Outcome], None]:
     if request.parent is not None:
         facts |= {"trace_id": request.parent.trace_id, "parent_id": request.parent.span_id}
     logs.request_context.set(facts)
+    logs.cause.set(logs.ANONYMOUS)
     return partial(_end, request.path[:_LOGGED_PATH])
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.types import Scope
 from werkzeug.wrappers import Response as WsgiResponse
 
+from api import logs
 from api.contract.dispatch.replies import AnyResponse, InvalidResult, Medium, Replies
 from api.contract.document.arguments import argument_names
 from api.contract.document.model import ContractError
@@ -118,6 +119,8 @@ class HandlerView:
             arguments["media_type"] = medium.name if medium else None
         if not self._wants_db:
             return self._response(self._function(**arguments, **self._resources), medium)
+        # This thread has its own copy of the context.
+        logs.cause.set(logs.cause.get()._replace(operation=self.operation.id, user_agent=client_of(scope).user_agent))
         for pause in _RETRY_DELAYS:
             try:
                 return self._transact(arguments, medium)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Container
 from difflib import get_close_matches
 from typing import Any
 
+from api.contract.document.events import check_events
 from api.contract.document.extensions import check_extensions, check_roles
 from api.contract.document.faults import ContractError, Faults, Pointer
 from api.contract.document.model import Contract
@@ -33,6 +34,7 @@ def check(contract: Contract, faults: Faults) -> None:
     _check_unique(contract, faults)
     if not known:
         check_roles(contract, faults)
+        check_events(contract, faults)
 
 
 def _check_unique(contract: Contract, faults: Faults) -> None:

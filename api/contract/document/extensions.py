@@ -2,6 +2,7 @@
 
 import re
 
+from api.contract.document.events import check_event
 from api.contract.document.faults import ContractError, Faults
 from api.contract.document.features import check_feature
 from api.contract.document.model import Contract
@@ -21,6 +22,8 @@ def check_extensions(operation: Operation, faults: Faults) -> None:
         _check_scopes(operation)
     with faults.at((*operation.pointer, "x-body-bytes")):
         _check_body_bytes(operation)
+    with faults.at((*operation.pointer, "x-event")):
+        check_event(operation)
     with faults.at((*operation.pointer, "x-feature")):
         check_feature(operation)
     with faults.at((*operation.pointer, "x-rate-limit")):

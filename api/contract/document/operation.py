@@ -92,6 +92,12 @@ class Operation:
         return self._own("x-scopes", [])  # type: ignore[no-any-return]
 
     @property
+    def events(self) -> list[str]:
+        """The audit events that the operation may write. A text in their place is the reason why it writes none."""
+        listed = self._own("x-event", [])
+        return [] if isinstance(listed, str) else listed
+
+    @property
     def feature(self) -> str | None:
         """The feature to which the operation belongs, or None."""
         return self._own("x-feature", None)  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from api.contract.document import features, step_up
+from api.contract.document import events, features, step_up
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, Operation, base_path, resolve
 from api.contract.document.rate_limits import described, limited
@@ -39,6 +39,8 @@ def published(contract: Contract, public_url: str = "") -> Json:
             operation.definition.pop("x-switched-off", None)
         if operation.step_up_seconds is not None:
             _add_to_description(operation, step_up.described(operation.step_up_seconds))
+        if operation.events:
+            _add_to_description(operation, events.described(operation))
         for content in operation.definition.get("requestBody", {}).get("content", {}).values():
             if content.pop("x-inline", False):
                 content["schema"] = _inlined(content["schema"], document)

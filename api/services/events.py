@@ -1,0 +1,255 @@
+"""The audit log: record an event in the transaction of its change, list events, and delete old ones.
+
+An event that cannot be written fails the request, and nothing changes. No event holds a name, an address, a secret, or
+what a client has typed. The address and the agent of the client are apart, and live shorter.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from api import clock, logs
+from api.crypto.cursors import CursorCodec, Listing
+from api.errors import ApiError
+from api.models import Event, EventOrigin, EventsPurge
+from api.storage.database import Db, new_id, table_of
+
+_LISTING, _OWN_LISTING = "events", "own events"
+_PURGED_AT_ONCE = 100
+# A page with both a user and an event reads at most so many events of the user, and may have fewer items.
+_SCANNED = 500
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+# Every UUIDv7 is lower.
+_NEWEST = UUID(int=2**128 - 1)
+# The id of an event is made a moment after its time.
+_MARGIN = timedelta(seconds=1)
+
+
+def record(db: Db, name: str, **facts: Any) -> None:
+    """Write an event in the transaction, and log it once the transaction is committed.
+
+    `user_id` is the user whom the event is about, and `session_id` the session, if it is not the caller's. Other facts
+    are ids, reasons and numbers. Raises OperationalError if the database cannot write the event, which becomes a 503.
+    """
+    add(db, name, **facts)
+    db.after_commit(partial(logs.event, name, **facts))
+
+
+def add(db: Db, name: str, **facts: Any) -> None:
+    """Write an event in the transaction, as `record` does, but do not log it."""
+    cause, request = logs.cause.get(), logs.request_context.get() or {}
+    user_id, session_id = facts.pop("user_id", None), facts.pop("session_id", None)
+    request_id = request.get("request_id")
+    event = {
+        "id": new_id(),
+        "at": clock.now(),
+        "event": name,
+        "user_id": user_id,
+        "actor": cause.actor,
+        "actor_id": cause.actor_id,
+        "session_id": session_id or cause.session_id,
+        "operation": cause.operation,
+        "request_id": None if request_id is None else UUID(request_id),
+        "facts": {key: _plain(value) for key, value in facts.items()} or None,
+    }
+    if cause.operation is None:
+        _insert(db, event, None)
+    else:
+        owner = cause.user_id or user_id
+        _insert(db, event, {"owner": owner, "address": request.get("address") or "", "agent": cause.user_agent})
+
+
+def refuse(db: Db, error: ApiError, name: str, **facts: Any) -> NoReturn:
+    """Undo the transaction, record a failed attempt instead, and raise the error, which commits the event."""
+    db.rollback()
+    record(db, name, **facts)
+    error.commits = True
+    raise error
+
+
+def _insert(db: Db, event: dict[str, Any], origin: dict[str, Any] | None) -> None:
+    try:
+        if origin is None:
+            db.run(_INSERT, event)
+        elif db.get_bind().dialect.name == "postgresql":
+            # One round trip for both rows.
+            db.run(_INSERT_BOTH, event | origin)
+        else:
+            db.run(_INSERT, event)
+            db.run(_INSERT_ORIGIN, origin | {"of_event": event["id"]})
+    except ProgrammingError as error:
+        # On PostgreSQL, this is a missing table or right. On SQLite, the same is an OperationalError.
+        raise OperationalError(error.statement, None, error.orig or error) from error
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+class Filters(NamedTuple):
+    """The filters of a list: the user, the name of the event, and the times `since` (included) and `until`."""
+
+    user_id: UUID | None = None
+    event: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def page(
+    db: Db, cursors: CursorCodec, caller: UUID, filters: Filters, *, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Return a page of all events, newest first, starting after `cursor`. Raises InvalidCursor.
+
+    A page with both a user and an event may have fewer than `limit` items, although another page follows.
+    """
+    listing = Listing(_LISTING, caller, filters)
+    statement, wanted = _selection(filters)
+    is_narrowed = filters.user_id is not None and filters.event is not None
+    most = _SCANNED if is_narrowed else limit + 1
+    rows = db.run(statement, wanted | _range(filters, _before(cursors, listing, cursor)) | {"most": most}).all()
+    found = [row for row in rows if row.event == filters.event] if is_narrowed else rows
+    last = None
+    if len(found) > limit:
+        last = found[limit - 1]
+    elif is_narrowed and len(rows) == most:
+        last = rows[-1]
+    return _page(cursors, listing, found[:limit], last)
+
+
+def _selection(filters: Filters) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the statement whose index serves the filters, with its parameters."""
+    if filters.user_id is not None:
+        return _OF_USER, {"of_user": filters.user_id}
+    return (_ALL, {}) if filters.event is None else (_OF_NAME, {"of_name": filters.event})
+
+
+def own_page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """Return a page of the events about a user, newest first, starting after `cursor`. Raises InvalidCursor.
+
+    An event has the client that caused it, unless another user did.
+    """
+    listing = Listing(_OWN_LISTING, user_id)
+    wanted = {"of_user": user_id, "before": _before(cursors, listing, cursor), "most": limit + 1}
+    rows = db.run(_OWN, wanted).all()
+    return _page(cursors, listing, rows[:limit], rows[limit - 1] if len(rows) > limit else None)
+
+
+def _before(cursors: CursorCodec, listing: Listing, cursor: str | None) -> UUID:
+    return _NEWEST if cursor is None else cursors.read(listing, cursor)[0]
+
+
+def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: Any) -> dict[str, Any]:
+    return {"items": items, "next_cursor": None if last is None else cursors.make(listing, [last.id])}
+
+
+def _range(filters: Filters, before: UUID) -> dict[str, Any]:
+    """Return the times of a list, and the range of ids that contains all events of these times."""
+    since, until = max(filters.since or _FIRST, _FIRST), min(filters.until or _LAST, _LAST)
+    first, last = _first_id(since - _MARGIN), _first_id(until + _MARGIN)
+    return {"since": since, "until": until, "first": first, "before": min(before, last)}
+
+
+def purge(db: Db, stay: timedelta, origin_stay: timedelta) -> bool:
+    """Delete some old events and origins, and return True if more may be waiting."""
+    origins = _delete_origins(db, clock.now() - min(stay, origin_stay))
+    return max(origins, _delete_events(db, clock.now() - stay)) == _PURGED_AT_ONCE
+
+
+def _delete_origins(db: Db, before: datetime) -> int:
+    # The read takes no lock of SQLite if there is nothing to delete.
+    found = db.run(_OLD_ORIGINS, {"until": _first_id(before), "most": _PURGED_AT_ONCE}).scalars().all()
+    if found:
+        db.run(_DELETE_ORIGINS, {"found": found})
+    return len(found)
+
+
+def _delete_events(db: Db, before: datetime) -> int:
+    wanted = {"until": _first_id(before), "time": before, "most": _PURGED_AT_ONCE}
+    found = db.run(_OLD_EVENTS, wanted).scalars().all()
+    if found:
+        # The trigger refuses the deletion otherwise.
+        db.run(_ALLOW, {"time": before})
+        db.run(_DELETE_EVENTS, {"found": found})
+    return len(found)
+
+
+def forget_user(db: Db, user_id: UUID) -> None:
+    """Delete the addresses and agents of a user. The events stay."""
+    db.run(_FORGET, {"of_user": user_id})
+
+
+def _first_id(moment: datetime) -> UUID:
+    """Return an id below all UUIDv7s of this moment or a later one."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
+_events, _origins, _purge = table_of(Event), table_of(EventOrigin), table_of(EventsPurge)
+_INSERT = insert(_events)
+_origin_values = {
+    "user_id": bindparam("owner", type_=_origins.c.user_id.type),
+    "ip_address": bindparam("address", type_=_origins.c.ip_address.type),
+    "user_agent": bindparam("agent", type_=_origins.c.user_agent.type),
+}
+_INSERT_ORIGIN = insert(_origins).values(event_id=bindparam("of_event"), **_origin_values)
+_recorded = (
+    insert(_events)
+    .values({column.name: bindparam(column.name, type_=column.type) for column in _events.c})
+    .returning(_events.c.id)
+    .cte("recorded")
+)
+_INSERT_BOTH = insert(_origins).from_select(
+    ["event_id", *_origin_values], select(_recorded.c.id, *_origin_values.values())
+)
+_COLUMNS = list(_events.c)
+
+
+def _listed(*conditions: Any) -> Select[Any]:
+    return (
+        select(*_COLUMNS)
+        .where(
+            *conditions,
+            _events.c.id < bindparam("before"),
+            _events.c.id >= bindparam("first"),
+            _events.c.at >= bindparam("since"),
+            _events.c.at < bindparam("until"),
+        )
+        .order_by(_events.c.id.desc())
+        .limit(bindparam("most"))
+    )
+
+
+_ALL = _listed()
+_OF_USER = _listed(_events.c.user_id == bindparam("of_user"))
+_OF_NAME = _listed(_events.c.event == bindparam("of_name"))
+_OWN = (
+    select(*_COLUMNS, _origins.c.ip_address, _origins.c.user_agent)
+    .outerjoin(_origins, (_origins.c.event_id == _events.c.id) & (_origins.c.user_id == _events.c.user_id))
+    .where(_events.c.user_id == bindparam("of_user"), _events.c.id < bindparam("before"))
+    .order_by(_events.c.id.desc())
+    .limit(bindparam("most"))
+)
+_FORGET = delete(_origins).where(_origins.c.user_id == bindparam("of_user"))
+# Ids are in the order of creation (UUIDv7).
+_OLD_ORIGINS = (
+    select(_origins.c.event_id)
+    .where(_origins.c.event_id < bindparam("until"))
+    .order_by(_origins.c.event_id)
+    .limit(bindparam("most"))
+    # On PostgreSQL, workers that purge at the same time take different rows.
+    .with_for_update(skip_locked=True)
+)
+_DELETE_ORIGINS = delete(_origins).where(_origins.c.event_id.in_(bindparam("found", expanding=True)))
+_OLD_EVENTS = (
+    select(_events.c.id)
+    .where(_events.c.id < bindparam("until"), _events.c.at < bindparam("time"))
+    .order_by(_events.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_DELETE_EVENTS = delete(_events).where(_events.c.id.in_(bindparam("found", expanding=True)))
+_ALLOW = update(_purge).where(_purge.c.id == 1, _purge.c.before < bindparam("time")).values(before=bindparam("time"))
