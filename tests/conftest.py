@@ -24,6 +24,7 @@ from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, administration, created, settings
+from tests.support.declared_events import declared_events
 from tests.support.fork_server import forking
 from tests.support.log_stream import Configure, LogStream
 from tests.support.mail_server import MailServer, mail_server
@@ -64,6 +65,13 @@ def rng(request: pytest.FixtureRequest, record_property: Callable[[str, object],
 def shared_work() -> Iterator[None]:
     """Cache the results of expensive calls that are the same in every test of a worker process."""
     with speedups():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_declared_events() -> Iterator[None]:
+    """Let an audit event fail that its operation does not declare."""
+    with declared_events():
         yield
 
 

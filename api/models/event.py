@@ -55,10 +55,11 @@ class EventOrigin(Base):
         # SQLite ignores the length of a String.
         CheckConstraint("length(ip_address) BETWEEN 0 AND 45", "ip_address_length"),
         CheckConstraint("length(user_agent) BETWEEN 0 AND 255", "user_agent_length"),
+        Index("ix_event_origins_user_id_event_id", "user_id", "event_id"),
     )
 
     event_id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID | None] = mapped_column(index=True)
+    user_id: Mapped[UUID | None]
     ip_address: Mapped[str] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(255))
 

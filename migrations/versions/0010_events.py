@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.CheckConstraint("length(user_agent) BETWEEN 0 AND 255", name=op.f("ck_event_origins_user_agent_length")),
         sa.PrimaryKeyConstraint("event_id", name="pk_event_origins"),
     )
-    op.create_index("ix_event_origins_user_id", "event_origins", ["user_id"])
+    op.create_index("ix_event_origins_user_id_event_id", "event_origins", ["user_id", "event_id"])
     purge = op.create_table(
         "events_purge",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),

@@ -67,6 +67,22 @@ MADE = {
     "codes.expires_at": "Computed from the time of its creation.",
     "codes.id": "The id of the mail.",
     "codes.purpose": "One of the purposes in api/services/codes.py.",
+    "event_origins.event_id": "The id of the event.",
+    "event_origins.ip_address": "Read from the connection.",
+    "event_origins.user_agent": "A header, truncated to the length of the column.",
+    "event_origins.user_id": "The id of a user, who may have been deleted since.",
+    "events.actor": "One of six names.",
+    "events.actor_id": "The id of the caller, who may have been deleted since.",
+    "events.at": "The time of the event.",
+    "events.event": "A name in x-events of the contract.",
+    "events.facts": "Ids, reasons and numbers.",
+    "events.id": "Generated with the event.",
+    "events.operation": "The operationId of the request.",
+    "events.request_id": "Generated with the request.",
+    "events.session_id": "The id of a session, which may have ended since.",
+    "events.user_id": "The id of a user, who may have been deleted since.",
+    "events_purge.before": "Computed from CHARTER_EVENT_DAYS.",
+    "events_purge.id": "Always 1.",
     "known_places.digest": "An HMAC-SHA-256, truncated.",
     "known_places.noticed_at": "The time of a notice.",
     "known_places.seen_at": "The time of a log-in.",
@@ -109,6 +125,8 @@ MADE = {
 }
 # Properties of a response that have no column.
 COMPUTED = {"Session.current", "User.email_verified"}
+# Properties that any object fits.
+OPEN = {"Event.facts"}
 BITS = {SmallInteger: 16, Integer: 32, BigInteger: 64}
 
 
@@ -216,7 +234,7 @@ def test_each_value_of_a_column_fits_the_response_that_shows_it() -> None:
     assert shown
     for model in shown:
         for name, part in SCHEMAS[model]["properties"].items():
-            if f"{model}.{name}" in COMPUTED:
+            if f"{model}.{name}" in COMPUTED | OPEN:
                 continue
             span = allowed(resolve(part, CONTRACT.document))
             # A response leaves out a null unless it requires the property.

@@ -19,4 +19,7 @@ def _refers(column: Column[object]) -> bool:
 USER_COLUMNS = [(table, column) for table in TABLES for column in table.c if _refers(column)]
 """The tables with rows of a user, each with the column that holds the id of the user."""
 
+KEPT = {"events": "The audit log outlives the user. It holds ids, and no name or address."}
+"""The tables whose rows a deletion of the user keeps, each with the reason."""
+
 FOREIGN_KEYS = [key for table in TABLES for key in table.foreign_keys if key.column is _USERS.c.id]

@@ -1,0 +1,34 @@
+"""A check of each audit event that a test writes: its operation must declare the event in `x-event`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from api import contract, logs
+from api.config.paths import resource_dir
+from api.services import events
+from api.storage.database import Db
+
+_CONTRACT = contract.load(resource_dir("openapi"))
+EVENTS = {operation.id: {*operation.events} for operation in _CONTRACT.operations()}
+"""The events that each operation declares."""
+NAMES = {*_CONTRACT.document["x-events"]}
+
+
+@contextmanager
+def declared_events() -> Iterator[None]:
+    """Let each event fail that its operation does not declare, and each of a command that the contract lacks."""
+    add = events.add
+
+    def check(db: Db, name: str, **facts: Any) -> None:
+        operation = logs.cause.get().operation
+        declared = NAMES if operation is None else EVENTS[operation]
+        if name not in declared:
+            raise AssertionError(f"{operation} needs the event {name} in x-event")
+        add(db, name, **facts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "add", check)
+        yield
