@@ -19,6 +19,7 @@ from tests.support import fuzzed
 from tests.support.campaign import Campaign
 from tests.support.codes import code_for
 from tests.support.databases import DATABASES, settings
+from tests.support.roles import make_admin
 from tests.support.serving import serving
 from tests.support.success import success_of
 from tests.support.violations import Violations
@@ -59,6 +60,7 @@ def test_every_response_conforms_to_the_contract(
     campaign = Campaign(number(seed), pytestconfig.getoption("examples"))
     record_property("replay", campaign.replay)
     monkeypatch.setattr(fuzzed, "ISSUERS", [lambda operation, name: code_for(operation, config, database, name)])
+    monkeypatch.setattr(fuzzed, "PROMOTERS", [lambda name: make_admin(config, name)])
     campaign.run(server)
     report = str(campaign)
     print(f"\n{report}")

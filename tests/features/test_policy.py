@@ -20,6 +20,7 @@ from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
 from tests.support.person import newcomer
+from tests.support.roles import promote
 from tests.support.success import success_of
 
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -94,6 +95,8 @@ def expected_status(name: str, caller: str) -> int:
         return 401
     if caller == "a user without scopes" and operation.scopes:
         return 403
+    if caller == "another user" and not {*operation.scopes} <= CONTRACT.roles["user"]:
+        return 403
     if caller in {"a user without scopes", "another user"} and "{" in operation.path:
         # Another user's resource gets the same response as one that does not exist.
         return 404
@@ -106,7 +109,8 @@ class Callers:
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self._config, self._database = config, database
-        self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
+        # The owner has all scopes, and the other user those of most users.
+        self.owner, other = promote(config, newcomer(client, "bobby"), "admin"), newcomer(client, "carol")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
         keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:

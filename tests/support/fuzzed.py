@@ -38,13 +38,19 @@ DEFAULT_USER: dict[str, str] = {}
 ISSUERS: list[Callable[[str, str], str]] = []
 """A function that returns a code that an operation accepts from a user. Without one, every code is wrong."""
 
+PROMOTERS: list[Callable[[str], None]] = []
+"""A function that makes the user with a username an admin. Without one, no user has the scopes of an admin."""
+
+ADMINS: dict[str, str] = {}
+"""The `Authorization` header of an admin, by server."""
+
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
 
 
 def forget() -> None:
     """Forget the previous run, which had another server."""
-    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, SPARE):
+    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMINS, SPARE):
         memory.clear()
 
 
@@ -144,12 +150,24 @@ def refresh_token_of_new_session(base_url: str) -> str:
     return tokens_of(HELD[header].id)[-1] if header else ""
 
 
-def header_of_new_user(base_url: str) -> str:
-    """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that."""
+def header_of_admin(base_url: str) -> str:
+    """Return the header of an admin whose session no other request ends, or of a user if none can be promoted."""
+    if base_url not in ADMINS:
+        ADMINS[base_url] = header_of_new_user(base_url, promote=True)
+    return ADMINS[base_url]
+
+
+def header_of_new_user(base_url: str, *, promote: bool = False) -> str:
+    """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that.
+
+    `promote` makes the user an admin.
+    """
     user = new_user()
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         credentials = {name: user[name] for name in ("username", "password")}
         client.post("/api/v1/auth/signup", json=user)
+        if promote and PROMOTERS:
+            PROMOTERS[-1](user["username"])
         response = client.post("/api/v1/auth/login", json=credentials)
         return record_tokens(response, user["username"]) if response.is_success else ""
 

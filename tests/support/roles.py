@@ -14,4 +14,13 @@ def promote(config: Config, person: Person, role: str) -> Person:
 
 def change_role(config: Config, person: Person, role: str) -> None:
     """Change the role of a user in SQL."""
-    by_hand(config, f"UPDATE users SET role = '{role}' WHERE username_key = '{person.username}'")  # noqa: S608 - tests only
+    _change(config, person.username, role)
+
+
+def make_admin(config: Config, username: str) -> None:
+    """Make the user with a username an admin in SQL."""
+    _change(config, username, "admin")
+
+
+def _change(config: Config, username: str, role: str) -> None:
+    by_hand(config, f"UPDATE users SET role = '{role}' WHERE username_key = '{username}'")  # noqa: S608 - tests only
