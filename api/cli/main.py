@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import keys, limits, mail, support, users
+from api.cli import events, keys, limits, mail, support, users
 from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
@@ -276,6 +276,7 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
         yield serving_beside(make_app, listener, config.keepalive_seconds)
 
 
+main.add_command(events.events)
 main.add_command(keys.keys)
 main.add_command(limits.limits)
 main.add_command(mail.mail)

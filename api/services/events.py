@@ -21,6 +21,7 @@ from api.storage.database import Db, new_id, table_of
 
 _LISTING, _OWN_LISTING = "events", "own events"
 _PURGED_AT_ONCE = 100
+_LONGEST_OPERATION = 64
 # A page with both a user and an event reads at most so many events of the user, and may have fewer items.
 _SCANNED = 500
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -53,7 +54,7 @@ def add(db: Db, name: str, **facts: Any) -> None:
         "actor": cause.actor,
         "actor_id": cause.actor_id,
         "session_id": session_id or cause.session_id,
-        "operation": cause.operation,
+        "operation": cause.operation and cause.operation[:_LONGEST_OPERATION],
         "request_id": None if request_id is None else UUID(request_id),
         "facts": {key: _plain(value) for key, value in facts.items()} or None,
     }
@@ -108,17 +109,30 @@ def page(
     A page with both a user and an event may have fewer than `limit` items, although another page follows.
     """
     listing = Listing(_LISTING, caller, filters)
+    items, last = _find(db, filters, _before(cursors, listing, cursor), limit)
+    return _page(cursors, listing, items, last)
+
+
+def list_newest(db: Db, filters: Filters, most: int) -> list[Any]:
+    """Return the newest events that match the filters, at most `most`."""
+    found: list[Any] = []
+    last: UUID | None = _NEWEST
+    while last is not None and len(found) < most:
+        items, last = _find(db, filters, last, most - len(found))
+        found += items
+    return found
+
+
+def _find(db: Db, filters: Filters, before: UUID, limit: int) -> tuple[Sequence[Any], UUID | None]:
+    """Return up to `limit` events below an id, and the id below which more may follow, or None."""
     statement, wanted = _selection(filters)
     is_narrowed = filters.user_id is not None and filters.event is not None
-    most = _SCANNED if is_narrowed else limit + 1
-    rows = db.run(statement, wanted | _range(filters, _before(cursors, listing, cursor)) | {"most": most}).all()
+    most = max(_SCANNED, limit + 1) if is_narrowed else limit + 1
+    rows = db.run(statement, wanted | _range(filters, before) | {"most": most}).all()
     found = [row for row in rows if row.event == filters.event] if is_narrowed else rows
-    last = None
     if len(found) > limit:
-        last = found[limit - 1]
-    elif is_narrowed and len(rows) == most:
-        last = rows[-1]
-    return _page(cursors, listing, found[:limit], last)
+        return found[:limit], found[limit - 1].id
+    return found, rows[-1].id if is_narrowed and len(rows) == most else None
 
 
 def _selection(filters: Filters) -> tuple[Select[Any], dict[str, Any]]:
@@ -136,15 +150,15 @@ def own_page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor:
     listing = Listing(_OWN_LISTING, user_id)
     wanted = {"of_user": user_id, "before": _before(cursors, listing, cursor), "most": limit + 1}
     rows = db.run(_OWN, wanted).all()
-    return _page(cursors, listing, rows[:limit], rows[limit - 1] if len(rows) > limit else None)
+    return _page(cursors, listing, rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
 def _before(cursors: CursorCodec, listing: Listing, cursor: str | None) -> UUID:
     return _NEWEST if cursor is None else cursors.read(listing, cursor)[0]
 
 
-def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: Any) -> dict[str, Any]:
-    return {"items": items, "next_cursor": None if last is None else cursors.make(listing, [last.id])}
+def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: UUID | None) -> dict[str, Any]:
+    return {"items": items, "next_cursor": None if last is None else cursors.make(listing, [last])}
 
 
 def _range(filters: Filters, before: UUID) -> dict[str, Any]:

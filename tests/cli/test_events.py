@@ -1,0 +1,22 @@
+"""The `charter events` command."""
+
+from api.config import Config
+from tests.support.charter import beside
+from tests.support.databases import on_sqlite
+from tests.support.person import Person
+
+
+@on_sqlite
+def test_the_command_lists_the_newest_events_first(config: Config, client: TestClient, alice: Person) -> None:
+    alice.log_in(password="wrong")
+    alice.log_in()
+    charter = beside(config)
+    lines = [line.split() for line in charter.run("events", "list", "--limit", "3").stdout.splitlines()]
+    assert lines[0] == ["TIME", "EVENT", "USER", "ACTOR", "FACTS"]
+    assert [line[1:] for line in lines[1:]] == [
+        [event, alice.id, "anonymous"] for event in ("session_issued", "log_in_failed", "session_issued")
+    ]
+    for user in ("alice", alice.id):
+        (line,) = charter.run("events", "list", "--user", user, "--event", "log_in_failed").stdout.splitlines()[1:]
+        assert line.split()[1:] == ["log_in_failed", alice.id, "anonymous"]
+    assert charter.run("events", "list", "--user", "nobody").stderr == "Error: no such user: nobody\n"
