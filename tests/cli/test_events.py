@@ -7,7 +7,7 @@ from tests.support.person import Person
 
 
 @on_sqlite
-def test_the_command_lists_the_newest_events_first(config: Config, client: TestClient, alice: Person) -> None:
+def test_the_command_lists_the_newest_events_first(config: Config, alice: Person) -> None:
     alice.log_in(password="wrong")
     alice.log_in()
     charter = beside(config)
