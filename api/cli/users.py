@@ -62,7 +62,7 @@ def show(name: str) -> None:
     from api.services import users
 
     with support.transaction(support.load_existing()) as db, _known(name):
-        user = users.get_by_name(db, name)
+        user = users.get(db, name)
         sessions = users.count_sessions(db, user.id)
     facts = {
         "id": user.id,
@@ -178,7 +178,7 @@ def _confirm_deletion(config: "Config", name: str) -> None:
     from api.services import users
 
     with support.transaction(config) as db, _known(name):
-        user = users.get_by_name(db, name)
+        user = users.get(db, name)
     if not sys.stdin.isatty():
         raise click.ClickException(f"run charter users delete {name} --yes to delete the user without a prompt")
     click.confirm(f"Delete {user.username} ({user.email}) and all their data?", abort=True)
