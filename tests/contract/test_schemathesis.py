@@ -3,17 +3,20 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 from schemathesis.checks import CHECKS
 from schemathesis.engine import Status
+from sqlalchemy import update
 
 from api import contract
-from api.app import create_app
+from api.app import create_app, make_outbox
 from api.config import Config
 from api.config.paths import resource_dir
+from api.models import OutgoingMail
 from api.storage.database import Database
 from tests.support import fuzzed
 from tests.support.campaign import Campaign
@@ -22,6 +25,7 @@ from tests.support.databases import DATABASES, settings
 from tests.support.serving import serving
 from tests.support.success import success_of
 from tests.support.violations import Violations
+from tests.support.workers import by_hand
 
 CONTRACT = contract.load(resource_dir("openapi"))
 SUCCESSES = {operation.id: int(success_of(operation)) for operation in CONTRACT.operations()}
@@ -59,6 +63,8 @@ def test_every_response_conforms_to_the_contract(
     campaign = Campaign(number(seed), pytestconfig.getoption("examples"))
     record_property("replay", campaign.replay)
     monkeypatch.setattr(fuzzed, "ISSUERS", [lambda operation, name: code_for(operation, config, database, name)])
+    monkeypatch.setattr(fuzzed, "PROMOTERS", [lambda name: make_admin(config, name)])
+    monkeypatch.setattr(fuzzed, "DEAD_MAILS", [lambda: dead_mail(config, database)])
     campaign.run(server)
     report = str(campaign)
     print(f"\n{report}")
@@ -71,6 +77,18 @@ def test_every_response_conforms_to_the_contract(
     for phase in ("examples", "coverage", "fuzzing", "stateful"):
         assert campaign.phases[phase] is Status.SUCCESS, report
     assert campaign.journeys > 0, report
+
+
+def make_admin(config: Config, name: str) -> None:
+    by_hand(config, f"UPDATE users SET role = 'admin' WHERE username_key = '{name}'")  # noqa: S608 - a name of ours
+
+
+def dead_mail(config: Config, database: Database) -> str:
+    """Add a dead mail, and return its id."""
+    with database.transaction() as db:
+        mail = make_outbox(config).add(db, "test", "reader@example.com", timedelta(hours=1))
+        db.execute(update(OutgoingMail).where(OutgoingMail.id == mail).values(state="dead"))
+    return str(mail)
 
 
 # More examples and rounds would get 429s only.
