@@ -42,6 +42,7 @@ from api.services import (
     password_reset,
     sessions,
     sign_up,
+    user_creation,
     usernames,
 )
 from api.services.deletion import DeletionRules
@@ -53,6 +54,7 @@ from api.services.recognition import Recognition
 from api.services.session_limit import ExcessTrimmer
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import TokenIssuer
+from api.services.user_budgets import UserBudgets
 from api.storage import revisions
 from api.storage.cache import Cache
 from api.storage.database import Database, Db
@@ -104,6 +106,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
+    limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     resources = {
         **_resources(config, document),
         "hasher": _hasher(config, bulkhead, metrics),
@@ -111,8 +114,8 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "issuer": _issuer(config, tokens, keyring, cache, document.roles),
         "revision": database.revision,
         "shutdown": shutdown,
+        "user_budgets": _user_budgets(document, limiter),
     }
-    limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited = limiter if contract.limited(document) else None
     background = _background(config, database, limited, document.title, metrics)
     return contract.assemble(
@@ -214,6 +217,11 @@ def rate_limiter(
     )
     threads = ThreadPool("limits", RateLimitStore.CONNECTIONS, _LIMITER_WAIT_SECONDS)
     return RateLimiter(RateLimitStore(database), config.secret, readers, config.limit_rows, threads.run, on_refusal)
+
+
+def _user_budgets(document: contract.Contract, limiter: RateLimiter) -> UserBudgets:
+    limited = contract.limited(document)
+    return UserBudgets(limiter, [(operation.id, policy) for operation, policies in limited for policy in policies])
 
 
 def _issuer(
@@ -326,6 +334,7 @@ def mail_delivery(
         email_verification.MAIL: partial(email_verification.prepare, made),
         notices.EMAIL_CHANGED: partial(email_change.prepare_notice, made),
         password_reset.MAIL: partial(password_reset.prepare, made),
+        user_creation.MAIL: partial(user_creation.prepare, made),
         **dict.fromkeys(sign_up.MAILS, partial(sign_up.prepare, made)),
     }
     transport = mail_transport(config)

@@ -9,7 +9,8 @@ The classes of ApiError, with their status and their subclasses:
 - NotFound               404  UnknownPath
 - MethodNotAllowed       405
 - RequestTooSlow         408
-- Conflict               409  AlreadyVerified, EmailTaken, PasswordContainsName, TooManyNames, UsernameTaken
+- Conflict               409  AlreadyVerified, EmailTaken, LastAdmin, MailNotDead, OwnUser, PasswordContainsName,
+                              TooManyNames, UsernameTaken
 - BodyTooLarge           413
 - UnsupportedMediaType   415
 - RateLimited            429
@@ -254,6 +255,25 @@ class AlreadyVerified(Conflict):
 class EmailTaken(Conflict):
     code = "EMAIL_TAKEN"
     message = "That email is already in use."
+
+
+class LastAdmin(Conflict):
+    """Without this user, no enabled user would be an admin."""
+
+    code = "LAST_ADMIN"
+    message = "This user is the only admin. Make another user an admin first."
+
+
+class MailNotDead(Conflict):
+    code = "MAIL_NOT_DEAD"
+    message = "Only a dead mail can be sent again."
+
+
+class OwnUser(Conflict):
+    """Admins cannot demote, disable or delete themselves by mistake."""
+
+    code = "OWN_USER"
+    message = "This is your own user. Another admin can do this."
 
 
 class PasswordContainsName(Conflict):

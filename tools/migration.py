@@ -7,6 +7,7 @@ Alembic compares the models with a fresh SQLite database at the newest revision.
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -71,7 +72,9 @@ def _compare(file: Path) -> tuple[UpgradeOps, DowngradeOps]:
     try:
         revisions.upgrade(database.engine)
         with database.engine.connect() as connection:
-            script: MigrationScript = produce_migrations(MigrationContext.configure(connection), Base.metadata)
+            options = {"include_object": partial(revisions.is_compared, "sqlite")}
+            context = MigrationContext.configure(connection, opts=options)
+            script: MigrationScript = produce_migrations(context, Base.metadata)
     finally:
         database.dispose()
     assert script.upgrade_ops is not None

@@ -47,7 +47,7 @@ def _id_of(db: "Db", user: str) -> UUID:
     except ValueError:
         pass
     try:
-        return users.get_by_name(db, user).id
+        return users.get(db, user).id
     except NotFound:
         raise click.ClickException(f"no such user: {user}") from None
 

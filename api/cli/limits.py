@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 import click
 
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
     from api.contract import Policy
     from api.services.rate_limits import RateLimiter
     from api.storage.database import Database, Db
-
-
-class _Identity(NamedTuple):
-    """The user of a policy by identity."""
-
-    user_id: UUID
 
 
 class _Budget(NamedTuple):
@@ -116,16 +109,16 @@ def _of_user(db: "Db", subject: str) -> list[tuple[str, Any, str]]:
     """Return the kinds of policies that count a user, with the names that have the budgets."""
     from api.errors import NotFound
     from api.services import users
+    from api.services.user_budgets import subjects_of
 
     try:
-        user = users.get_by_name(db, subject)
+        user = users.get(db, subject)
     except NotFound:
         # Names of unknown users have budgets, too.
         click.echo(f"Warning: no such user: {subject}", err=True)
         kinds = ("body.username", "body.email") if "@" in subject else ("body.username",)
         return [(kind, subject, subject) for kind in kinds]
-    names = [("body.username", name, name) for name in (user.username, user.email)]
-    return [*names, ("body.email", user.email, user.email), ("identity", _Identity(user.id), user.username)]
+    return subjects_of(user)
 
 
 def _is_address(text: str) -> bool:

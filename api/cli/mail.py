@@ -3,7 +3,6 @@
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _STATES = ("waiting", "sent", "dead")
 _MOST = 1000
-_RETRIED_FOR = timedelta(hours=1)
 _SOON = "A running service sends within seconds, unless the mail server is down."
 _FORM = "{:38}{:18}{:9}{:<10}{:21}{:26}  {}"
 
@@ -50,7 +48,7 @@ def list_mails(state: str) -> None:
 @click.option("--dead", is_flag=True, help="Send all dead mails again.")
 def retry(mail_id: UUID | None, dead: bool) -> None:
     """Send the dead mail ID again, or all dead mails."""
-    from api.errors import NotFound
+    from api.errors import MailNotDead, NotFound
     from api.services import outbox
 
     if dead is (mail_id is not None):
@@ -61,8 +59,8 @@ def retry(mail_id: UUID | None, dead: bool) -> None:
         return
     with support.transaction(config) as db:
         try:
-            outbox.retry(db, mail_id, _RETRIED_FOR)
-        except NotFound:
+            outbox.retry(db, mail_id)
+        except (NotFound, MailNotDead):
             raise click.ClickException(
                 f"no dead mail has the id {mail_id}; charter mail list --state dead lists them"
             ) from None
@@ -76,7 +74,7 @@ def _retry_all(config: "Config") -> int:
     total, last = 0, UUID(int=0)
     while True:
         with support.transaction(config) as db:
-            retried = outbox.retry_after(db, last, _RETRIED_FOR)
+            retried = outbox.retry_after(db, last)
         if not retried:
             return total
         total, last = total + len(retried), retried[-1]
@@ -161,15 +159,11 @@ def _send_sample(config: "Config", address: str, transport: "SmtpTransport | Fil
 
 
 def _line(row: "MailRow") -> str:
+    from api.services import outbox
+
     created = f"{row.created_at:%Y-%m-%d %H:%M:%S}"
-    values = row.template, row.state, row.attempts, created, _masked(row.address), row.error or ""
+    values = row.template, row.state, row.attempts, created, outbox.masked(row.address) or "", row.error or ""
     return _FORM.format(str(row.id), *values)
-
-
-def _masked(address: str | None) -> str:
-    """Return an address without most of its local part."""
-    local, _, domain = (address or "").rpartition("@")
-    return f"{local[:1]}***@{domain}" if domain else ""
 
 
 def _templates(own: Path | None, locale: str, link_url: str, service: str) -> "Templates":

@@ -231,7 +231,7 @@ def _greet(config: "Config", listener: socket.socket) -> None:
     # The port of the setting can be 0.
     host, port = (config.host, 0) if config.socket_path else listener.getsockname()[:2]
     click.echo(greeting(host, port, _place_of_mails(config), config.socket_path))
-    Thread(target=support.warn_if_behind, args=[config], daemon=True).start()
+    Thread(target=support.report_database, args=[config], daemon=True).start()
 
 
 def _place_of_mails(config: "Config") -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("charter.database")
 
+MAKE_ADMIN = "charter users create NAME EMAIL --role admin"
+"""The command that makes the first admin."""
+
 
 @contextmanager
 def friendly_errors(*mendable: type[Exception]) -> Iterator[None]:
@@ -103,10 +106,13 @@ def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> 
         database.dispose()
 
 
-def warn_if_behind(config: "Config") -> None:
-    """Log a warning if the database is not at the revision of this release. An unreachable one is logged as well."""
+def report_database(config: "Config") -> None:
+    """Log whether the database is at the revision of this release, and whether it has an admin.
+
+    An unreachable database is logged as well.
+    """
     from api.errors import DatabaseUnavailable, MigrationsBehind
-    from api.services import readiness
+    from api.services import readiness, roles
     from api.storage import revisions
     from api.storage.database import Database
 
@@ -114,6 +120,8 @@ def warn_if_behind(config: "Config") -> None:
     try:
         with database.transaction() as db:
             readiness.check(db, revisions.head())
+            if not roles.has_admin(db):
+                _log.info("no_admin", extra={"facts": {"hint": MAKE_ADMIN}})
     except MigrationsBehind as error:
         _log.warning("migrations_behind", extra={"facts": {"hint": error.message}})
     except DatabaseUnavailable:

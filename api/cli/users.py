@@ -1,4 +1,4 @@
-"""The `charter users` commands: list, show, create, invite, disable, enable and delete users, and set a password."""
+"""The `charter users` commands: list, show, create, invite, change, disable, enable and delete users."""
 
 # Each command imports only what it needs: importing everything takes a second, even for --help.
 # ruff: noqa: PLC0415
@@ -42,7 +42,7 @@ def list_users() -> None:
     from api.services import users
 
     config, last = support.load_existing(), None
-    heading = [_FORM.format("CREATED", "STATE", "USERNAME", "EMAIL")]
+    heading = [_FORM.format("CREATED", "STATE", "ROLE", "USERNAME", "EMAIL")]
     while True:
         with support.transaction(config) as db:
             page = users.list_after(db, last, _PAGE)
@@ -62,12 +62,13 @@ def show(name: str) -> None:
     from api.services import users
 
     with support.transaction(support.load_existing()) as db, _known(name):
-        user = users.get_by_name(db, name)
+        user = users.get(db, name)
         sessions = users.count_sessions(db, user.id)
     facts = {
         "id": user.id,
         "username": user.username,
         "email": user.email,
+        "role": user.role,
         "verified": "yes" if user.email_verified_at else "no",
         "created": _time(user),
         "state": _state(user),
@@ -80,16 +81,36 @@ def show(name: str) -> None:
 @users.command()
 @click.argument("username")
 @click.argument("email")
-def create(username: str, email: str) -> None:
+@click.option("--role", default="user", show_default=True, help="The role, such as admin.")
+def create(username: str, email: str, role: str) -> None:
     """Create a user, with the rules of a sign-up."""
     from api.services import users
 
     config = support.load_existing()
+    _check_role(role)
     password = _read_password()
     _check(username=username, email=email, password=password)
     with support.transaction(config) as db, _accepted():
-        user = users.create(db, _hasher(config), username, email, password)
+        user = users.create(db, _hasher(config), username, email, password, role)
     click.echo(f"{user.username} is created.")
+
+
+@users.command("role")
+@click.argument("name")
+@click.argument("role")
+def change_role(name: str, role: str) -> None:
+    """Give a user another ROLE, such as admin, support or user.
+
+    Scopes that the role lacks are gone at once. Those that it adds are in the user's next access token.
+    """
+    from api.services import roles, users
+
+    config = support.load_existing()
+    _check_role(role)
+    with support.transaction(config) as db, _known(name), _admin_left(name):
+        user = users.get(db, name)
+        roles.change(db, user.id, role)
+    click.echo(f"{user.username} has the role {role}.")
 
 
 @users.command()
@@ -168,7 +189,7 @@ def delete(name: str, yes: bool) -> None:
     config = support.load_existing()
     if not yes:
         _confirm_deletion(config, name)
-    with support.transaction(config) as db, _known(name):
+    with support.transaction(config) as db, _known(name), _admin_left(name):
         user = deletion.delete_now(db, make_outbox(config), deletion_rules(config).name_stay, name)
     click.echo(f"{user.username} is deleted.")
 
@@ -178,14 +199,14 @@ def _confirm_deletion(config: "Config", name: str) -> None:
     from api.services import users
 
     with support.transaction(config) as db, _known(name):
-        user = users.get_by_name(db, name)
+        user = users.get(db, name)
     if not sys.stdin.isatty():
         raise click.ClickException(f"run charter users delete {name} --yes to delete the user without a prompt")
     click.confirm(f"Delete {user.username} ({user.email}) and all their data?", abort=True)
 
 
 def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
-    with support.transaction(support.load_existing()) as db, _known(name):
+    with support.transaction(support.load_existing()) as db, _known(name), _admin_left(name):
         return change(db, name).username
 
 
@@ -198,6 +219,19 @@ def _known(name: str) -> Iterator[None]:
         yield
     except NotFound:
         raise click.ClickException(f"no such user: {name}") from None
+
+
+@contextmanager
+def _admin_left(name: str) -> Iterator[None]:
+    """Report a change after which no enabled admin would remain as an error message."""
+    from api.errors import LastAdmin
+
+    try:
+        yield
+    except LastAdmin:
+        raise click.ClickException(
+            f"{name} is the only admin; make another user an admin first: charter users role NAME admin"
+        ) from None
 
 
 @contextmanager
@@ -222,6 +256,16 @@ def _check(**values: str) -> None:
         raise _rejection(faults)
 
 
+def _check_role(role: str) -> None:
+    """End the command unless the contract has this role."""
+    from api import contract
+    from api.config.paths import resource_dir
+
+    roles = contract.load(resource_dir("openapi")).roles
+    if role not in roles:
+        raise click.ClickException(f"no such role: {role}; there are {', '.join(sorted(roles))}")
+
+
 def _rejection(faults: "list[Fault]") -> click.ClickException:
     lines = [f"{fault.pointer.rpartition('/')[2]}: {fault.detail}" for fault in faults]
     return click.ClickException("\n       ".join(lines))
@@ -242,11 +286,11 @@ def _hasher(config: "Config") -> "PasswordHasher":
     return PasswordHasher(config.pepper, config.bcrypt_cost, lambda work: work())
 
 
-_FORM = "{:24}  {:8}  {:20}  {}"
+_FORM = "{:24}  {:8}  {:8}  {:20}  {}"
 
 
 def _line(user: "UserRow") -> str:
-    return _FORM.format(_time(user), _state(user), user.username, user.email)
+    return _FORM.format(_time(user), _state(user), user.role, user.username, user.email)
 
 
 def _time(user: "UserRow") -> str:

@@ -12,6 +12,7 @@ from api import clock
 from api.storage.database import Base, UtcDateTime, new_id
 
 _DELETES = text("deletes_at IS NOT NULL")
+_DISABLED = text("disabled_at IS NOT NULL AND deletes_at IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class Profile:
     display_name: str | None = None
     locale: str | None = None
     role: str = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedUser(Profile):
+    """A user as admins see it. `last_log_in_at` is the latest log-in that the database still shows."""
+
+    disabled_at: datetime | None = None
+    deletes_at: datetime | None = None
+    last_log_in_at: datetime | None = None
 
 
 class UserRow(NamedTuple):
@@ -65,6 +75,17 @@ def profile_of(user_id: UUID, created_at: datetime, row: Any) -> Profile:
     )
 
 
+def _prefix_index(column: str) -> Index:
+    """Return the index that finds all values with a prefix, whatever the collation of a PostgreSQL database is.
+
+    On SQLite, the index of the unique values serves as well, because SQLite compares bytes.
+    """
+    operators = {column: "text_pattern_ops"}
+    index = Index(f"ix_users_{column}_prefix", column, postgresql_ops=operators, info={"dialect": "postgresql"})
+    index.ddl_if(dialect="postgresql")
+    return index
+
+
 def _length(column: str, least: int, most: int) -> CheckConstraint:
     """Return a rule of a column, which SQLite can add to a table that exists. It ignores the length of a String."""
     return CheckConstraint(f"length({column}) BETWEEN {least} AND {most}", f"{column}_length")
@@ -85,6 +106,11 @@ class User(Base):
         CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
         Index("ix_users_deletes_at", "deletes_at", sqlite_where=_DELETES, postgresql_where=_DELETES),
         Index("ix_users_role_id", "role", "id"),
+        _prefix_index("username_key"),
+        _prefix_index("email_key"),
+        # Lists of users filter by the state. Few users are in one of these two.
+        Index("ix_users_disabled", "id", sqlite_where=_DISABLED, postgresql_where=_DISABLED),
+        Index("ix_users_deleting", "id", sqlite_where=_DELETES, postgresql_where=_DELETES),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -40,6 +40,7 @@ class CodeRow(NamedTuple):
 EMAIL_CHANGE = Purpose("email_change", timedelta(hours=1))
 EMAIL_REVERT = Purpose("email_revert", timedelta(days=7))
 INVITATION = Purpose("invitation", timedelta(days=7))
+NEW_USER = Purpose("new_user", timedelta(days=7))
 PASSWORD_RESET = Purpose("password_reset", timedelta(hours=1))
 SIGN_UP = Purpose("sign_up", timedelta(hours=1))
 VERIFY_EMAIL = Purpose("verify_email", timedelta(days=1))

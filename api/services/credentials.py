@@ -94,7 +94,7 @@ def set_password(db: Db, hasher: PasswordHasher, outbox: Outbox, name: str, pass
 
     Raises NotFound if the user is unknown, and PasswordContainsName if the password contains the username or the email.
     """
-    user = users.get_by_name(db, name)
+    user = users.get(db, name)
     release_connection(db)
     if password_policy.contains_identity(password, user.username, user.email):
         raise PasswordContainsName()

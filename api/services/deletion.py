@@ -17,7 +17,7 @@ from api.crypto.password_hasher import PasswordHasher
 from api.models import User
 from api.models.user import UserRow
 from api.services import codes as one_time_codes
-from api.services import events, sessions, usernames, users
+from api.services import events, roles, sessions, usernames, users
 from api.services import outbox as mails
 from api.services.codes import Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
@@ -51,12 +51,15 @@ def request(
     """Disable a user until the grace period ends, and send a code that restores the account.
 
     End all sessions and delete all codes of the user. Without a grace period, delete the user at once. Return the time
-    of the deletion. Raises WrongPassword if the password is wrong.
+    of the deletion. Raises WrongPassword if the password is wrong, and LastAdmin if no enabled admin would remain.
     """
     user = users.find_by_password(db, hasher, user_id, current_password, "deletion_failed")
+    if user.role == roles.ADMIN:
+        roles.keep_an_admin(db, user_id)
     now = clock.now()
     times = {"now": now, "due": now + rules.grace}
-    if db.run(_REQUEST, {"of_user": user_id, "checked": user.password_hash, **times}).rowcount == 0:
+    checked = {"checked": user.password_hash, "checked_role": user.role}
+    if db.run(_REQUEST, {"of_user": user_id, **checked, **times}).rowcount == 0:
         # Another request has changed the user since the read.
         db.rollback()
         return request(db, hasher, outbox, rules, user_id, current_password, accept_language)
@@ -117,11 +120,15 @@ def delete_due(db: Db, outbox: Outbox, name_stay: timedelta) -> bool:
     return True
 
 
-def delete_now(db: Db, outbox: Outbox, name_stay: timedelta, name: str) -> UserRow:
-    """Delete the user with this username or email, and return the row. Raises NotFound if the user is unknown."""
-    user = users.get_by_name(db, name)
-    _delete(db, outbox, name_stay, _DELETE, {"of_user": user.id})
-    return user
+def delete_now(db: Db, outbox: Outbox, name_stay: timedelta, user: str | UUID) -> UserRow:
+    """Delete a user, given by username, email or id, and return the row.
+
+    Raises NotFound if the user is unknown, and LastAdmin if no enabled admin would remain.
+    """
+    found = users.get(db, user)
+    roles.keep_an_admin(db, found.id)
+    _delete(db, outbox, name_stay, _DELETE, {"of_user": found.id})
+    return found
 
 
 def _delete(db: Db, outbox: Outbox, name_stay: timedelta, statement: Executable, wanted: dict[str, Any]) -> None:
@@ -142,7 +149,12 @@ _users = table_of(User)
 _is_user = _users.c.id == bindparam("of_user")
 _REQUEST = (
     update(_users)
-    .where(_is_user, _users.c.password_hash == bindparam("checked"), _users.c.disabled_at.is_(None))
+    .where(
+        _is_user,
+        _users.c.password_hash == bindparam("checked"),
+        _users.c.role == bindparam("checked_role"),
+        _users.c.disabled_at.is_(None),
+    )
     .values(disabled_at=bindparam("now"), deletes_at=bindparam("due"))
 )
 _LOCK = (

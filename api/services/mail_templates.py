@@ -12,6 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from api.services import landing_pages, outbox
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "account_created": {"code": "K7QF-3M9T-XD4B", "days": 7, "username": "alice"},
     "account_deleted": {},
     "already_registered": {},
     "confirm_new_email": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
@@ -27,6 +28,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 """The names of all templates, with sample facts."""
 _ACTIONS = {
+    "account_created": "reset-password",
     "confirm_new_email": "confirm-email",
     "deletion_requested": "restore-account",
     "email_changed": "revert-email",

@@ -75,6 +75,19 @@ def login_key(name: str) -> str:
         return canonical(name)
 
 
+def search_key(beginning: str) -> str:
+    """Return the canonical form of the beginning of a username or an email."""
+    text = unicodedata.normalize("NFKC", beginning).strip()
+    if "@" not in text:
+        return canonical(text)
+    try:
+        return email_key(text)
+    except EmailNotValidError:
+        # The domain is not complete yet.
+        local, _, domain = text.rpartition("@")
+        return f"{canonical(local)}@{domain.lower()}"
+
+
 def former_login_key(name: str) -> str:
     """Return the canonical form of a log-in name in release 0.2.0, which also case-folded the domain of an email."""
     form = canonical(name)

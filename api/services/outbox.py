@@ -10,13 +10,18 @@ from uuid import UUID
 from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from api import clock
-from api.errors import MailUnavailable, NotFound
+from api.crypto.cursors import CursorCodec, Listing
+from api.errors import MailNotDead, MailUnavailable, NotFound
 from api.models import OutgoingMail
+from api.services import events
 from api.storage.database import Db, new_id, table_of
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
 _CHANGED_AT_ONCE = 100
+_LAST_ID = UUID(int=2**128 - 1)
+RETRIED_FOR = timedelta(hours=1)
+"""How long a mail waits at most after an operator has retried it."""
 
 
 class MailRow(NamedTuple):
@@ -196,14 +201,35 @@ def oldest_waiting(db: Db) -> datetime | None:
     return db.run(_OLDEST_WAITING, {}).scalar()
 
 
-def retry(db: Db, mail_id: UUID, lifetime: timedelta) -> None:
-    """Send a dead mail again. Raises NotFound if the mail is unknown or not dead."""
+def page(
+    db: Db, cursors: CursorCodec, caller: UUID, state: str | None, *, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Return a page of mails, newest first, starting after `cursor`. Raises InvalidCursor."""
+    listing = Listing("mails", caller, [state])
+    (before,) = [_LAST_ID] if cursor is None else cursors.read(listing, cursor)
+    # One row more shows whether there is a next page.
+    wanted = {"of_state": state, "before": before, "most": limit + 1}
+    rows = [MailRow._make(row) for row in db.run(_PAGE_OF_ALL if state is None else _PAGE, wanted)]
+    items = [{**row._asdict(), "recipient": masked(row.address)} for row in rows[:limit]]
+    more = len(rows) > limit
+    return {"items": items, "next_cursor": cursors.make(listing, [rows[limit - 1].id]) if more else None}
+
+
+def masked(address: str | None) -> str | None:
+    """Return an address without most of its local part."""
+    local, _, domain = (address or "").rpartition("@")
+    return f"{local[:1]}***@{domain}" if domain else None
+
+
+def retry(db: Db, mail_id: UUID, lifetime: timedelta = RETRIED_FOR) -> None:
+    """Send a dead mail again. Raises NotFound if the mail is unknown, and MailNotDead if it is not dead."""
     now = clock.now()
     if db.run(_RETRY, {"of_id": mail_id, "now": now, "until": now + lifetime}).rowcount == 0:
-        raise NotFound()
+        raise NotFound() if db.run(_EXISTS, {"of_id": mail_id}).first() is None else MailNotDead()
+    events.record(db, "mail_retried", mail_id=mail_id)
 
 
-def retry_after(db: Db, mail_id: UUID, lifetime: timedelta) -> Sequence[UUID]:
+def retry_after(db: Db, mail_id: UUID, lifetime: timedelta = RETRIED_FOR) -> Sequence[UUID]:
     """Send up to 100 dead mails again, the oldest first, that are newer than this one. Return their ids."""
     found = db.run(_DEAD_AFTER, {"after": mail_id, "most": _CHANGED_AT_ONCE}).scalars().all()
     for one in found:
@@ -276,6 +302,12 @@ _NEWEST = (
     .order_by(_outbox.c.id.desc())
     .limit(bindparam("most"))
 )
+_PAGE_OF_ALL = select(*_ROWS).where(_outbox.c.id < bindparam("before"))
+_PAGE, _PAGE_OF_ALL = (
+    found.order_by(_outbox.c.id.desc()).limit(bindparam("most"))
+    for found in (_PAGE_OF_ALL.where(_outbox.c.state == bindparam("of_state")), _PAGE_OF_ALL)
+)
+_EXISTS = select(_outbox.c.id).where(_outbox.c.id == bindparam("of_id"))
 # A mail that is claimed or tried again has a later `due_at`. Ids are in the order of creation (UUIDv7).
 _OLDEST_WAITING = select(_outbox.c.created_at).where(_outbox.c.state == "waiting").order_by(_outbox.c.id).limit(1)
 _RETRY = (

@@ -10,9 +10,10 @@ from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import PasswordContainsName
 from api.models import User
+from api.models.user import UserRow
 from api.services import codes as one_time_codes
 from api.services import events, known_places, names, notices, password_policy, sessions, users
-from api.services.codes import PASSWORD_RESET
+from api.services.codes import NEW_USER, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, UtcDateTime, release_connection, table_of
 
@@ -25,6 +26,15 @@ def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> 
     locale = outbox.locale_of(accept_language)
     outbox.add(db, MAIL, names.normalize_email(email), PASSWORD_RESET.lifetime, locale=locale)
     events.record(db, "password_reset_requested")
+    return {"expires_in": PASSWORD_RESET.seconds}
+
+
+def send(db: Db, outbox: Outbox, user: UserRow) -> dict[str, int]:
+    """Send a code to a user on behalf of an admin. Raises MailUnavailable if no mail can be sent."""
+    outbox.must_serve()
+    locale = outbox.locale_of(None, user.locale)
+    outbox.add(db, MAIL, user.email, PASSWORD_RESET.lifetime, user_id=user.id, locale=locale)
+    events.record(db, "password_reset_requested", user_id=user.id)
     return {"expires_in": PASSWORD_RESET.seconds}
 
 
@@ -56,7 +66,8 @@ def reset(
     Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled or has another email now.
     Raises PasswordContainsName if the password contains the username or the email. The code can then be used again.
     """
-    found = one_time_codes.find(db, codes, PASSWORD_RESET, code)
+    # A user whom an admin has created sets the first password.
+    found = one_time_codes.find(db, codes, PASSWORD_RESET, code, NEW_USER)
     user = db.get(User, found.user_id)
     if user is None or user.disabled_at is not None or user.email_key != found.email_key:
         one_time_codes.reject(db, found)

@@ -52,10 +52,11 @@ def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> 
     return {"expires_in": SIGN_UP.seconds}
 
 
-def invite(db: Db, outbox: Outbox, email: str, locale: str | None) -> None:
+def invite(db: Db, outbox: Outbox, email: str, locale: str | None) -> dict[str, int]:
     """Send a code that completes a sign-up in every mode. Raises MailUnavailable if no mail can be sent."""
     _add(db, outbox, "invitation", email, locale)
     events.record(db, "user_invited")
+    return {"expires_in": INVITATION.seconds}
 
 
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared:

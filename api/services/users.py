@@ -10,13 +10,15 @@ from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken, WrongPassword
 from api.models import Session, User
 from api.models.user import Profile, UserRow
-from api.services import codes, events, names, password_policy, sessions, usernames
+from api.services import codes, events, names, password_policy, roles, sessions, usernames
 from api.storage.database import Db, new_id, release_connection, table_of
 
 
-def create(db: Db, hasher: PasswordHasher, username: str, email: str, password: str) -> Profile:
+def create(
+    db: Db, hasher: PasswordHasher, username: str, email: str, password: str, role: str = roles.DEFAULT
+) -> Profile:
     """Create a user and return the profile. Raises PasswordContainsName, UsernameTaken or EmailTaken."""
-    return add(db, username, email, hash_password(hasher, username, email, password))
+    return add(db, username, email, hash_password(hasher, username, email, password), role=role)
 
 
 def hash_password(hasher: PasswordHasher, username: str, email: str, password: str) -> str:
@@ -26,9 +28,19 @@ def hash_password(hasher: PasswordHasher, username: str, email: str, password: s
     return hasher.hash(password)
 
 
-def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: bool = False) -> Profile:
+def add(
+    db: Db,
+    username: str,
+    email: str,
+    password_hash: str,
+    *,
+    is_verified: bool = False,
+    role: str = roles.DEFAULT,
+    locale: str | None = None,
+) -> Profile:
     """Add a user with this hash and return the profile. Raises UsernameTaken or EmailTaken."""
-    user = Profile(new_id(), username, names.normalize_email(email), clock.now(), email_verified=is_verified)
+    address = names.normalize_email(email)
+    user = Profile(new_id(), username, address, clock.now(), email_verified=is_verified, role=role, locale=locale)
     values = {
         "id": user.id,
         "username": username,
@@ -38,7 +50,8 @@ def add(db: Db, username: str, email: str, password_hash: str, *, is_verified: b
         "password_hash": password_hash,
         "created_at": user.created_at,
         "email_verified_at": user.created_at if is_verified else None,
-        "role": user.role,
+        "role": role,
+        "locale": locale,
     }
     try:
         db.run(_CREATE, values)
@@ -107,12 +120,16 @@ def list_after(db: Db, user_id: UUID | None, most: int) -> list[UserRow]:
     return [UserRow._make(row) for row in rows]
 
 
-def get_by_name(db: Db, name: str) -> UserRow:
-    """Return the user with this username or email. Raises NotFound if the user is unknown."""
-    row = find_by_name(db, name)
-    if row is None:
+def get(db: Db, user: str | UUID) -> UserRow:
+    """Return the user with this username, email or id. Raises NotFound if the user is unknown."""
+    if isinstance(user, str):
+        found = find_by_name(db, user)
+    else:
+        row = db.run(_BY_ID, {"of_user": user}).first()
+        found = None if row is None else UserRow._make(row)
+    if found is None:
         raise NotFound()
-    return row
+    return found
 
 
 def count_sessions(db: Db, user_id: UUID) -> int:
@@ -120,40 +137,53 @@ def count_sessions(db: Db, user_id: UUID) -> int:
     return int(db.run(_COUNT, {"of_user": user_id, "now": clock.now()}).scalar_one())
 
 
-def disable(db: Db, name: str) -> User:
-    """Disable the user with this username or email, and end all sessions and codes.
+def disable(db: Db, user: str | UUID) -> User:
+    """Disable a user, given by username, email or id, and end all sessions and codes.
 
-    A deletion that the user has requested is cancelled. Raises NotFound if the user is unknown.
+    A deletion that the user has requested is cancelled. Raises NotFound if the user is unknown, and LastAdmin if no
+    enabled admin would remain.
     """
-    user = _named(db, name)
-    user.disabled_at, user.deletes_at = clock.now(), None
+    user_id = get(db, user).id
+    roles.keep_an_admin(db, user_id)
+    found = _reread(db, user_id)
+    found.disabled_at, found.deletes_at = clock.now(), None
     # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
     db.flush()
-    sessions.revoke_all(db, user.id)
-    codes.discard(db, user.id)
-    events.record(db, "user_disabled", user_id=user.id)
-    return user
+    sessions.revoke_all(db, user_id)
+    codes.discard(db, user_id)
+    events.record(db, "user_disabled", user_id=user_id)
+    return found
 
 
-def enable(db: Db, name: str) -> User:
-    """Let the user with this username or email log in again, and cancel a requested deletion.
+def enable(db: Db, user: str | UUID) -> User:
+    """Let a user, given by username, email or id, log in again, and cancel a requested deletion.
 
     Raises NotFound if the user is unknown.
     """
-    user = _named(db, name)
-    user.disabled_at = user.deletes_at = None
-    events.record(db, "user_enabled", user_id=user.id)
-    return user
+    found = _reread(db, get(db, user).id)
+    found.disabled_at = found.deletes_at = None
+    events.record(db, "user_enabled", user_id=found.id)
+    return found
 
 
-def _named(db: Db, name: str) -> User:
-    return db.get_one(User, get_by_name(db, name).id)
+def log_out(db: Db, user_id: UUID) -> None:
+    """End all sessions of a user. Raises NotFound if the user is unknown."""
+    sessions.revoke_all(db, get(db, user_id).id)
+
+
+def _reread(db: Db, user_id: UUID) -> User:
+    """Return the user with this id, or raise NotFound if another transaction has deleted it."""
+    found = db.get(User, user_id)
+    if found is None:
+        raise NotFound()
+    return found
 
 
 _users = table_of(User)
 _CREATE = insert(_users)
 _ROWS = select(*(_users.c[name] for name in UserRow._fields))
 _BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
+_BY_ID = _ROWS.where(_users.c.id == bindparam("of_user"))
 _LOCK = select(_users.c.id).where(_users.c.id == bindparam("of_user")).with_for_update()
 _LOCK_BY_EMAIL = _ROWS.where(_users.c.email_key == bindparam("key")).with_for_update()
 # Ids are in the order of creation (UUIDv7).

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, ProgrammingError
@@ -167,3 +167,8 @@ def _alembic() -> "AlembicConfig":
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
     return alembic
+
+
+def is_compared(dialect: str, item: Any, *_: object) -> bool:
+    """Return True if Alembic compares this part of a model with a database. Some parts are for one kind only."""
+    return item.info.get("dialect") in {None, dialect}

@@ -15,6 +15,8 @@ from benchmarks.speed.client import connected
 from tests.support.charter import Charter
 
 SESSIONS_OF_A_USER = 3
+ADMIN = "pattern"
+"""The name of the user who signs up before the others are filled in."""
 _FAST = Path("/dev/shm")  # noqa: S108 - a file system in memory
 _BYTES_OF_A_USER = 4000
 _DAY = 86_400
@@ -63,7 +65,7 @@ def filled(config: Config, users: int) -> Charter:
     """Return an installation with this many users, without background tasks. Password hashes cost nothing."""
     charter = background(without_hashes(installed(config)), "off")
     with beginning(charter) as service, connected(service.port) as client_:
-        client_.succeed(client.sign_up("pattern"))
+        client_.succeed(client.sign_up(ADMIN))
     fill(config, users)
     return charter
 
@@ -71,7 +73,7 @@ def filled(config: Config, users: int) -> Charter:
 def fill(config: Config, users: int) -> None:
     """Add this many users to a database, and three sessions for each of them.
 
-    They have the password of the only existing user.
+    They have the password of the only existing user, who becomes an admin.
     """
     engine = create_engine(config.database_url, isolation_level="AUTOCOMMIT")
     dialect = _DIALECTS[engine.dialect.name]
@@ -115,6 +117,7 @@ def _inserts(dialect: _Dialect, users: int, now: int) -> list[str]:
     name = f"'filled' || {dialect.padded.format('i')}"
     moments = ", ".join(dialect.moment.format(text) for text in (began, f"{ends} - {30 * _DAY}", ends))
     return [
+        "UPDATE users SET role = 'admin'",
         f"""
         INSERT INTO users (id, username, username_key, email, email_key, password_hash, created_at)
         SELECT {user_id}, {name}, {name}, {name} || '@example.com', {name} || '@example.com',

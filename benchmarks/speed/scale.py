@@ -14,7 +14,7 @@ from typing import NamedTuple
 from benchmarks.speed import client
 from benchmarks.speed.charter import beginning, serving
 from benchmarks.speed.client import PASSWORD, SESSIONS, Client, connected
-from benchmarks.speed.filling import SESSIONS_OF_A_USER, filled, roomy, username
+from benchmarks.speed.filling import ADMIN, SESSIONS_OF_A_USER, filled, roomy, username
 from benchmarks.speed.load import Request
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
@@ -39,9 +39,11 @@ Statements = list[tuple[str, list[str]]]
 
 @dataclass(frozen=True)
 class Account:
-    """A user who is logged in, with another live session."""
+    """A user who is logged in, with another live session. `admin_token` is the access token of an admin."""
 
+    id: str
     username: str
+    admin_token: str
     access_token: str
     refresh_token: str
     other_session: str
@@ -54,6 +56,10 @@ Operation = Callable[[Account], Request]
 
 def _with_token(path: str, verb: str = "") -> Operation:
     return lambda account: Request(path, account.access_token, verb=verb)
+
+
+def _as_admin(path: str) -> Operation:
+    return lambda account: Request(path.format(account.id), account.admin_token)
 
 
 def _revoke_session(account: Account) -> Request:
@@ -69,6 +75,10 @@ def _change_password(account: Account) -> Request:
 OPERATIONS: dict[str, Operation] = {
     "Profile, not cached": _with_token("/api/v1/me"),
     "List sessions": _with_token(SESSIONS),
+    "List users": _as_admin("/api/v1/users?limit=100"),
+    # All users have this prefix.
+    "Search users": _as_admin(f"/api/v1/users?limit=100&search={username(0)[:6]}"),
+    "Get user": _as_admin("/api/v1/users/{}"),
     "Refresh": lambda account: client.refresh(account.refresh_token),
     "Revoke a session": _revoke_session,
     "Revoke other sessions": _with_token(SESSIONS, "DELETE"),
@@ -90,16 +100,23 @@ class Stage(NamedTuple):
 
     def accounts(self, numbers: Sequence[int], total: int) -> list[Account]:
         """Return an account for each of these numbers below `total`. All numbers together cover the users evenly."""
-        return [self.account(number * self.users // total) for number in numbers]
+        admin = self.admin_token()
+        return [self.account(number * self.users // total, admin) for number in numbers]
 
-    def account(self, number: int) -> Account:
+    def admin_token(self) -> str:
+        """Log the admin in, and return the access token."""
+        return str(self.other.succeed(client.log_in(ADMIN))["access_token"])
+
+    def account(self, number: int, admin_token: str) -> Account:
         """Log a user in, and return the account."""
         name = username(number)
         pair = self.other.succeed(client.log_in(name))
         sessions = self.other.succeed(Request(SESSIONS, pair["access_token"]))["items"]
         assert len(sessions) == SESSIONS_OF_A_USER, sessions
         oldest = sessions[-1]["id"]
-        return Account(name, pair["access_token"], pair["refresh_token"], oldest, f"new{number:08}")
+        user_id = self.other.succeed(Request("/api/v1/me", pair["access_token"]))["id"]
+        tokens = admin_token, pair["access_token"], pair["refresh_token"]
+        return Account(user_id, name, *tokens, oldest, f"new{number:08}")
 
 
 def scale(length: Length, _: Path, small: int = SMALL, big: int = BIG) -> Iterator[Section]:
@@ -171,7 +188,8 @@ def _statements(charter: Charter, users: int) -> dict[str, Statements]:
     path = charter.folder / "statements"
     with _staged(charter, users, STATEMENTS=str(path)) as stage:
         # The measured operations leave out the last users.
-        accounts = [stage.account(users - 1 - turn) for turn in range(_TRACED)]
+        admin = stage.admin_token()
+        accounts = [stage.account(users - 1 - turn, admin) for turn in range(_TRACED)]
         return {name: _fewest(stage.measured, path, map(operation, accounts)) for name, operation in OPERATIONS.items()}
 
 

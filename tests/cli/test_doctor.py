@@ -17,6 +17,7 @@ from tests.support import databases
 from tests.support.charter import Charter, beside
 from tests.support.databases import LATIN1, created, on_postgresql, on_sqlite
 from tests.support.mail_server import MailServer
+from tests.support.person import PASSWORD
 
 OTHER_SECRET = bytes(range(64, 96)).hex()
 
@@ -39,6 +40,8 @@ def charter(config: Config, mail_host: MailServer) -> Charter:
     installed.data.mkdir(mode=0o700, parents=True)
     installed.folder = installed.data.parent
     assert installed.run("migrate").returncode == 0
+    created = installed.run("users", "create", "root9", "root9@example.com", "--role", "admin", typed=PASSWORD.encode())
+    assert created.returncode == 0
     return installed
 
 
@@ -65,7 +68,7 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
     common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
-    common |= {"origins", "proxies", "mail", "outbox", "deletion"}
+    common |= {"origins", "proxies", "mail", "outbox", "deletion", "roles"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
 
@@ -110,6 +113,16 @@ def test_a_foreign_key_that_keeps_users_is_wrong(charter: Charter) -> None:
     code, findings = examine(charter)
     advice = "add ON DELETE CASCADE or SET NULL in a migration, or the deletion of a user fails"
     assert (code, findings["deletion"]) == (1, f"wrong: letters.writer: {advice}")
+
+
+def test_unknown_roles_and_a_missing_admin_are_warnings(charter: Charter) -> None:
+    by_hand(charter, "UPDATE users SET disabled_at = created_at")
+    advice = "charter users create NAME EMAIL --role admin creates one"
+    assert examine(charter)[1]["roles"] == f"warning: there is no admin; {advice}"
+    by_hand(charter, "UPDATE users SET role = 'editor'")
+    fact = "users have the roles editor, which the contract lacks, so they have no scopes"
+    advice = "add them to x-roles, or change them: charter users role NAME ROLE"
+    assert examine(charter)[1]["roles"] == f"warning: {fact}; {advice}"
 
 
 def test_missing_rate_limits_are_wrong(charter: Charter) -> None:

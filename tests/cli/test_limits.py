@@ -41,6 +41,9 @@ BUDGETS = [
     ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
     ["updateProfile", "user", "alice", "60", "of", "60"],
     ["exportData", "user", "alice", "5", "of", "5"],
+    ["createUser", "user", "alice", "600", "of", "600"],
+    ["inviteUser", "user", "alice", "600", "of", "600"],
+    ["sendPasswordReset", "user", "alice", "600", "of", "600"],
 ]
 
 

@@ -28,7 +28,7 @@ from api.crypto.signing_keys import generate
 from api.storage import revisions
 from tests.support.charter import SECRETS, Charter, is_ready, until
 from tests.support.paths import CHECKOUT
-from tests.support.person import Person, newcomer
+from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.problems import assert_problem
 
 
@@ -215,6 +215,24 @@ def test_a_start_without_a_migration_logs_the_command(charter: Charter, workers:
     (warning,) = [line for line in lines if line["event"] == "migrations_behind"]
     hint = "The database schema does not match this release. Run charter migrate."
     assert (warning["level"], warning["hint"]) == ("warning", hint)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_without_an_admin_logs_the_command_once(migrated: Charter, workers: str) -> None:
+    with migrated.serving("--workers", workers) as server:
+        until(lambda: "no_admin" in server.log.read_text())
+        until(lambda: is_ready(server.url))
+        server.stop()
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (found,) = [line for line in lines if line["event"] == "no_admin"]
+    assert (found["level"], found["hint"]) == ("info", "charter users create NAME EMAIL --role admin")
+    created = migrated.run("users", "create", "root9", "root9@example.com", "--role", "admin", typed=PASSWORD.encode())
+    assert created.returncode == 0
+    server.log.unlink()
+    with migrated.serving("--workers", workers) as server:
+        until(lambda: is_ready(server.url))
+        server.stop()
+    assert "no_admin" not in server.log.read_text()
 
 
 def test_a_restart_keeps_users_valid_tokens_and_revocations(migrated: Charter) -> None:

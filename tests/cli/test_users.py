@@ -47,14 +47,15 @@ def test_a_created_user_can_log_in_and_is_listed_and_shown(charter: Charter, ser
         charter.run("users", "disable", "bobby")
         times = {name: profile["created_at"] for name, profile in profiles.items()}
         assert charter.run("users", "list").stdout.splitlines() == [
-            "CREATED                   STATE     USERNAME              EMAIL",
-            f"{times['bobby']}  disabled  bobby                 bobby@example.com",
-            f"{times['alice']}  enabled   Alice                 Alice@example.com",
+            "CREATED                   STATE     ROLE      USERNAME              EMAIL",
+            f"{times['bobby']}  disabled  user      bobby                 bobby@example.com",
+            f"{times['alice']}  enabled   user      Alice                 Alice@example.com",
         ]
         assert charter.run("users", "show", "ALICE@example.com").stdout.splitlines() == [
             f"id        {profiles['alice']['id']}",
             "username  Alice",
             "email     Alice@example.com",
+            "role      user",
             "verified  no",
             f"created   {times['alice']}",
             "state     enabled",
@@ -69,7 +70,29 @@ def test_the_list_has_every_user_of_several_pages(charter: Charter, server: str)
             assert Person(client, name).sign_up().status_code == 201
     listing = "from api.cli import main, users; users._PAGE = 2; main.main(['users', 'list'])"
     shown = charter.run_python(listing)
-    assert [line.split()[2] for line in shown.splitlines()[1:]] == names
+    assert [line.split()[3] for line in shown.splitlines()[1:]] == names
+
+
+def test_the_first_admin_is_created_and_the_last_one_stays(charter: Charter, server: str) -> None:
+    given = ("create", "root9", "root9@example.com", "--role", "admin")
+    assert run(charter, *given, typed=PASSWORD) == (0, "root9 is created.\n", "")
+    code, output, errors = run(charter, *given, typed=PASSWORD)
+    assert (code, output, errors[-18:]) == (1, "", "is already in use.")
+    error = "root9 is the only admin; make another user an admin first: charter users role NAME admin"
+    with httpx.Client(base_url=server) as client:
+        root, alice = Person(client, "root9"), newcomer(client, "alice")
+        assert "users:write" in root.log_in().json()["scope"].split()
+        for refused in (("role", "root9", "user"), ("disable", "root9"), ("delete", "root9", "--yes")):
+            assert run(charter, *refused) == (1, "", f"Error: {error}")
+        assert session_state(root) == ACTIVE
+        no_role = "Error: no such role: editor; there are admin, support, user"
+        assert run(charter, "role", "alice", "editor") == (1, "", no_role)
+        assert run(charter, "role", "carol", "admin") == (1, "", "Error: no such user: carol")
+        assert run(charter, "role", "Alice@example.com", "admin") == (0, "alice has the role admin.\n", "")
+        assert run(charter, "role", "root9", "support") == (0, "root9 has the role support.\n", "")
+        until(lambda: root.get("/api/v1/me").json()["role"] == "support")
+        alice.log_in()
+        assert alice.get("/api/v1/users").status_code == 200
 
 
 def test_a_set_password_ends_all_sessions_of_the_user(charter: Charter, server: str) -> None:
@@ -99,6 +122,7 @@ def test_a_set_password_ends_all_sessions_of_the_user(charter: Charter, server: 
         (("set-password", "alice"), "x" * 5000, "Error: password: Must be at most 128 characters."),
         (("set-password", "carol"), PASSWORD, "Error: no such user: carol"),
         (("show", "carol"), "", "Error: no such user: carol"),
+        (("create", "carol", "carol@example.com", "--role", ""), PASSWORD, "Error: no such role: ; there are admin"),
     ],
 )
 @pytest.mark.parametrize("config", ["sqlite"], indirect=True)

@@ -16,6 +16,7 @@ from api.config import Config
 from api.config.paths import resource_dir
 from api.storage.database import Database
 from tests.support import fuzzed
+from tests.support.admins import dead_mail
 from tests.support.campaign import Campaign
 from tests.support.codes import code_for
 from tests.support.databases import DATABASES, settings
@@ -61,6 +62,7 @@ def test_every_response_conforms_to_the_contract(
     record_property("replay", campaign.replay)
     monkeypatch.setattr(fuzzed, "ISSUERS", [lambda operation, name: code_for(operation, config, database, name)])
     monkeypatch.setattr(fuzzed, "PROMOTERS", [lambda name: make_admin(config, name)])
+    monkeypatch.setattr(fuzzed, "DEAD_MAILS", [lambda: dead_mail(config, database)])
     campaign.run(server)
     report = str(campaign)
     print(f"\n{report}")

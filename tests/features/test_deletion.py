@@ -300,7 +300,7 @@ def test_the_command_deletes_a_user(config: Config, database: Database, client: 
     charter = beside(config, smtp_port=1)
     assert request(newcomer(client, "bobby")).status_code == 202
     listed = charter.run("users", "list").stdout
-    assert [line.split()[1:3] for line in listed.splitlines()[1:]] == [["enabled", "alice"], ["deleting", "bobby"]]
+    assert [line.split()[1:4:2] for line in listed.splitlines()[1:]] == [["enabled", "alice"], ["deleting", "bobby"]]
     shown = dict(line.split(maxsplit=1) for line in charter.run("users", "show", "bobby").stdout.splitlines())
     assert (shown["state"], shown["deletion"][-1]) == ("deleting", "Z")
     refused = charter.run("users", "delete", "alice")

@@ -28,6 +28,7 @@ from api.contract.document.operation import resolve
 from api.errors import DatabaseUnavailable
 from api.storage.rate_limit_store import RateLimitStore
 from tests.runtime.test_bulkhead import Clock, bulkhead_clock, closed, crowd
+from tests.support.admins import admin_of
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import until
 from tests.support.concurrency import at_once
@@ -236,10 +237,10 @@ def test_public_budgets_are_reported_and_those_of_names_are_not(limited: Callabl
 
 
 @pytest.mark.usefixtures("all_features")
-def test_rate_limit_headers_are_lists_of_rfc_9651(limited: Callable[..., TestClient]) -> None:
+def test_rate_limit_headers_are_lists_of_rfc_9651(config: Config, limited: Callable[..., TestClient]) -> None:
     client = limited()
     alice = newcomer(client, "alice")
-    calls = limited_calls(client, alice)
+    calls = limited_calls(client, alice, admin_of(config, client))
     for operation, policies in contract.limited(contract.load(resource_dir("openapi"))):
         first, second = (calls[operation.id]().headers for _ in range(2))
         public = {policy.name: {"q": policy.quota, "w": policy.window} for policy in policies if policy.is_public}

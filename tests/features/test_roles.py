@@ -2,9 +2,13 @@
 
 from time import sleep
 
+from sqlalchemy import String
+
 from api import contract
 from api.config import Config
 from api.config.paths import resource_dir
+from api.models import User
+from api.storage.database import table_of
 from tests.support.person import newcomer
 from tests.support.problems import assert_problem
 from tests.support.roles import change_role
@@ -37,4 +41,7 @@ def test_a_token_never_gains_scopes(config: Config) -> None:
 
 def test_the_contract_names_each_role() -> None:
     document = contract.load(resource_dir("openapi"))
+    role = table_of(User).c.role.type
+    assert isinstance(role, String)
+    assert max(map(len, document.roles)) <= (role.length or 0)
     assert {*document.document["components"]["schemas"]["Role"]["enum"]} == document.roles.keys()

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -31,12 +33,15 @@ from api.errors import Fault, MissingToken
 from api.storage.database import Database
 from tests.repo.test_readme import normalized
 from tests.support import codes
+from tests.support.admins import admin_of
 from tests.support.databases import on_sqlite
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
+from tests.support.roles import promote
 from tests.support.scopes import USER_SCOPE
 from tests.support.success import success_of
+from tests.support.workers import by_hand
 from tests.test_errors import SIGN_UP, catalogue
 
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -178,6 +183,10 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
     path, method, operation = OPERATIONS[name]
     client.headers["User-Agent"] = "curl/8.5.0"
     alice = Person(client, "alice") if name in {"signUp", codes.SIGN_UP} else newcomer(client, "alice")
+    if name in {"listMails", "listUsers"}:
+        prepare_list(config, database, alice)
+    elif not {*operation.get("x-scopes", [])} <= CONTRACT.roles["user"]:
+        alice = admin_of(config, client)
     own = {"refresh_token": alice.refresh_token}
     if name == codes.SIGN_UP:
         own["code"] = codes.sign_up_code(config, database, alice.email)
@@ -210,6 +219,15 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         for example in examples(content):
             actual = excerpt(response.json(), example) if is_open else response.json()
             assert normalized(json.dumps(actual)) == normalized(json.dumps(example))
+
+
+def prepare_list(config: Config, database: Database, alice: Person) -> None:
+    """Make alice the newest user and an admin, and add the mail of the example."""
+    promote(config, alice, "admin")
+    with database.transaction() as db:
+        charter.make_outbox(config).add(db, "reset_password", alice.email, timedelta(hours=1), user_id=UUID(alice.id))
+    by_hand(config, "DELETE FROM outbox WHERE template <> 'reset_password'")
+    by_hand(config, "UPDATE outbox SET state = 'dead', attempts = 1, error = '550 No such mailbox'")
 
 
 # The claims that differ between access tokens.

@@ -31,6 +31,7 @@ from tests.support.plans import (
     sequential_scans,
     trigger_statements,
 )
+from tests.support.roles import promote
 
 
 @pytest.fixture
@@ -55,11 +56,24 @@ OPERATIONS = {
     "UPDATE rate_limits SET",
     "DELETE FROM rate_limits",
     "SELECT rate_limits.",
+    "SELECT users.id, users.username_key AS name",
+    "SELECT users.id, users.email_key AS name",
+    "SELECT users.id, users.username, users.email, ",
+    "SELECT outbox.id",
 }
+STATES = ("enabled", "disabled", "deleting")
 
 
-def work(alice: Person, database: Database) -> None:
+LISTS = ("", "?search=al", "?search=alice@", "?role=user", "?role=admin", *(f"?state={state}" for state in STATES))
+
+
+def work(alice: Person, config: Config, database: Database) -> None:
     """Send the statements of each operation."""
+    promote(config, alice, "admin")
+    for query in (*LISTS, *(f"?role=user&state={state}" for state in STATES), f"/{alice.id}"):
+        assert alice.get(f"/api/v1/users{query}").status_code == 200
+    for query in ("", "?state=dead"):
+        assert alice.get(f"/api/v1/mails{query}").status_code == 200
     alice.refresh()
     alice.get("/api/v1/sessions")
     alice.get("/api/v1/me")
@@ -89,15 +103,17 @@ def spend_budgets(database: Database) -> None:
 def test_each_operation_is_collected_and_scans_nothing_on_sqlite(
     alice: Person, config: Config, database: Database
 ) -> None:
-    work(alice, database)
+    work(alice, config, database)
     sent = COLLECTOR.sent["sqlite"]
     assert {start for start in OPERATIONS if any(statement.startswith(start) for statement in sent)} == OPERATIONS
     assert check_sqlite(str(config.database_url.database), sent) == []
 
 
 @on_postgresql
-def test_each_operation_scans_nothing_on_postgresql(alice: Person, database: Database, large_postgres: Engine) -> None:
-    work(alice, database)
+def test_each_operation_scans_nothing_on_postgresql(
+    alice: Person, config: Config, database: Database, large_postgres: Engine
+) -> None:
+    work(alice, config, database)
     sent = COLLECTOR.sent["postgresql"]
     assert {start for start in OPERATIONS if any(statement.startswith(start) for statement in sent)} == OPERATIONS
     assert check_postgresql(large_postgres, sent) == []

@@ -9,13 +9,14 @@ from starlette.testclient import TestClient
 
 from api.config import Config
 from api.storage.database import Database
+from tests.support.admins import USERS, admin_of, change_user, dead_mail
 from tests.support.codes import code_for, request_changes
 from tests.support.person import PASSWORD, Person, newcomer
 
 WRONG, NEXT = "a wrong password, typed by hand", "another long passphrase for tests"
 Json = dict[str, Any]
 PAGE = {"Sec-Fetch-Site": "same-origin"}
-DRIVEN_BY_COMMANDS = {"signing_key_retired", "signing_key_rotated", "user_disabled", "user_enabled", "user_invited"}
+DRIVEN_BY_COMMANDS = {"signing_key_retired", "signing_key_rotated"}
 
 
 class Drive(NamedTuple):
@@ -60,6 +61,7 @@ def drives(world: World) -> Iterator[Drive]:
     yield from _passwords(world)
     yield from _emails(world)
     yield from _accounts(world)
+    yield from _administration(world)
 
 
 def _sign_ups(world: World) -> Iterator[Drive]:
@@ -179,3 +181,25 @@ def _accounts(world: World) -> Iterator[Drive]:
     hasty = replace(bobby, client=world.strict)
     request_changes(world.database)
     yield Drive("requestDeletion", requested | {"user_deleted"}, lambda: hasty.post(path, json=body))
+
+
+def _administration(world: World) -> Iterator[Drive]:
+    admin, alice = admin_of(world.config, world.client), world.user()
+    path = f"{USERS}/{alice.id}"
+    form = {"username": "created", "email": "created@example.com"}
+    yield Drive("createUser", {"user_created"}, lambda: admin.post(USERS, json=form))
+    yield Drive("createUser", set(), lambda: admin.post(USERS, json=form))
+    invited = {"email": "guest@example.com"}
+    yield Drive("inviteUser", {"user_invited"}, lambda: admin.post(f"{USERS}/invitations", json=invited))
+    yield Drive("changeRole", {"role_changed"}, lambda: change_user(admin, alice, "demote"))
+    yield Drive("changeRole", set(), lambda: change_user(admin, admin, "demote"))
+    yield Drive("sendPasswordReset", {"password_reset_requested"}, lambda: admin.post(f"{path}/password-reset"))
+    yield Drive("resetLimits", {"limits_reset"}, lambda: admin.delete(f"{path}/limits"))
+    yield Drive("logUserOut", {"sessions_revoked"}, lambda: admin.delete(f"{path}/sessions"))
+    alice.log_in()
+    yield Drive("disableUser", {"user_disabled", "sessions_revoked"}, lambda: change_user(admin, alice, "disable"))
+    yield Drive("enableUser", {"user_enabled"}, lambda: admin.post(f"{path}/enable"))
+    yield Drive("deleteUser", {"user_deleted"}, lambda: change_user(admin, alice, "delete"))
+    again = f"/api/v1/mails/{dead_mail(world.config, world.database)}/retry"
+    yield Drive("retryMail", {"mail_retried"}, lambda: admin.post(again))
+    yield Drive("retryMail", set(), lambda: admin.post(again))

@@ -39,10 +39,16 @@ ISSUERS: list[Callable[[str, str], str]] = []
 """A function that returns a code that an operation accepts from a user. Without one, every code is wrong."""
 
 PROMOTERS: list[Callable[[str], None]] = []
-"""A function that makes the user with a username an admin. Without one, no user has the scopes of an admin."""
+"""A function that makes the user with this username an admin. Without one, all users have the role `user`."""
 
-ADMINS: dict[str, str] = {}
-"""The `Authorization` header of an admin, by server."""
+DEAD_MAILS: list[Callable[[], str]] = []
+"""A function that adds a dead mail and returns its id. Without one, no mail can be sent again."""
+
+ADMIN: dict[str, str] = {}
+"""The user for the operations of admins. No operation changes it, so it stays an admin."""
+
+CREATED: set[str] = set()
+"""The ids of the users without sessions, whom each operation may change."""
 
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
@@ -50,7 +56,7 @@ SPARE: list[str] = []
 
 def forget() -> None:
     """Forget the previous run, which had another server."""
-    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMINS, SPARE):
+    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMIN, CREATED, SPARE):
         memory.clear()
 
 
@@ -150,39 +156,58 @@ def refresh_token_of_new_session(base_url: str) -> str:
     return tokens_of(HELD[header].id)[-1] if header else ""
 
 
-def header_of_admin(base_url: str) -> str:
-    """Return the header of an admin whose session no other request ends, or of a user if none can be promoted."""
-    if base_url not in ADMINS:
-        ADMINS[base_url] = header_of_new_user(base_url, promote=True)
-    return ADMINS[base_url]
-
-
-def header_of_new_user(base_url: str, *, promote: bool = False) -> str:
-    """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that.
-
-    `promote` makes the user an admin.
-    """
+def header_of_new_user(base_url: str) -> str:
+    """Return the header of a user who has just signed up, or an empty text if a rate limit refuses that."""
     user = new_user()
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
         credentials = {name: user[name] for name in ("username", "password")}
         client.post("/api/v1/auth/signup", json=user)
-        if promote and PROMOTERS:
-            PROMOTERS[-1](user["username"])
         response = client.post("/api/v1/auth/login", json=credentials)
         return record_tokens(response, user["username"]) if response.is_success else ""
 
 
-def _log_in(base_url: str) -> str:
+def id_of_new_user(base_url: str) -> str | None:
+    """Return the id of a user who has just signed up, or None if a rate limit refuses that."""
+    user = new_user()
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
-        if not DEFAULT_USER:
-            DEFAULT_USER.update(new_user())
+        response = client.post("/api/v1/auth/signup", json=user)
+    if not response.is_success:
+        return None
+    CREATED.add(response.json()["id"])
+    return str(response.json()["id"])
+
+
+def header_of_admin(base_url: str) -> str:
+    """Return a working header of the admin, or an empty text if a rate limit refuses the log-in."""
+    is_new = not ADMIN
+    known = [header for header, session in HELD.items() if session.name == ADMIN.get("username")]
+    working = [header for header in known if header.startswith("Bearer ") and not is_over(HELD[header])]
+    if working:
+        return working[-1]
+    if is_new:
+        ADMIN.update(new_user())
+        with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+            client.post("/api/v1/auth/signup", json=ADMIN).raise_for_status()
+        for promote in PROMOTERS:
+            promote(ADMIN["username"])
+    return _log_in_as(base_url, ADMIN)
+
+
+def _log_in(base_url: str) -> str:
+    if not DEFAULT_USER:
+        DEFAULT_USER.update(new_user())
+        with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
             client.post("/api/v1/auth/signup", json=DEFAULT_USER).raise_for_status()
-        credentials = {name: DEFAULT_USER[name] for name in ("username", "password")}
-        response = client.post("/api/v1/auth/login", json=credentials)
+    return _log_in_as(base_url, DEFAULT_USER)
+
+
+def _log_in_as(base_url: str, user: dict[str, str]) -> str:
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        response = client.post("/api/v1/auth/login", json={name: user[name] for name in ("username", "password")})
         if response.status_code == 429:
             return ""
         response.raise_for_status()
-        return record_tokens(response, DEFAULT_USER["username"])
+        return record_tokens(response, user["username"])
 
 
 def new_user() -> dict[str, str]:

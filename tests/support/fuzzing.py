@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any, cast
+from uuid import uuid4
 
 import schemathesis
 from hypothesis import strategies as st
@@ -55,6 +56,8 @@ def _has_valid_password(body: dict[str, Any]) -> bool:
 @schemathesis.hook
 def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
     """Mark a case as invalid if it breaks a rule that no schema can state, or repair it."""
+    if _is_for_admins(case):
+        _protect_users(case)
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if _is(case, "signUp"):
@@ -71,9 +74,11 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_browser(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
-    if _is(case, "listEvents") or _is(case, "listOwnEvents"):
-        # Chance cannot guess a cursor, or the filters that belong to one.
+    if _is(case, "listOwnEvents"):
+        # Chance cannot guess a cursor.
         case.query.pop("cursor", None)
+    if _is_for_admins(case):
+        _adjust_administration(case)
 
 
 def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
@@ -132,6 +137,30 @@ def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
         _count_as_invalid(meta, ParameterLocation.QUERY)
 
 
+def _adjust_administration(case: Case) -> None:
+    """Fill in a user, a mail and free names. Remove a cursor, which is valid with the filters of its list only."""
+    case.query.pop("cursor", None)
+    if "user_id" in case.path_parameters and case.path_parameters["user_id"] not in fuzzed.CREATED:
+        new = fuzzed.id_of_new_user(str(case.operation.base_url))
+        case.path_parameters["user_id"] = new or case.path_parameters["user_id"]
+    if "mail_id" in case.path_parameters and fuzzed.DEAD_MAILS:
+        case.path_parameters["mail_id"] = fuzzed.DEAD_MAILS[-1]()
+    if _is(case, "createUser") and any(names.login_key(_form(case)[name]) in TAKEN for name in ("username", "email")):
+        _form(case).update({name: value for name, value in fuzzed.new_user().items() if name != "password"})
+
+
+def _protect_users(case: Case) -> None:
+    """Replace the id of a user with a session, because Schemathesis also sends ids that it has seen in responses."""
+    if case.method != "GET" and case.path_parameters.get("user_id") in {each.user_id for each in HELD.values()}:
+        case.path_parameters["user_id"] = str(uuid4())
+
+
+def _is_for_admins(case: Case) -> bool:
+    """Return True if an operation requires a scope that only admins have."""
+    scopes = case.operation.definition.raw.get("x-scopes", [])
+    return any(":" in scope for scope in scopes)
+
+
 def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
     meta.generation.mode = GenerationMode.NEGATIVE
     meta.components[where] = ComponentInfo(mode=GenerationMode.NEGATIVE)
@@ -147,8 +176,10 @@ def _is_spoilt(name: str, form: dict[str, str]) -> bool:
 @schemathesis.hook
 def after_call(_: HookContext, case: Case, response: Response) -> None:
     """Record the names in use, the owners of tokens and cursors, and the current passwords."""
-    if (_is(case, "signUp") or _is(case, codes.SIGN_UP)) and response.status_code == 201:
+    if any(_is(case, name) for name in ("signUp", codes.SIGN_UP, "createUser")) and response.status_code == 201:
         TAKEN.update(names.login_key(response.json()[name]) for name in ("username", "email"))
+    if _is(case, "createUser") and response.status_code == 201:
+        fuzzed.CREATED.add(response.json()["id"])
     if _is(case, "logIn") and response.status_code == 200:
         fuzzed.record_tokens(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:
@@ -226,14 +257,14 @@ class SomeUser:
     def get(self, case: Case, _: AuthContext) -> str | None:
         if _reads_cookie(case):
             return fuzzed.refresh_token_of_new_session(str(case.operation.base_url)) or None
+        if _is_for_admins(case):
+            return fuzzed.header_of_admin(str(case.operation.base_url)) or None
         linked = str(case.headers.get("Authorization"))
         if linked in HELD:
             return linked
         if _is(case, "requestEmailVerification"):
             # The email of the default user is verified soon.
             return fuzzed.header_of_new_user(str(case.operation.base_url)) or None
-        if _is(case, "listEvents"):
-            return fuzzed.header_of_admin(str(case.operation.base_url)) or None
         # Only a user with many sessions has a list with several pages.
         logs_in, logs_out = _is(case, "listSessions"), _is(case, "logOut")
         return fuzzed.header_of_any_user(str(case.operation.base_url), is_new=logs_in, is_last=logs_out) or None

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.support.admins import USERS
 from tests.support.person import PASSWORD, Person
 
 
-def limited_calls(client: httpx.Client, alice: Person) -> dict[str, Callable[[], httpx.Response]]:
+def limited_calls(client: httpx.Client, alice: Person, admin: Person) -> dict[str, Callable[[], httpx.Response]]:
     """Return a call of each operation that has a rate limit, which can be made twice."""
+    creation = {"username": "daniel", "email": "daniel@example.com"}
     change = {"current_password": "wrong", "new_password": "a better battery for this horse"}
     email = {"email": "alice@example.org", "current_password": "wrong"}
     reset = {"code": "0000-0000-0000", "new_password": "a better battery for this horse"}
@@ -36,6 +38,9 @@ def limited_calls(client: httpx.Client, alice: Person) -> dict[str, Callable[[],
         "verifyEmail": lambda: client.post("/api/v1/auth/email/verify", json={"code": reset["code"]}),
         "updateProfile": lambda: alice.change_profile(locale="de"),
         "exportData": lambda: alice.get("/api/v1/me/export"),
+        "createUser": lambda: admin.post(USERS, json=creation),
+        "inviteUser": lambda: admin.post(f"{USERS}/invitations", json={"email": "carol@example.com"}),
+        "sendPasswordReset": lambda: admin.post(f"{USERS}/{admin.id}/password-reset"),
         "requestDeletion": lambda: alice.post("/api/v1/me/deletion", json={"current_password": "wrong"}),
         "restoreAccount": lambda: client.post("/api/v1/auth/restore", json={"code": "0000-0000-0000"}),
     }

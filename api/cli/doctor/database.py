@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from time import perf_counter
 
-from api import clock
+from api import clock, contract
 from api.cli import support
 from api.cli.doctor.finding import Finding, Verdict, error, ok, warning
 from api.config import Config
+from api.config.paths import resource_dir
 from api.crypto.access_tokens import LEEWAY_SECONDS
 from api.errors import DatabaseUnavailable
-from api.services import diagnostics, outbox, signing_keys
+from api.services import diagnostics, outbox, roles, signing_keys
 from api.services.signing_keys import Keyring, State
 from api.storage import revisions, triggers
 from api.storage.change_feed import subscribe
@@ -33,6 +34,7 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
                 yield _signing_key(db, support.keyring(settings))
                 yield _outbox(outbox.oldest_waiting(db))
                 yield _deletion(diagnostics.keys_that_keep_users(db))
+                yield _roles(roles.in_use(db), has_admin=roles.has_admin(db))
     except DatabaseUnavailable as cause:
         yield error("database", support.reason_of(cause, settings))
     finally:
@@ -131,6 +133,16 @@ def _deletion(columns: list[str]) -> Finding:
         return ok("deletion", "each foreign key to the users has ON DELETE CASCADE or SET NULL")
     advice = "add ON DELETE CASCADE or SET NULL in a migration, or the deletion of a user fails"
     return error("deletion", f"{', '.join(columns)}: {advice}")
+
+
+def _roles(found: list[str], *, has_admin: bool) -> Finding:
+    unknown = [role for role in found if role not in contract.load(resource_dir("openapi")).roles]
+    if unknown:
+        fact = f"users have the roles {', '.join(unknown)}, which the contract lacks, so they have no scopes"
+        return warning("roles", f"{fact}; add them to x-roles, or change them: charter users role NAME ROLE")
+    if not has_admin:
+        return warning("roles", f"there is no admin; {support.MAKE_ADMIN} creates one")
+    return ok("roles", "there is an admin, and the contract has the roles of all users")
 
 
 def _outbox(oldest: datetime | None) -> Finding:

@@ -1,0 +1,70 @@
+"""The roles of users, and the rule that an enabled admin remains."""
+
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from api.errors import LastAdmin, NotFound, OwnUser
+from api.models import User
+from api.services import events
+from api.storage.database import Db, table_of
+
+ADMIN, DEFAULT = "admin", "user"
+"""The role that administers the others, and the role of a user who signs up."""
+_LOCK = "the admins"
+_NOBODY = UUID(int=0)
+
+
+def change(db: Db, user_id: UUID, role: str) -> None:
+    """Give a user a role. Raises NotFound if the user is unknown, and LastAdmin if no enabled admin would remain."""
+    if role != ADMIN:
+        keep_an_admin(db, user_id)
+    if db.run(_SET, {"of_user": user_id, "new_role": role}).rowcount == 0:
+        raise NotFound()
+    events.record(db, "role_changed", user_id=user_id, role=role)
+
+
+def must_be_another(caller: UUID, user_id: UUID) -> None:
+    """Raise OwnUser if a user wants to demote, disable or delete itself."""
+    if caller == user_id:
+        raise OwnUser()
+
+
+def keep_an_admin(db: Db, user_id: UUID) -> None:
+    """Raise LastAdmin if the user is the only enabled admin. Call it before the user stops being one.
+
+    Until the transaction ends, other transactions wait here, so two admins cannot demote each other.
+    """
+    db.lock(_LOCK)
+    # On SQLite, a write that changes nothing takes the write lock, so that the next statement reads what others wrote.
+    db.run(_TAKE_WRITE_LOCK, {})
+    if is_admin(db, user_id) and db.run(_OTHER_ADMIN, {"of_user": user_id}).first() is None:
+        raise LastAdmin()
+
+
+def is_admin(db: Db, user_id: UUID) -> bool:
+    """Return True if a user is an enabled admin."""
+    return db.run(_IS_ADMIN, {"of_user": user_id}).first() is not None
+
+
+def has_admin(db: Db) -> bool:
+    """Return True if there is an enabled admin."""
+    return db.run(_OTHER_ADMIN, {"of_user": _NOBODY}).first() is not None
+
+
+def in_use(db: Db) -> list[str]:
+    """Return the roles that users have. This takes one search of the index for each role."""
+    found: list[str] = []
+    while (role := db.run(_NEXT, {"after": found[-1] if found else ""}).scalar()) is not None:
+        found.append(role)
+    return found
+
+
+_users = table_of(User)
+_is_user = _users.c.id == bindparam("of_user")
+_is_admin = (_users.c.role == ADMIN, _users.c.disabled_at.is_(None))
+_SET = update(_users).where(_is_user).values(role=bindparam("new_role"))
+_TAKE_WRITE_LOCK = update(_users).where(_users.c.id == _NOBODY).values(role=ADMIN)
+_IS_ADMIN = select(_users.c.id).where(_is_user, *_is_admin)
+_OTHER_ADMIN = select(_users.c.id).where(_users.c.id != bindparam("of_user"), *_is_admin).limit(1)
+_NEXT = select(_users.c.role).where(_users.c.role > bindparam("after")).order_by(_users.c.role).limit(1)
