@@ -138,7 +138,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
 
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
     executors, bound = {"hashing": bulkhead}, {"hasher": "hashing"}
-    return contract.HandlerResources(database.transaction, resources, executors=executors, bound=bound)
+    return contract.HandlerResources(database.transaction, resources, executors, bound, events.begin_operation)
 
 
 def _cors(config: Config, document: contract.Contract) -> contract.Cors | None:

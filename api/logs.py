@@ -26,7 +26,7 @@ request_context: ContextVar[dict[str, Any] | None] = ContextVar("request_facts",
 
 
 class Cause(NamedTuple):
-    """What audit events state about the request or the process that causes them, in addition to `request_context`.
+    """The cause of audit events: a request or a process. `request_context` has more facts of the request.
 
     `actor` is the kind of caller: user, key, service, cli, system or anonymous. `actor_id` is its id, and `user_id` the
     user to whom the credential belongs. `operation` and `user_agent` are those of the request.

@@ -109,8 +109,13 @@ def make_bearer_authenticator(
         if owner is None or owner.user.id != claims.user_id:
             raise InvalidToken()
         user, authenticated_at = owner
-        logs.bind(user_id=str(user.id))
-        logs.cause.set(logs.Cause("user", user.id, user.id, claims.session_id))
+        _note_caller(user.id, claims.session_id)
         return Identity(user, claims.session_id, claims.scopes & roles.get(user.role, _NONE), authenticated_at)
 
     return identify
+
+
+def _note_caller(user_id: UUID, session_id: UUID) -> None:
+    """Add the caller to the log lines and the audit events of the request."""
+    logs.bind(user_id=str(user_id))
+    logs.cause.set(logs.Cause("user", user_id, user_id, session_id))

@@ -31,6 +31,11 @@ _NEWEST = UUID(int=2**128 - 1)
 _MARGIN = timedelta(seconds=1)
 
 
+def begin_operation(operation: str, user_agent: str) -> None:
+    """Note the operation and the agent of a request, for the events that it causes in this thread from now on."""
+    logs.cause.set(logs.cause.get()._replace(operation=operation, user_agent=user_agent))
+
+
 def record(db: Db, name: str, **facts: Any) -> None:
     """Write an event in the transaction, and log it once the transaction is committed.
 

@@ -57,6 +57,7 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  check         Check the contract, or any OpenAPI document.\n"
         "  check-config  Show the settings, without the secrets.\n"
         "  doctor        Check this deployment and suggest how to fix each problem.\n"
+        "  events        Read the audit log.\n"
         "  keys          Manage the keys that sign access tokens.\n"
         "  limits        Show and clear rate limits.\n"
         "  mail          List and retry mails, send a test mail, and preview mails.\n"

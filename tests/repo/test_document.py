@@ -204,6 +204,11 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         {parameter["name"]: parameter["example"] for parameter in shown if parameter["in"] == place}
         for place in ("query", "header")
     )
+    if name == "listEvents":
+        promote(config, alice, "support")
+        client.post("/api/v1/auth/login", json={"username": "alice", "password": "wrong"})
+        # The user and the times of the example are others.
+        query = {"event": query["event"]}
     for media_type in operation.get("requestBody", {}).get("content", {}):
         headers["Content-Type"] = media_type
     if "refreshCookie" in str(operation.get("security")):

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from starlette.types import Scope
 from werkzeug.wrappers import Response as WsgiResponse
 
-from api import logs
 from api.contract.dispatch.replies import AnyResponse, InvalidResult, Medium, Replies
 from api.contract.document.arguments import argument_names
 from api.contract.document.model import ContractError
@@ -33,12 +32,14 @@ class HandlerResources:
     """The resources that handlers may declare as parameters, in addition to those of the request.
 
     `executors` holds the executors of `@runs_in` by name. `bound` maps a resource to the one in which it must be used.
+    `before_transaction` gets the operation and the `User-Agent`, in the thread and the context of the handler.
     """
 
     transaction: Transaction
     resources: Mapping[str, Any]
     executors: Mapping[str, Executor] = field(default_factory=dict)
     bound: Mapping[str, str] = field(default_factory=dict)
+    before_transaction: Callable[[str, str], None] | None = None
 
 
 # The longest pause in seconds before each retry of a handler.
@@ -91,6 +92,7 @@ class HandlerView:
         self._only = media[0] if len(media) == 1 else None
         self._function = function
         self._transaction = serving.transaction
+        self._before_transaction = serving.before_transaction
         parameters = set(inspect.signature(self._function).parameters)
         self._resources = {name: value for name, value in serving.resources.items() if name in parameters}
         # A parameter of the operation comes before the media type of the response.
@@ -119,8 +121,8 @@ class HandlerView:
             arguments["media_type"] = medium.name if medium else None
         if not self._wants_db:
             return self._response(self._function(**arguments, **self._resources), medium)
-        # This thread has its own copy of the context.
-        logs.cause.set(logs.cause.get()._replace(operation=self.operation.id, user_agent=client_of(scope).user_agent))
+        if self._before_transaction is not None:
+            self._before_transaction(self.operation.id, client_of(scope).user_agent)
         for pause in _RETRY_DELAYS:
             try:
                 return self._transact(arguments, medium)
