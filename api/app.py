@@ -28,7 +28,6 @@ from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
 from api.services import (
-    authentication,
     codes,
     deletion,
     email_change,
@@ -39,10 +38,12 @@ from api.services import (
     outbox,
     password_policy,
     password_reset,
+    server_metadata,
     sessions,
     sign_up,
     usernames,
 )
+from api.services.authentication import Authenticator, Grants, caller_id
 from api.services.deletion import DeletionRules
 from api.services.front_ends import FrontEnds
 from api.services.landing_pages import PAGES, Call, LandingPages
@@ -99,12 +100,15 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     metrics, traces = _metrics(config), _traces(config, document)
     cors = _cors(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
+    grants = Grants(document.roles, document.service_scopes)
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
+    authenticator = Authenticator(database, tokens, keyring, cache, grants)
     resources = {
         **_resources(config, document),
+        "authenticator": authenticator,
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.roles),
@@ -117,7 +121,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authentication.make_authenticators(database, tokens, keyring, cache, document.roles),
+        authenticators=authenticator.schemes(),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -174,6 +178,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "places": places,
         "public_url": config.public_url,
         "recognition": Recognition(DeviceTokenCodec(config.secret), places, mails),
+        "server_metadata": server_metadata.describe(config.issuer, config.public_url, document.service_scopes),
         "reminders": mails if config.unverified == "refused" else None,
     }
 
@@ -204,7 +209,7 @@ def rate_limiter(
     readers = Readers(
         {
             "address": partial(contract.address_key, ipv6_prefix=config.ipv6_prefix),
-            "identity": lambda identity: str(identity.user_id),
+            "identity": caller_id,
             "body.username": names.login_key,
             "body.email": names.login_key,
         },

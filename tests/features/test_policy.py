@@ -112,8 +112,9 @@ class Callers:
         with database.transaction() as db:
             key = keyring.signing(db)
         claims = tokens.decode(other.token, key)
+        assert claims.session_id is not None
         times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
-        scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", **times)
+        scopeless = tokens.encode(key, claims.subject, claims.session_id, scope="", **times)
         self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
         refresh_tokens = (other.refresh_token, other.refresh_token, self.owner.refresh_token)
         self._refresh_tokens = dict(zip(CALLERS[1:], refresh_tokens, strict=True))

@@ -115,6 +115,7 @@ OBJECTS: dict[str, Fields] = {
         "jsonSchemaDialect+": "string",
         "x-elsewhere": "200Response&",
         "x-roles": "{[string]}",
+        "x-service-scopes": "[string]",
         "x-shared": "Shared",
     },
     "Shared": {
@@ -181,6 +182,7 @@ OBJECTS: dict[str, Fields] = {
         "servers": "[Server]",
         "x-body-bytes": "any",
         "x-feature": "any",
+        "x-oauth-errors": "boolean",
         "x-rate-limit": "any",
         "x-scopes": "any",
         "x-step-up": "any",
