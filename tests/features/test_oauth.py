@@ -268,7 +268,7 @@ def test_a_token_without_a_session_belongs_to_a_service_only(
     client: TestClient, config: Config, service: NewSecret, alice: Person
 ) -> None:
     own = str(service.client_id)
-    tokens = {
+    tokens: dict[str, tuple[dict[str, Any], bool]] = {
         "a service": ({"sub": own, "client_id": own}, True),
         "another client": ({"sub": own, "client_id": "charter"}, False),
         "no client": ({"sub": own, "client_id": None}, False),

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
 
 import httpx
 import pytest
+from inflection import underscore
 from starlette.testclient import TestClient
 
 from api import contract
@@ -16,10 +18,13 @@ from api.config.paths import resource_dir
 from api.contract import Operation
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
+from api.services.authentication import ServiceCaller
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
 from tests.support.person import newcomer
+from tests.support.roles import promote
+from tests.support.service_accounts import SERVICE_SCOPES, basic, new_service
 from tests.support.success import success_of
 
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -32,6 +37,7 @@ PUBLIC = {
     "getContract": "clients without a token read here how to get one",
     "getPageScript": "the pages need it",
     "getPageStyle": "the pages need it",
+    "getServerMetadata": "services that verify tokens have no token of their own",
     "getSigningKeys": "services that verify tokens have no token of their own",
     "logIn": "it returns the first token",
     "logInBrowser": "it returns the first token",
@@ -41,6 +47,7 @@ PUBLIC = {
     "requestSignUp": "it precedes the creation of the user",
     "resetPassword": "the code from a mail proves who is calling",
     "restoreAccount": "the code from a mail proves who is calling",
+    "revokeToken": "the token in the body proves who is calling",
     "revertEmailChange": "the code from a mail proves who is calling",
     "showVerifyEmailPage": "a link in a mail leads to it",
     "showSignUpPage": "a link in a mail leads to it",
@@ -52,9 +59,19 @@ PUBLIC = {
     "verifyEmail": "the code from a mail proves who is calling",
 }
 
+FORM = "application/x-www-form-urlencoded"
+
 pytestmark = pytest.mark.usefixtures("all_features")
 
-CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
+CALLERS = ("anonymous", "a user without scopes", "another user", "a service account", "the owner")
+# The scopes of each caller. The owner is an admin.
+HELD = {
+    "anonymous": set[str](),
+    "a user without scopes": set[str](),
+    "another user": {*CONTRACT.roles["user"]},
+    "a service account": {*CONTRACT.service_scopes},
+    "the owner": {*CONTRACT.roles["admin"]},
+}
 
 
 def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
@@ -81,7 +98,8 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
     assert response.status_code == expected, response.text
     if expected == 403:
         required = " ".join(OPERATIONS[name].scopes)
-        assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
+        scope = f', scope="{required}"' if required else ""
+        assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope"{scope}'
     if caller != "the owner" and requires_token(name):
         assert callers.owner.id not in response.text
         assert callers.owner.username not in response.text
@@ -90,14 +108,42 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
 def expected_status(name: str, caller: str) -> int:
     """Return the status that the contract promises this caller."""
     operation = OPERATIONS[name]
-    if caller == "anonymous" and requires_token(name):
+    if requires_token(name) and not has_credential(name, caller):
         return 401
-    if caller == "a user without scopes" and operation.scopes:
+    # Operations without scopes are for users.
+    is_for_users = requires_token(name) and not operation.scopes
+    if not HELD[caller].issuperset(operation.scopes) or (caller == "a service account" and is_for_users):
         return 403
     if caller in {"a user without scopes", "another user"} and "{" in operation.path:
         # Another user's resource gets the same response as one that does not exist.
         return 404
     return int(success_of(operation))
+
+
+def has_credential(name: str, caller: str) -> bool:
+    """Return True if a caller sends a valid credential that the operation accepts. A service sends its token."""
+    if caller == "the owner" or accepts(name, "bearer"):
+        return caller != "anonymous"
+    return accepts(name, "refreshCookie") and caller not in {"anonymous", "a service account"}
+
+
+def accepts(name: str, scheme: str) -> bool:
+    """Return True if a security scheme is one of those that an operation accepts."""
+    return any(scheme in requirement for requirement in OPERATIONS[name].security)
+
+
+REACHABLE = [
+    operation
+    for operation in CONTRACT.operations()
+    if operation.scopes and CONTRACT.service_scopes.issuperset(operation.scopes)
+]
+
+
+@pytest.mark.parametrize("operation", REACHABLE, ids=lambda operation: operation.id)
+def test_no_handler_for_users_is_reachable_by_a_service(operation: Operation) -> None:
+    module = import_module(f"api.handlers.{operation.tag}")
+    declared = get_type_hints(getattr(module, underscore(operation.id))).get("identity", ServiceCaller)
+    assert ServiceCaller in {declared, *get_args(declared)}
 
 
 class Callers:
@@ -106,7 +152,8 @@ class Callers:
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self._config, self._database = config, database
-        self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
+        self.owner, other = promote(config, newcomer(client, "bobby"), "admin"), newcomer(client, "carol")
+        self._service = new_service(config, "reporting")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
         keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:
@@ -115,8 +162,9 @@ class Callers:
         assert claims.session_id is not None
         times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
         scopeless = tokens.encode(key, claims.subject, claims.session_id, scope="", **times)
-        self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, self.owner.token), strict=True))
-        refresh_tokens = (other.refresh_token, other.refresh_token, self.owner.refresh_token)
+        of_service = tokens.encode_for_service(key, self._service.client_id, " ".join(SERVICE_SCOPES))
+        self._tokens = dict(zip(CALLERS[1:], (scopeless, other.token, of_service, self.owner.token), strict=True))
+        refresh_tokens = (other.refresh_token, other.refresh_token, "", self.owner.refresh_token)
         self._refresh_tokens = dict(zip(CALLERS[1:], refresh_tokens, strict=True))
 
     def call(self, name: str, caller: str) -> httpx.Response:
@@ -142,11 +190,14 @@ class Callers:
         if "refreshCookie" in str(operation.security):
             # No other credential counts.
             headers = {"Sec-Fetch-Site": "same-origin"}
-            if caller != "anonymous":
+            if self._refresh_tokens.get(caller):
                 headers["Cookie"] = f"__Host-charter={self._refresh_tokens[caller]}"
         if name == "logInBrowser":
             headers["Sec-Fetch-Site"] = "same-origin"
-        response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
+        if caller == "the owner" and not accepts(name, "bearer") and accepts(name, "client"):
+            headers |= basic(self._service)
+        kind = "data" if headers.get("Content-Type") == FORM else "json"
+        response: httpx.Response = self.client.request(operation.method, path, headers=headers, **{kind: body})
         return response
 
 

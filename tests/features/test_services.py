@@ -2,6 +2,7 @@
 
 import re
 from binascii import crc32
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import sleep
@@ -15,7 +16,9 @@ from api import contract
 from api.config import Config
 from api.config.paths import resource_dir
 from api.crypto import prefixed_secrets
+from api.models import Service
 from api.services.service_accounts import NewSecret
+from api.storage.database import table_of
 from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD, Person
 from tests.support.problems import assert_problem
@@ -41,6 +44,7 @@ def created(response: httpx.Response) -> NewSecret:
     return NewSecret(UUID(made["client_id"]), made["client_secret"])
 
 
+@pytest.mark.usefixtures("still")
 def test_a_secret_is_shown_once_and_stored_as_a_digest(
     client: TestClient, config: Config, admin: Person, events: Events
 ) -> None:
@@ -148,7 +152,7 @@ def test_changes_require_a_recent_log_in(admin: Person, travel: Travel) -> None:
     travel(timedelta(minutes=14))
     admin.refresh()
     travel(timedelta(minutes=2))
-    calls = (
+    calls: tuple[Callable[[], httpx.Response], ...] = (
         lambda: admin.post(PATH, json=NEW | {"name": "other"}),
         lambda: admin.post(f"{PATH}/{made.client_id}/secret", json={"overlap_seconds": 0}),
         lambda: admin.delete(f"{PATH}/{made.client_id}"),
@@ -172,7 +176,13 @@ def test_pages_show_the_newest_service_accounts_first(config: Config, admin: Per
 
 def test_the_contract_names_each_scope_of_services() -> None:
     document = contract.load(resource_dir("openapi"))
-    assert {*document.document["components"]["schemas"]["ServiceScope"]["enum"]} == document.service_scopes
+    schemas = document.document["components"]["schemas"]
+    assert {*schemas["ServiceScope"]["enum"]} == document.service_scopes
+    columns = table_of(Service).c
+    # All characters of a name are ASCII, so its canonical form is as long.
+    assert schemas["NewServiceAccount"]["properties"]["name"]["maxLength"] == columns.name.type.length
+    assert columns.name_key.type.length == columns.name.type.length
+    assert len(" ".join(document.service_scopes)) <= columns.scopes.type.length
 
 
 def test_a_secret_has_190_random_bits_and_a_checksum() -> None:

@@ -99,6 +99,7 @@ NO_LIMITS = ",".join(
         *("requestSignUp.address", "requestSignUp.recipient", "requestSignUp.recipient-day"),
         *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
         *("exportData.user", "requestDeletion.user", "restoreAccount.address", "updateProfile.user"),
+        "revokeToken.address",
     )
 )
 """No rate limits, without the warning that `off` alone causes. Most tests log in often, from the same address."""

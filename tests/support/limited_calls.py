@@ -37,5 +37,6 @@ def limited_calls(client: httpx.Client, alice: Person) -> dict[str, Callable[[],
         "updateProfile": lambda: alice.change_profile(locale="de"),
         "exportData": lambda: alice.get("/api/v1/me/export"),
         "requestDeletion": lambda: alice.post("/api/v1/me/deletion", json={"current_password": "wrong"}),
+        "revokeToken": lambda: client.post("/oauth/revoke", data={"token": "unknown"}),
         "restoreAccount": lambda: client.post("/api/v1/auth/restore", json={"code": "0000-0000-0000"}),
     }
