@@ -93,19 +93,17 @@ def features(config: Config) -> dict[str, bool]:
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
-    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
-    document = contract.with_features(document, features(config))
+    document = _document(config)
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
     cors = _cors(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
-    grants = Grants(document.roles, document.service_scopes)
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
-    authenticator = Authenticator(database, tokens, keyring, cache, grants)
+    authenticator = Authenticator(database, tokens, keyring, cache, Grants(document.roles, document.service_scopes))
     resources = {
         **_resources(config, document),
         "authenticator": authenticator,
@@ -116,8 +114,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "shutdown": shutdown,
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
-    limited = limiter if contract.limited(document) else None
-    background = _background(config, database, limited, document.title, metrics)
+    background = _background(config, database, limiter if contract.limited(document) else None, document.title, metrics)
     return contract.assemble(
         document,
         handlers="api.handlers",
@@ -134,6 +131,11 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         public_url=config.public_url,
         limiter=limiter,
     )
+
+
+def _document(config: Config) -> contract.Contract:
+    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
+    return contract.with_features(document, features(config))
 
 
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
@@ -178,7 +180,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "places": places,
         "public_url": config.public_url,
         "recognition": Recognition(DeviceTokenCodec(config.secret), places, mails),
-        "server_metadata": server_metadata.describe(config.issuer, config.public_url, document.service_scopes),
+        "issuer_metadata": server_metadata.describe(config.issuer, config.public_url, document.service_scopes),
         "reminders": mails if config.unverified == "refused" else None,
     }
 

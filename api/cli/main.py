@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import keys, limits, mail, support, users
+from api.cli import keys, limits, mail, services, support, users
 from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
@@ -279,4 +279,5 @@ def _exported(config: "Config") -> Iterator[AbstractContextManager[None]]:
 main.add_command(keys.keys)
 main.add_command(limits.limits)
 main.add_command(mail.mail)
+main.add_command(services.services)
 main.add_command(users.users)

@@ -3,8 +3,7 @@
 from typing import Any
 
 from api.contract import nonblocking
-from api.errors import NotFound
-from api.services import introspection, signing_keys
+from api.services import introspection, server_metadata, signing_keys
 from api.services.authentication import Authenticator, ServiceCaller
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
@@ -25,7 +24,5 @@ def revoke_token(db: Db, authenticator: Authenticator, issuer: TokenIssuer, body
 
 
 @nonblocking
-def get_server_metadata(server_metadata: dict[str, Any] | None) -> tuple[object, dict[str, str]]:
-    if server_metadata is None:
-        raise NotFound()
-    return server_metadata, {"Cache-Control": f"public, max-age={signing_keys.CACHE_SECONDS}"}
+def get_server_metadata(issuer_metadata: dict[str, Any] | None) -> tuple[object, dict[str, str]]:
+    return server_metadata.get(issuer_metadata), {"Cache-Control": f"public, max-age={signing_keys.CACHE_SECONDS}"}

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
-from api.errors import Fault, InvalidInput
 from api.services import service_accounts
 from api.services.authentication import Identity
 from api.storage.database import Db
@@ -18,13 +17,7 @@ def list_service_accounts(db: Db, identity: Identity, cursors: CursorCodec, limi
 def create_service_account(
     db: Db, identity: Identity, public_url: str, body: dict[str, Any]
 ) -> tuple[object, dict[str, str]]:
-    faults = [
-        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", "Must be a scope that you have yourself.")
-        for place, scope in enumerate(body["scopes"])
-        if scope not in identity.scopes
-    ]
-    if faults:
-        raise InvalidInput(faults)
+    service_accounts.check_grant(body["scopes"], identity.scopes)
     made = service_accounts.create(db, body["name"], body["scopes"], created_by=identity.user_id)
     return made, {"Location": f"{public_url}/api/v1/service-accounts/{made.client_id}"}
 

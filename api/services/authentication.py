@@ -89,7 +89,7 @@ async def read_cookie(token: str) -> CookieHolder:
 
 
 class Grants(NamedTuple):
-    """What the contract grants: the scopes of each role, and those that services can have."""
+    """The scopes that the contract grants to each role, and those that services can have."""
 
     roles: Mapping[str, frozenset[str]]
     services: frozenset[str]

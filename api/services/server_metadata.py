@@ -4,8 +4,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Section 2: the issuer has no query and no fragment.
+from api.errors import NotFound
+
+# RFC 8414, section 2: the issuer has no query and no fragment.
 _URL = re.compile("https?://[^?#]+")
+
+
+def get(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the metadata. Raises NotFound if the issuer is not a URL."""
+    if metadata is None:
+        raise NotFound()
+    return metadata
 
 
 def describe(issuer: str, public_url: str, scopes: Iterable[str]) -> dict[str, Any] | None:

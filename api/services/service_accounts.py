@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from api import clock, logs
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
-from api.errors import NotFound, ServiceNameTaken
+from api.errors import Fault, InvalidInput, NotFound, ServiceNameTaken
 from api.models import Service, ServiceSecret
 from api.services import names
 from api.storage.database import Db, new_id, table_of
@@ -47,6 +47,17 @@ class KnownService(NamedTuple):
             hmac.compare_digest(given, digest) and (expires_at is None or now < expires_at)
             for digest, expires_at in self.secrets
         )
+
+
+def check_grant(wanted: Iterable[str], own: frozenset[str]) -> None:
+    """Raise InvalidInput unless a caller with its own scopes may grant those in the body of its request."""
+    faults = [
+        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", "Must be a scope that you have yourself.")
+        for place, scope in enumerate(wanted)
+        if scope not in own
+    ]
+    if faults:
+        raise InvalidInput(faults)
 
 
 def create(

@@ -10,6 +10,7 @@ from schemathesis import Case, Response
 
 from api.services import names
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.service_accounts import SERVICE_SCOPES, basic_of
 
 TAKEN: set[str] = set()
 """The usernames and emails of all accounts."""
@@ -38,13 +39,25 @@ DEFAULT_USER: dict[str, str] = {}
 ISSUERS: list[Callable[[str, str], str]] = []
 """A function that returns a code that an operation accepts from a user. Without one, every code is wrong."""
 
+PROMOTERS: list[Callable[[str], None]] = []
+"""A function that makes the user with this username an admin. Without one, all users have the role `user`."""
+
+DEAD_MAILS: list[Callable[[], str]] = []
+"""A function that adds a dead mail and returns its id. Without one, no mail can be sent again."""
+
+ADMIN: dict[str, str] = {}
+"""The user for the operations of admins. No operation changes it, so it stays an admin."""
+
+SERVICE: dict[str, str] = {}
+"""The credentials of the service account for the operations of services."""
+
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
 
 
 def forget() -> None:
     """Forget the previous run, which had another server."""
-    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, SPARE):
+    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMIN, SERVICE, SPARE):
         memory.clear()
 
 
@@ -154,17 +167,61 @@ def header_of_new_user(base_url: str) -> str:
         return record_tokens(response, user["username"]) if response.is_success else ""
 
 
-def _log_in(base_url: str) -> str:
+def id_of_new_user(base_url: str) -> str | None:
+    """Return the id of a user who has just signed up, or None if a rate limit refuses that."""
+    user = new_user()
     with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
-        if not DEFAULT_USER:
-            DEFAULT_USER.update(new_user())
+        response = client.post("/api/v1/auth/signup", json=user)
+    return str(response.json()["id"]) if response.is_success else None
+
+
+def header_of_admin(base_url: str) -> str:
+    """Return a working header of the admin, or an empty text if a rate limit refuses the log-in."""
+    is_new = not ADMIN
+    known = [header for header, session in HELD.items() if session.name == ADMIN.get("username")]
+    working = [header for header in known if header.startswith("Bearer ") and not is_over(HELD[header])]
+    if working:
+        return working[-1]
+    if is_new:
+        ADMIN.update(new_user())
+        with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+            client.post("/api/v1/auth/signup", json=ADMIN).raise_for_status()
+        for promote in PROMOTERS:
+            promote(ADMIN["username"])
+    return _log_in_as(base_url, ADMIN)
+
+
+def new_service(base_url: str) -> dict[str, str]:
+    """Return the credentials of a new service account, or nothing without an admin."""
+    headers = {"Authorization": header_of_admin(base_url)}
+    body = {"name": f"fuzz {uuid4().hex}", "scopes": SERVICE_SCOPES}
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        response = client.post("/api/v1/service-accounts", json=body, headers=headers)
+    return dict(response.json()) if response.is_success else {}
+
+
+def header_of_service(base_url: str) -> str:
+    """Return the header with the credentials of a service account, or an empty text without an admin."""
+    if not SERVICE:
+        SERVICE.update(new_service(base_url))
+    return basic_of(SERVICE["client_id"], SERVICE["client_secret"])["Authorization"] if SERVICE else ""
+
+
+def _log_in(base_url: str) -> str:
+    if not DEFAULT_USER:
+        DEFAULT_USER.update(new_user())
+        with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
             client.post("/api/v1/auth/signup", json=DEFAULT_USER).raise_for_status()
-        credentials = {name: DEFAULT_USER[name] for name in ("username", "password")}
-        response = client.post("/api/v1/auth/login", json=credentials)
+    return _log_in_as(base_url, DEFAULT_USER)
+
+
+def _log_in_as(base_url: str, user: dict[str, str]) -> str:
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        response = client.post("/api/v1/auth/login", json={name: user[name] for name in ("username", "password")})
         if response.status_code == 429:
             return ""
         response.raise_for_status()
-        return record_tokens(response, DEFAULT_USER["username"])
+        return record_tokens(response, user["username"])
 
 
 def new_user() -> dict[str, str]:

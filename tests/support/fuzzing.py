@@ -71,6 +71,11 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_browser(case, case.meta)
     if _is(case, "listSessions"):
         _adjust_listing(case, case.meta)
+    if _is_for_admins(case):
+        _adjust_administration(case, case.meta)
+    if _is(case, "issueToken"):
+        # Chance cannot guess the only grant and the only scope.
+        case.body = {"grant_type": "client_credentials"}
 
 
 def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
@@ -129,6 +134,25 @@ def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
         _count_as_invalid(meta, ParameterLocation.QUERY)
 
 
+def _adjust_administration(case: Case, meta: CaseMetadata) -> None:
+    """Fill in a user or a mail. Remove a cursor, which is valid with the filters of its list only."""
+    case.query.pop("cursor", None)
+    if meta.phase.name is not TestPhase.FUZZING:
+        return
+    if "user_id" in case.path_parameters and (user_id := fuzzed.id_of_new_user(str(case.operation.base_url))):
+        case.path_parameters["user_id"] = user_id
+    if "mail_id" in case.path_parameters and fuzzed.DEAD_MAILS:
+        case.path_parameters["mail_id"] = fuzzed.DEAD_MAILS[-1]()
+    if "client_id" in case.path_parameters and (service := fuzzed.new_service(str(case.operation.base_url))):
+        case.path_parameters["client_id"] = service["client_id"]
+
+
+def _is_for_admins(case: Case) -> bool:
+    """Return True if an operation requires a scope that only admins have."""
+    scopes = case.operation.definition.raw.get("x-scopes", [])
+    return any(scope.startswith(("users:", "mail:", "services:")) for scope in scopes)
+
+
 def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
     meta.generation.mode = GenerationMode.NEGATIVE
     meta.components[where] = ComponentInfo(mode=GenerationMode.NEGATIVE)
@@ -144,7 +168,8 @@ def _is_spoilt(name: str, form: dict[str, str]) -> bool:
 @schemathesis.hook
 def after_call(_: HookContext, case: Case, response: Response) -> None:
     """Record the names in use, the owners of tokens and cursors, and the current passwords."""
-    if (_is(case, "signUp") or _is(case, codes.SIGN_UP)) and response.status_code == 201:
+
+    if any(_is(case, name) for name in ("signUp", codes.SIGN_UP, "createUser")) and response.status_code == 201:
         TAKEN.update(names.login_key(response.json()[name]) for name in ("username", "email"))
     if _is(case, "logIn") and response.status_code == 200:
         fuzzed.record_tokens(response, _form(case)["username"])
@@ -223,6 +248,10 @@ class SomeUser:
     def get(self, case: Case, _: AuthContext) -> str | None:
         if _reads_cookie(case):
             return fuzzed.refresh_token_of_new_session(str(case.operation.base_url)) or None
+        if _is(case, "issueToken") or _is(case, "introspectToken"):
+            return fuzzed.header_of_service(str(case.operation.base_url)) or None
+        if _is_for_admins(case):
+            return fuzzed.header_of_admin(str(case.operation.base_url)) or None
         linked = str(case.headers.get("Authorization"))
         if linked in HELD:
             return linked

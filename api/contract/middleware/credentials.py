@@ -18,7 +18,7 @@ from api.errors import InvalidCredentials, InvalidInput
 class Identity(Protocol):
     """The part of a caller that the engine reads: the scopes.
 
-    A caller that `needs_scopes` is no user, so it can only call operations that require a scope.
+    A caller that `needs_scopes` can only call operations that require a scope. All others are for users.
     """
 
     @property
