@@ -28,7 +28,6 @@ from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
 from api.services import (
-    authentication,
     codes,
     deletion,
     email_change,
@@ -40,11 +39,13 @@ from api.services import (
     outbox,
     password_policy,
     password_reset,
+    server_metadata,
     sessions,
     sign_up,
     user_creation,
     usernames,
 )
+from api.services.authentication import Authenticator, Grants, caller_id
 from api.services.deletion import DeletionRules
 from api.services.front_ends import FrontEnds
 from api.services.landing_pages import PAGES, Call, LandingPages
@@ -95,8 +96,7 @@ def features(config: Config) -> dict[str, bool]:
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
-    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
-    document = contract.with_features(document, features(config))
+    document = _document(config)
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
@@ -107,8 +107,10 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
+    authenticator = Authenticator(database, tokens, keyring, cache, Grants(document.roles, document.service_scopes))
     resources = {
         **_resources(config, document),
+        "authenticator": authenticator,
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.roles),
@@ -121,7 +123,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authentication.make_authenticators(database, tokens, keyring, cache, document.roles),
+        authenticators=authenticator.schemes(),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -134,6 +136,11 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         public_url=config.public_url,
         limiter=limiter,
     )
+
+
+def _document(config: Config) -> contract.Contract:
+    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
+    return contract.with_features(document, features(config))
 
 
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
@@ -178,6 +185,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "places": places,
         "public_url": config.public_url,
         "recognition": Recognition(DeviceTokenCodec(config.secret), places, mails),
+        "issuer_metadata": server_metadata.describe(config.issuer, config.public_url, document.service_scopes),
         "reminders": mails if config.unverified == "refused" else None,
     }
 
@@ -208,7 +216,7 @@ def rate_limiter(
     readers = Readers(
         {
             "address": partial(contract.address_key, ipv6_prefix=config.ipv6_prefix),
-            "identity": lambda identity: str(identity.user_id),
+            "identity": caller_id,
             "body.username": names.login_key,
             "body.email": names.login_key,
         },

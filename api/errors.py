@@ -2,15 +2,16 @@
 
 The classes of ApiError, with their status and their subclasses:
 
-- BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
-- Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken, RefreshTokenReused,
-                              StepUpRequired
+- BadRequest             400  InvalidInput (InvalidCursor), InvalidScope, MalformedRequest, UnsupportedGrantType,
+                              UnsupportedTokenType
+- Unauthorized           401  InvalidClient, InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken,
+                              RefreshTokenReused, StepUpRequired
 - Forbidden              403  EmailUnverified, ForeignOrigin, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
 - NotFound               404  UnknownPath
 - MethodNotAllowed       405
 - RequestTooSlow         408
 - Conflict               409  AlreadyVerified, EmailTaken, LastAdmin, MailNotDead, OwnUser, PasswordContainsName,
-                              TooManyNames, UsernameTaken
+                              ServiceNameTaken, TooManyNames, UsernameTaken
 - BodyTooLarge           413
 - UnsupportedMediaType   415
 - RateLimited            429
@@ -18,16 +19,13 @@ The classes of ApiError, with their status and their subclasses:
 - InternalError          500
 - Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
                               ServiceStopping, TooBusy
-- LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
+
+An HTTP error of a library becomes a LibraryError (api/contract/http/library_errors.py).
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
-
-from starlette.exceptions import HTTPException as StarletteHTTPException
-from werkzeug.exceptions import HTTPException
 
 
 class Fault(NamedTuple):
@@ -41,7 +39,7 @@ class Fault(NamedTuple):
 _RFC_9110 = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
-def _phrase(status: HTTPStatus) -> str:
+def phrase_of(status: HTTPStatus) -> str:
     """Return the reason phrase of RFC 9110, section 15. Older Python versions still have the previous phrases."""
     return _RFC_9110.get(status, status.phrase)
 
@@ -56,6 +54,8 @@ class ApiError(Exception):
     """True if raising this error commits the transaction, because its writes are evidence."""
     retryable = False
     """True if the transaction was rolled back and a retry may succeed at once."""
+    oauth_error: str | None = None
+    """The error of RFC 6749, section 5.2, which only operations with `x-oauth-errors` return."""
 
     def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.code)
@@ -66,7 +66,7 @@ class ApiError(Exception):
         """Return the members of the response body."""
         return {
             "type": "about:blank",
-            "title": _phrase(self.status),
+            "title": phrase_of(self.status),
             "status": self.status.value,
             "detail": self.detail,
             "code": self.code,
@@ -79,6 +79,7 @@ _MOST_FAULTS = 100
 
 class BadRequest(ApiError):
     status = HTTPStatus.BAD_REQUEST
+    oauth_error = "invalid_request"
 
 
 class InvalidInput(BadRequest):
@@ -102,9 +103,29 @@ class InvalidCursor(InvalidInput):
         super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "Not a valid cursor for this list.")])
 
 
+class InvalidScope(BadRequest):
+    code = "INVALID_SCOPE"
+    message = "The service account does not have all of these scopes."
+    oauth_error = "invalid_scope"
+
+
 class MalformedRequest(BadRequest):
     code = "MALFORMED_REQUEST"
     message = "Not a valid HTTP request."
+
+
+class UnsupportedGrantType(BadRequest):
+    code = "UNSUPPORTED_GRANT_TYPE"
+    message = "The grant_type must be client_credentials."
+    oauth_error = "unsupported_grant_type"
+
+
+class UnsupportedTokenType(BadRequest):
+    """A token that belongs to no session (RFC 7009, section 2.2.1)."""
+
+    code = "UNSUPPORTED_TOKEN_TYPE"
+    message = "The token of a service account ends only at its expiry, or with the account."
+    oauth_error = "unsupported_token_type"
 
 
 class Unauthorized(ApiError):
@@ -112,9 +133,17 @@ class Unauthorized(ApiError):
 
     status = HTTPStatus.UNAUTHORIZED
     challenge: str = "Bearer"
+    oauth_error = "invalid_client"
 
     def __init__(self) -> None:
         super().__init__(headers={"WWW-Authenticate": self.challenge})
+
+
+class InvalidClient(Unauthorized):
+    """The `client_id` or the `client_secret` of a service account is wrong, or the account is disabled."""
+
+    code = "INVALID_CLIENT"
+    message = "The service account is unknown or disabled, or its secret is wrong or expired."
 
 
 class InvalidCredentials(Unauthorized):
@@ -131,6 +160,7 @@ class InvalidToken(Unauthorized):
     code = "INVALID_TOKEN"
     message = "The access token is malformed, expired or revoked. Refresh it or log in again."
     challenge = 'Bearer error="invalid_token"'
+    oauth_error = "invalid_token"
 
 
 class MissingToken(Unauthorized):
@@ -187,9 +217,12 @@ class InsufficientScope(Forbidden):
 
     code = "INSUFFICIENT_SCOPE"
     message = "The access token lacks a scope that this operation requires."
+    oauth_error = "insufficient_scope"
 
     def __init__(self, required: Iterable[str], *, is_bearer: bool = True) -> None:
-        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(required)}"'
+        """`required` is empty if the operation requires a user instead of a scope."""
+        scope = " ".join(required)
+        challenge = 'Bearer error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
         super().__init__(headers={"WWW-Authenticate": challenge} if is_bearer else {})
 
 
@@ -281,6 +314,11 @@ class PasswordContainsName(Conflict):
 
     code = "PASSWORD_CONTAINS_NAME"
     message = "The password must not contain the username or the part of the email before the @."
+
+
+class ServiceNameTaken(Conflict):
+    code = "SERVICE_NAME_TAKEN"
+    message = "Another service account has that name."
 
 
 class TooManyNames(Conflict):
@@ -378,33 +416,3 @@ class ServiceStopping(Unavailable):
 class TooBusy(Unavailable):
     code = "TOO_BUSY"
     message = "The server is busy. Try again after the number of seconds in Retry-After."
-
-
-class LibraryError(ApiError):
-    """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised.
-
-    The response keeps its status and headers, but not its text. An operation that can raise one must declare the code.
-    """
-
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        self.status = HTTPStatus(status)
-        self.message = f"{_phrase(self.status)}."
-        self.code = re.sub("[^A-Z]+", "_", _phrase(self.status).upper().replace("'", ""))
-        kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        super().__init__(headers={**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **kept})
-
-
-def as_api_error(error: Exception) -> ApiError:
-    """Convert an exception: HTTP errors of the libraries become LibraryError, unexpected ones InternalError."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, HTTPException):
-        status, headers = error.code, dict(error.get_headers())
-    elif isinstance(error, StarletteHTTPException):
-        status, headers = error.status_code, dict(error.headers or {})
-    else:
-        return InternalError()
-    return LibraryError(status, headers) if status in _TRANSLATED else InternalError()
-
-
-_TRANSLATED = {status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST} - {InternalError.status}

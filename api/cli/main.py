@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import events, keys, limits, mail, support, users
+from api.cli import events, keys, limits, mail, services, support, users
 from api.cli.listener import greeting, listening
 
 if TYPE_CHECKING:
@@ -280,4 +280,5 @@ main.add_command(events.events)
 main.add_command(keys.keys)
 main.add_command(limits.limits)
 main.add_command(mail.mail)
+main.add_command(services.services)
 main.add_command(users.users)

@@ -19,18 +19,22 @@ TYPE = "at+jwt"
 LEEWAY_SECONDS = 10
 _MAX_LENGTH = 4096
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_CLAIMS = {"iss": str, "aud": str, "sub": str, "sid": str, "jti": str, "iat": int, "exp": int, "scope": str}
-# Tokens of earlier releases lack these claims, and they stay valid until they expire.
-_OPTIONAL_CLAIMS = {"auth_time": int, "client_id": str}
+_CLAIMS = {"iss": str, "aud": str, "sub": str, "jti": str, "iat": int, "exp": int, "scope": str}
+# Tokens of services have no `sid` and no `auth_time`. Tokens of earlier releases lack the last two claims, and they
+# stay valid until they expire.
+_OPTIONAL_CLAIMS = {"sid": str, "auth_time": int, "client_id": str}
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a verified access token."""
+    """The claims of a verified access token.
+
+    The `subject` is a user with a session, or else a service, which has none.
+    """
 
     key_id: str
-    user_id: UUID
-    session_id: UUID
+    subject: UUID
+    session_id: UUID | None
     scopes: frozenset[str]
     issued: int
     """Seconds since 1970, like all times in a token."""
@@ -62,17 +66,26 @@ class AccessTokenCodec:
         `scope` is a space-separated list (RFC 9068, section 2.2.3). The user proved its identity at `authenticated_at`
         (section 2.2.1).
         """
+        session = {"sid": str(session_id), "auth_time": int(authenticated_at.timestamp())}
+        return self._encode(key, user_id, self._client_id, scope, self.seconds_until(ends_at), session)
+
+    def encode_for_service(self, key: SigningKey, service_id: UUID, scope: str) -> str:
+        """Return a signed token for a service, which is its own subject and its own client (section 2.2)."""
+        return self._encode(key, service_id, str(service_id), scope, self.lifetime, {})
+
+    def _encode(
+        self, key: SigningKey, subject: UUID, client_id: str, scope: str, seconds: int, session: dict[str, Any]
+    ) -> str:
         issued = int(clock.now().timestamp())
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
-            "sub": str(user_id),
-            "client_id": self._client_id,
-            "sid": str(session_id),
+            "sub": str(subject),
+            "client_id": client_id,
+            **session,
             "jti": str(uuid4()),
             "iat": issued,
-            "exp": issued + self.seconds_until(ends_at),
-            "auth_time": int(authenticated_at.timestamp()),
+            "exp": issued + seconds,
             "scope": scope,
         }
         # PyJWT's own encode serializes the header again for each token, which costs 20 us.
@@ -115,14 +128,27 @@ class AccessTokenCodec:
         _check_times(payload["iat"], payload["exp"])
         if payload["exp"] - payload["iat"] > self.lifetime:
             raise InvalidToken()
+        if "sid" not in payload and not self._is_of_service(payload):
+            raise InvalidToken()
         return Claims(
             key_id=key_id,
-            user_id=UUID(payload["sub"]),
-            session_id=UUID(payload["sid"]),
+            subject=UUID(payload["sub"]),
+            session_id=UUID(payload["sid"]) if "sid" in payload else None,
             scopes=_scopes(payload["scope"]),
             issued=payload["iat"],
             expires=payload["exp"],
         )
+
+    def _is_of_service(self, payload: dict[str, Any]) -> bool:
+        """Return True if the subject is the client itself, and not the client that users log in with."""
+        client_id = payload.get("client_id")
+        return bool(client_id == payload["sub"] and client_id != self._client_id)
+
+
+def read_payload(token: str) -> dict[str, Any]:
+    """Return the claims of a token that has been verified, as they are in the token."""
+    payload: dict[str, Any] = orjson.loads(_decode_strict(token.split(".")[1]))
+    return payload
 
 
 @lru_cache(256)

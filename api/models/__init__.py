@@ -6,6 +6,7 @@ from api.models.known_place import KnownPlace
 from api.models.one_time_code import OneTimeCode
 from api.models.outgoing_mail import OutgoingMail
 from api.models.retired_name import RetiredName
+from api.models.service import Service, ServiceSecret
 from api.models.session import Session
 from api.models.signing_key import StoredSigningKey
 from api.models.user import User
@@ -19,6 +20,8 @@ __all__ = [
     "OneTimeCode",
     "OutgoingMail",
     "RetiredName",
+    "Service",
+    "ServiceSecret",
     "Session",
     "StoredSigningKey",
     "User",

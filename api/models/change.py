@@ -1,8 +1,8 @@
 """The change feed: changes that other processes must learn, recorded by triggers in the database.
 
-Triggers record the end of a session, a change of its user, and a change of a signing key. Changes made by hand in SQL
-are therefore recorded as well. SQLite stores the newest 10,000 changes in a table. PostgreSQL sends them on the channel
-`charter`, and its table stays empty.
+Triggers record the end of a session, a change of its user, and changes of signing keys and services. Changes made by
+hand in SQL are therefore recorded as well. SQLite stores the newest 10,000 changes in a table. PostgreSQL sends them on
+the channel `charter`, and its table stays empty.
 """
 
 from sqlalchemy import Integer, String
@@ -71,6 +71,12 @@ _ON_SQLITE = [
         _noting(f"signing_keys_{event_name}", f"{event_name} ON signing_keys", "SELECT 'signing_keys', ''")
         for event_name in ("insert", "update", "delete")
     ),
+    # Both tables change rarely, so a change invalidates all services.
+    *(
+        _noting(f"{table}_{event_name}", f"{event_name} ON {table}", "SELECT 'services', ''")
+        for table in ("services", "service_secrets")
+        for event_name in ("insert", "update", "delete")
+    ),
 ]
 _ON_POSTGRESQL = [
     _sending("note_session", "pg_notify('charter', 'sessions ' || replace(OLD.id::text, '-', ''))"),
@@ -79,6 +85,7 @@ _ON_POSTGRESQL = [
         "pg_notify('charter', 'sessions ' || replace(id::text, '-', '')) FROM sessions WHERE user_id = OLD.id",
     ),
     _sending("note_table", "pg_notify('charter', TG_TABLE_NAME || ' ')"),
+    _sending("note_services", "pg_notify('charter', 'services ')"),
     "CREATE TRIGGER sessions_delete AFTER DELETE ON sessions FOR EACH ROW "
     "WHEN (OLD.expires_at > now() - interval '30 minutes') EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_update AFTER UPDATE ON sessions FOR EACH ROW "
@@ -87,6 +94,11 @@ _ON_POSTGRESQL = [
     f"CREATE TRIGGER users_update AFTER UPDATE OF {_SHOWN} ON users FOR EACH ROW EXECUTE FUNCTION note_user()",
     "CREATE TRIGGER signing_keys_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_keys "
     "EXECUTE FUNCTION note_table()",
+    *(
+        f"CREATE TRIGGER {table}_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} "
+        "EXECUTE FUNCTION note_services()"
+        for table in ("services", "service_secrets")
+    ),
 ]
 declare("sqlite", _ON_SQLITE)
 declare("postgresql", _ON_POSTGRESQL)

@@ -1,4 +1,4 @@
-"""Authentication: from an access token to an Identity."""
+"""Authentication: from an access token, or the secret of a service, to the caller."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 from api import logs
+from api.crypto import prefixed_secrets
 from api.crypto.access_tokens import AccessTokenCodec, Claims, key_id, revalidate
 from api.crypto.signing_keys import SigningKey
-from api.errors import InvalidRefreshToken, InvalidToken
+from api.errors import InvalidClient, InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
-from api.services import sessions
+from api.services import service_accounts, sessions
+from api.services.service_accounts import KnownService
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import SessionOwner
 from api.storage.cache import BoundedDict, Cache
@@ -24,6 +28,7 @@ _MAX_VERIFIED_TOKENS = 10_000
 _NONE: frozenset[str] = frozenset()
 # The pattern of the contract for a refresh token in a body. No schema describes the value of a security scheme.
 _REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,22 @@ class Identity:
     def user_id(self) -> UUID:
         return self.user.id
 
+    @property
+    def needs_scopes(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCaller:
+    """A service account that calls, with an access token or with its secret.
+
+    With a token, it `needs_scopes`: operations without `x-scopes` are for users.
+    """
+
+    service_id: UUID
+    scopes: frozenset[str]
+    needs_scopes: bool
+
 
 @dataclass(frozen=True, slots=True)
 class CookieHolder:
@@ -51,6 +72,12 @@ class CookieHolder:
 
     refresh_token: str
     scopes: frozenset[str] = frozenset()
+    needs_scopes: bool = False
+
+
+def caller_id(caller: Identity | ServiceCaller) -> str:
+    """Return the id of a user or a service, whose requests a rate limit counts."""
+    return str(caller.service_id if isinstance(caller, ServiceCaller) else caller.user_id)
 
 
 async def read_cookie(token: str) -> CookieHolder:
@@ -61,61 +88,124 @@ async def read_cookie(token: str) -> CookieHolder:
     return CookieHolder(token)
 
 
-def make_authenticators(
-    database: Database,
-    tokens: AccessTokenCodec,
-    keyring: Keyring,
-    cache: Cache,
-    roles: Mapping[str, frozenset[str]],
-) -> dict[str, Callable[[str], Awaitable[Identity | CookieHolder]]]:
-    """Return the authenticators of the contract's security schemes by name."""
-    bearer = make_bearer_authenticator(database, tokens, keyring, cache, roles)
-    return {"bearer": bearer, "refreshCookie": read_cookie}
+class Grants(NamedTuple):
+    """The scopes that the contract grants to each role, and those that services can have."""
+
+    roles: Mapping[str, frozenset[str]]
+    services: frozenset[str]
 
 
-def make_bearer_authenticator(
-    database: Database,
-    tokens: AccessTokenCodec,
-    keyring: Keyring,
-    cache: Cache,
-    roles: Mapping[str, frozenset[str]],
-) -> Callable[[str], Awaitable[Identity]]:
-    """Return the authenticator for the contract's security scheme `bearer`.
+class Authenticator:
+    """Returns the callers of tokens and secrets. Mostly, the cache knows them, so no query is necessary."""
 
-    The authenticator returns the Identity of a token, or raises InvalidToken. `roles` has the scopes of each role.
-    """
+    def __init__(
+        self, database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache, grants: Grants
+    ) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._keyring = keyring
+        self._cache = cache
+        self._grants = grants
+        self._verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
 
-    def read_keys() -> dict[str, SigningKey]:
-        with database.transaction() as db:
-            return keyring.verifying(db)
+    def schemes(self) -> dict[str, Callable[..., Awaitable[Identity | ServiceCaller | CookieHolder]]]:
+        """Return the functions of the contract's security schemes by name."""
+        return {"bearer": self.identify, "client": self.identify_client, "refreshCookie": read_cookie}
 
-    def read_owner(session_id: UUID) -> SessionOwner | None:
-        with database.transaction() as db:
-            return sessions.find_owner(db, session_id)
-
-    verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
-
-    async def identify(token: str) -> Identity:
-        # Verified tokens are cached: a lookup costs 2 us, verifying a signature 150 us.
-        digest = sha256(token.encode()).digest()
-        known = verified.get(digest)
+    async def identify(self, token: str) -> Identity | ServiceCaller:
+        """Return the caller of an access token. Raises InvalidToken."""
+        claims = self._known(token)
         # A malformed token is rejected here, before the keys are read.
-        signer = known.key_id if known else key_id(token)
-        key = (await cache.get("signing_keys", "", read_keys) or {}).get(signer)
-        claims = revalidate(known, key) if known else tokens.decode(token, key)
-        if known is None:
-            verified.put(digest, claims)
-        owner = await cache.get("sessions", claims.session_id.hex, partial(read_owner, claims.session_id))
-        if owner is None or owner.user.id != claims.user_id:
+        signer = claims.key_id if claims else key_id(token)
+        keys = await self._cache.get("signing_keys", "", self._read_keys) or {}
+        claims = self._verify(token, claims, keys.get(signer))
+        if claims.session_id is None:
+            service = self._service_of(claims, await self._cache.get(*self._service(claims.subject)))
+            _note_service(service.service_id)
+            return service
+        owner = await self._cache.get("sessions", claims.session_id.hex, partial(self._read_owner, claims.session_id))
+        user = self._user_of(claims, owner)
+        _note_user(user.user_id, user.session_id)
+        return user
+
+    def inspect(self, token: str) -> Identity | ServiceCaller:
+        """Return the same as `identify`, for a caller on a thread, which may wait. Raises InvalidToken."""
+        claims = self.verify(token)
+        if claims.session_id is None:
+            return self._service_of(claims, self._cache.look_up(*self._service(claims.subject)))
+        read = partial(self._read_owner, claims.session_id)
+        return self._user_of(claims, self._cache.look_up("sessions", claims.session_id.hex, read))
+
+    def verify(self, token: str) -> Claims:
+        """Return the claims of a token, whose session may have ended. Call it on a thread. Raises InvalidToken."""
+        claims = self._known(token)
+        signer = claims.key_id if claims else key_id(token)
+        keys = self._cache.look_up("signing_keys", "", self._read_keys) or {}
+        return self._verify(token, claims, keys.get(signer))
+
+    async def identify_client(self, client_id: str, client_secret: str) -> ServiceCaller:
+        """Return the service with these credentials. Raises InvalidClient.
+
+        Clients encode both like a form (RFC 6749, section 2.3.1) or not at all. Neither has a character that differs.
+        """
+        name, secret = unquote_plus(client_id), unquote_plus(client_secret)
+        # Malformed secrets are rejected without a query.
+        if not _UUID.fullmatch(name) or not prefixed_secrets.is_well_formed(secret):
+            raise InvalidClient()
+        service = await self._cache.get(*self._service(UUID(name)))
+        if service is None or not service.has(secret):
+            raise InvalidClient()
+        _note_service(service.id)
+        return ServiceCaller(service.id, service.scopes & self._grants.services, needs_scopes=False)
+
+    def _known(self, token: str) -> Claims | None:
+        # Verified tokens are cached: a lookup costs 2 us, verifying a signature 150 us.
+        return self._verified.get(sha256(token.encode()).digest())
+
+    def _verify(self, token: str, known: Claims | None, key: SigningKey | None) -> Claims:
+        if known is not None:
+            return revalidate(known, key)
+        claims = self._tokens.decode(token, key)
+        self._verified.put(sha256(token.encode()).digest(), claims)
+        return claims
+
+    def _user_of(self, claims: Claims, owner: SessionOwner | None) -> Identity:
+        if owner is None or owner.user.id != claims.subject or claims.session_id is None:
             raise InvalidToken()
         user, authenticated_at = owner
-        _note_caller(user.id, claims.session_id)
-        return Identity(user, claims.session_id, claims.scopes & roles.get(user.role, _NONE), authenticated_at)
+        scopes = claims.scopes & self._grants.roles.get(user.role, _NONE)
+        return Identity(user, claims.session_id, scopes, authenticated_at)
 
-    return identify
+    def _service_of(self, claims: Claims, service: KnownService | None) -> ServiceCaller:
+        if service is None:
+            raise InvalidToken()
+        scopes = claims.scopes & service.scopes & self._grants.services
+        return ServiceCaller(service.id, scopes, needs_scopes=True)
+
+    def _service(self, service_id: UUID) -> tuple[str, str, Callable[[], KnownService | None]]:
+        """Return the arguments of the cache for a service."""
+        return "services", service_id.hex, partial(self._read_service, service_id)
+
+    def _read_keys(self) -> dict[str, SigningKey]:
+        with self._database.transaction() as db:
+            return self._keyring.verifying(db)
+
+    def _read_owner(self, session_id: UUID) -> SessionOwner | None:
+        with self._database.transaction() as db:
+            return sessions.find_owner(db, session_id)
+
+    def _read_service(self, service_id: UUID) -> KnownService | None:
+        with self._database.transaction() as db:
+            return service_accounts.find_enabled(db, service_id)
 
 
-def _note_caller(user_id: UUID, session_id: UUID) -> None:
+def _note_user(user_id: UUID, session_id: UUID) -> None:
     """Add the caller to the log lines and the audit events of the request."""
     logs.bind(user_id=str(user_id))
     logs.cause.set(logs.Cause("user", user_id, user_id, session_id))
+
+
+def _note_service(service_id: UUID) -> None:
+    """Add the caller to the log lines and the audit events of the request."""
+    logs.bind(service_id=str(service_id))
+    logs.cause.set(logs.Cause("service", service_id))

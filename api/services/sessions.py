@@ -187,6 +187,18 @@ def end_with_token(db: Db, issuer: TokenIssuer, token: str) -> None:
         raise InvalidRefreshToken()
 
 
+def owner_of_token(db: Db, issuer: TokenIssuer, token: str) -> tuple[UUID, UUID]:
+    """Return the user and the session of a refresh token. Raises InvalidRefreshToken if it is unknown or has ended."""
+    found = _find(db, issuer, token)
+    return found.user_id, found.id
+
+
+def revoke_token(db: Db, user_id: UUID, session_id: UUID) -> None:
+    """End the session of a token, if it is live."""
+    if db.run(sql.END, {"of_user": user_id, "of_session": session_id}).first() is not None:
+        events.record(db, "token_revoked", user_id=user_id, session_id=session_id)
+
+
 def revoke(db: Db, user_id: UUID, session_id: UUID) -> None:
     """End one session of a user. Raises NotFound for an unknown id and for another user's session."""
     if not _end_one(db, user_id, session_id):

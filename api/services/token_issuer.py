@@ -11,7 +11,9 @@ from api import clock
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.crypto.signing_keys import SigningKey
+from api.errors import InvalidScope, UnsupportedGrantType
 from api.models.user import Profile
+from api.services import events
 from api.services.signing_keys import Keyring
 from api.storage.cache import Cache, Keep
 from api.storage.database import Db
@@ -28,6 +30,16 @@ class TokenPair:
     scope: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
     device_token: str | None = None
+
+
+@dataclass(frozen=True)
+class ServiceToken:
+    """The access token of a service, as in RFC 6749, section 4.4.3. It expires in `expires_in` seconds from now."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
 class SessionOwner(NamedTuple):
@@ -84,6 +96,23 @@ class TokenIssuer:
             refresh_expires_in=max(1, round((session.expires_at - clock.now()).total_seconds())),
             scope=scope,
         )
+
+    def issue_for_service(
+        self, db: Db, service_id: UUID, scopes: frozenset[str], *, grant_type: str, scope: str
+    ) -> ServiceToken:
+        """Return an access token for a service with these scopes, or only with those of `scope` if it has any.
+
+        Raises UnsupportedGrantType, and InvalidScope if the service lacks a scope.
+        """
+        if grant_type != "client_credentials":
+            raise UnsupportedGrantType()
+        wanted = {*scope.split()} or scopes
+        if not scopes.issuperset(wanted):
+            raise InvalidScope()
+        granted = " ".join(sorted(wanted))
+        token = self.tokens.encode_for_service(self._signing_key(db), service_id, granted)
+        events.record(db, "service_token_issued", service_id=service_id)
+        return ServiceToken(token, self.tokens.lifetime, granted)
 
     def _signing_key(self, db: Db) -> SigningKey:
         keys = self.cache.find("signing_keys", "")

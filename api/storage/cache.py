@@ -57,6 +57,11 @@ class Cache:
         value = self._values[topic].get(subject) if fresh else None
         return await self._threads.run(partial(self._read, topic, subject, read)) if value is None else value
 
+    def look_up(self, topic: str, subject: str, read: Callable[[], Found | None]) -> Found | None:
+        """Return the same as `get`, for a caller on a thread, which may wait for the database."""
+        value = self._values[topic].get(subject) if self.monitor.is_fresh() else None
+        return self._read(topic, subject, read) if value is None else value
+
     def find(self, topic: str, subject: str) -> Any | None:
         """Return the cached value, or None if a change that another process committed 100 ms ago may be unknown.
 

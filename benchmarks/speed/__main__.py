@@ -11,6 +11,7 @@ from benchmarks.speed import load, rates
 from benchmarks.speed.accounts import CASES, accounts
 from benchmarks.speed.chart import chart
 from benchmarks.speed.document import circumstances, document
+from benchmarks.speed.introspection import introspection
 from benchmarks.speed.kept import Kept, subject
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
@@ -30,6 +31,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
     return {
         **{name: partial(rates.beside_all, name) for name in rates.CASES},
         "me": rates.me,
+        "introspection": introspection,
         **{name: partial(accounts, name, base if name == "refresh" else None) for name in CASES},
         "logins": logins,
         "starts": starts,

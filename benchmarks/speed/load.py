@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 CONNECTIONS = 16
 CORE = 1
 _SCRIPT = Path(__file__).parent / "wrk.lua"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 Order = Literal["again", "once", "count", "chain"]
 
 
@@ -20,6 +21,10 @@ class Request(NamedTuple):
     body: str = ""
     verb: str = ""
     """The method, unless it is POST for a request with a body and GET for one without."""
+    kind: str = JSON
+    """The media type of the body."""
+    authorization: str = ""
+    """The credentials, unless they are the token."""
 
     @property
     def method(self) -> str:
@@ -28,8 +33,9 @@ class Request(NamedTuple):
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the request, apart from Host."""
-        identity = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        content = {"Content-Type": "application/json", "Content-Length": str(len(self.body))} if self.body else {}
+        authorization = self.authorization or (f"Bearer {self.token}" if self.token else "")
+        identity = {"Authorization": authorization} if authorization else {}
+        content = {"Content-Type": self.kind, "Content-Length": str(len(self.body))} if self.body else {}
         return identity | content
 
     @property

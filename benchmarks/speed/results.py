@@ -71,6 +71,11 @@ def _refusal(database: str) -> Bar:
     return Bar(f"{refused}: CPU, beside that of GET /api/v1/me, not cached", "at most", 1.5, "times")
 
 
+def _introspection(database: str) -> Bar:
+    what = f"Introspection of a token on {database}: CPU, beside that of GET /api/v1/me"
+    return Bar(what, "at most", 2.5, "times")
+
+
 def _accounts(database: str) -> dict[str, Bar]:
     refresh, beside = f"Refresh on {database}: CPU, of that of", "without the hash: CPU, beside that of GET /protected"
     return {
@@ -93,6 +98,8 @@ BARS = {
     **_accounts("PostgreSQL"),
     **_sized("SQLite"),
     **_sized("PostgreSQL"),
+    "introspection/SQLite": _introspection("SQLite"),
+    "introspection/PostgreSQL": _introspection("PostgreSQL"),
     "refusal/SQLite": _refusal("SQLite"),
     "refusal/PostgreSQL": _refusal("PostgreSQL"),
     "workers/me": _with_two_workers("GET /api/v1/me"),

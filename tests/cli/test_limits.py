@@ -78,6 +78,7 @@ OF_ADDRESS = {
     "requestPasswordReset": "20",
     "resetPassword": "30",
     "restoreAccount": "30",
+    "revokeToken": "60",
 }
 
 

@@ -64,6 +64,7 @@ def test_help_names_every_command(charter: Charter) -> None:
         "  migrate       Migrate the database to the schema of this release.\n"
         "  openapi       Print the contract as one JSON document.\n"
         "  serve         Serve the API until SIGTERM or Ctrl-C.\n"
+        "  services      Manage the accounts of other services.\n"
         "  users         Manage the users.\n"
     )
 
@@ -82,10 +83,18 @@ def _value(argument: click.Argument) -> str:
 
 # All commands but those that create an installation, and those that need none.
 EXISTING = [
-    [*name.split(), *(_value(parameter) for parameter in command.params if isinstance(parameter, click.Argument))]
+    [
+        *name.split(),
+        *(_value(parameter) for parameter in command.params if isinstance(parameter, click.Argument)),
+        *(
+            f"{parameter.opts[0]}=x"
+            for parameter in command.params
+            if parameter.required and parameter.param_type_name == "option"
+        ),
+    ]
     for name, command in commands()
     if not isinstance(command, click.Group)
-    and name.partition(" ")[0] in {"keys", "limits", "mail", "users"}
+    and name.partition(" ")[0] in {"keys", "limits", "mail", "services", "users"}
     and name != "mail preview"
 ]
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
 
 import httpx
 import pytest
+from inflection import underscore
 from starlette.testclient import TestClient
 
 from api import contract
@@ -17,11 +19,13 @@ from api.config.paths import resource_dir
 from api.contract import Operation
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
+from api.services.authentication import ServiceCaller
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
 from tests.support.person import Person, newcomer
 from tests.support.roles import promote
+from tests.support.service_accounts import SERVICE_SCOPES, basic, new_service
 from tests.support.success import success_of
 from tests.support.workers import by_hand
 
@@ -35,6 +39,7 @@ PUBLIC = {
     "getContract": "clients without a token read here how to get one",
     "getPageScript": "the pages need it",
     "getPageStyle": "the pages need it",
+    "getServerMetadata": "services that verify tokens have no token of their own",
     "getSigningKeys": "services that verify tokens have no token of their own",
     "logIn": "it returns the first token",
     "logInBrowser": "it returns the first token",
@@ -44,6 +49,7 @@ PUBLIC = {
     "requestSignUp": "it precedes the creation of the user",
     "resetPassword": "the code from a mail proves who is calling",
     "restoreAccount": "the code from a mail proves who is calling",
+    "revokeToken": "the token in the body proves who is calling",
     "revertEmailChange": "the code from a mail proves who is calling",
     "showVerifyEmailPage": "a link in a mail leads to it",
     "showSignUpPage": "a link in a mail leads to it",
@@ -55,12 +61,14 @@ PUBLIC = {
     "verifyEmail": "the code from a mail proves who is calling",
 }
 
+FORM = "application/x-www-form-urlencoded"
+
 pytestmark = pytest.mark.usefixtures("all_features")
 
-CALLERS = ("anonymous", "a user without scopes", "another user", "the owner", "support", "an admin")
-OWNER = "the owner"
+ANONYMOUS, OWNER, SERVICE = "anonymous", "the owner", "a service account"
 ROLES = {"another user": "user", OWNER: "user", "support": "support", "an admin": "admin"}
 """The roles of the callers that have all scopes of their role."""
+CALLERS = (ANONYMOUS, "a user without scopes", *ROLES, SERVICE)
 
 
 def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
@@ -76,7 +84,7 @@ def requires_token(name: str) -> bool:
 CASES = [
     (name, caller)
     for name in sorted(OPERATIONS)
-    for caller in (CALLERS if requires_token(name) else ("anonymous", OWNER))
+    for caller in (CALLERS if requires_token(name) else (ANONYMOUS, OWNER))
 ]
 
 
@@ -87,7 +95,8 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
     assert response.status_code == expected, response.text
     if expected == 403:
         required = " ".join(OPERATIONS[name].scopes)
-        assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{required}"'
+        scope = f', scope="{required}"' if required else ""
+        assert response.headers["www-authenticate"] == f'Bearer error="insufficient_scope"{scope}'
     if caller != OWNER and requires_token(name) and is_own(name):
         assert callers.owner.id not in response.text
         assert callers.owner.username not in response.text
@@ -96,9 +105,11 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
 def expected_status(name: str, caller: str) -> int:
     """Return the status that the contract promises this caller."""
     operation = OPERATIONS[name]
-    if caller == "anonymous" and requires_token(name):
+    if requires_token(name) and not has_credential(name, caller):
         return 401
-    if requires_token(name) and not {*operation.scopes} <= CONTRACT.roles.get(ROLES.get(caller, ""), frozenset()):
+    # With a token of a service, operations without scopes are forbidden, because they are for users.
+    is_for_users = caller == SERVICE and not operation.scopes and accepts(name, "bearer")
+    if requires_token(name) and (is_for_users or not scopes_of(caller).issuperset(operation.scopes)):
         return 403
     if caller != OWNER and is_own(name) and "{" in operation.path:
         # Another user's resource gets the same response as one that does not exist.
@@ -106,9 +117,40 @@ def expected_status(name: str, caller: str) -> int:
     return int(success_of(operation))
 
 
+def has_credential(name: str, caller: str) -> bool:
+    """Return True if a caller sends a valid credential that the operation accepts."""
+    if caller == ANONYMOUS or accepts(name, "bearer"):
+        return caller != ANONYMOUS
+    return accepts(name, "client" if caller == SERVICE else "refreshCookie")
+
+
+def accepts(name: str, scheme: str) -> bool:
+    """Return True if a security scheme is one of those that an operation accepts."""
+    return any(scheme in requirement for requirement in OPERATIONS[name].security)
+
+
+def scopes_of(caller: str) -> frozenset[str]:
+    """Return the scopes of a caller."""
+    return CONTRACT.service_scopes if caller == SERVICE else CONTRACT.roles.get(ROLES.get(caller, ""), frozenset())
+
+
 def is_own(name: str) -> bool:
     """Return True if each user may call an operation, about its own resources."""
     return {*OPERATIONS[name].scopes} <= CONTRACT.roles["user"]
+
+
+REACHABLE = [
+    operation
+    for operation in CONTRACT.operations()
+    if operation.scopes and CONTRACT.service_scopes.issuperset(operation.scopes)
+]
+
+
+@pytest.mark.parametrize("operation", REACHABLE, ids=lambda operation: operation.id)
+def test_no_handler_for_users_is_reachable_by_a_service(operation: Operation) -> None:
+    module = import_module(f"api.handlers.{operation.tag}")
+    declared = get_type_hints(getattr(module, underscore(operation.id))).get("identity", ServiceCaller)
+    assert ServiceCaller in {declared, *get_args(declared)}
 
 
 class Callers:
@@ -117,17 +159,19 @@ class Callers:
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self._config, self._database = config, database
-        # The owner has all scopes, and the other user those of most users.
-        self.owner, other = promote(config, newcomer(client, "bobby"), "admin"), newcomer(client, "carol")
+        self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
+        self._service = new_service(config, "reporting")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
         keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
         with database.transaction() as db:
             key = keyring.signing(db)
         claims = tokens.decode(other.token, key)
+        assert claims.session_id is not None
         times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
-        scopeless = tokens.encode(key, claims.user_id, claims.session_id, scope="", **times)
+        scopeless = tokens.encode(key, claims.subject, claims.session_id, scope="", **times)
         self._people = {"another user": other, OWNER: self.owner}
         self._scopeless = replace(other, token=scopeless)
+        self._of_service = tokens.encode_for_service(key, self._service.client_id, " ".join(SERVICE_SCOPES))
 
     def person(self, caller: str) -> Person:
         """Return a caller with its tokens. Only those that a test needs are created, because a log-in takes time."""
@@ -138,11 +182,23 @@ class Callers:
             self._people[caller] = promote(self._config, newcomer(self.client, f"{role}9"), role)
         return self._people[caller]
 
+    def headers(self, name: str, caller: str) -> dict[str, str]:
+        """Return the credential that a caller sends to an operation."""
+        if accepts(name, "refreshCookie"):
+            # No other credential counts.
+            has_cookie = caller not in {ANONYMOUS, SERVICE}
+            cookie = {"Cookie": f"__Host-charter={self.person(caller).refresh_token}"} if has_cookie else {}
+            return {"Sec-Fetch-Site": "same-origin"} | cookie
+        if caller == SERVICE:
+            is_client = accepts(name, "client") and not accepts(name, "bearer")
+            return basic(self._service) if is_client else {"Authorization": f"Bearer {self._of_service}"}
+        return {} if caller == ANONYMOUS else self.person(caller).headers
+
     def call(self, name: str, caller: str) -> httpx.Response:
         """Return the response to an operation's example, after its maker has called the operations it depends on."""
         operation = OPERATIONS[name]
         path = operation.path
-        headers = {} if caller == "anonymous" else self.person(caller).headers
+        headers = self.headers(name, caller)
         body = example_of_body(operation)
         for source, link in prerequisites(name):
             made = self.call(source, OWNER if is_own(source) else "an admin").json()
@@ -160,14 +216,10 @@ class Callers:
             by_hand(self._config, "UPDATE outbox SET state = 'dead'")
         for media_type in (operation.body or {}).get("content", {}):
             headers["Content-Type"] = media_type
-        if "refreshCookie" in str(operation.security):
-            # No other credential counts.
-            headers = {"Sec-Fetch-Site": "same-origin"}
-            if caller != "anonymous":
-                headers["Cookie"] = f"__Host-charter={self.person(caller).refresh_token}"
         if name == "logInBrowser":
             headers["Sec-Fetch-Site"] = "same-origin"
-        response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
+        kind = "data" if headers.get("Content-Type") == FORM else "json"
+        response: httpx.Response = self.client.request(operation.method, path, headers=headers, **{kind: body})
         return response
 
 

@@ -40,6 +40,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 from tests.support.roles import promote
 from tests.support.scopes import USER_SCOPE
+from tests.support.service_accounts import basic, new_service
 from tests.support.success import success_of
 from tests.support.workers import by_hand
 from tests.test_errors import SIGN_UP, catalogue
@@ -132,7 +133,11 @@ ARGUMENTS: dict[str, Any] = {
     "METHOD_NOT_ALLOWED": ["GET", "HEAD"],
     "STEP_UP_REQUIRED": 900,
 }
-MISSING_COOKIE = MissingToken("the API key in the cookie __Host-charter").problem()
+HOW_TO_AUTHENTICATE = (
+    "the API key in the cookie __Host-charter",
+    "Authorization: Basic <credentials>",
+    "Authorization: Basic <credentials> or Authorization: Bearer <access_token>",
+)
 
 
 def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
@@ -140,14 +145,17 @@ def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
     (error,) = (error for error in catalogue() if error.code == code)
     arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
     first = error(arguments[code]) if code in arguments else error()
-    others = [MISSING_COOKIE] if code == MissingToken.code else []
+    others = [MissingToken(how).problem() for how in HOW_TO_AUTHENTICATE] if code == MissingToken.code else []
     return [first.problem()] + others + [other().problem() for other in error.__subclasses__() if not errors]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_error_examples_match_the_responses_of_the_server(name: str) -> None:
     for problem in PROBLEMS[name]:
-        assert problem in problems_of(problem["code"], problem.get("errors", []))
+        members = {member: value for member, value in problem.items() if member != "error"}
+        assert members in problems_of(problem["code"], problem.get("errors", []))
+        (kind,) = (error for error in catalogue() if error.code == problem["code"])
+        assert problem.get("error", kind.oauth_error) == kind.oauth_error
         assert problem["status"] == int(name.split()[1])
     named = re.findall("`([A-Z]+(?:_[A-Z]+)+)`", RESPONSES[name]["description"])
     assert set(named) <= {problem["code"] for problem in PROBLEMS[name]}
@@ -211,9 +219,10 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         query = {"event": query["event"]}
     for media_type in operation.get("requestBody", {}).get("content", {}):
         headers["Content-Type"] = media_type
-    if "refreshCookie" in str(operation.get("security")):
-        headers["Cookie"] = f"__Host-charter={alice.refresh_token}"
-    response = client.request(method, path, params=query, json=body, headers=alice.headers | headers)
+    headers = alice.headers | headers | credentials(operation, config, alice)
+    is_form = "urlencoded" in headers.get("Content-Type", "")
+    sent: dict[str, Any] = {"data" if is_form else "json": body}
+    response = client.request(method, path, params=query, headers=headers, **sent)
     assert response.status_code == int(success_of(Operation(path, method, operation, RESOLVED.document)))
     for media_type, content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).items():
         if media_type.startswith("text/"):
@@ -233,6 +242,13 @@ def prepare_list(config: Config, database: Database, alice: Person) -> None:
         charter.make_outbox(config).add(db, "reset_password", alice.email, timedelta(hours=1), user_id=UUID(alice.id))
     by_hand(config, "DELETE FROM outbox WHERE template <> 'reset_password'")
     by_hand(config, "UPDATE outbox SET state = 'dead', attempts = 1, error = '550 No such mailbox'")
+
+
+def credentials(operation: Json, config: Config, person: Person) -> dict[str, str]:
+    """Return the header of a credential that is not an access token, if the operation requires one."""
+    if "refreshCookie" in str(operation.get("security")):
+        return {"Cookie": f"__Host-charter={person.refresh_token}"}
+    return basic(new_service(config)) if operation.get("security") == [{"client": []}] else {}
 
 
 # The claims that differ between access tokens.

@@ -58,6 +58,7 @@ SAME = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
     (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "TIME"),
     (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
+    (r"charter_svc_[0-9A-Za-z]{38}", "SECRET"),
     (r"curl/[0-9.]+", "curl"),
     (r'"(refresh_token|device_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
 )

@@ -159,6 +159,7 @@ class Identity:
     """The caller of a request. Its token is a comma-separated list of scopes."""
 
     scopes: frozenset[str]
+    needs_scopes: bool = False
 
 
 class Engine:

@@ -12,11 +12,12 @@ from api.storage.database import Database
 from tests.support.admins import USERS, admin_of, change_user, dead_mail
 from tests.support.codes import code_for, request_changes
 from tests.support.person import PASSWORD, Person, newcomer
+from tests.support.service_accounts import SERVICE_SCOPES, introspect, issue, new_service
 
 WRONG, NEXT = "a wrong password, typed by hand", "another long passphrase for tests"
 Json = dict[str, Any]
 PAGE = {"Sec-Fetch-Site": "same-origin"}
-DRIVEN_BY_COMMANDS = {"signing_key_retired", "signing_key_rotated"}
+DRIVEN_BY_COMMANDS = {"service_disabled", "service_enabled", "signing_key_retired", "signing_key_rotated"}
 
 
 class Drive(NamedTuple):
@@ -62,6 +63,7 @@ def drives(world: World) -> Iterator[Drive]:
     yield from _emails(world)
     yield from _accounts(world)
     yield from _administration(world)
+    yield from _services(world)
 
 
 def _sign_ups(world: World) -> Iterator[Drive]:
@@ -203,3 +205,20 @@ def _administration(world: World) -> Iterator[Drive]:
     again = f"/api/v1/mails/{dead_mail(world.config, world.database)}/retry"
     yield Drive("retryMail", {"mail_retried"}, lambda: admin.post(again))
     yield Drive("retryMail", set(), lambda: admin.post(again))
+
+
+def _services(world: World) -> Iterator[Drive]:
+    admin, alice = admin_of(world.config, world.client, "root8"), world.user()
+    service, path = new_service(world.config), "/api/v1/service-accounts"
+    form = {"name": "reporting", "scopes": SERVICE_SCOPES}
+    yield Drive("createServiceAccount", {"service_created"}, lambda: admin.post(path, json=form))
+    yield Drive("createServiceAccount", set(), lambda: admin.post(path, json=form))
+    yield Drive("issueToken", {"service_token_issued"}, lambda: issue(world.client, service))
+    yield Drive("issueToken", set(), lambda: issue(world.client, service, scope="other"))
+    yield Drive("introspectToken", set(), lambda: introspect(world.client, service, alice.token))
+    for event in ({"token_revoked"}, set[str]()):
+        yield Drive("revokeToken", event, lambda: world.client.post("/oauth/revoke", data={"token": alice.token}))
+    own, rotation = f"{path}/{service.client_id}", {"overlap_seconds": 0}
+    yield Drive("rotateServiceSecret", {"service_secret_rotated"}, lambda: admin.post(f"{own}/secret", json=rotation))
+    for event in ({"service_deleted"}, set[str]()):
+        yield Drive("deleteServiceAccount", event, lambda: admin.delete(own))

@@ -10,6 +10,7 @@ from schemathesis import Case, Response
 
 from api.services import names
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.service_accounts import SERVICE_SCOPES, basic_of
 
 TAKEN: set[str] = set()
 """The usernames and emails of all accounts."""
@@ -49,6 +50,8 @@ ADMIN: dict[str, str] = {}
 
 CREATED: set[str] = set()
 """The ids of the users without sessions, whom each operation may change."""
+SERVICE: dict[str, str] = {}
+"""The credentials of the service account for the operations of services."""
 
 SPARE: list[str] = []
 """An `Authorization` header of this user that works or once worked."""
@@ -56,7 +59,7 @@ SPARE: list[str] = []
 
 def forget() -> None:
     """Forget the previous run, which had another server."""
-    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMIN, CREATED, SPARE):
+    for memory in (TAKEN, HELD, ENDED, CURSORS, DEFAULT_USER, ADMIN, CREATED, SERVICE, SPARE):
         memory.clear()
 
 
@@ -191,6 +194,22 @@ def header_of_admin(base_url: str) -> str:
         for promote in PROMOTERS:
             promote(ADMIN["username"])
     return _log_in_as(base_url, ADMIN)
+
+
+def new_service(base_url: str) -> dict[str, str]:
+    """Return the credentials of a new service account, or nothing without an admin."""
+    headers = {"Authorization": header_of_admin(base_url)}
+    body = {"name": f"fuzz {uuid4().hex}", "scopes": SERVICE_SCOPES}
+    with httpx.Client(base_url=base_url, timeout=PATIENCE_SECONDS) as client:
+        response = client.post("/api/v1/service-accounts", json=body, headers=headers)
+    return dict(response.json()) if response.is_success else {}
+
+
+def header_of_service(base_url: str) -> str:
+    """Return the header with the credentials of a service account, or an empty text without an admin."""
+    if not SERVICE:
+        SERVICE.update(new_service(base_url))
+    return basic_of(SERVICE["client_id"], SERVICE["client_secret"])["Authorization"] if SERVICE else ""
 
 
 def _log_in(base_url: str) -> str:

@@ -79,6 +79,9 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         case.query.pop("cursor", None)
     if _is_for_admins(case):
         _adjust_administration(case)
+    if _is(case, "issueToken"):
+        # Chance cannot guess the only grant and the only scope.
+        case.body = {"grant_type": "client_credentials"}
 
 
 def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
@@ -145,6 +148,8 @@ def _adjust_administration(case: Case) -> None:
         case.path_parameters["user_id"] = new or case.path_parameters["user_id"]
     if "mail_id" in case.path_parameters and fuzzed.DEAD_MAILS:
         case.path_parameters["mail_id"] = fuzzed.DEAD_MAILS[-1]()
+    if "client_id" in case.path_parameters and (service := fuzzed.new_service(str(case.operation.base_url))):
+        case.path_parameters["client_id"] = service["client_id"]
     if _is(case, "createUser") and any(names.login_key(_form(case)[name]) in TAKEN for name in ("username", "email")):
         _form(case).update({name: value for name, value in fuzzed.new_user().items() if name != "password"})
 
@@ -257,6 +262,8 @@ class SomeUser:
     def get(self, case: Case, _: AuthContext) -> str | None:
         if _reads_cookie(case):
             return fuzzed.refresh_token_of_new_session(str(case.operation.base_url)) or None
+        if _is(case, "issueToken") or _is(case, "introspectToken"):
+            return fuzzed.header_of_service(str(case.operation.base_url)) or None
         if _is_for_admins(case):
             return fuzzed.header_of_admin(str(case.operation.base_url)) or None
         linked = str(case.headers.get("Authorization"))

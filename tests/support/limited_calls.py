@@ -42,5 +42,6 @@ def limited_calls(client: httpx.Client, alice: Person, admin: Person) -> dict[st
         "inviteUser": lambda: admin.post(f"{USERS}/invitations", json={"email": "carol@example.com"}),
         "sendPasswordReset": lambda: admin.post(f"{USERS}/{admin.id}/password-reset"),
         "requestDeletion": lambda: alice.post("/api/v1/me/deletion", json={"current_password": "wrong"}),
+        "revokeToken": lambda: client.post("/oauth/revoke", data={"token": "unknown"}),
         "restoreAccount": lambda: client.post("/api/v1/auth/restore", json={"code": "0000-0000-0000"}),
     }

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from api.contract.document.events import check_events
-from api.contract.document.extensions import check_extensions, check_roles
+from api.contract.document.extensions import check_extensions, check_roles, check_service_scopes
 from api.contract.document.faults import ContractError, Faults, Pointer
 from api.contract.document.model import Contract
 from api.contract.document.operation import METHODS, Json, Operation, resolve, resolve_or_empty, steps_of
@@ -35,6 +35,7 @@ def check(contract: Contract, faults: Faults) -> None:
     if not known:
         check_roles(contract, faults)
         check_events(contract, faults)
+        check_service_scopes(contract, faults)
 
 
 def _check_unique(contract: Contract, faults: Faults) -> None:

@@ -1,4 +1,4 @@
-"""The extensions of an operation, such as `x-scopes` and `x-rate-limit`, and `x-roles` of the document."""
+"""The extensions of an operation, such as `x-scopes` and `x-rate-limit`, and those of the document that name scopes."""
 
 import re
 
@@ -47,16 +47,31 @@ def check_roles(contract: Contract, faults: Faults) -> None:
     roles = contract.document.get("x-roles")
     if roles is None:
         return
+    services = contract.service_scopes
     required = {scope for operation in contract.operations() for scope in _required(operation)}
     for name, scopes in roles.items():
         if unknown := [scope for scope in scopes if scope not in required]:
             faults.add(("x-roles", name), f"no operation requires the scope {unknown[0]!r} of the role {name!r}")
     for operation in contract.operations():
-        if operation.scopes and not any({*operation.scopes} <= {*scopes} for scopes in roles.values()):
+        holders = [*roles.values(), services]
+        if operation.scopes and not any({*operation.scopes} <= {*scopes} for scopes in holders):
             message = (
                 f"x-scopes: every call would get a 403, because no role has {' and '.join(sorted(operation.scopes))}; "
                 "add what is missing to a role in x-roles of openapi.yaml"
             )
+            faults.add((*operation.pointer, "x-scopes"), message)
+
+
+def check_service_scopes(contract: Contract, faults: Faults) -> None:
+    """Add each scope of services that no operation requires, and each operation of users that services could call."""
+    services = contract.service_scopes
+    operations = list(contract.operations())
+    required = {scope for operation in operations for scope in _required(operation)}
+    for scope in sorted(services - required):
+        faults.add(("x-service-scopes",), f"no operation requires the scope {scope!r}")
+    for operation in operations:
+        if operation.step_up_seconds is not None and operation.scopes and services.issuperset(operation.scopes):
+            message = "x-step-up requires a user, but x-service-scopes has all scopes of the operation"
             faults.add((*operation.pointer, "x-scopes"), message)
 
 

@@ -45,6 +45,11 @@ class Contract:
         """The scopes of each role in `x-roles`."""
         return {name: frozenset(scopes) for name, scopes in self.document.get("x-roles", {}).items()}
 
+    @property
+    def service_scopes(self) -> frozenset[str]:
+        """The scopes that callers without a user can have, in `x-service-scopes`."""
+        return frozenset(self.document.get("x-service-scopes", []))
+
     def served_by(self, handlers: str) -> dict[str, Operation]:
         """Return the operations by the ids that Connexion gives them for the package `handlers`."""
         return {operation.address(handlers): operation for operation in self.operations()}

@@ -117,6 +117,7 @@ OBJECTS: dict[str, Fields] = {
         "x-event": "[string]",
         "x-events": "{string}",
         "x-roles": "{[string]}",
+        "x-service-scopes": "[string]",
         "x-shared": "Shared",
     },
     "Shared": {
@@ -184,6 +185,7 @@ OBJECTS: dict[str, Fields] = {
         "x-body-bytes": "any",
         "x-event": "any",
         "x-feature": "any",
+        "x-oauth-errors": "boolean",
         "x-rate-limit": "any",
         "x-scopes": "any",
         "x-step-up": "any",

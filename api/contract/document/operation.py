@@ -112,6 +112,11 @@ class Operation:
         """The seconds within which the caller must have proved its identity, or None if any session suffices."""
         return self._own("x-step-up", {}).get("seconds")  # type: ignore[no-any-return]
 
+    @cached_property
+    def has_oauth_errors(self) -> bool:
+        """True if errors have the member `error` as well, which OAuth clients read."""
+        return self._own("x-oauth-errors", False)  # type: ignore[no-any-return]
+
     @property
     def body_bytes(self) -> int | None:
         """The maximum size of the body in bytes, or None for the default."""

@@ -49,9 +49,13 @@ def raw_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def problem_response(error: ApiError) -> Response:
-    """Return the response for an error, as application/problem+json (RFC 9457)."""
-    body = json.dumps(error.problem(), separators=(",", ":")).encode()
+def problem_response(error: ApiError, *, oauth: bool = False) -> Response:
+    """Return the response for an error, as application/problem+json (RFC 9457).
+
+    With `oauth`, it has the member `error` as well, which OAuth clients read (RFC 6749, section 5.2).
+    """
+    members = error.problem() | ({"error": error.oauth_error} if oauth and error.oauth_error else {})
+    body = json.dumps(members, separators=(",", ":")).encode()
     headers = {"Content-Type": "application/problem+json", **error.headers, "Content-Length": str(len(body))}
     return Response(error.status.value, raw_headers(headers.items()), body)
 

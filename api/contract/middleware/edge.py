@@ -8,13 +8,15 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from api.contract.document.operation import Operation
 from api.contract.http import framing
 from api.contract.http.client_addresses import ClientAddresses
 from api.contract.http.cors import Cors
+from api.contract.http.library_errors import as_api_error
 from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
-from api.errors import InternalError, as_api_error
+from api.errors import InternalError
 
 _log = logging.getLogger("charter.requests")
 
@@ -83,7 +85,7 @@ class EdgeMiddleware:
         except ClientDisconnected:
             pass
         except Exception as error:
-            await exchange.fail(error)
+            await exchange.fail(error, operation_of(isolated))
         finally:
             outcome = exchange.outcome(isolated)
             for end in finish:
@@ -153,7 +155,7 @@ class _Exchange:
             return closing(headers)
         return headers
 
-    async def fail(self, error: Exception) -> None:
+    async def fail(self, error: Exception, operation: Operation | None) -> None:
         """Send the error as the response. Raises the error if a response has begun, to break the connection."""
         known = as_api_error(error)
         self._code = known.code
@@ -161,7 +163,7 @@ class _Exchange:
             _log.error("unhandled_error", exc_info=error, extra={"facts": {"code": known.code}})
         if self._status is not None:
             raise error
-        await respond(self.send, problem_response(known))
+        await respond(self.send, problem_response(known, oauth=operation is not None and operation.has_oauth_errors))
 
     def outcome(self, private: Scope) -> Outcome:
         operation = operation_of(private)

@@ -87,9 +87,9 @@ class _Check:
         set_identity(scope, caller)
 
     async def identify(self, *credential: str) -> Identity:
-        """Return the caller. Raises InsufficientScope if it lacks a scope."""
+        """Return the caller. Raises InsufficientScope if it lacks a scope, or needs one to call any operation."""
         caller = await self.scheme.verify(*credential)
-        if not caller.scopes.issuperset(self._scopes):
+        if not caller.scopes.issuperset(self._scopes) or (caller.needs_scopes and not self._scopes):
             raise InsufficientScope(self._scopes, is_bearer=self.scheme.is_bearer)
         return caller
 

@@ -1,0 +1,34 @@
+"""The accounts of other services."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from api.crypto.cursors import CursorCodec
+from api.services import service_accounts
+from api.services.authentication import Identity
+from api.storage.database import Db
+
+
+def list_service_accounts(db: Db, identity: Identity, cursors: CursorCodec, limit: int, cursor: str | None) -> object:
+    return service_accounts.page(db, cursors, identity.user_id, limit=limit, cursor=cursor)
+
+
+def create_service_account(
+    db: Db, identity: Identity, public_url: str, body: dict[str, Any]
+) -> tuple[object, dict[str, str]]:
+    service_accounts.check_grant(body["scopes"], identity.scopes)
+    made = service_accounts.create(db, body["name"], body["scopes"], created_by=identity.user_id)
+    return made, {"Location": f"{public_url}/api/v1/service-accounts/{made.client_id}"}
+
+
+def get_service_account(db: Db, client_id: str) -> object:
+    return service_accounts.get(db, UUID(client_id))
+
+
+def rotate_service_secret(db: Db, client_id: str, body: dict[str, Any]) -> object:
+    return service_accounts.rotate(db, UUID(client_id), timedelta(seconds=body["overlap_seconds"]))
+
+
+def delete_service_account(db: Db, client_id: str) -> None:
+    service_accounts.delete_account(db, UUID(client_id))

@@ -1,0 +1,50 @@
+"""Questions about a token: whether it is active (RFC 7662), and the end of its session (RFC 7009)."""
+
+from contextlib import suppress
+from typing import Any
+
+from api.crypto.access_tokens import read_payload
+from api.errors import InvalidRefreshToken, InvalidToken, UnsupportedTokenType
+from api.services import sessions
+from api.services.authentication import Authenticator, Identity
+from api.services.token_issuer import TokenIssuer
+from api.storage.database import Db
+
+_INACTIVE = {"active": False}
+_SHOWN = ("client_id", "exp", "iat", "sub", "aud", "iss", "jti", "sid", "auth_time")
+
+
+def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
+    """Return the facts of an access token that requests can use now, and no facts for any other text.
+
+    The caches of requests answer, so a query is necessary only if the token or its user is new to this process.
+    """
+    try:
+        caller = authenticator.inspect(token)
+    except InvalidToken:
+        return _INACTIVE
+    payload = read_payload(token)
+    # The effective scopes may be fewer than those of the token.
+    facts = {"active": True, "token_type": "Bearer", "scope": " ".join(sorted(caller.scopes))}
+    if isinstance(caller, Identity):
+        facts["username"] = caller.user.username
+    return facts | {name: payload[name] for name in _SHOWN if name in payload}
+
+
+def revoke(db: Db, authenticator: Authenticator, issuer: TokenIssuer, token: str) -> None:
+    """End the session of an access token or a refresh token. Do nothing for any other text, or if it has ended.
+
+    Raises UnsupportedTokenType for a valid token of a service, which belongs to no session.
+    """
+    # Only access tokens have dots.
+    if "." not in token:
+        with suppress(InvalidRefreshToken):
+            sessions.revoke_token(db, *sessions.owner_of_token(db, issuer, token))
+        return
+    try:
+        claims = authenticator.verify(token)
+    except InvalidToken:
+        return
+    if claims.session_id is None:
+        raise UnsupportedTokenType()
+    sessions.revoke_token(db, claims.subject, claims.session_id)
