@@ -343,7 +343,7 @@ def test_no_secret_reaches_the_log(client: TestClient, service: NewSecret, alice
     output = log.getvalue()
     assert "service_token_issued" in output
     assert "token_revoked" in output
-    assert f'"service_id": "{service.client_id}"' in output
+    assert f'"service_id":"{service.client_id}"' in output
     secrets = (service.client_secret, *token.split(".")[1:], *alice.token.split(".")[1:], "Basic ")
     assert [secret for secret in secrets if secret in output] == []
 
