@@ -1,10 +1,10 @@
-"""The extensions of the contract: `x-scopes`, `x-roles`, `x-body-bytes` and `x-shared`."""
+"""The extensions of the contract: scopes, roles, services, errors, `x-body-bytes` and `x-shared`."""
 
 import pytest
 
 from api import contract
 from api.contract import ContractError
-from tests.support.engine import OPERATION, REQUEST_BODY, SHARED, Engine, document
+from tests.support.engine import OPERATION, REQUEST_BODY, SHARED, Engine, Identity, document
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("a", 403), ("a,c", 403), ("a,b", 200), ("c,b,a", 200)])
@@ -47,6 +47,54 @@ def test_a_role_must_have_the_scopes_of_each_operation(engine: Engine, roles: st
         "a.yaml:4: GET /x: x-scopes: every call would get a 403, because no role has a and b; "
         "add what is missing to a role in x-roles of openapi.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    ("scopes", "more", "message"),
+    [
+        ("[a, c]", "", "x-service-scopes: no operation requires the scope 'c'"),
+        ("[a, b]", "x-step-up: {seconds: 900}, ", "x-step-up requires a user, but x-service-scopes has all scopes"),
+        ("[a]", "", None),
+        ("[a]", "x-step-up: {seconds: 900}, ", None),
+    ],
+)
+def test_scopes_of_services_are_checked(engine: Engine, scopes: str, more: str, message: str | None) -> None:
+    engine.write(document(OPERATION.replace("resp", f"security: [{{bearer: []}}], x-scopes: [a, b], {more}resp")))
+    shared = f"{SHARED}x-roles: {{user: [a, b]}}\nx-service-scopes: {scopes}\n"
+    (engine.folder / "openapi.yaml").write_text(shared)
+    if message is None:
+        assert contract.load(engine.folder).service_scopes == {"a"}
+        return
+    with pytest.raises(ContractError) as raised:
+        contract.load(engine.folder)
+    assert message in str(raised.value)
+
+
+def test_an_operation_can_require_scopes_that_only_services_have(engine: Engine) -> None:
+    engine.write(document(OPERATION.replace("resp", "security: [{bearer: []}], x-scopes: [a], resp")))
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}x-roles: {{user: []}}\nx-service-scopes: [a]\n")
+    assert contract.load(engine.folder).service_scopes == {"a"}
+
+
+@pytest.mark.parametrize(("scopes", "status"), [("", 403), ("x-scopes: [a], ", 200), ("x-scopes: [b], ", 403)])
+def test_a_caller_that_needs_scopes_cannot_call_operations_without(engine: Engine, scopes: str, status: int) -> None:
+    async def identify(_: str) -> Identity:
+        return Identity(frozenset(["a"]), needs_scopes=True)
+
+    engine.authenticators["bearer"] = identify
+    engine.write(document(OPERATION.replace("resp", f"security: [{{bearer: []}}], {scopes}resp")))
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    response = engine.request("/x", headers={"Authorization": "Bearer t"})
+    assert response.status_code == status
+    if not scopes:
+        assert response.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+
+
+@pytest.mark.parametrize(("extension", "error"), [("", None), ("x-oauth-errors: true, ", "invalid_client")])
+def test_oauth_errors_are_an_option_of_an_operation(engine: Engine, extension: str, error: str | None) -> None:
+    engine.write(document(OPERATION.replace("resp", f"security: [{{bearer: []}}], {extension}resp")))
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    assert engine.request("/x").json().get("error") == error
 
 
 @pytest.mark.parametrize("size", [100, 2000])

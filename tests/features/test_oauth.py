@@ -1,5 +1,6 @@
 """Tokens for other services: client credentials, introspection, revocation and metadata."""
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -331,6 +332,20 @@ def test_the_metadata_exists_if_the_issuer_is_a_url(
         return
     assert (response.json()["issuer"], response.json()["token_endpoint"]) == (issuer, endpoint)
     assert response.headers["cache-control"] == "public, max-age=300"
+
+
+@on_sqlite
+def test_no_secret_reaches_the_log(client: TestClient, service: NewSecret, alice: Person, log: io.StringIO) -> None:
+    token = issue(client, service).json()["access_token"]
+    introspect(client, service, alice.token)
+    introspect(client, NewSecret(service.client_id, make("svc")), token)
+    client.post("/oauth/revoke", data={"token": alice.token})
+    output = log.getvalue()
+    assert "service_token_issued" in output
+    assert "token_revoked" in output
+    assert f'"service_id":"{service.client_id}"' in output
+    secrets = (service.client_secret, *token.split(".")[1:], *alice.token.split(".")[1:], "Basic ")
+    assert [secret for secret in secrets if secret in output] == []
 
 
 def test_other_operations_have_no_oauth_errors(client: TestClient) -> None:

@@ -44,6 +44,20 @@ def reader(memory: Cache) -> CountingReader:
     return CountingReader(memory)
 
 
+def test_a_thread_reads_a_value_once_while_the_cache_is_fresh(memory: Cache) -> None:
+    given = iter(["alice", "carol", "bobby"])
+
+    def read() -> str:
+        return next(given)
+
+    asyncio.run(memory.monitor.ensure_fresh())
+    assert [memory.look_up("sessions", "a", read) for _ in range(2)] == ["alice", "alice"]
+    memory.monitor.mark_stale()
+    # A cache that may be outdated is not asked.
+    assert memory.look_up("sessions", "a", read) == "carol"
+    assert asyncio.run(memory.get("sessions", "a", read)) == "carol"
+
+
 def test_a_value_is_read_once(reader: CountingReader) -> None:
     assert [reader.get("a", "alice"), reader.get("a", "carol")] == ["alice", "alice"]
     assert reader.get("b", "bobby") == "bobby"
