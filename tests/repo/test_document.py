@@ -184,6 +184,14 @@ def request_example(name: str) -> Json:
     return dict(content["example"])
 
 
+def prepare_log(config: Config, person: Person, query: dict[str, str]) -> dict[str, str]:
+    """Let a user read the audit log, add the event of the example, and return the filter for it."""
+    promote(config, person, "support")
+    person.client.post("/api/v1/auth/login", json={"username": person.username, "password": "wrong"})
+    # The user and the times of the example are others.
+    return {"event": query["event"]}
+
+
 @pytest.mark.usefixtures("all_features", "still")
 # Operations with path parameters are left out, because their resources would have to exist first.
 @pytest.mark.parametrize("name", [name for name, (path, *_) in OPERATIONS.items() if "{" not in path])
@@ -213,10 +221,7 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         for place in ("query", "header")
     )
     if name == "listEvents":
-        promote(config, alice, "support")
-        client.post("/api/v1/auth/login", json={"username": "alice", "password": "wrong"})
-        # The user and the times of the example are others.
-        query = {"event": query["event"]}
+        query = prepare_log(config, alice, query)
     for media_type in operation.get("requestBody", {}).get("content", {}):
         headers["Content-Type"] = media_type
     headers = alice.headers | headers | credentials(operation, config, alice)
