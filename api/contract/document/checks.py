@@ -8,6 +8,7 @@ from api.contract.document.extensions import check_extensions, check_roles
 from api.contract.document.faults import ContractError, Faults, Pointer
 from api.contract.document.model import Contract
 from api.contract.document.operation import METHODS, Json, Operation, resolve, resolve_or_empty, steps_of
+from api.contract.document.prefixes import check_prefixes
 from api.contract.document.uses import Uses
 
 # Shorter names resemble each other by chance.
@@ -33,6 +34,7 @@ def check(contract: Contract, faults: Faults) -> None:
     _check_unique(contract, faults)
     if not known:
         check_roles(contract, faults)
+        check_prefixes(contract, faults)
 
 
 def _check_unique(contract: Contract, faults: Faults) -> None:
