@@ -15,7 +15,7 @@ from api.config import Config
 from api.config.parsers import database_url
 from api.config.paths import resource_dir
 from api.contract import Format
-from api.crypto import password_hasher
+from api.crypto import password_hasher, prefixed_secrets
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.cursors import CursorCodec
 from api.crypto.device_tokens import DeviceTokenCodec
@@ -23,11 +23,12 @@ from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.place_digests import PlaceDigests
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.runtime.background import BackgroundWorker
+from api.runtime.background import BackgroundWorker, Task
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
 from api.services import (
+    api_keys,
     authentication,
     codes,
     deletion,
@@ -43,6 +44,8 @@ from api.services import (
     sign_up,
     usernames,
 )
+from api.services.api_key_uses import KeyUses
+from api.services.api_keys import KeyRules
 from api.services.deletion import DeletionRules
 from api.services.front_ends import FrontEnds
 from api.services.landing_pages import PAGES, Call, LandingPages
@@ -94,6 +97,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
     document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
     document = contract.with_features(document, features(config))
+    document = contract.with_prefixes(document, {"apiKey": prefixed_secrets.start_of(api_keys.KIND, config.key_prefix)})
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
     metrics, traces = _metrics(config), _traces(config, document)
@@ -113,11 +117,14 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited = limiter if contract.limited(document) else None
-    background = _background(config, database, limited, document.title, metrics)
+    uses = KeyUses()
+    background = _background(config, database, limited, uses, document.title, metrics)
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authentication.make_authenticators(database, tokens, keyring, cache, document.roles),
+        authenticators=authentication.make_authenticators(
+            database, tokens, keyring, cache, document.roles, uses, limited
+        ),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -167,6 +174,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "cursors": CursorCodec(config.secret),
         "deletion_rules": deletion_rules(config),
         "front_ends": FrontEnds(config.front_ends),
+        "key_rules": KeyRules(config.key_prefix, timedelta(days=config.key_days)),
         "landing_pages": _landing_pages(config, document),
         "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),
@@ -268,16 +276,22 @@ async def _lifespan(
 
 
 def _background(
-    config: Config, database: Database, limiter: RateLimiter | None, service: str, metrics: "Metrics | None"
+    config: Config,
+    database: Database,
+    limiter: RateLimiter | None,
+    uses: KeyUses,
+    service: str,
+    metrics: "Metrics | None",
 ) -> list[BackgroundWorker]:
     """Return the workers of the background tasks. Mail has one of its own, because mail servers can be slow."""
-    # A process that did not purge the budgets would not notice that there are too many.
-    always = [limiter.purge] if limiter else []
+    # A process that did not purge the budgets would not notice that there are too many. Each one knows only its own
+    # uses of keys.
+    always: list[Task] = [partial(_run, database, uses.flush), *([limiter.purge] if limiter else [])]
     if config.background == "off":
         return [BackgroundWorker(always)]
     trimmer = ExcessTrimmer(config.sessions_per_user)
     stay = timedelta(days=config.mail_days)
-    purges = (sessions.delete_expired, codes.delete_expired, usernames.delete_expired)
+    purges = (sessions.delete_expired, api_keys.delete_expired, codes.delete_expired, usernames.delete_expired)
     expired = [partial(_purge, delete) for delete in purges]
     delete_due = partial(deletion.delete_due, outbox=make_outbox(config), name_stay=deletion_rules(config).name_stay)
     steps: list[Callable[[Db], bool]] = [*expired, trimmer.step, partial(outbox.purge, sent_stay=stay), delete_due]

@@ -3,13 +3,14 @@
 The classes of ApiError, with their status and their subclasses:
 
 - BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
-- Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken, RefreshTokenReused,
-                              StepUpRequired
+- Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken (InvalidApiKey), MissingToken,
+                              RefreshTokenReused, StepUpRequired
 - Forbidden              403  EmailUnverified, ForeignOrigin, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
 - NotFound               404  UnknownPath
 - MethodNotAllowed       405
 - RequestTooSlow         408
-- Conflict               409  AlreadyVerified, EmailTaken, PasswordContainsName, TooManyNames, UsernameTaken
+- Conflict               409  AlreadyVerified, EmailTaken, PasswordContainsName, TooManyKeys, TooManyNames,
+                              UsernameTaken
 - BodyTooLarge           413
 - UnsupportedMediaType   415
 - RateLimited            429
@@ -130,6 +131,10 @@ class InvalidToken(Unauthorized):
     code = "INVALID_TOKEN"
     message = "The access token is malformed, expired or revoked. Refresh it or log in again."
     challenge = 'Bearer error="invalid_token"'
+
+
+class InvalidApiKey(InvalidToken):
+    message = "The API key is malformed, expired or revoked. Create a new one."
 
 
 class MissingToken(Unauthorized):
@@ -261,6 +266,11 @@ class PasswordContainsName(Conflict):
 
     code = "PASSWORD_CONTAINS_NAME"
     message = "The password must not contain the username or the part of the email before the @."
+
+
+class TooManyKeys(Conflict):
+    code = "TOO_MANY_KEYS"
+    message = "You have 50 API keys. Revoke one first."
 
 
 class TooManyNames(Conflict):

@@ -1,5 +1,6 @@
 """The tables, one module each."""
 
+from api.models.api_key import ApiKey
 from api.models.change import Change
 from api.models.known_place import KnownPlace
 from api.models.one_time_code import OneTimeCode
@@ -10,6 +11,7 @@ from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
 __all__ = [
+    "ApiKey",
     "Change",
     "KnownPlace",
     "OneTimeCode",

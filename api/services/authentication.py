@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
+from typing import Any, Protocol
 from uuid import UUID
 
 from api import logs
@@ -14,6 +15,9 @@ from api.crypto.signing_keys import SigningKey
 from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
 from api.services import sessions
+from api.services.api_key_uses import KeyUses
+from api.services.key_authentication import make_key_authenticator
+from api.services.rate_limits import RateLimiter
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import SessionOwner
 from api.storage.cache import BoundedDict, Cache
@@ -26,9 +30,20 @@ _NONE: frozenset[str] = frozenset()
 _REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
 
 
+class Caller(Protocol):
+    """The user behind a request, for operations that accept an access token or an API key."""
+
+    @property
+    def user(self) -> Profile: ...
+    @property
+    def user_id(self) -> UUID: ...
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller. The user's data is at most 50 milliseconds older than the database.
+    """The caller with an access token. The user's data is at most 50 milliseconds older than the database.
 
     `scopes` are those that both the token and the user's role have. Therefore, a change of the role takes scopes away
     at once.
@@ -67,10 +82,15 @@ def make_authenticators(
     keyring: Keyring,
     cache: Cache,
     roles: Mapping[str, frozenset[str]],
-) -> dict[str, Callable[[str], Awaitable[Identity | CookieHolder]]]:
+    uses: KeyUses,
+    limiter: RateLimiter | None,
+) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Return the authenticators of the contract's security schemes by name."""
-    bearer = make_bearer_authenticator(database, tokens, keyring, cache, roles)
-    return {"bearer": bearer, "refreshCookie": read_cookie}
+    return {
+        "apiKey": make_key_authenticator(database, cache, roles, uses, limiter),
+        "bearer": make_bearer_authenticator(database, tokens, keyring, cache, roles),
+        "refreshCookie": read_cookie,
+    }
 
 
 def make_bearer_authenticator(

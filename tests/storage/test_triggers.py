@@ -41,7 +41,7 @@ def drop_all(database: Database) -> None:
     """Drop all triggers, and their functions."""
     with database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("DROP FUNCTION note_session, note_user, note_table CASCADE")
+            connection.exec_driver_sql("DROP FUNCTION note_session, note_user, note_key, note_table CASCADE")
         for name in connection.scalars(text(triggers.ACTIVE[connection.dialect.name])).all():
             connection.exec_driver_sql(f"DROP TRIGGER {name}")
 

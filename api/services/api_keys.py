@@ -1,0 +1,217 @@
+"""API keys: create, list, change and revoke. A key that was revoked has no row."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from api import clock, logs
+from api.crypto import prefixed_secrets
+from api.crypto.cursors import CursorCodec, Listing
+from api.errors import Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
+from api.models import ApiKey, User
+from api.models.user import Profile, profile_of
+from api.services import notices
+from api.services.outbox import Outbox
+from api.services.session_statements import LOCK_USER, PROFILE
+from api.storage.database import Db, new_id, table_of
+
+KIND = "key"
+MOST_KEYS = 50
+_LISTING = "api_keys"
+# Every UUIDv7 is lower.
+_NEWEST = UUID(int=2**128 - 1)
+_USUAL = timedelta(days=90)
+# After this time, the trigger `api_keys_delete` no longer reports the deletion to other processes.
+_PURGED_AFTER = timedelta(hours=1)
+
+
+class KeyRules(NamedTuple):
+    """The prefix of new keys, and the longest time until they expire."""
+
+    prefix: str
+    lifetime: timedelta
+
+
+class KeyOwner(NamedTuple):
+    """The user of an API key, with the scopes and the expiry of the key. Processes cache it."""
+
+    user: Profile
+    scopes: frozenset[str]
+    expires_at: datetime
+
+
+def create(
+    db: Db,
+    outbox: Outbox,
+    rules: KeyRules,
+    user: Profile,
+    allowed: frozenset[str],
+    wanted: Mapping[str, Any],
+    accept_language: str | None,
+) -> dict[str, Any]:
+    """Create an API key of a user, and notify the user by mail. Return its row with the key, which is stored nowhere.
+
+    `wanted` has the `name` and the `scopes`, which must be among the `allowed` ones. It may have `expires_at`.
+
+    Raises InvalidInput for another scope, and for an expiry that is past or too late. Raises TooManyKeys if the user
+    has 50 keys. Raises InvalidToken if the user was deleted or disabled.
+    """
+    now = clock.now()
+    expires_at = _time(wanted["expires_at"]) if "expires_at" in wanted else now + min(_USUAL, rules.lifetime)
+    _check(wanted["scopes"], allowed, expires_at, now, now + rules.lifetime)
+    key = prefixed_secrets.make(KIND, rules.prefix)
+    row = {
+        "id": new_id(),
+        "user_id": user.id,
+        "name": wanted["name"],
+        "digest": prefixed_secrets.digest(key),
+        "hint": prefixed_secrets.hint_of(key),
+        "scopes": sorted(wanted["scopes"]),
+        "created_at": now,
+        "expires_at": expires_at,
+        "last_used_at": None,
+    }
+    # On PostgreSQL, other requests that create keys of the user wait here. On SQLite, they wait for the insert.
+    if db.run(_LOCK_USER, {"of_user": user.id}).first() is None:
+        raise InvalidToken()
+    db.run(_INSERT, row)
+    if len(db.run(_LIVE, {"of_user": user.id, "now": now, "most": MOST_KEYS + 1}).all()) > MOST_KEYS:
+        raise TooManyKeys()
+    notices.api_key_created(db, outbox, user, row["hint"], expires_at, accept_language)
+    db.after_commit(partial(logs.event, "api_key_created", user_id=user.id, key_id=row["id"]))
+    return row | {"key": key}
+
+
+def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """Return a page of a user's API keys, newest first, starting after `cursor`. Raises InvalidCursor."""
+    listing = Listing(_LISTING, user_id)
+    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
+    # One row more shows whether there is a next page.
+    rows = db.run(_PAGE, {"of_user": user_id, "before": before, "now": clock.now(), "most": limit + 1}).all()
+    more = len(rows) > limit
+    items = rows[:limit]
+    return {"items": items, "next_cursor": cursors.make(listing, [items[-1].id]) if more else None}
+
+
+def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> Row[Any]:
+    """Change the `name` of an API key, or let it expire earlier. Return its row.
+
+    Raises NotFound for an unknown key and for another user's key. Raises InvalidInput if `expires_at` is past, or later
+    than before.
+    """
+    now = clock.now()
+    wanted = {"of_user": user_id, "of_id": key_id, "now": now}
+    found = db.run(_FIND, wanted).first()
+    if found is None:
+        raise NotFound()
+    expires_at = _time(changes["expires_at"]) if "expires_at" in changes else found.expires_at
+    if faults := _faults_of_expiry(expires_at, now, found.expires_at):
+        raise InvalidInput(faults)
+    row = db.run(_CHANGE, wanted | {"called": changes.get("name", found.name), "until": expires_at}).first()
+    if row is None:
+        # Another request has revoked the key since the read, or let it expire earlier.
+        db.rollback()
+        return change(db, user_id, key_id, changes)
+    db.after_commit(partial(logs.event, "api_key_changed", user_id=user_id, key_id=key_id))
+    return row
+
+
+def revoke(db: Db, user_id: UUID, key_id: UUID) -> None:
+    """Revoke an API key of a user. Raises NotFound for an unknown key and for another user's key."""
+    if db.run(_REVOKE, {"of_user": user_id, "of_id": key_id, "now": clock.now()}).rowcount == 0:
+        raise NotFound()
+    db.after_commit(partial(logs.event, "api_key_revoked", user_id=user_id, key_id=key_id))
+
+
+def find_id(db: Db, digest: bytes) -> UUID | None:
+    """Return the id of the API key with this digest, or None."""
+    return db.run(_ID_OF, {"of_digest": digest}).scalar()
+
+
+def find_owner(db: Db, key_id: UUID) -> KeyOwner | None:
+    """Return the user of an API key, or None if the key was revoked or the user is disabled."""
+    row = db.run(_OWNER, {"of_id": key_id}).first()
+    if row is None:
+        return None
+    return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
+
+
+def delete_expired(db: Db, most: int) -> int:
+    """Delete up to `most` API keys that expired an hour ago, and return their number."""
+    before = clock.now() - _PURGED_AFTER
+    # The read takes no lock if there is nothing to delete.
+    found = db.run(_EXPIRED, {"before": before, "most": most}).scalars().all()
+    return db.run(_DELETE_EXPIRED, {"found": found, "before": before}).rowcount if found else 0
+
+
+def _check(
+    scopes: Sequence[str], allowed: frozenset[str], expires_at: datetime, now: datetime, latest: datetime
+) -> None:
+    """Raise InvalidInput if an expiry is not between two times, or for a scope that the caller has not."""
+    detail = "Must be a scope of yours."
+    faults = [
+        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", detail)
+        for place, scope in enumerate(scopes)
+        if scope not in allowed
+    ]
+    faults += _faults_of_expiry(expires_at, now, latest)
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _time(text: str) -> datetime:
+    """Parse a time that the contract has validated. Its letters may be small (RFC 3339, section 5.6)."""
+    return datetime.fromisoformat(text.upper())
+
+
+def _faults_of_expiry(expires_at: datetime, now: datetime, latest: datetime) -> list[Fault]:
+    if expires_at <= now:
+        return [Fault("/body/expires_at", "TOO_SMALL", "Must be in the future.")]
+    if expires_at > latest:
+        return [Fault("/body/expires_at", "TOO_LARGE", f"Must not be later than {clock.rfc3339(latest)}.")]
+    return []
+
+
+_keys, _users = table_of(ApiKey), table_of(User)
+_SHOWN = [_keys.c[name] for name in ApiKey.__exported__]
+_of_user = _keys.c.user_id == bindparam("of_user")
+_of_id = _keys.c.id == bindparam("of_id")
+_is_live = _keys.c.expires_at > bindparam("now")
+_is_enabled = _users.c.disabled_at.is_(None)
+_LOCK_USER = LOCK_USER.where(_is_enabled)
+_INSERT = insert(_keys)
+_LIVE = select(_keys.c.id).where(_of_user, _is_live).limit(bindparam("most"))
+_PAGE = (
+    select(*_SHOWN)
+    .where(_of_user, _keys.c.id < bindparam("before"), _is_live)
+    .order_by(_keys.c.id.desc())
+    .limit(bindparam("most"))
+)
+_FIND = select(*_SHOWN).where(_of_user, _of_id, _is_live)
+_CHANGE = (
+    update(_keys)
+    .where(_of_user, _of_id, _is_live, _keys.c.expires_at >= bindparam("until"))
+    .values(name=bindparam("called"), expires_at=bindparam("until"))
+    .returning(*_SHOWN)
+)
+_REVOKE = delete(_keys).where(_of_user, _of_id, _is_live)
+_ID_OF = select(_keys.c.id).where(_keys.c.digest == bindparam("of_digest"))
+_OWNER = (
+    select(*PROFILE, _keys.c.scopes, _keys.c.expires_at)
+    .join(_keys, _keys.c.user_id == _users.c.id)
+    .where(_of_id, _is_enabled)
+)
+_has_expired = _keys.c.expires_at <= bindparam("before")
+_EXPIRED = (
+    select(_keys.c.id)
+    .where(_has_expired)
+    .order_by(_keys.c.expires_at)
+    .limit(bindparam("most"))
+    # On PostgreSQL, workers that purge at the same time take different rows.
+    .with_for_update(skip_locked=True)
+)
+_DELETE_EXPIRED = delete(_keys).where(_keys.c.id.in_(bindparam("found", expanding=True)), _has_expired)

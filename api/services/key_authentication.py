@@ -1,0 +1,122 @@
+"""Authentication of programs: from an API key to its holder."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from api import clock, logs
+from api.crypto import prefixed_secrets
+from api.errors import InvalidApiKey, RateLimited
+from api.models.user import Profile
+from api.services import api_keys
+from api.services.api_key_uses import KeyUses
+from api.services.api_keys import KeyOwner
+from api.services.rate_limits import RateLimiter
+from api.storage.cache import BoundedDict, Cache
+from api.storage.database import Database
+
+_SCHEME = "apiKey"
+# An entry takes about 200 bytes.
+_MAX_KNOWN_KEYS = 10_000
+_NONE: frozenset[str] = frozenset()
+_OK, _UNAUTHORIZED, _UNAVAILABLE = 200, 401, 503
+
+
+class _Policy(NamedTuple):
+    """The rate limit of unknown keys. Keys that are found do not count."""
+
+    name: str = "address"
+    by: str = "address"
+    quota: int = 60
+    window: int = 60
+    refund: str = "success"
+
+
+class _Attempt(NamedTuple):
+    """A key that this process has not seen yet, from an address."""
+
+    policy: _Policy
+    value: str
+    proof: None = None
+    place: None = None
+
+
+class Client(Protocol):
+    """The client of a request."""
+
+    @property
+    def address(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The caller with an API key, which belongs to a user but to no session.
+
+    `scopes` are those that both the key and the user's role have.
+    """
+
+    user: Profile
+    key_id: UUID
+    scopes: frozenset[str]
+
+    @property
+    def user_id(self) -> UUID:
+        return self.user.id
+
+
+def make_key_authenticator(
+    database: Database,
+    cache: Cache,
+    roles: Mapping[str, frozenset[str]],
+    uses: KeyUses,
+    limiter: RateLimiter | None,
+) -> Callable[..., Awaitable[KeyHolder]]:
+    """Return the authenticator for the contract's security scheme `apiKey`.
+
+    The authenticator returns the holder of a key, or raises InvalidApiKey. It raises RateLimited for a key that this
+    process has not seen yet, if its address has sent 60 unknown keys in a minute. `roles` has the scopes of each role.
+    """
+
+    def read_id(digest: bytes) -> UUID | None:
+        with database.transaction() as db:
+            return api_keys.find_id(db, digest)
+
+    def read_owner(key_id: UUID) -> KeyOwner | None:
+        with database.transaction() as db:
+            return api_keys.find_owner(db, key_id)
+
+    known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
+
+    async def find_id(digest: bytes, address: str) -> UUID:
+        taken = await limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if limiter else None
+        if taken is not None and taken.retry_after is not None:
+            raise RateLimited(taken.retry_after)
+        status = _UNAVAILABLE
+        try:
+            key_id = await cache.read(partial(read_id, digest))
+            status = _UNAUTHORIZED if key_id is None else _OK
+        finally:
+            if taken is not None:
+                await taken.settle(status)
+        if key_id is None:
+            raise InvalidApiKey()
+        known.put(digest, key_id)
+        return key_id
+
+    async def identify(key: str, client: Client) -> KeyHolder:
+        if not prefixed_secrets.is_well_formed(key):
+            raise InvalidApiKey()
+        digest = prefixed_secrets.digest(key)
+        # The id of a key never changes, so it stays known after the key was revoked.
+        key_id = known.get(digest) or await find_id(digest, client.address)
+        owner = await cache.get("api_keys", key_id.hex, partial(read_owner, key_id))
+        if owner is None or owner.expires_at <= clock.now():
+            raise InvalidApiKey()
+        user, scopes, _ = owner
+        logs.bind(user_id=str(user.id), key_id=str(key_id))
+        uses.record(key_id)
+        return KeyHolder(user, key_id, scopes & roles.get(user.role, _NONE))
+
+    return identify
