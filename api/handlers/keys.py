@@ -20,7 +20,8 @@ def create_api_key(
     accept_language: str | None,
     body: dict[str, Any],
 ) -> tuple[object, dict[str, str]]:
-    key = api_keys.create(db, outbox, key_rules, identity.user, identity.scopes, body, accept_language)
+    caller = identity.user, identity.session_id, identity.scopes
+    key = api_keys.create(db, outbox, key_rules, *caller, body, accept_language)
     return key, {"Location": f"{public_url}/api/v1/keys/{key['id']}"}
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from api import clock, logs
 from api.crypto import prefixed_secrets
@@ -14,7 +15,7 @@ from api.crypto.cursors import CursorCodec, Listing
 from api.errors import Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
 from api.models import ApiKey, User
 from api.models.user import Profile, profile_of
-from api.services import notices
+from api.services import notices, sessions
 from api.services.outbox import Outbox
 from api.services.session_statements import LOCK_USER, PROFILE
 from api.storage.database import Db, new_id, table_of
@@ -49,16 +50,17 @@ def create(
     outbox: Outbox,
     rules: KeyRules,
     user: Profile,
+    session_id: UUID,
     allowed: frozenset[str],
     wanted: Mapping[str, Any],
     accept_language: str | None,
 ) -> dict[str, Any]:
-    """Create an API key of a user, and notify the user by mail. Return its row with the key, which is stored nowhere.
+    """Create an API key of the user of a session, and notify the user by mail. Return its row and the key itself.
 
     `wanted` has the `name` and the `scopes`, which must be among the `allowed` ones. It may have `expires_at`.
 
     Raises InvalidInput for another scope, and for an expiry that is past or too late. Raises TooManyKeys if the user
-    has 50 keys. Raises InvalidToken if the user was deleted or disabled.
+    has 50 keys. Raises InvalidToken if the session of the user has ended.
     """
     now = clock.now()
     expires_at = _time(wanted["expires_at"]) if "expires_at" in wanted else now + min(_USUAL, rules.lifetime)
@@ -75,15 +77,25 @@ def create(
         "expires_at": expires_at,
         "last_used_at": None,
     }
-    # On PostgreSQL, other requests that create keys of the user wait here. On SQLite, they wait for the insert.
-    if db.run(_LOCK_USER, {"of_user": user.id}).first() is None:
+    _insert(db, user.id, row)
+    if sessions.find_owner(db, session_id) is None:
         raise InvalidToken()
-    db.run(_INSERT, row)
     if len(db.run(_LIVE, {"of_user": user.id, "now": now, "most": MOST_KEYS + 1}).all()) > MOST_KEYS:
         raise TooManyKeys()
     notices.api_key_created(db, outbox, user, row["hint"], expires_at, accept_language)
     db.after_commit(partial(logs.event, "api_key_created", user_id=user.id, key_id=row["id"]))
     return row | {"key": key}
+
+
+def _insert(db: Db, user_id: UUID, row: dict[str, Any]) -> None:
+    """Insert a key. Until the transaction ends, no other request creates a key of the user, or ends all of them."""
+    # On PostgreSQL, other requests wait here. On SQLite, they wait for the insert.
+    db.run(LOCK_USER, {"of_user": user_id})
+    try:
+        db.run(_INSERT, row)
+    except IntegrityError:
+        # The user was deleted.
+        raise InvalidToken() from None
 
 
 def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
@@ -125,6 +137,12 @@ def revoke(db: Db, user_id: UUID, key_id: UUID) -> None:
     if db.run(_REVOKE, {"of_user": user_id, "of_id": key_id, "now": clock.now()}).rowcount == 0:
         raise NotFound()
     db.after_commit(partial(logs.event, "api_key_revoked", user_id=user_id, key_id=key_id))
+
+
+def revoke_all(db: Db, user_id: UUID) -> None:
+    """Revoke all API keys of a user."""
+    for key_id in db.run(_REVOKE_ALL, {"of_user": user_id}).scalars().all():
+        db.after_commit(partial(logs.event, "api_key_revoked", user_id=user_id, key_id=key_id))
 
 
 def find_id(db: Db, digest: bytes) -> UUID | None:
@@ -182,7 +200,6 @@ _of_user = _keys.c.user_id == bindparam("of_user")
 _of_id = _keys.c.id == bindparam("of_id")
 _is_live = _keys.c.expires_at > bindparam("now")
 _is_enabled = _users.c.disabled_at.is_(None)
-_LOCK_USER = LOCK_USER.where(_is_enabled)
 _INSERT = insert(_keys)
 _LIVE = select(_keys.c.id).where(_of_user, _is_live).limit(bindparam("most"))
 _PAGE = (
@@ -199,6 +216,7 @@ _CHANGE = (
     .returning(*_SHOWN)
 )
 _REVOKE = delete(_keys).where(_of_user, _of_id, _is_live)
+_REVOKE_ALL = delete(_keys).where(_of_user).returning(_keys.c.id)
 _ID_OF = select(_keys.c.id).where(_keys.c.digest == bindparam("of_digest"))
 _OWNER = (
     select(*PROFILE, _keys.c.scopes, _keys.c.expires_at)

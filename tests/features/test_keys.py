@@ -11,16 +11,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from starlette.testclient import TestClient
 
 from api import clock
 from api.config import Config
 from api.crypto import prefixed_secrets
 from api.errors import NotFound
+from api.models import ApiKey
 from api.services import api_key_uses, api_keys
 from api.services.api_key_uses import KeyUses
 from api.storage.database import Database, new_id
 from tests.support.api_keys import KEYS, change_key, create_key, unknown_key
 from tests.support.charter import until
+from tests.support.codes import code_for
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.mailbox import Mailbox
@@ -36,7 +39,8 @@ FORM = {"name": "Nightly report", "scopes": ["profile"]}
 
 def pages(person: Person, **query: Any) -> list[dict[str, Any]]:
     """Return all keys in the list of a user."""
-    found, cursor = [], {}
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
     while True:
         body = person.client.get(KEYS, params=query | cursor, headers=person.headers).json()
         found += body["items"]
@@ -194,7 +198,7 @@ def test_a_key_with_an_error_costs_no_statement(alice: Person) -> None:
     ]
     with statements() as sent:
         for key in wrong:
-            headers = {"Authorization": f"Bearer {key}".encode("latin-1")}
+            headers = {b"Authorization": f"Bearer {key}".encode("latin-1")}
             response = program.client.get("/protected", headers=headers)
             assert_problem(response, 401, "INVALID_TOKEN")
             assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
@@ -272,6 +276,35 @@ def test_keys_do_not_depend_on_the_secret_or_the_password(config: Config) -> Non
         assert alice.put("/api/v1/me/password", json=passwords).status_code == 204
     with worker(replace(config, secret=bytes(range(64, 96)))) as client:
         assert replace(program, client=client).get("/api/v1/me").json()["username"] == "alice"
+
+
+@pytest.mark.parametrize(
+    "end", ["DELETE FROM users", "DELETE FROM sessions", "UPDATE users SET disabled_at = created_at"]
+)
+def test_a_session_that_ended_meanwhile_creates_no_key(
+    config: Config, alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    make = prefixed_secrets.make
+
+    def end_then_make(*arguments: str) -> str:
+        by_hand(config, end)
+        return make(*arguments)
+
+    monkeypatch.setattr(prefixed_secrets, "make", end_then_make)
+    assert_problem(alice.post(KEYS, json=FORM), 401, "INVALID_TOKEN")
+    with database.transaction() as db:
+        assert db.query(ApiKey).count() == 0
+
+
+def test_an_undone_change_of_the_email_revokes_all_keys(
+    config: Config, database: Database, client: TestClient, alice: Person, bobby: Person
+) -> None:
+    stolen, kept = create_key(alice, "profile"), create_key(bobby, "profile")
+    assert stolen.get("/protected").status_code == 200
+    code = code_for("revertEmailChange", config, database, "alice")
+    assert client.post("/api/v1/auth/email/revert", json={"code": code}).status_code == 204
+    assert_problem(stolen.get("/protected"), 401, "INVALID_TOKEN")
+    assert kept.get("/protected").status_code == 200
 
 
 def test_uses_of_a_key_are_written_once_a_minute(alice: Person, database: Database, travel: Travel) -> None:

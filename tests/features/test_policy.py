@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 import httpx
 import pytest
@@ -14,11 +14,14 @@ from api.clock import now
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract import Operation
+from api.contract.dispatch.lookup import find_handler
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
+from api.services.authentication import Caller
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
+from tests.support.api_keys import create_key
 from tests.support.person import newcomer
 from tests.support.success import success_of
 
@@ -52,6 +55,12 @@ PUBLIC = {
     "verifyEmail": "the code from a mail proves who is calling",
 }
 
+# The operations that accept an API key, each with a reason. A key that leaks must not change who can do what.
+WITH_KEYS = {
+    "getProfile": "programs read whose key they have",
+    "protected": "programs check their key",
+}
+
 pytestmark = pytest.mark.usefixtures("all_features")
 
 CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
@@ -59,6 +68,14 @@ CALLERS = ("anonymous", "a user without scopes", "another user", "the owner")
 
 def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
     assert {name for name in OPERATIONS if not requires_token(name)} == set(PUBLIC)
+
+
+def test_every_operation_with_an_api_key_is_listed() -> None:
+    assert {name for name, operation in OPERATIONS.items() if {"apiKey": []} in operation.security} == set(WITH_KEYS)
+    for name in WITH_KEYS:
+        # A handler that needs a session takes an Identity.
+        handler = find_handler(OPERATIONS[name].address("api.handlers"))
+        assert get_type_hints(handler).get("identity", Caller) is Caller
 
 
 def requires_token(name: str) -> bool:
@@ -87,6 +104,11 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
         assert callers.owner.username not in response.text
 
 
+def test_an_api_key_calls_only_the_listed_operations(callers: "Callers") -> None:
+    found = {name: callers.call_with_key(name).status_code for name in OPERATIONS if requires_token(name)}
+    assert found == {name: int(success_of(OPERATIONS[name])) if name in WITH_KEYS else 401 for name in found}
+
+
 def expected_status(name: str, caller: str) -> int:
     """Return the status that the contract promises this caller."""
     operation = OPERATIONS[name]
@@ -105,6 +127,7 @@ class Callers:
 
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
+        self._key: str | None = None
         self._config, self._database = config, database
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
         tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
@@ -146,6 +169,16 @@ class Callers:
         if name == "logInBrowser":
             headers["Sec-Fetch-Site"] = "same-origin"
         response: httpx.Response = self.client.request(operation.method, path, json=body, headers=headers)
+        return response
+
+    def call_with_key(self, name: str) -> httpx.Response:
+        """Return the response to an operation's example with an API key of the owner, which has all scopes."""
+        if self._key is None:
+            self._key = create_key(self.owner, *CONTRACT.roles["user"]).key
+        operation = OPERATIONS[name]
+        headers = {"Authorization": f"Bearer {self._key}", "Sec-Fetch-Site": "same-origin"}
+        # The key is rejected before the path and the body are read.
+        response: httpx.Response = self.client.request(operation.method, operation.path, headers=headers)
         return response
 
 

@@ -98,7 +98,13 @@ NO_LIMITS = ",".join(
         *("completeSignUp.address", "requestEmailVerification.user", "verifyEmail.address"),
         *("requestSignUp.address", "requestSignUp.recipient", "requestSignUp.recipient-day"),
         *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
-        *("exportData.user", "requestDeletion.user", "restoreAccount.address", "updateProfile.user"),
+        *(
+            "createApiKey.user",
+            "exportData.user",
+            "requestDeletion.user",
+            "restoreAccount.address",
+            "updateProfile.user",
+        ),
     )
 )
 """No rate limits, without the warning that `off` alone causes. Most tests log in often, from the same address."""

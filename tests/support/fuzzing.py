@@ -1,6 +1,7 @@
 """Schemathesis hooks for rules that the contract cannot state: the owner of a token, its end, and the like."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, cast
 
 import schemathesis
@@ -11,12 +12,16 @@ from schemathesis import Case as AnyCase
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import CaseMetadata, ComponentInfo, TestPhase
 
+from api import clock
 from api.contract import Contract
 from api.services import names, password_policy
 from tests.support import codes, fuzzed
 from tests.support.fuzzed import CURSORS, DEFAULT_USER, ENDED, HELD, TAKEN, Session
 
 Case = AnyCase[Any]
+LISTS = {"listApiKeys", "listSessions"}
+"""The operations with pages."""
+_TOMORROW = clock.rfc3339(clock.now() + timedelta(days=1))
 
 
 @schemathesis.hook
@@ -69,8 +74,10 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
     _adjust_email_change(case, case.meta)
     if _is(case, "logInBrowser") or _reads_cookie(case):
         _adjust_browser(case, case.meta)
-    if _is(case, "listSessions"):
+    if case.operation.definition.raw["operationId"] in LISTS:
         _adjust_listing(case, case.meta)
+    if _is(case, "createApiKey") or _is(case, "updateApiKey"):
+        _adjust_key(_form(case))
 
 
 def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
@@ -122,11 +129,20 @@ def _adjust_browser(case: Case, meta: CaseMetadata) -> None:
 
 def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
     """Mark a cursor of another user as invalid. Fill in issued cursors, which chance cannot guess."""
-    own = [*fuzzed.cursors_of(str(case.headers.get("Authorization")))]
+    operation = case.operation.definition.raw["operationId"]
+    own = [*fuzzed.cursors_of(operation, str(case.headers.get("Authorization")))]
     if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
         case.query["cursor"] = own[-1]
     if "cursor" in case.query and case.query["cursor"] not in own:
         _count_as_invalid(meta, ParameterLocation.QUERY)
+
+
+def _adjust_key(form: dict[str, Any]) -> None:
+    """Fill in a scope of the user, and a time that is never later than the present expiry of a key."""
+    if "scopes" in form:
+        form["scopes"] = ["profile"]
+    if "expires_at" in form:
+        form["expires_at"] = _TOMORROW
 
 
 def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
@@ -150,9 +166,10 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
         fuzzed.record_tokens(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:
         fuzzed.record_tokens(response, HELD[_form(case)["refresh_token"]].name)
-    if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
+    operation = case.operation.definition.raw["operationId"]
+    if operation in LISTS and response.status_code == 200 and response.json()["next_cursor"]:
         session = fuzzed.session_of(case, response)
-        CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
+        CURSORS[operation, response.json()["next_cursor"]] = session.user_id if session else ""
     if _is(case, "updateProfile") and response.status_code == 200 and "username" in _form(case):
         fuzzed.rename(fuzzed.session_of(case, response), _form(case)["username"])
     if _is(case, "requestDeletion") and response.status_code == 202:

@@ -23,7 +23,7 @@ rows on SQLite and none on PostgreSQL.
 GROWING = {getattr(models, name).__tablename__ for name in models.__all__} - SMALL | {"rate_limits"}
 """All other tables."""
 
-FILLED = {"users", "sessions", "rate_limits", "outbox", "codes", "known_places", "retired_names"}
+FILLED = {"api_keys", "users", "sessions", "rate_limits", "outbox", "codes", "known_places", "retired_names"}
 """The tables that `filled` fills on PostgreSQL, whose plans depend on the number of rows."""
 
 
@@ -168,6 +168,10 @@ _FILL = (
     f"""INSERT INTO retired_names
         SELECT 'former' || n, md5('u' || n)::uuid, now() + n * interval '1 minute'
         FROM generate_series(1, {USERS}) AS n""",  # noqa: S608
+    f"""INSERT INTO api_keys
+        SELECT md5('k' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, 'key', sha256(n::text::bytea),
+            'charter_key_0000', '["profile"]', now(), now() + (random() * 90 - 30) * interval '1 day', NULL
+        FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
     f"VACUUM ANALYZE {', '.join(sorted(FILLED))}",
 )
 
