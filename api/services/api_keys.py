@@ -45,6 +45,13 @@ class KeyOwner(NamedTuple):
     expires_at: datetime
 
 
+class FoundKey(NamedTuple):
+    """An API key of a digest."""
+
+    id: UUID
+    owner: KeyOwner
+
+
 def create(
     db: Db,
     outbox: Outbox,
@@ -145,17 +152,16 @@ def revoke_all(db: Db, user_id: UUID) -> None:
         db.after_commit(partial(logs.event, "api_key_revoked", user_id=user_id, key_id=key_id))
 
 
-def find_id(db: Db, digest: bytes) -> UUID | None:
-    """Return the id of the API key with this digest, or None."""
-    return db.run(_ID_OF, {"of_digest": digest}).scalar()
+def find(db: Db, digest: bytes) -> FoundKey | None:
+    """Return the API key with this digest, or None if the key is unknown or the user is disabled."""
+    row = db.run(_BY_DIGEST, {"of_digest": digest}).first()
+    return None if row is None else FoundKey(row.id, _owner(row))
 
 
 def find_owner(db: Db, key_id: UUID) -> KeyOwner | None:
     """Return the user of an API key, or None if the key was revoked or the user is disabled."""
-    row = db.run(_OWNER, {"of_id": key_id}).first()
-    if row is None:
-        return None
-    return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
+    row = db.run(_BY_ID, {"of_id": key_id}).first()
+    return None if row is None else _owner(row)
 
 
 def delete_expired(db: Db, most: int) -> int:
@@ -164,6 +170,10 @@ def delete_expired(db: Db, most: int) -> int:
     # The read takes no lock if there is nothing to delete.
     found = db.run(_EXPIRED, {"before": before, "most": most}).scalars().all()
     return db.run(_DELETE_EXPIRED, {"found": found, "before": before}).rowcount if found else 0
+
+
+def _owner(row: Any) -> KeyOwner:
+    return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
 
 
 def _check(
@@ -199,7 +209,6 @@ _SHOWN = [_keys.c[name] for name in ApiKey.__exported__]
 _of_user = _keys.c.user_id == bindparam("of_user")
 _of_id = _keys.c.id == bindparam("of_id")
 _is_live = _keys.c.expires_at > bindparam("now")
-_is_enabled = _users.c.disabled_at.is_(None)
 _INSERT = insert(_keys)
 _LIVE = select(_keys.c.id).where(_of_user, _is_live).limit(bindparam("most"))
 _PAGE = (
@@ -217,12 +226,13 @@ _CHANGE = (
 )
 _REVOKE = delete(_keys).where(_of_user, _of_id, _is_live)
 _REVOKE_ALL = delete(_keys).where(_of_user).returning(_keys.c.id)
-_ID_OF = select(_keys.c.id).where(_keys.c.digest == bindparam("of_digest"))
-_OWNER = (
-    select(*PROFILE, _keys.c.scopes, _keys.c.expires_at)
+_owners = (
+    select(*PROFILE, _keys.c.id, _keys.c.scopes, _keys.c.expires_at)
     .join(_keys, _keys.c.user_id == _users.c.id)
-    .where(_of_id, _is_enabled)
+    .where(_users.c.disabled_at.is_(None))
 )
+_BY_DIGEST = _owners.where(_keys.c.digest == bindparam("of_digest"))
+_BY_ID = _owners.where(_of_id)
 _has_expired = _keys.c.expires_at <= bindparam("before")
 _EXPIRED = (
     select(_keys.c.id)

@@ -12,12 +12,12 @@ from api.errors import InvalidApiKey, RateLimited
 from api.models.user import Profile
 from api.services import api_keys
 from api.services.api_key_uses import KeyUses
-from api.services.api_keys import KeyOwner
+from api.services.api_keys import FoundKey, KeyOwner
 from api.services.rate_limits import RateLimiter
 from api.storage.cache import BoundedDict, Cache
 from api.storage.database import Database
 
-_SCHEME = "apiKey"
+_SCHEME, _TOPIC = "apiKey", "api_keys"
 # An entry takes about 200 bytes.
 _MAX_KNOWN_KEYS = 10_000
 _NONE: frozenset[str] = frozenset()
@@ -76,12 +76,16 @@ def make_key_authenticator(
     """Return the authenticator for the contract's security scheme `apiKey`.
 
     The authenticator returns the holder of a key, or raises InvalidApiKey. It raises RateLimited for a key that this
-    process has not seen yet, if its address has sent 60 unknown keys in a minute. `roles` has the scopes of each role.
+    process does not know, if its address has sent 60 unknown keys in a minute. `roles` has the scopes of each role.
     """
 
-    def read_id(digest: bytes) -> UUID | None:
+    def read_key(digest: bytes) -> FoundKey | None:
+        keep = cache.begin_fill()
         with database.transaction() as db:
-            return api_keys.find_id(db, digest)
+            found = api_keys.find(db, digest)
+        if found is not None:
+            keep(_TOPIC, found.id.hex, found.owner)
+        return found
 
     def read_owner(key_id: UUID) -> KeyOwner | None:
         with database.transaction() as db:
@@ -89,29 +93,34 @@ def make_key_authenticator(
 
     known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
 
-    async def find_id(digest: bytes, address: str) -> UUID:
+    async def find(digest: bytes, address: str) -> FoundKey:
         taken = await limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if limiter else None
         if taken is not None and taken.retry_after is not None:
             raise RateLimited(taken.retry_after)
         status = _UNAVAILABLE
         try:
-            key_id = await cache.read(partial(read_id, digest))
-            status = _UNAUTHORIZED if key_id is None else _OK
+            found = await cache.read(partial(read_key, digest))
+            status = _UNAUTHORIZED if found is None else _OK
         finally:
             if taken is not None:
                 await taken.settle(status)
-        if key_id is None:
+        if found is None:
             raise InvalidApiKey()
-        known.put(digest, key_id)
-        return key_id
+        known.put(digest, found.id)
+        return found
 
     async def identify(key: str, client: Client) -> KeyHolder:
         if not prefixed_secrets.is_well_formed(key):
             raise InvalidApiKey()
         digest = prefixed_secrets.digest(key)
-        # The id of a key never changes, so it stays known after the key was revoked.
-        key_id = known.get(digest) or await find_id(digest, client.address)
-        owner = await cache.get("api_keys", key_id.hex, partial(read_owner, key_id))
+        key_id, owner = known.get(digest), None
+        if key_id is None:
+            key_id, owner = await find(digest, client.address)
+        else:
+            owner = await cache.get(_TOPIC, key_id.hex, partial(read_owner, key_id))
+        if owner is None:
+            # From now on, requests with this key count as attempts.
+            known.pop(digest, None)
         if owner is None or owner.expires_at <= clock.now():
             raise InvalidApiKey()
         user, scopes, _ = owner

@@ -226,6 +226,9 @@ def test_unknown_keys_are_limited_by_address(config: Config) -> None:
         assert [statement for statement in sent if "api_keys" in statement] == []
         assert program.get("/protected").status_code == 200
         assert unseen.get("/protected").status_code == 429
+        # A key that was revoked is unknown from then on.
+        assert alice.delete(program.path).status_code == 204
+        assert [program.get("/protected").status_code for _ in range(2)] == [401, 429]
 
 
 def test_the_scopes_of_a_key_follow_the_role(config: Config) -> None:

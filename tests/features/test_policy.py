@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import httpx
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from api import contract
@@ -23,6 +24,7 @@ from api.storage.database import Database
 from tests.support import codes
 from tests.support.api_keys import create_key
 from tests.support.person import newcomer
+from tests.support.readme import block
 from tests.support.success import success_of
 
 CONTRACT = contract.load(resource_dir("openapi"))
@@ -72,6 +74,8 @@ def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
 
 def test_every_operation_with_an_api_key_is_listed() -> None:
     assert {name for name, operation in OPERATIONS.items() if {"apiKey": []} in operation.security} == set(WITH_KEYS)
+    documented = yaml.safe_load(block("security: [{bearer").text)["security"]
+    assert {str(OPERATIONS[name].security) for name in WITH_KEYS} == {str(documented)}
     for name in WITH_KEYS:
         # A handler that needs a session takes an Identity.
         handler = find_handler(OPERATIONS[name].address("api.handlers"))

@@ -58,6 +58,7 @@ SAME = (
     (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "TIME"),
     (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
     (r"curl/[0-9.]+", "curl"),
+    (r"charter_key_[0-9A-Za-z.]+", "KEY"),
     (r'"(refresh_token|device_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
 )
 
@@ -94,7 +95,16 @@ def test_every_code_block_is_tested() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
-@pytest.mark.parametrize("tour", [blocks("README.md", "Try it"), blocks("docs/tour.md")], ids=["README", "tour"])
+@pytest.mark.parametrize(
+    "tour",
+    [
+        blocks("README.md", "Try it"),
+        blocks("docs/tour.md"),
+        # The first pairs sign up and log in.
+        [*blocks("README.md", "Try it")[:4], *blocks("docs/api-keys.md", "Create and use a key")],
+    ],
+    ids=["README", "tour", "API keys"],
+)
 def test_the_tours_match_the_service(server: str, tmp_path: Path, curl: str, tour: list[Block]) -> None:
     path = os.environ["PATH"]
     if curl == "stand-in":
