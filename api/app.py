@@ -95,13 +95,10 @@ def features(config: Config) -> dict[str, bool]:
 
 def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> ConnexionMiddleware:
     """Return the ASGI application for these settings. Raises if the contract cannot be served."""
-    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
-    document = contract.with_features(document, features(config))
-    document = contract.with_prefixes(document, {"apiKey": prefixed_secrets.start_of(api_keys.KIND, config.key_prefix)})
+    document = _document(config)
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
-    metrics, traces = _metrics(config), _traces(config, document)
-    cors = _cors(config, document)
+    metrics, traces, cors = _metrics(config), _traces(config, document), _cors(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
@@ -117,14 +114,12 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     }
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited = limiter if contract.limited(document) else None
-    uses = KeyUses()
+    roles, uses = document.roles, KeyUses()
     background = _background(config, database, limited, uses, document.title, metrics)
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authentication.make_authenticators(
-            database, tokens, keyring, cache, document.roles, uses, limited
-        ),
+        authenticators=authentication.make_authenticators(database, tokens, keyring, cache, roles, uses, limited),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -137,6 +132,13 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         public_url=config.public_url,
         limiter=limiter,
     )
+
+
+def _document(config: Config) -> contract.Contract:
+    """Return the contract, as the settings change it."""
+    document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
+    document = contract.with_features(document, features(config))
+    return contract.with_prefixes(document, {"apiKey": prefixed_secrets.start_of(api_keys.KIND, config.key_prefix)})
 
 
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:

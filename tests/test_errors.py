@@ -225,6 +225,8 @@ OWN_ERRORS: dict[Raise, tuple[int, dict[str, str]]] = {
     raising(errors.ServiceStopping()): (503, {"retry-after": "5"}),
     raising(errors.SwitchedOff()): (403, {}),
     raising(errors.TooBusy(7)): (503, {"retry-after": "7"}),
+    raising(errors.ExpiryOutOfRange()): (409, {}),
+    raising(errors.TooManyKeys()): (409, {}),
     raising(errors.TooManyNames()): (409, {}),
     raising(errors.UnsupportedMediaType()): (415, {}),
     raising(errors.UsernameTaken()): (409, {}),

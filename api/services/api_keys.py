@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from api import clock, logs
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
-from api.errors import Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
+from api.errors import ExpiryOutOfRange, Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
 from api.models import ApiKey, User
 from api.models.user import Profile, profile_of
 from api.services import notices, sessions
@@ -66,12 +66,12 @@ def create(
 
     `wanted` has the `name` and the `scopes`, which must be among the `allowed` ones. It may have `expires_at`.
 
-    Raises InvalidInput for another scope, and for an expiry that is past or too late. Raises TooManyKeys if the user
-    has 50 keys. Raises InvalidToken if the session of the user has ended.
+    Raises InvalidInput for another scope, and ExpiryOutOfRange for an expiry that is past or too late. Raises
+    TooManyKeys if the user has 50 keys. Raises InvalidToken if the session of the user has ended.
     """
     now = clock.now()
-    expires_at = _time(wanted["expires_at"]) if "expires_at" in wanted else now + min(_USUAL, rules.lifetime)
-    _check(wanted["scopes"], allowed, expires_at, now, now + rules.lifetime)
+    _check_scopes(wanted["scopes"], allowed)
+    expires_at = _expiry(wanted.get("expires_at"), now, rules.lifetime)
     key = prefixed_secrets.make(KIND, rules.prefix)
     row = {
         "id": new_id(),
@@ -119,8 +119,8 @@ def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str
 def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> Row[Any]:
     """Change the `name` of an API key, or let it expire earlier. Return its row.
 
-    Raises NotFound for an unknown key and for another user's key. Raises InvalidInput if `expires_at` is past, or later
-    than before.
+    Raises NotFound for an unknown key and for another user's key. Raises ExpiryOutOfRange if `expires_at` is past, or
+    later than before.
     """
     now = clock.now()
     wanted = {"of_user": user_id, "of_id": key_id, "now": now}
@@ -128,8 +128,7 @@ def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> R
     if found is None:
         raise NotFound()
     expires_at = _time(changes["expires_at"]) if "expires_at" in changes else found.expires_at
-    if faults := _faults_of_expiry(expires_at, now, found.expires_at):
-        raise InvalidInput(faults)
+    _check_expiry(expires_at, now, found.expires_at)
     row = db.run(_CHANGE, wanted | {"called": changes.get("name", found.name), "until": expires_at}).first()
     if row is None:
         # Another request has revoked the key since the read, or let it expire earlier.
@@ -176,19 +175,23 @@ def _owner(row: Any) -> KeyOwner:
     return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
 
 
-def _check(
-    scopes: Sequence[str], allowed: frozenset[str], expires_at: datetime, now: datetime, latest: datetime
-) -> None:
-    """Raise InvalidInput if an expiry is not between two times, or for a scope that the caller has not."""
+def _check_scopes(scopes: Sequence[str], allowed: frozenset[str]) -> None:
+    """Raise InvalidInput for each scope that the caller has not."""
     detail = "Must be a scope of yours."
     faults = [
         Fault(f"/body/scopes/{place}", "NOT_ALLOWED", detail)
         for place, scope in enumerate(scopes)
         if scope not in allowed
     ]
-    faults += _faults_of_expiry(expires_at, now, latest)
     if faults:
         raise InvalidInput(faults)
+
+
+def _expiry(given: str | None, now: datetime, lifetime: timedelta) -> datetime:
+    """Return the expiry of a new key. Raises ExpiryOutOfRange."""
+    expires_at = now + min(_USUAL, lifetime) if given is None else _time(given)
+    _check_expiry(expires_at, now, now + lifetime)
+    return expires_at
 
 
 def _time(text: str) -> datetime:
@@ -196,12 +199,9 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.upper())
 
 
-def _faults_of_expiry(expires_at: datetime, now: datetime, latest: datetime) -> list[Fault]:
-    if expires_at <= now:
-        return [Fault("/body/expires_at", "TOO_SMALL", "Must be in the future.")]
-    if expires_at > latest:
-        return [Fault("/body/expires_at", "TOO_LARGE", f"Must not be later than {clock.rfc3339(latest)}.")]
-    return []
+def _check_expiry(expires_at: datetime, now: datetime, latest: datetime) -> None:
+    if not now < expires_at <= latest:
+        raise ExpiryOutOfRange()
 
 
 _keys, _users = table_of(ApiKey), table_of(User)

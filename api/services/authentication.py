@@ -16,7 +16,7 @@ from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
 from api.services import sessions
 from api.services.api_key_uses import KeyUses
-from api.services.key_authentication import make_key_authenticator
+from api.services.key_authentication import KeyAuthenticator
 from api.services.rate_limits import RateLimiter
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import SessionOwner
@@ -87,7 +87,7 @@ def make_authenticators(
 ) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Return the authenticators of the contract's security schemes by name."""
     return {
-        "apiKey": make_key_authenticator(database, cache, roles, uses, limiter),
+        "apiKey": KeyAuthenticator(database, cache, roles, uses, limiter).identify,
         "bearer": make_bearer_authenticator(database, tokens, keyring, cache, roles),
         "refreshCookie": read_cookie,
     }

@@ -1,6 +1,6 @@
 """Authentication of programs: from an API key to its holder."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -66,66 +66,74 @@ class KeyHolder:
         return self.user.id
 
 
-def make_key_authenticator(
-    database: Database,
-    cache: Cache,
-    roles: Mapping[str, frozenset[str]],
-    uses: KeyUses,
-    limiter: RateLimiter | None,
-) -> Callable[..., Awaitable[KeyHolder]]:
-    """Return the authenticator for the contract's security scheme `apiKey`.
+class KeyAuthenticator:
+    """The authenticator for the contract's security scheme `apiKey`. `roles` has the scopes of each role."""
 
-    The authenticator returns the holder of a key, or raises InvalidApiKey. It raises RateLimited for a key that this
-    process does not know, if its address has sent 60 unknown keys in a minute. `roles` has the scopes of each role.
-    """
+    def __init__(
+        self,
+        database: Database,
+        cache: Cache,
+        roles: Mapping[str, frozenset[str]],
+        uses: KeyUses,
+        limiter: RateLimiter | None,
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._roles = roles
+        self._uses = uses
+        self._limiter = limiter
+        self._known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
 
-    def read_key(digest: bytes) -> FoundKey | None:
-        keep = cache.begin_fill()
-        with database.transaction() as db:
-            found = api_keys.find(db, digest)
-        if found is not None:
-            keep(_TOPIC, found.id.hex, found.owner)
-        return found
+    async def identify(self, key: str, client: Client) -> KeyHolder:
+        """Return the holder of a key. Raises InvalidApiKey.
 
-    def read_owner(key_id: UUID) -> KeyOwner | None:
-        with database.transaction() as db:
-            return api_keys.find_owner(db, key_id)
+        Raises RateLimited for a key that this process does not know, if its address has sent 60 unknown keys in a
+        minute.
+        """
+        if not prefixed_secrets.is_well_formed(key):
+            raise InvalidApiKey()
+        digest = prefixed_secrets.digest(key)
+        key_id = self._known.get(digest)
+        owner: KeyOwner | None
+        if key_id is None:
+            key_id, owner = await self._find(digest, client.address)
+        else:
+            owner = await self._cache.get(_TOPIC, key_id.hex, partial(self._read_owner, key_id))
+        if owner is None:
+            # From now on, requests with this key count as attempts.
+            self._known.pop(digest, None)
+        if owner is None or owner.expires_at <= clock.now():
+            raise InvalidApiKey()
+        user, scopes, _ = owner
+        logs.bind(user_id=str(user.id), key_id=str(key_id))
+        self._uses.record(key_id)
+        return KeyHolder(user, key_id, scopes & self._roles.get(user.role, _NONE))
 
-    known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
-
-    async def find(digest: bytes, address: str) -> FoundKey:
-        taken = await limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if limiter else None
+    async def _find(self, digest: bytes, address: str) -> FoundKey:
+        """Return a key that this process does not know. An unknown one spends the budget of the address."""
+        taken = await self._limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if self._limiter else None
         if taken is not None and taken.retry_after is not None:
             raise RateLimited(taken.retry_after)
         status = _UNAVAILABLE
         try:
-            found = await cache.read(partial(read_key, digest))
+            found = await self._cache.read(partial(self._read, digest))
             status = _UNAUTHORIZED if found is None else _OK
         finally:
             if taken is not None:
                 await taken.settle(status)
         if found is None:
             raise InvalidApiKey()
-        known.put(digest, found.id)
+        self._known.put(digest, found.id)
         return found
 
-    async def identify(key: str, client: Client) -> KeyHolder:
-        if not prefixed_secrets.is_well_formed(key):
-            raise InvalidApiKey()
-        digest = prefixed_secrets.digest(key)
-        key_id, owner = known.get(digest), None
-        if key_id is None:
-            key_id, owner = await find(digest, client.address)
-        else:
-            owner = await cache.get(_TOPIC, key_id.hex, partial(read_owner, key_id))
-        if owner is None:
-            # From now on, requests with this key count as attempts.
-            known.pop(digest, None)
-        if owner is None or owner.expires_at <= clock.now():
-            raise InvalidApiKey()
-        user, scopes, _ = owner
-        logs.bind(user_id=str(user.id), key_id=str(key_id))
-        uses.record(key_id)
-        return KeyHolder(user, key_id, scopes & roles.get(user.role, _NONE))
+    def _read(self, digest: bytes) -> FoundKey | None:
+        keep = self._cache.begin_fill()
+        with self._database.transaction() as db:
+            found = api_keys.find(db, digest)
+        if found is not None:
+            keep(_TOPIC, found.id.hex, found.owner)
+        return found
 
-    return identify
+    def _read_owner(self, key_id: UUID) -> KeyOwner | None:
+        with self._database.transaction() as db:
+            return api_keys.find_owner(db, key_id)

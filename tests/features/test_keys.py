@@ -107,8 +107,6 @@ def test_a_key_can_be_changed_and_revoked_by_its_user_only(alice: Person, bobby:
         ({"scopes": []}, "/body/scopes", "TOO_FEW"),
         ({"scopes": ["profile", "profile"]}, "/body/scopes", "DUPLICATE_ITEM"),
         ({"name": ""}, "/body/name", "TOO_SHORT"),
-        ({"expires_at": "2026-01-01T00:00:00Z"}, "/body/expires_at", "TOO_SMALL"),
-        ({"expires_at": "9999-12-31T23:59:59.9-23:59"}, "/body/expires_at", "TOO_LARGE"),
         ({"expires_at": "tomorrow"}, "/body/expires_at", "WRONG_FORMAT"),
     ],
 )
@@ -130,12 +128,13 @@ def test_the_expiry_of_a_key_has_bounds(config: Config, travel: Travel) -> None:
         assert timedelta(days=29) < latest - clock.now() <= timedelta(days=30)
         exact = create_key(alice, "profile", expires_at=latest.isoformat().replace("T", "t"))
         assert exact.row["expires_at"] == program.row["expires_at"]
-        too_late = {"expires_at": clock.rfc3339(latest + timedelta(seconds=1))}
-        (fault,) = alice.post(KEYS, json=FORM | too_late).json()["errors"]
-        assert fault["detail"].startswith("Must not be later than 20")
-        for changes, code in ((too_late, "TOO_LARGE"), ({"expires_at": clock.rfc3339(clock.now())}, "TOO_SMALL")):
-            response = change_key(alice, program.path, **changes)
-            assert response.json()["errors"][0]["code"] == code
+        too_late = clock.rfc3339(latest + timedelta(seconds=1))
+        for expires_at in (too_late, "9999-12-31T23:59:59.9-23:59", "2026-01-01T00:00:00Z", clock.rfc3339(clock.now())):
+            for response in (
+                alice.post(KEYS, json=FORM | {"expires_at": expires_at}),
+                change_key(alice, program.path, expires_at=expires_at),
+            ):
+                assert_problem(response, 409, "EXPIRY_OUT_OF_RANGE")
         published = client.get("/openapi.json").json()["components"]["securitySchemes"]["apiKey"]
         assert published["x-prefix"] == "acme_key_"
         assert_problem(

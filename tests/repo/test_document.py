@@ -31,6 +31,7 @@ from api.errors import Fault, MissingToken
 from api.storage.database import Database
 from tests.repo.test_readme import normalized
 from tests.support import codes
+from tests.support.api_keys import create_key
 from tests.support.databases import on_sqlite
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
@@ -185,6 +186,8 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         own["code"] = codes.code_for(name, config, database, "alice")
     elif name == "cancelEmailChange":
         codes.request_changes(database)
+    elif name == "listApiKeys":
+        create_key(alice, "profile")
     body = (
         {key: own.get(key, value) for key, value in request_example(name).items()}
         if "requestBody" in operation

@@ -1,7 +1,6 @@
 """Schemathesis hooks for rules that the contract cannot state: the owner of a token, its end, and the like."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, cast
 
 import schemathesis
@@ -12,7 +11,6 @@ from schemathesis import Case as AnyCase
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import CaseMetadata, ComponentInfo, TestPhase
 
-from api import clock
 from api.contract import Contract
 from api.services import names, password_policy
 from tests.support import codes, fuzzed
@@ -21,7 +19,6 @@ from tests.support.fuzzed import CURSORS, DEFAULT_USER, ENDED, HELD, TAKEN, Sess
 Case = AnyCase[Any]
 LISTS = {"listApiKeys", "listSessions"}
 """The operations with pages."""
-_TOMORROW = clock.rfc3339(clock.now() + timedelta(days=1))
 
 
 @schemathesis.hook
@@ -76,8 +73,9 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         _adjust_browser(case, case.meta)
     if case.operation.definition.raw["operationId"] in LISTS:
         _adjust_listing(case, case.meta)
-    if _is(case, "createApiKey") or _is(case, "updateApiKey"):
-        _adjust_key(_form(case))
+    if _is(case, "createApiKey"):
+        # A schema cannot generate the scopes of the user.
+        _form(case)["scopes"] = ["profile"]
 
 
 def _adjust_sign_up(case: Case, meta: CaseMetadata) -> None:
@@ -135,14 +133,6 @@ def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
         case.query["cursor"] = own[-1]
     if "cursor" in case.query and case.query["cursor"] not in own:
         _count_as_invalid(meta, ParameterLocation.QUERY)
-
-
-def _adjust_key(form: dict[str, Any]) -> None:
-    """Fill in a scope of the user, and a time that is never later than the present expiry of a key."""
-    if "scopes" in form:
-        form["scopes"] = ["profile"]
-    if "expires_at" in form:
-        form["expires_at"] = _TOMORROW
 
 
 def _count_as_invalid(meta: CaseMetadata, where: ParameterLocation) -> None:
@@ -261,9 +251,9 @@ def _reads_cookie(case: Case) -> bool:
     return _is(case, "refreshBrowser") or _is(case, "logOutBrowser")
 
 
-def _form(case: Case) -> dict[str, str]:
+def _form(case: Case) -> dict[str, Any]:
     """Return the body of a valid request."""
-    return cast(dict[str, str], case.body)
+    return cast(dict[str, Any], case.body)
 
 
 def _is(place: Case | HookContext, operation_id: str) -> bool:

@@ -24,7 +24,7 @@ def check_step_up(operation: Operation) -> None:
 
 
 def _is_token(name: str, operation: Operation) -> bool:
-    """Return True if the credentials of a scheme are access tokens. Those with a prefix are API keys."""
+    """Return True if the credentials of a scheme are access tokens. Credentials with a prefix are API keys."""
     schemes = operation.document.get("components", {}).get("securitySchemes", {})
     scheme = resolve_or_empty(schemes.get(name, {}), operation.document)
     is_bearer = str(scheme.get("scheme", "")).lower() == "bearer" and "x-prefix" not in scheme
