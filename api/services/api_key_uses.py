@@ -28,10 +28,10 @@ class KeyUses:
         self._due_at = clock.now() + _PERIOD
         self._lock = Lock()
 
-    def record(self, key_id: UUID) -> None:
+    def record(self, key_id: UUID, now: datetime) -> None:
         """Note that a key is used now."""
         with self._lock:
-            self._latest[key_id] = clock.now()
+            self._latest[key_id] = now
 
     def flush(self, db: Db) -> bool:
         """Write some of the times of the last minute, and return True if more are waiting."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from api import clock, logs
@@ -43,13 +43,6 @@ class _Attempt(NamedTuple):
     place: None = None
 
 
-class Client(Protocol):
-    """The client of a request."""
-
-    @property
-    def address(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
     """The caller with an API key, which belongs to a user but to no session.
@@ -84,33 +77,35 @@ class KeyAuthenticator:
         self._limiter = limiter
         self._known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
 
-    async def identify(self, key: str, client: Client) -> KeyHolder:
+    async def identify(self, key: str, address: str) -> KeyHolder:
         """Return the holder of a key. Raises InvalidApiKey.
 
         Raises RateLimited for a key that this process does not know, if its address has sent 60 unknown keys in a
         minute.
         """
-        if not prefixed_secrets.is_well_formed(key):
-            raise InvalidApiKey()
         digest = prefixed_secrets.digest(key)
         key_id = self._known.get(digest)
         owner: KeyOwner | None
         if key_id is None:
-            key_id, owner = await self._find(digest, client.address)
+            key_id, owner = await self._find(key, digest, address)
         else:
             owner = await self._cache.get(_TOPIC, key_id.hex, partial(self._read_owner, key_id))
         if owner is None:
             # From now on, requests with this key count as attempts.
             self._known.pop(digest, None)
-        if owner is None or owner.expires_at <= clock.now():
+        now = clock.now()
+        if owner is None or owner.expires_at <= now:
             raise InvalidApiKey()
         user, scopes, _ = owner
         logs.bind(user_id=str(user.id), key_id=str(key_id))
-        self._uses.record(key_id)
+        self._uses.record(key_id, now)
         return KeyHolder(user, key_id, scopes & self._roles.get(user.role, _NONE))
 
-    async def _find(self, digest: bytes, address: str) -> FoundKey:
+    async def _find(self, key: str, digest: bytes, address: str) -> FoundKey:
         """Return a key that this process does not know. An unknown one spends the budget of the address."""
+        # The checksum takes as long as the digest, so it is not verified in each request.
+        if not prefixed_secrets.is_well_formed(key):
+            raise InvalidApiKey()
         taken = await self._limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if self._limiter else None
         if taken is not None and taken.retry_after is not None:
             raise RateLimited(taken.retry_after)

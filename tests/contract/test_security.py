@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api import contract
-from api.contract import Client, ContractError
+from api.contract import ContractError
 from api.errors import InvalidCredentials, InvalidToken
 from tests.support.engine import ECHO, SHARED, Engine, Identity, document
 
@@ -213,14 +213,14 @@ def test_the_prefix_of_a_credential_selects_the_one_scheme_that_is_asked(engine:
     assert asked == [("key", "key_a"), ("bearer", "a"), ("bearer", "KEY_a")]
 
 
-def test_an_authenticator_may_ask_for_the_client(engine: Engine) -> None:
-    async def identify(token: str, client: Client) -> Identity:
-        return Identity(frozenset([token, *client]))
+def test_an_authenticator_may_ask_for_the_address(engine: Engine) -> None:
+    async def identify(token: str, address: str) -> Identity:
+        return Identity(frozenset([token, address]))
 
     serve(engine, "[{key: []}]")
     engine.authenticators["key"] = identify
-    response = engine.request("/x", headers={"Authorization": "Bearer key_a", "User-Agent": "test"})
-    assert response.json() == {"caller": ["key_a", "test", "testclient"]}
+    response = engine.request("/x", headers={"Authorization": "Bearer key_a"})
+    assert response.json() == {"caller": ["key_a", "testclient"]}
 
 
 @pytest.mark.parametrize(

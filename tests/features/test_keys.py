@@ -326,17 +326,17 @@ def test_uses_of_a_key_are_written_once_a_minute(alice: Person, database: Databa
         return used_at and round((clock.now() - datetime.fromisoformat(used_at)).total_seconds())
 
     for each in [*others, *[key_id] * 1000]:
-        here.record(each)
-    there.record(key_id)
+        here.record(each, clock.now())
+    there.record(key_id, clock.now())
     assert (flush(here), age()) == (0, None)
     travel(timedelta(seconds=59))
-    there.record(key_id)
+    there.record(key_id, clock.now())
     travel(timedelta(seconds=1))
     assert (flush(here), age()) == (26, 60)
     # The other process used the key less than a minute after the time that was just written.
     assert (flush(there), age(), flush(here)) == (1, 60, 0)
     travel(timedelta(seconds=1))
-    there.record(key_id)
+    there.record(key_id, clock.now())
     travel(timedelta(seconds=59))
     assert (flush(there), age()) == (1, 59)
 
@@ -344,7 +344,7 @@ def test_uses_of_a_key_are_written_once_a_minute(alice: Person, database: Databa
 def test_a_use_that_is_not_committed_is_written_later(alice: Person, database: Database, travel: Travel) -> None:
     alice.log_in()
     program, uses = create_key(alice, "profile"), KeyUses()
-    uses.record(UUID(program.row["id"]))
+    uses.record(UUID(program.row["id"]), clock.now())
     travel(timedelta(seconds=60))
     with suppress(NotFound), database.transaction() as db:
         uses.flush(db)

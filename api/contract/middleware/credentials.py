@@ -5,14 +5,14 @@ import inspect
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.types import Scope
 
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation, resolve
 from api.contract.document.prefixes import prefixes_of
-from api.contract.http.client import client_of
+from api.contract.http.client import address_of
 from api.contract.http.scope import fields_of
 from api.contract.schema.parameters import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
@@ -35,10 +35,10 @@ class Authenticated(Protocol):
 Authenticate = Callable[..., Awaitable[Identity]]
 """Returns the caller for a credential: a token, an API key, or a user id and a password.
 
-A function with a parameter `client` gets the client of the request as well. Raises an ApiError if the credential is
+A function with a parameter `address` gets the address of the client as well. Raises an ApiError if the credential is
 invalid.
 """
-Find = Callable[[Scope], "tuple[Any, ...] | None"]
+Find = Callable[[Scope], "tuple[str, ...] | None"]
 """Returns the arguments of the scheme's function, or None if the request does not carry the credential."""
 
 
@@ -63,9 +63,9 @@ def make_scheme(name: str, document: Json, functions: Mapping[str, Authenticate]
     if name not in functions:
         raise ContractError(f"the security scheme {name!r} has no function; give one to assemble")
     scheme = _make(name, definition, document, functions[name])
-    if "client" not in inspect.signature(functions[name]).parameters:
+    if "address" not in inspect.signature(functions[name]).parameters:
         return scheme
-    return scheme._replace(find=_with_client(scheme.find))
+    return scheme._replace(find=_with_address(scheme.find))
 
 
 def _make(name: str, definition: Json, document: Json, verify: Authenticate) -> Scheme:
@@ -110,12 +110,12 @@ def _bearer(prefix: str | None, prefixes: tuple[str, ...]) -> Find:
     return find
 
 
-def _with_client(find: Find) -> Find:
-    """Return a function that finds the same credential, and the client of the request after it."""
+def _with_address(find: Find) -> Find:
+    """Return a function that finds the same credential, and the address of the client after it."""
 
-    def find_both(scope: Scope) -> "tuple[Any, ...] | None":
+    def find_both(scope: Scope) -> "tuple[str, ...] | None":
         credential = find(scope)
-        return None if credential is None else (*credential, client_of(scope))
+        return None if credential is None else (*credential, address_of(scope))
 
     return find_both
 

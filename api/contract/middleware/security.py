@@ -86,7 +86,7 @@ class _Check:
             raise challenged(error, self.scheme, []) from None
         set_identity(scope, caller)
 
-    async def identify(self, *credential: Any) -> Identity:
+    async def identify(self, *credential: str) -> Identity:
         """Return the caller. Raises InsufficientScope if it lacks a scope."""
         caller = await self.scheme.verify(*credential)
         if not caller.scopes.issuperset(self._scopes):
