@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connexion import ConnexionMiddleware
@@ -15,7 +14,7 @@ from api.config import Config
 from api.config.parsers import database_url
 from api.config.paths import resource_dir
 from api.contract import Format
-from api.crypto import password_hasher
+from api.crypto import password_hasher, prefixed_secrets
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.cursors import CursorCodec
 from api.crypto.device_tokens import DeviceTokenCodec
@@ -23,33 +22,31 @@ from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.crypto.place_digests import PlaceDigests
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.runtime.background import BackgroundWorker
+from api.mailing import mail_delivery, make_outbox, template_folders
+from api.runtime.background import BackgroundWorker, Task
 from api.runtime.bulkhead import Bulkhead
 from api.runtime.shutdown import GracefulShutdown
 from api.runtime.thread_pool import ThreadPool
 from api.services import (
+    api_keys,
     codes,
     deletion,
-    email_change,
-    email_verification,
     events,
     known_places,
     names,
-    notices,
     outbox,
     password_policy,
-    password_reset,
     server_metadata,
     sessions,
-    sign_up,
-    user_creation,
     usernames,
 )
+from api.services.api_key_uses import KeyUses
+from api.services.api_keys import KeyRules
 from api.services.authentication import Authenticator, Grants, caller_id
 from api.services.deletion import DeletionRules
 from api.services.front_ends import FrontEnds
+from api.services.key_authentication import KeyAuthenticator
 from api.services.landing_pages import PAGES, Call, LandingPages
-from api.services.outbox import Outbox
 from api.services.rate_limits import RateLimiter, Readers
 from api.services.recognition import Recognition
 from api.services.session_limit import ExcessTrimmer
@@ -64,9 +61,7 @@ from api.telemetry import request_log
 from api.telemetry.forwarding_log import ForwardingLog
 
 if TYPE_CHECKING:
-    from api.services.mail_delivery import Delivery, Prepare
-    from api.services.mail_templates import Templates
-    from api.services.mail_transport import FileTransport, SmtpTransport
+    from api.services.mail_delivery import Delivery
     from api.telemetry.metrics import Metrics
     from api.telemetry.tracing import Tracing
 
@@ -99,18 +94,20 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     document = _document(config)
     shutdown = shutdown or GracefulShutdown()
     bulkhead = Bulkhead(config.hashes, password_hasher.estimate_seconds(config.bcrypt_cost))
-    metrics, traces = _metrics(config), _traces(config, document)
-    cors = _cors(config, document)
+    metrics, traces, cors = _metrics(config), _traces(config, document), _cors(config, document)
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
+    limited, uses = limiter if contract.limited(document) else None, KeyUses()
+    keys = KeyAuthenticator(database, cache, document.roles, uses, limited)
     authenticator = Authenticator(database, tokens, keyring, cache, Grants(document.roles, document.service_scopes))
     resources = {
         **_resources(config, document),
         "authenticator": authenticator,
+        "key_authenticator": keys,
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.roles),
@@ -118,12 +115,11 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         "shutdown": shutdown,
         "user_budgets": _user_budgets(document, limiter),
     }
-    limited = limiter if contract.limited(document) else None
-    background = _background(config, database, limited, document.title, metrics)
+    background = _background(config, database, limited, uses, document.title, metrics)
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators=authenticator.schemes(),
+        authenticators={**authenticator.schemes(), "apiKey": keys.identify},
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -139,8 +135,10 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
 
 
 def _document(config: Config) -> contract.Contract:
+    """Return the contract, as the settings change it."""
     document = contract.with_overrides(contract.load(resource_dir("openapi")), config.limit_overrides)
-    return contract.with_features(document, features(config))
+    document = contract.with_features(document, features(config))
+    return contract.with_prefixes(document, {"apiKey": prefixed_secrets.start_of(api_keys.KIND, config.key_prefix)})
 
 
 def _serving(database: Database, resources: dict[str, Any], bulkhead: Bulkhead) -> contract.HandlerResources:
@@ -178,6 +176,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "cursors": CursorCodec(config.secret),
         "deletion_rules": deletion_rules(config),
         "front_ends": FrontEnds(config.front_ends),
+        "key_rules": KeyRules(config.key_prefix, timedelta(days=config.key_days)),
         "landing_pages": _landing_pages(config, document),
         "name_stay": deletion_rules(config).name_stay,
         "one_time_codes": OneTimeCodes(config.secret),
@@ -206,7 +205,7 @@ def _landing_pages(config: Config, document: contract.Contract) -> LandingPages:
         for operation in document.operations()
         if operation.id in PAGES.values()
     }
-    return LandingPages(resource_dir("pages"), _template_folders(config), config.locale, document.title, calls)
+    return LandingPages(resource_dir("pages"), template_folders(config), config.locale, document.title, calls)
 
 
 def rate_limiter(
@@ -285,16 +284,22 @@ async def _lifespan(
 
 
 def _background(
-    config: Config, database: Database, limiter: RateLimiter | None, service: str, metrics: "Metrics | None"
+    config: Config,
+    database: Database,
+    limiter: RateLimiter | None,
+    uses: KeyUses,
+    service: str,
+    metrics: "Metrics | None",
 ) -> list[BackgroundWorker]:
     """Return the workers of the background tasks. Mail has one of its own, because mail servers can be slow."""
-    # A process that did not purge the budgets would not notice that there are too many.
-    always = [limiter.purge] if limiter else []
+    # A process that did not purge the budgets would not notice that there are too many. Each one knows only its own
+    # uses of keys.
+    always: list[Task] = [partial(_run, database, uses.flush), *([limiter.purge] if limiter else [])]
     if config.background == "off":
         return [BackgroundWorker(always)]
     trimmer = ExcessTrimmer(config.sessions_per_user)
     stay = timedelta(days=config.mail_days)
-    purges = (sessions.delete_expired, codes.delete_expired, usernames.delete_expired)
+    purges = (sessions.delete_expired, api_keys.delete_expired, codes.delete_expired, usernames.delete_expired)
     expired = [partial(_purge, delete) for delete in purges]
     delete_due = partial(deletion.delete_due, outbox=make_outbox(config), name_stay=deletion_rules(config).name_stay)
     log = partial(events.purge, stay=timedelta(days=config.event_days))
@@ -327,51 +332,6 @@ def _deliver(
         if not outbox.has_due(db):
             return False
     return make().step()
-
-
-def mail_delivery(
-    config: Config, database: Database, service: str, on_outcome: Callable[[str, str], None] | None = None
-) -> "Delivery":
-    """Return the sender of mails. `on_outcome` gets the template and the outcome of each attempt."""
-    from api.services.mail_delivery import Delivery  # noqa: PLC0415
-
-    made = OneTimeCodes(config.secret)
-    prepare: dict[str, Prepare] = {
-        deletion.MAIL: partial(deletion.prepare, made),
-        email_change.MAIL: partial(email_change.prepare_confirmation, made),
-        email_verification.MAIL: partial(email_verification.prepare, made),
-        notices.EMAIL_CHANGED: partial(email_change.prepare_notice, made),
-        password_reset.MAIL: partial(password_reset.prepare, made),
-        user_creation.MAIL: partial(user_creation.prepare, made),
-        **dict.fromkeys(sign_up.MAILS, partial(sign_up.prepare, made)),
-    }
-    transport = mail_transport(config)
-    return Delivery(database, mail_templates(config, service), transport, config.mail_sender, prepare, on_outcome)
-
-
-def mail_transport(config: Config) -> "SmtpTransport | FileTransport":
-    """Return the mail server, or else the folder of files."""
-    from api.services.mail_transport import FileTransport, SmtpTransport  # noqa: PLC0415
-
-    if config.smtp_url is None:
-        return FileTransport(config.data_dir / "mail")
-    return SmtpTransport(config.smtp_url, config.mail_sender)
-
-
-def mail_templates(config: Config, service: str) -> "Templates":
-    """Return the templates of mails."""
-    from api.services.mail_templates import Templates  # noqa: PLC0415
-
-    return Templates(resource_dir("mail"), config.mail_templates, config.locale, service, config.link_url)
-
-
-def make_outbox(config: Config) -> Outbox:
-    """Return the outbox, which knows the languages of the templates."""
-    return Outbox(config.sends_mail, outbox.locales_of(_template_folders(config), config.locale))
-
-
-def _template_folders(config: Config) -> list[Path]:
-    return [folder for folder in (config.mail_templates, resource_dir("mail")) if folder is not None]
 
 
 def _run(database: Database, step: Callable[[Db], bool]) -> bool:

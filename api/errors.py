@@ -2,16 +2,15 @@
 
 The classes of ApiError, with their status and their subclasses:
 
-- BadRequest             400  InvalidInput (InvalidCursor), InvalidScope, MalformedRequest, UnsupportedGrantType,
-                              UnsupportedTokenType
-- Unauthorized           401  InvalidClient, InvalidCredentials, InvalidRefreshToken, InvalidToken, MissingToken,
+- BadRequest             400  InvalidInput (InvalidCursor), MalformedRequest
+- Unauthorized           401  InvalidCredentials, InvalidRefreshToken, InvalidToken (InvalidApiKey), MissingToken,
                               RefreshTokenReused, StepUpRequired
 - Forbidden              403  EmailUnverified, ForeignOrigin, InsufficientScope, InvalidCode, SwitchedOff, WrongPassword
 - NotFound               404  UnknownPath
 - MethodNotAllowed       405
 - RequestTooSlow         408
-- Conflict               409  AlreadyVerified, EmailTaken, LastAdmin, MailNotDead, OwnUser, PasswordContainsName,
-                              ServiceNameTaken, TooManyNames, UsernameTaken
+- Conflict               409  AlreadyVerified, EmailTaken, ExpiryOutOfRange, LastAdmin, MailNotDead, OwnUser,
+                              PasswordContainsName, ServiceNameTaken, TooManyKeys, TooManyNames, UsernameTaken
 - BodyTooLarge           413
 - UnsupportedMediaType   415
 - RateLimited            429
@@ -103,29 +102,9 @@ class InvalidCursor(InvalidInput):
         super().__init__([Fault("/query/cursor", "WRONG_FORMAT", "Not a valid cursor for this list.")])
 
 
-class InvalidScope(BadRequest):
-    code = "INVALID_SCOPE"
-    message = "The service account does not have all of these scopes."
-    oauth_error = "invalid_scope"
-
-
 class MalformedRequest(BadRequest):
     code = "MALFORMED_REQUEST"
     message = "Not a valid HTTP request."
-
-
-class UnsupportedGrantType(BadRequest):
-    code = "UNSUPPORTED_GRANT_TYPE"
-    message = "The grant_type must be client_credentials."
-    oauth_error = "unsupported_grant_type"
-
-
-class UnsupportedTokenType(BadRequest):
-    """A token that belongs to no session (RFC 7009, section 2.2.1)."""
-
-    code = "UNSUPPORTED_TOKEN_TYPE"
-    message = "The token of a service account ends only at its expiry, or with the account."
-    oauth_error = "unsupported_token_type"
 
 
 class Unauthorized(ApiError):
@@ -137,13 +116,6 @@ class Unauthorized(ApiError):
 
     def __init__(self) -> None:
         super().__init__(headers={"WWW-Authenticate": self.challenge})
-
-
-class InvalidClient(Unauthorized):
-    """The `client_id` or the `client_secret` of a service account is wrong, or the account is disabled."""
-
-    code = "INVALID_CLIENT"
-    message = "The service account is unknown or disabled, or its secret is wrong or expired."
 
 
 class InvalidCredentials(Unauthorized):
@@ -161,6 +133,10 @@ class InvalidToken(Unauthorized):
     message = "The access token is malformed, expired or revoked. Refresh it or log in again."
     challenge = 'Bearer error="invalid_token"'
     oauth_error = "invalid_token"
+
+
+class InvalidApiKey(InvalidToken):
+    message = "The API key is malformed, expired or revoked. Create a new one."
 
 
 class MissingToken(Unauthorized):
@@ -309,6 +285,13 @@ class OwnUser(Conflict):
     message = "This is your own user. Another admin can do this."
 
 
+class ExpiryOutOfRange(Conflict):
+    """The time is past or too late. No schema can state this rule, so it is not a 400."""
+
+    code = "EXPIRY_OUT_OF_RANGE"
+    message = "The key must expire in the future, but not later than this server or the key allows."
+
+
 class PasswordContainsName(Conflict):
     """The password contains the username or part of the email. No schema can state this rule, so it is not a 400."""
 
@@ -319,6 +302,11 @@ class PasswordContainsName(Conflict):
 class ServiceNameTaken(Conflict):
     code = "SERVICE_NAME_TAKEN"
     message = "Another service account has that name."
+
+
+class TooManyKeys(Conflict):
+    code = "TOO_MANY_KEYS"
+    message = "You have 50 API keys. Revoke one first."
 
 
 class TooManyNames(Conflict):

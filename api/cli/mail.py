@@ -84,7 +84,7 @@ def _retry_all(config: "Config") -> int:
 @click.argument("address")
 def test(address: str) -> None:
     """Send a test mail to ADDRESS, and print the answer of the server."""
-    from api.app import mail_transport
+    from api.mailing import mail_transport
     from api.services import names
     from api.services.mail_transport import RetryLater, ServerUnavailable, Undeliverable
 
@@ -145,8 +145,8 @@ def check_templates(own: Path | None, locale: str, link_url: str) -> None:
 
 def _send_sample(config: "Config", address: str, transport: "SmtpTransport | FileTransport") -> str:
     from api import clock, contract
-    from api.app import mail_templates
     from api.config.paths import resource_dir
+    from api.mailing import mail_templates
     from api.services.mail_message import compose
     from api.services.outbox import MailRow, Prepared
     from api.storage.database import new_id

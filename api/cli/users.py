@@ -121,7 +121,7 @@ def invite(email: str, locale: str | None) -> None:
 
     The code in the mail works once, for 7 days. If a user has the email, that user gets another mail instead.
     """
-    from api.app import make_outbox
+    from api.mailing import make_outbox
     from api.services import sign_up
 
     config = support.load_existing()
@@ -140,7 +140,7 @@ def invite(email: str, locale: str | None) -> None:
 @click.argument("name")
 def set_password(name: str) -> None:
     """Set the password of a user, and end all their sessions."""
-    from api.app import make_outbox
+    from api.mailing import make_outbox
     from api.services import credentials
 
     config = support.load_existing()
@@ -183,7 +183,8 @@ def delete(name: str, yes: bool) -> None:
 
     The user gets a mail. The username stays reserved for CHARTER_NAME_DAYS.
     """
-    from api.app import deletion_rules, make_outbox
+    from api.app import deletion_rules
+    from api.mailing import make_outbox
     from api.services import deletion
 
     config = support.load_existing()

@@ -39,6 +39,13 @@ def choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def key_prefix(text: str) -> str:
+    """Parse the start of API keys. Scanners for secrets search for it."""
+    if not re.fullmatch("[a-z]{3,12}", text):
+        raise ValueError("3 to 12 small letters, such as charter")
+    return text
+
+
 def listen_host(text: str) -> str:
     """Parse an address or name to listen on, or `unix:` with the path of a socket."""
     path = socket_path(text)

@@ -15,6 +15,7 @@ from api.config.network_parsers import cors_origins, keeps_cookies_secret, origi
 from api.config.parsers import (
     choice,
     integer,
+    key_prefix,
     listen_host,
     public_url,
     rate_limits,
@@ -90,6 +91,8 @@ class Config:
     name_days: int = _setting("CHARTER_NAME_DAYS", integer(0, 3650), default=90)
     event_days: int = _setting("CHARTER_EVENT_DAYS", integer(1, 3650), default=365)
     event_origin_days: int = _setting("CHARTER_EVENT_ORIGIN_DAYS", integer(0, 365), default=30)
+    key_prefix: str = _setting("CHARTER_KEY_PREFIX", key_prefix, default="charter")
+    key_days: int = _setting("CHARTER_KEY_DAYS", integer(1, 3650), default=365)
     check_answers: str = _setting("CHARTER_CHECK_ANSWERS", choice("off", "report"), default="off")
     background: str = _setting("CHARTER_BACKGROUND", choice("on", "off"), default="on")
     workers: int = _setting("CHARTER_WORKERS", integer(1, 256), default=1)
@@ -102,11 +105,8 @@ class Config:
     @property
     def max_connections(self) -> int:
         """The most connections to the database that a process opens, beside the one of the change feed."""
-        threads = (
-            self.background == "on" or self.limit_overrides is not None,
-            self.background == "on" and self.sends_mail,
-        )
-        return self.database_connections + 2 * self.hashes + sum(threads)
+        threads = 2 if self.background == "on" and self.sends_mail else 1
+        return self.database_connections + 2 * self.hashes + threads
 
     @property
     def limit_overrides(self) -> dict[str, tuple[int, int] | None] | None:

@@ -28,6 +28,7 @@ from api.contract.document.faults import ContractError, ContractFault
 from api.contract.document.features import with_features
 from api.contract.document.model import Contract
 from api.contract.document.operation import Operation
+from api.contract.document.prefixes import with_prefixes
 from api.contract.document.publication import published
 from api.contract.document.rate_limits import Policy, limited, with_overrides
 from api.contract.http.addresses import address_key
@@ -78,4 +79,5 @@ __all__ = [
     "runs_in",
     "with_features",
     "with_overrides",
+    "with_prefixes",
 ]

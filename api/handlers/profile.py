@@ -5,12 +5,12 @@ from typing import Any
 
 from api.contract import nonblocking
 from api.services import data_export, profiles
-from api.services.authentication import Identity
+from api.services.authentication import Caller, Identity
 from api.storage.database import Db
 
 
 @nonblocking
-def get_profile(identity: Identity) -> object:
+def get_profile(identity: Caller) -> object:
     return identity.user
 
 

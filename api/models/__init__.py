@@ -1,5 +1,6 @@
 """The tables, one module each."""
 
+from api.models.api_key import ApiKey
 from api.models.change import Change
 from api.models.event import Event, EventOrigin, EventsPurge
 from api.models.known_place import KnownPlace
@@ -12,6 +13,7 @@ from api.models.signing_key import StoredSigningKey
 from api.models.user import User
 
 __all__ = [
+    "ApiKey",
     "Change",
     "Event",
     "EventOrigin",

@@ -1,8 +1,8 @@
 """The change feed: changes that other processes must learn, recorded by triggers in the database.
 
-Triggers record the end of a session, a change of its user, and changes of signing keys and services. Changes made by
-hand in SQL are therefore recorded as well. SQLite stores the newest 10,000 changes in a table. PostgreSQL sends them on
-the channel `charter`, and its table stays empty.
+Triggers record the end of a session or an API key, a change of its user, and changes of signing keys and services.
+Changes made by hand in SQL are therefore recorded as well. SQLite stores the newest 10,000 changes in a table.
+PostgreSQL sends them on the channel `charter`, and its table stays empty.
 """
 
 from sqlalchemy import Integer, String
@@ -57,7 +57,12 @@ _CHANGED = (
     "NEW.expires_at < OLD.expires_at "
     "OR coalesce(NEW.authenticated_at, NEW.created_at) > coalesce(OLD.authenticated_at, OLD.created_at)"
 )
-_OF_USER = "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id"
+# Processes cache the user with the API keys as well.
+_OF_USER = (
+    "SELECT 'sessions', id FROM sessions WHERE user_id = OLD.id "
+    "UNION ALL SELECT 'api_keys', id FROM api_keys WHERE user_id = OLD.id"
+)
+_THIS_KEY = "SELECT 'api_keys', OLD.id"
 _ON_SQLITE = [
     _noting(
         "sessions_delete",
@@ -67,6 +72,12 @@ _ON_SQLITE = [
     _noting("sessions_update", f"UPDATE ON sessions WHEN {_CHANGED}", _THIS),
     _noting("users_delete", "DELETE ON users", _OF_USER),
     _noting("users_update", f"UPDATE OF {_SHOWN} ON users", _OF_USER),
+    _noting(
+        "api_keys_delete",
+        "DELETE ON api_keys WHEN OLD.expires_at > strftime('%Y-%m-%d %H:%M:%f', 'now', '-30 minutes')",
+        _THIS_KEY,
+    ),
+    _noting("api_keys_update", "UPDATE OF scopes, expires_at ON api_keys", _THIS_KEY),
     *(
         _noting(f"signing_keys_{event_name}", f"{event_name} ON signing_keys", "SELECT 'signing_keys', ''")
         for event_name in ("insert", "update", "delete")
@@ -82,8 +93,11 @@ _ON_POSTGRESQL = [
     _sending("note_session", "pg_notify('charter', 'sessions ' || replace(OLD.id::text, '-', ''))"),
     _sending(
         "note_user",
-        "pg_notify('charter', 'sessions ' || replace(id::text, '-', '')) FROM sessions WHERE user_id = OLD.id",
+        "pg_notify('charter', topic || ' ' || replace(id::text, '-', '')) FROM "
+        "(SELECT 'sessions' AS topic, id FROM sessions WHERE user_id = OLD.id "
+        "UNION ALL SELECT 'api_keys', id FROM api_keys WHERE user_id = OLD.id) AS cached",
     ),
+    _sending("note_key", "pg_notify('charter', 'api_keys ' || replace(OLD.id::text, '-', ''))"),
     _sending("note_table", "pg_notify('charter', TG_TABLE_NAME || ' ')"),
     _sending("note_services", "pg_notify('charter', 'services ')"),
     "CREATE TRIGGER sessions_delete AFTER DELETE ON sessions FOR EACH ROW "
@@ -91,6 +105,11 @@ _ON_POSTGRESQL = [
     "CREATE TRIGGER sessions_update AFTER UPDATE ON sessions FOR EACH ROW "
     f"WHEN ({_CHANGED}) EXECUTE FUNCTION note_session()",
     "CREATE TRIGGER sessions_truncate AFTER TRUNCATE ON sessions EXECUTE FUNCTION note_table()",
+    "CREATE TRIGGER api_keys_delete AFTER DELETE ON api_keys FOR EACH ROW "
+    "WHEN (OLD.expires_at > now() - interval '30 minutes') EXECUTE FUNCTION note_key()",
+    "CREATE TRIGGER api_keys_update AFTER UPDATE OF scopes, expires_at ON api_keys FOR EACH ROW "
+    "EXECUTE FUNCTION note_key()",
+    "CREATE TRIGGER api_keys_truncate AFTER TRUNCATE ON api_keys EXECUTE FUNCTION note_table()",
     f"CREATE TRIGGER users_update AFTER UPDATE OF {_SHOWN} ON users FOR EACH ROW EXECUTE FUNCTION note_user()",
     "CREATE TRIGGER signing_keys_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_keys "
     "EXECUTE FUNCTION note_table()",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from api import logs
 from api.crypto import prefixed_secrets
 from api.crypto.access_tokens import AccessTokenCodec, Claims, key_id, revalidate
 from api.crypto.signing_keys import SigningKey
-from api.errors import InvalidClient, InvalidRefreshToken, InvalidToken
+from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
+from api.oauth_errors import InvalidClient
 from api.services import service_accounts, sessions
 from api.services.service_accounts import KnownService
 from api.services.signing_keys import Keyring
@@ -31,9 +32,20 @@ _REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+class Caller(Protocol):
+    """The user behind a request, for operations that accept an access token or an API key."""
+
+    @property
+    def user(self) -> Profile: ...
+    @property
+    def user_id(self) -> UUID: ...
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller. The user's data is at most 50 milliseconds older than the database.
+    """The caller with an access token. The user's data is at most 50 milliseconds older than the database.
 
     `scopes` are those that both the token and the user's role have. Therefore, a change of the role takes scopes away
     at once.
@@ -108,7 +120,7 @@ class Authenticator:
         self._grants = grants
         self._verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
 
-    def schemes(self) -> dict[str, Callable[..., Awaitable[Identity | ServiceCaller | CookieHolder]]]:
+    def schemes(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """Return the functions of the contract's security schemes by name."""
         return {"bearer": self.identify, "client": self.identify_client, "refreshCookie": read_cookie}
 

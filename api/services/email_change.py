@@ -15,8 +15,8 @@ from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import NO_PASSWORD, PasswordHasher
 from api.errors import EmailTaken, NotFound
 from api.models import User
+from api.services import api_keys, events, known_places, names, notices, password_reset, sessions, users
 from api.services import codes as one_time_codes
-from api.services import events, known_places, names, notices, password_reset, sessions, users
 from api.services.codes import EMAIL_CHANGE, EMAIL_REVERT, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, table_of
@@ -108,9 +108,9 @@ def prepare_notice(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | Non
 def revert(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_language: str | None) -> None:
     """Give the user the former address back, to which a code was sent, and send a code for a new password to it.
 
-    The person who changed the email knew the password, so no password logs the user in until then. All sessions end,
-    and no place is known. All codes are deleted except those that undo earlier changes, so the person cannot undo this
-    with a code of a later change. A deletion of the account that was requested since is cancelled.
+    The person who changed the email knew the password, so no password logs the user in until then. All sessions and
+    API keys end, and no place is known. All codes are deleted except those that undo earlier changes, so the person
+    cannot undo this with a code of a later change. A deletion of the account that was requested since is cancelled.
 
     Raises InvalidCode if the code is unknown, used or expired, or if the user is disabled. Raises EmailTaken if another
     user has the address now. The code can then be used again.
@@ -124,6 +124,7 @@ def revert(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langua
     one_time_codes.discard_later(db, found, EMAIL_REVERT)
     # The hash changes before the sessions end, so a concurrent log-in either fails or loses its session.
     sessions.revoke_all(db, user.id)
+    api_keys.revoke_all(db, user.id)
     known_places.replace(db, user.id, None)
     locale = outbox.locale_of(accept_language)
     outbox.add(db, password_reset.MAIL, found.email, PASSWORD_RESET.lifetime, locale=locale)

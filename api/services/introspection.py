@@ -3,10 +3,13 @@
 from contextlib import suppress
 from typing import Any
 
+from api.crypto import prefixed_secrets
 from api.crypto.access_tokens import read_payload
-from api.errors import InvalidRefreshToken, InvalidToken, UnsupportedTokenType
-from api.services import sessions
+from api.errors import InvalidRefreshToken, InvalidToken
+from api.oauth_errors import UnsupportedTokenType
+from api.services import api_keys, sessions
 from api.services.authentication import Authenticator, Identity
+from api.services.key_authentication import KeyAuthenticator, KeyHolder
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
@@ -14,12 +17,14 @@ _INACTIVE = {"active": False}
 _SHOWN = ("client_id", "exp", "iat", "sub", "aud", "iss", "jti", "sid", "auth_time")
 
 
-def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
-    """Return the facts of an access token that requests can use now, and no facts for any other text.
+def introspect(authenticator: Authenticator, keys: KeyAuthenticator, token: str) -> dict[str, Any]:
+    """Return the facts of an access token or API key that requests can use now, and no facts for any other text.
 
     The caches of requests answer, so a query is necessary only if the token or its user is new to this process.
     """
     try:
+        if prefixed_secrets.is_well_formed(token):
+            return _facts_of_key(keys.inspect(token))
         caller = authenticator.inspect(token)
     except InvalidToken:
         return _INACTIVE
@@ -31,11 +36,26 @@ def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
     return facts | {name: payload[name] for name in _SHOWN if name in payload}
 
 
+def _facts_of_key(holder: KeyHolder) -> dict[str, Any]:
+    return {
+        "active": True,
+        "token_type": "Bearer",
+        "scope": " ".join(sorted(holder.scopes)),
+        "username": holder.user.username,
+        "sub": str(holder.user_id),
+        "jti": str(holder.key_id),
+        "exp": int(holder.expires_at.timestamp()),
+    }
+
+
 def revoke(db: Db, authenticator: Authenticator, issuer: TokenIssuer, token: str) -> None:
-    """End the session of an access token or a refresh token. Do nothing for any other text, or if it has ended.
+    """End the session of an access token or a refresh token, or revoke an API key. Do nothing for any other text.
 
     Raises UnsupportedTokenType for a valid token of a service, which belongs to no session.
     """
+    if prefixed_secrets.is_well_formed(token):
+        api_keys.revoke_by_key(db, token)
+        return
     # Only access tokens have dots.
     if "." not in token:
         with suppress(InvalidRefreshToken):

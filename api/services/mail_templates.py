@@ -15,6 +15,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "account_created": {"code": "K7QF-3M9T-XD4B", "days": 7, "username": "alice"},
     "account_deleted": {},
     "already_registered": {},
+    "api_key_created": {"key": "charter_key_7Hq2", "until": "2026-05-01 12:00 UTC"},
     "confirm_new_email": {"code": "K7QF-3M9T-XD4B", "minutes": 60},
     "deletion_requested": {"code": "K7QF-3M9T-XD4B", "until": "2026-02-07 12:00 UTC"},
     "email_changed": {"code": "K7QF-3M9T-XD4B", "days": 7},

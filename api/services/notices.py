@@ -1,14 +1,15 @@
 """Notices: mails about changes of an account. A user cannot switch them off."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from api.models import User
-from api.models.user import UserRow
+from api.models.user import Profile, UserRow
 from api.services.outbox import Outbox
 from api.storage.database import Db
 
+API_KEY_CREATED = "api_key_created"
 ALREADY_REGISTERED = "already_registered"
 EMAIL_CHANGED = "email_changed"
 NEW_LOG_IN = "new_log_in"
@@ -20,6 +21,15 @@ def password_changed(db: Db, outbox: Outbox, user: User | UserRow, accept_langua
     """Send a user a mail about a change of the password."""
     locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, PASSWORD_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
+
+
+def api_key_created(
+    db: Db, outbox: Outbox, user: Profile, hint: str, expires_at: datetime, accept_language: str | None
+) -> None:
+    """Send a user a mail about a new API key."""
+    facts = {"key": hint, "until": expires_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")}
+    locale = outbox.locale_of(accept_language, user.locale)
+    outbox.add(db, API_KEY_CREATED, user.email, _LIFETIME, user_id=user.id, locale=locale, facts=facts)
 
 
 def email_changed(db: Db, outbox: Outbox, user: User, accept_language: str | None) -> UUID:

@@ -11,7 +11,7 @@ _of_session = _session.c.id == bindparam("of_session")
 _of_user = _session.c.user_id == bindparam("of_user")
 _is_live = _session.c.expires_at > bindparam("now")
 _is_enabled = _user.c.disabled_at.is_(None)
-_profile = (
+PROFILE = (
     _user.c.id.label("user_id"),
     _user.c.created_at.label("user_created_at"),
     _user.c.username,
@@ -22,8 +22,10 @@ _profile = (
     _user.c.locale,
     _user.c.role,
 )
+"""The columns of a user that `profile_of` reads."""
+
 # Sessions without a step-up have the time of the log-in.
-_owner = (*_profile, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
+_owner = (*PROFILE, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
 
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
 """The columns of a user that START compares, each with the parameter `read_<column>`."""

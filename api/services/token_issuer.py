@@ -11,8 +11,8 @@ from api import clock
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.crypto.signing_keys import SigningKey
-from api.errors import InvalidScope, UnsupportedGrantType
 from api.models.user import Profile
+from api.oauth_errors import InvalidScope, UnsupportedGrantType
 from api.services import events
 from api.services.signing_keys import Keyring
 from api.storage.cache import Cache, Keep

@@ -62,6 +62,10 @@ class Cache:
         value = self._values[topic].get(subject) if self.monitor.is_fresh() else None
         return self._read(topic, subject, read) if value is None else value
 
+    async def read(self, read: Callable[[], Found]) -> Found:
+        """Return the result of a query, which runs on the threads of the cache and is not cached."""
+        return await self._threads.run(read)
+
     def find(self, topic: str, subject: str) -> Any | None:
         """Return the cached value, or None if a change that another process committed 100 ms ago may be unknown.
 

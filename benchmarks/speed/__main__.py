@@ -13,6 +13,7 @@ from benchmarks.speed.chart import chart
 from benchmarks.speed.document import circumstances, document
 from benchmarks.speed.introspection import introspection
 from benchmarks.speed.kept import Kept, subject
+from benchmarks.speed.keys import keys
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
 from benchmarks.speed.purge import purge
@@ -32,6 +33,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
         **{name: partial(rates.beside_all, name) for name in rates.CASES},
         "me": rates.me,
         "introspection": introspection,
+        "keys": keys,
         **{name: partial(accounts, name, base if name == "refresh" else None) for name in CASES},
         "logins": logins,
         "starts": starts,

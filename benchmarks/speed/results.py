@@ -94,6 +94,7 @@ BARS = {
     "ping/FastAPI async def": _times("GET /ping", "FastAPI async def", 1.1),
     "me/SQLite": _times("GET /api/v1/me on SQLite", "FastAPI with the template's look-up", 5),
     "me/PostgreSQL": _times("GET /api/v1/me on PostgreSQL", "FastAPI with the template's look-up", 5),
+    "keys": Bar("GET /protected with an API key: rate, of that with an access token", "at least", 90, "%"),
     **_accounts("SQLite"),
     **_accounts("PostgreSQL"),
     **_sized("SQLite"),

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from api import contract
 from api.contract import ContractError
-from api.errors import InvalidCredentials
+from api.errors import InvalidCredentials, InvalidToken
 from tests.support.engine import ECHO, SHARED, Engine, Identity, document
 
 SCHEMES = """
@@ -19,6 +20,8 @@ SCHEMES = """
     oidc: {type: openIdConnect, openIdConnectUrl: 'https://a.example'}
     digest: {type: http, scheme: digest}
     lonely: {type: http, scheme: basic}
+    key: {type: http, scheme: bearer, x-prefix: key_}
+    app: {type: http, scheme: Bearer, x-prefix: app_}
 """
 
 
@@ -30,7 +33,7 @@ def serve(engine: Engine, security: str, more: str = "") -> None:
             raise InvalidCredentials()
         return Identity(frozenset(",".join(credential).split(",")))
 
-    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest")
+    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest", "key", "app")
     engine.authenticators = dict.fromkeys(names, identify)
     (engine.folder / "openapi.yaml").write_text(SHARED.rstrip() + SCHEMES)
     engine.write(document(f"{{tags: [a], operationId: listThings, security: {security}, {more}{ECHO}}}"))
@@ -71,6 +74,10 @@ KEY = {"X-Key": "k"}
         ("[{}, {bearer: []}]", "", {}, None),
         ("[{bearer: [], header: []}, {}]", "", KEY, None),
         ("[{}]", "", {}, None),
+        ("[{bearer: []}, {key: []}]", "", BEARER, ["a"]),
+        ("[{bearer: []}, {key: []}]", "", {"Authorization": "Bearer key_a"}, ["key_a"]),
+        ("[{app: []}, {key: []}, {}]", "", {"Authorization": "Bearer app_a"}, ["app_a"]),
+        ("[{key: [], header: []}]", "", {"Authorization": "Bearer key_a"} | KEY, {"key": ["key_a"], "header": ["k"]}),
     ],
 )
 def test_callers_are_let_in(engine: Engine, security: str, query: str, headers: dict[str, str], caller: object) -> None:
@@ -110,6 +117,10 @@ API_KEY = 'ApiKey realm="Engine"'
         ("[{basic: []}, {}]", "", BEARER, "MISSING_TOKEN", BASIC),
         ("[{header: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
         ("[{header: [], bearer: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", f"{API_KEY}, Bearer"),
+        ("[{bearer: []}, {key: []}]", "", {}, "MISSING_TOKEN", "Bearer"),
+        ("[{bearer: []}, {key: []}]", "", {"Authorization": "Bearer app_a"}, "MISSING_TOKEN", "Bearer"),
+        ("[{bearer: []}]", "", {"Authorization": "Bearer key_a"}, "MISSING_TOKEN", "Bearer"),
+        ("[{key: []}, {}]", "", BEARER, "MISSING_TOKEN", "Bearer"),
     ],
 )
 def test_others_get_a_challenge(
@@ -181,3 +192,59 @@ def test_optional_security_has_no_scopes(engine: Engine) -> None:
     serve(engine, "[{bearer: []}, {}]", "x-scopes: [write], ")
     with pytest.raises(ContractError, match=": x-scopes requires a token, but security does not"):
         engine.start()
+
+
+def test_the_prefix_of_a_credential_selects_the_one_scheme_that_is_asked(engine: Engine) -> None:
+    asked = []
+
+    def asking(name: str) -> Any:
+        async def identify(token: str) -> Identity:
+            asked.append((name, token))
+            raise InvalidToken()
+
+        return identify
+
+    serve(engine, "[{bearer: []}, {key: []}]")
+    engine.authenticators = {name: asking(name) for name in ("bearer", "key")}
+    for token in ("key_a", "a", "app_a", "KEY_a"):
+        response = engine.request("/x", headers={"Authorization": f"Bearer {token}"})
+        challenge = "Bearer" if token == "app_a" else 'Bearer error="invalid_token"'
+        assert (response.status_code, response.headers["www-authenticate"]) == (401, challenge)
+    assert asked == [("key", "key_a"), ("bearer", "a"), ("bearer", "KEY_a")]
+
+
+def test_an_authenticator_may_ask_for_the_address(engine: Engine) -> None:
+    async def identify(token: str, address: str) -> Identity:
+        return Identity(frozenset([token, address]))
+
+    serve(engine, "[{key: []}]")
+    engine.authenticators["key"] = identify
+    response = engine.request("/x", headers={"Authorization": "Bearer key_a"})
+    assert response.json() == {"caller": ["key_a", "testclient"]}
+
+
+@pytest.mark.parametrize(
+    ("schemes", "security", "message"),
+    [
+        ("a: {type: http, scheme: basic, x-prefix: a_}", "[{a: []}]", "x-prefix must be the first characters of a"),
+        ("a: {type: http, scheme: bearer, x-prefix: ''}", "[{a: []}]", "x-prefix must be the first characters of a"),
+        ("a: {type: http, scheme: bearer, x-prefix: 'a b'}", "[]", "x-prefix must be the first characters of a"),
+        ("a: {type: http, scheme: bearer, x-prefix: key_a}", "[]", "'key_a' begins with 'key_', the prefix of another"),
+        ("a: {type: http, scheme: basic}", "[{bearer: [], key: []}]", "cannot carry two bearer credentials"),
+    ],
+)
+def test_prefixes_that_cannot_work_are_faults(engine: Engine, schemes: str, security: str, message: str) -> None:
+    serve(engine, security)
+    file = engine.folder / "openapi.yaml"
+    file.write_text(f"{file.read_text()}    {schemes}\n")
+    with pytest.raises(ContractError, match=message):
+        contract.load(engine.folder)
+
+
+def test_an_application_can_replace_the_prefix_of_a_scheme(engine: Engine) -> None:
+    serve(engine, "[{key: []}]")
+    loaded = contract.load(engine.folder)
+    changed = contract.with_prefixes(loaded, {"key": "other_"}).document["components"]["securitySchemes"]
+    assert (changed["key"]["x-prefix"], changed["app"]["x-prefix"]) == ("other_", "app_")
+    with pytest.raises(ContractError, match="the security scheme 'bearer' has no x-prefix"):
+        contract.with_prefixes(loaded, {"bearer": "other_"})

@@ -76,11 +76,13 @@ def test_other_faults_of_a_token_come_before_its_age(engine: Engine, travel: Tra
         ("{seconds: 900}", "[{bearer: [], key: []}]", "x-step-up requires an access token"),
         ("{seconds: 900}", "[{bearer: []}, {key: []}]", "x-step-up requires an access token"),
         ("{seconds: 900}", "[{basic: []}]", "x-step-up requires an access token"),
+        ("{seconds: 900}", "[{bearer: []}, {app: []}]", "x-step-up requires an access token"),
     ],
 )
 def test_invalid_requirements_are_faults(engine: Engine, step_up: str, security: str, message: str) -> None:
     engine.write(operation(step_up, security))
     schemes = "    key: {type: apiKey, in: header, name: X-Key}\n    basic: {type: http, scheme: basic}\n"
+    schemes += "    app: {type: http, scheme: bearer, x-prefix: app_}\n"
     (engine.folder / "openapi.yaml").write_text(SHARED + schemes)
     with pytest.raises(ContractError, match=message):
         contract.load(engine.folder)

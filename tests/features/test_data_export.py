@@ -47,13 +47,15 @@ def test_an_export_has_the_rows_of_the_caller_only(
     assert {name: (len(rows["items"]), rows["complete"]) for name, rows in tables.items()} == {
         "event_origins": (4, True),
         "events": (4, True),
-        "outbox": (2, True),
+        "outbox": (3, True),
+        "api_keys": (1, True),
         "retired_names": (1, True),
         "sessions": (2, True),
     }
     listed = phone.get("/api/v1/sessions").json()["items"]
     assert tables["sessions"]["items"] == [{key: row[key] for key in row if key != "current"} for row in listed]
-    mail, first = tables["outbox"]["items"]
+    assert tables["api_keys"]["items"] == phone.get("/api/v1/keys").json()["items"]
+    mail, _, first = tables["outbox"]["items"]
     assert first["template"] == "verify_email"
     assert mail == {
         "template": "password_changed",

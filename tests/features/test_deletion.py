@@ -14,13 +14,15 @@ from sqlalchemy import func, select, text
 from starlette.testclient import TestClient
 
 from api import clock
-from api.app import create_app, deletion_rules, make_outbox
+from api.app import create_app, deletion_rules
 from api.clock import rfc3339
 from api.config import Config
+from api.mailing import make_outbox
 from api.models import KnownPlace, OutgoingMail, RetiredName
 from api.services import deletion, users
 from api.storage.database import Database
 from tests.features.test_sessions import ACTIVE, ENDED, comparable, log_in_again, session_state
+from tests.support.api_keys import create_key
 from tests.support.charter import beside, until
 from tests.support.codes import code_for
 from tests.support.concurrency import at_once
@@ -187,6 +189,7 @@ def test_other_codes_end_with_the_request(
 def fill(config: Config, database: Database, person: Person) -> None:
     """Give a user rows in every table that can have some."""
     log_in_again(person)
+    create_key(person, "profile")
     assert person.change_profile(username=f"{person.username}9").status_code == 200
     code_for("resetPassword", config, database, f"{person.username}9")
     with database.transaction() as db:
@@ -209,7 +212,14 @@ def test_a_deletion_leaves_no_row(
         fill(config, database, person)
     kept = rows_of(database, bobby.id)
     assert request(alice).status_code == 202
-    assert rows_of(database, alice.id).keys() == {"event_origins", "known_places", "outbox", "retired_names", "users"}
+    assert rows_of(database, alice.id).keys() == {
+        "api_keys",
+        "event_origins",
+        "known_places",
+        "outbox",
+        "retired_names",
+        "users",
+    }
     travel(WEEK)
     assert delete_due(config, database) == 1
     assert (rows_of(database, alice.id), rows_of(database, bobby.id)) == ({}, kept)

@@ -12,10 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import contract
-from api.app import create_app, make_outbox
+from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract.document.operation import Json
+from api.mailing import make_outbox
 from api.services import sign_up as sign_up_service
 from api.services.landing_pages import PAGES, BrokenTexts, Call, LandingPages, check_texts, read_texts
 from api.services.mail_templates import SAMPLES, action_of

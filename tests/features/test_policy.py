@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import httpx
 import pytest
+import yaml
 from inflection import underscore
 from starlette.testclient import TestClient
 
@@ -17,13 +18,16 @@ from api.clock import now
 from api.config import Config
 from api.config.paths import resource_dir
 from api.contract import Operation
+from api.contract.dispatch.lookup import find_handler
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
-from api.services.authentication import ServiceCaller
+from api.services.authentication import Caller, ServiceCaller
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
+from tests.support.api_keys import create_key
 from tests.support.person import Person, newcomer
+from tests.support.readme import block
 from tests.support.roles import promote
 from tests.support.service_accounts import SERVICE_SCOPES, basic, new_service
 from tests.support.success import success_of
@@ -62,6 +66,11 @@ PUBLIC = {
 }
 
 FORM = "application/x-www-form-urlencoded"
+# The operations that accept an API key, each with a reason. A key that leaks must not change who can do what.
+WITH_KEYS = {
+    "getProfile": "programs read whose key they have",
+    "protected": "programs check their key",
+}
 
 pytestmark = pytest.mark.usefixtures("all_features")
 
@@ -73,6 +82,16 @@ CALLERS = (ANONYMOUS, "a user without scopes", *ROLES, SERVICE)
 
 def test_every_operation_requires_a_token_unless_listed_as_public() -> None:
     assert {name for name in OPERATIONS if not requires_token(name)} == set(PUBLIC)
+
+
+def test_every_operation_with_an_api_key_is_listed() -> None:
+    assert {name for name, operation in OPERATIONS.items() if {"apiKey": []} in operation.security} == set(WITH_KEYS)
+    documented = yaml.safe_load(block("security: [{bearer").text)["security"]
+    assert {str(OPERATIONS[name].security) for name in WITH_KEYS} == {str(documented)}
+    for name in WITH_KEYS:
+        # A handler that needs a session takes an Identity.
+        handler = find_handler(OPERATIONS[name].address("api.handlers"))
+        assert get_type_hints(handler).get("identity", Caller) is Caller
 
 
 def requires_token(name: str) -> bool:
@@ -100,6 +119,11 @@ def test_each_operation_accepts_only_authorized_callers(callers: "Callers", name
     if caller != OWNER and requires_token(name) and is_own(name):
         assert callers.owner.id not in response.text
         assert callers.owner.username not in response.text
+
+
+def test_an_api_key_calls_only_the_listed_operations(callers: "Callers") -> None:
+    found = {name: callers.call_with_key(name).status_code for name in OPERATIONS if requires_token(name)}
+    assert found == {name: int(success_of(OPERATIONS[name])) if name in WITH_KEYS else 401 for name in found}
 
 
 def expected_status(name: str, caller: str) -> int:
@@ -158,6 +182,7 @@ class Callers:
 
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
+        self._key: str | None = None
         self._config, self._database = config, database
         self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
         self._service = new_service(config, "reporting")
@@ -220,6 +245,16 @@ class Callers:
             headers["Sec-Fetch-Site"] = "same-origin"
         kind = "data" if headers.get("Content-Type") == FORM else "json"
         response: httpx.Response = self.client.request(operation.method, path, headers=headers, **{kind: body})
+        return response
+
+    def call_with_key(self, name: str) -> httpx.Response:
+        """Return the response to an operation's example with an API key of the owner, which has all scopes."""
+        if self._key is None:
+            self._key = create_key(self.owner, *CONTRACT.roles["user"]).key
+        operation = OPERATIONS[name]
+        headers = {"Authorization": f"Bearer {self._key}", "Sec-Fetch-Site": "same-origin"}
+        # The key is rejected before the path and the body are read.
+        response: httpx.Response = self.client.request(operation.method, operation.path, headers=headers)
         return response
 
 

@@ -61,6 +61,7 @@ def test_operations_and_handlers_correspond(tag: str) -> None:
 LAYERS: dict[str, set[str]] = {
     "clock": set(),
     "errors": set(),
+    "oauth_errors": {"errors"},
     # A log line has a time.
     "logs": {"clock"},
     "crypto": {"clock", "errors"},
@@ -70,12 +71,13 @@ LAYERS: dict[str, set[str]] = {
     "contract": {"clock", "errors", "runtime"},
     "storage": {"config", "errors", "runtime"},
     "models": {"clock", "storage"},
-    "services": {"clock", "crypto", "errors", "logs", "models", "storage"},
+    "services": {"clock", "crypto", "errors", "logs", "models", "oauth_errors", "storage"},
     "handlers": {"contract", "crypto", "runtime", "services", "storage"},
     # Only app and cli import telemetry.
     "telemetry": {"clock", "config", "contract", "crypto", "errors", "logs", "storage"},
-    # The composition root.
-    "app": {"config", "contract", "crypto", "runtime", "services", "storage", "telemetry"},
+    # The composition root, and its part for mail.
+    "mailing": {"config", "crypto", "services", "storage"},
+    "app": {"config", "contract", "crypto", "mailing", "runtime", "services", "storage", "telemetry"},
     "server": {"app", "config", "contract", "errors", "logs", "runtime"},
     "cli": {
         "app",
@@ -85,6 +87,7 @@ LAYERS: dict[str, set[str]] = {
         "crypto",
         "errors",
         "logs",
+        "mailing",
         "models",
         "runtime",
         "server",

@@ -30,10 +30,12 @@ from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.formats import STANDARD, format_checker
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import Fault, MissingToken
+from api.mailing import make_outbox
 from api.storage.database import Database
 from tests.repo.test_readme import normalized
 from tests.support import codes
 from tests.support.admins import admin_of
+from tests.support.api_keys import create_key
 from tests.support.databases import on_sqlite
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
@@ -210,6 +212,8 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
         own["code"] = codes.code_for(name, config, database, "alice")
     elif name == "cancelEmailChange":
         codes.request_changes(database)
+    elif name == "listApiKeys":
+        create_key(alice, "profile")
     body = (
         {key: own.get(key, value) for key, value in request_example(name).items()}
         if "requestBody" in operation
@@ -243,7 +247,7 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
 def prepare_list(config: Config, database: Database, alice: Person) -> None:
     """Add the mail of the example, which is the only one."""
     with database.transaction() as db:
-        charter.make_outbox(config).add(db, "reset_password", alice.email, timedelta(hours=1), user_id=UUID(alice.id))
+        make_outbox(config).add(db, "reset_password", alice.email, timedelta(hours=1), user_id=UUID(alice.id))
     by_hand(config, "DELETE FROM outbox WHERE template <> 'reset_password'")
     by_hand(config, "UPDATE outbox SET state = 'dead', attempts = 1, error = '550 No such mailbox'")
 

@@ -60,6 +60,7 @@ SAME = (
     (r"eyJ[A-Za-z0-9._-]+", "TOKEN"),
     (r"charter_svc_[0-9A-Za-z]{38}", "SECRET"),
     (r"curl/[0-9.]+", "curl"),
+    (r"charter_key_[0-9A-Za-z.]+", "KEY"),
     (r'"(refresh_token|device_token|kid|x|y)":( ?)"[A-Za-z0-9._-]+"', r'"\1":\2"OWN"'),
 )
 
@@ -98,8 +99,14 @@ def test_every_code_block_is_tested() -> None:
 @pytest.mark.parametrize("curl", ["stand-in", *(["real"] if shutil.which("curl") else [])])
 @pytest.mark.parametrize(
     "tour",
-    [blocks("README.md", "Try it"), blocks("docs/tour.md"), blocks("docs/administration.md")],
-    ids=["README", "tour", "administration"],
+    [
+        blocks("README.md", "Try it"),
+        blocks("docs/tour.md"),
+        blocks("docs/administration.md"),
+        # The first pairs sign up and log in.
+        [*blocks("README.md", "Try it")[:4], *blocks("docs/api-keys.md", "Create and use a key")],
+    ],
+    ids=["README", "tour", "administration", "API keys"],
 )
 def test_the_tours_match_the_service(
     server: str, installed: Charter, tmp_path: Path, curl: str, tour: list[Block]

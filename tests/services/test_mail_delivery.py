@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.app import mail_delivery
 from api.config import Config
+from api.mailing import mail_delivery
 from api.models import OutgoingMail
 from api.services import outbox
 from api.services.mail_delivery import Delivery

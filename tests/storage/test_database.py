@@ -337,7 +337,7 @@ def test_an_operation_on_an_older_schema_reports_the_missing_migration(
 
 def test_an_operation_without_a_schema_reports_the_missing_migration(client: TestClient, database: Database) -> None:
     with database.transaction() as db:
-        for table in ("codes", "known_places", "retired_names", "sessions", "users", "alembic_version"):
+        for table in ("api_keys", "codes", "known_places", "retired_names", "sessions", "users", "alembic_version"):
             db.execute(text(f"DROP TABLE {table}"))
     assert_problem(Person(client, "alice").sign_up(), 503, "MIGRATIONS_BEHIND")
 

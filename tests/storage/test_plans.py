@@ -164,6 +164,8 @@ NESTED = [
     """INSERT INTO sessions SELECT md5('new')::uuid, user_id, sha256('new'), created_at, last_used_at, expires_at,
         ip_address, user_agent, refresh_token, refreshes FROM sessions WHERE id = md5('s7')::uuid""",
     "UPDATE sessions SET expires_at = expires_at - interval '1 day' WHERE id = md5('s9')::uuid",
+    "UPDATE api_keys SET last_used_at = now() WHERE id = md5('k5')::uuid",
+    "DELETE FROM api_keys WHERE id = md5('k7')::uuid",
 ]
 
 

@@ -42,7 +42,7 @@ def drop_all(database: Database) -> None:
     with database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(
-                "DROP FUNCTION keep_events, note_session, note_user, note_services, note_table CASCADE"
+                "DROP FUNCTION keep_events, note_key, note_session, note_user, note_services, note_table CASCADE"
             )
         for name in connection.scalars(text(triggers.ACTIVE[connection.dialect.name])).all():
             connection.exec_driver_sql(f"DROP TRIGGER {name}")

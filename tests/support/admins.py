@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
-from api.app import make_outbox
 from api.config import Config
+from api.mailing import make_outbox
 from api.models import OutgoingMail
 from api.storage.database import Database
 from tests.support.person import Person, newcomer

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from api.config import Config
 from api.storage.database import Database
 from tests.support.admins import USERS, admin_of, change_user, dead_mail
+from tests.support.api_keys import KEYS, change_key, create_key
 from tests.support.codes import code_for, request_changes
 from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.service_accounts import SERVICE_SCOPES, introspect, issue, new_service
@@ -64,6 +65,7 @@ def drives(world: World) -> Iterator[Drive]:
     yield from _accounts(world)
     yield from _administration(world)
     yield from _services(world)
+    yield from _keys(world)
 
 
 def _sign_ups(world: World) -> Iterator[Drive]:
@@ -159,7 +161,8 @@ def _emails(world: World) -> Iterator[Drive]:
     yield Drive("cancelEmailChange", {"email_change_cancelled"}, lambda: alice.delete(f"{path}/pending"))
     yield Drive("cancelEmailChange", set(), lambda: alice.delete(f"{path}/pending"))
     yield from _with_code(world, "confirmEmailChange", "/api/v1/auth/email/confirm", {"email_changed"}, alice)
-    reverted = {"email_reverted", "sessions_revoked"}
+    create_key(alice, "profile")
+    reverted = {"api_key_revoked", "email_reverted", "sessions_revoked"}
     yield from _with_code(world, "revertEmailChange", "/api/v1/auth/email/revert", reverted, alice)
 
 
@@ -222,3 +225,15 @@ def _services(world: World) -> Iterator[Drive]:
     yield Drive("rotateServiceSecret", {"service_secret_rotated"}, lambda: admin.post(f"{own}/secret", json=rotation))
     for event in ({"service_deleted"}, set[str]()):
         yield Drive("deleteServiceAccount", event, lambda: admin.delete(own))
+
+
+def _keys(world: World) -> Iterator[Drive]:
+    alice = world.user()
+    form, later = {"name": "Report", "scopes": ["profile"]}, {"name": "Report", "scopes": ["other"]}
+    yield Drive("createApiKey", {"api_key_created"}, lambda: alice.post(KEYS, json=form))
+    yield Drive("createApiKey", set(), lambda: alice.post(KEYS, json=later))
+    key, leaked = create_key(alice, "profile"), create_key(alice, "profile")
+    yield Drive("updateApiKey", {"api_key_changed"}, lambda: change_key(alice, key.path, name="Weekly report"))
+    for event in ({"api_key_revoked"}, set[str]()):
+        yield Drive("revokeApiKey", event, lambda: alice.delete(key.path))
+        yield Drive("revokeToken", event, lambda: world.client.post("/oauth/revoke", data={"token": leaked.key}))

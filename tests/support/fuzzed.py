@@ -30,8 +30,8 @@ HELD: dict[str, Session] = {}
 ENDED: set[str] = set()
 """The ids of the ended sessions."""
 
-CURSORS: dict[str, str] = {}
-"""The user id that each cursor belongs to."""
+CURSORS: dict[tuple[str, str], str] = {}
+"""The user id that each cursor of an operation belongs to."""
 
 DEFAULT_USER: dict[str, str] = {}
 """The user for operations that no link leads to. It is fixed, so that a run can be repeated."""
@@ -102,10 +102,12 @@ def live_sessions_of(user_id: str) -> set[str]:
     return {session.id for session in HELD.values() if session.user_id == user_id} - ENDED
 
 
-def cursors_of(header: str) -> Iterator[str]:
-    """Yield the cursors that were issued to the owner of this header."""
+def cursors_of(operation: str, header: str) -> Iterator[str]:
+    """Yield the cursors that an operation issued to the owner of this header."""
     session = HELD.get(header)
-    yield from (cursor for cursor, user_id in CURSORS.items() if session is not None and user_id == session.user_id)
+    for (source, cursor), user_id in CURSORS.items():
+        if source == operation and session is not None and user_id == session.user_id:
+            yield cursor
 
 
 def tokens_of(session_id: str) -> list[str]:

@@ -18,6 +18,8 @@ from tests.support import codes, fuzzed
 from tests.support.fuzzed import CURSORS, DEFAULT_USER, ENDED, HELD, TAKEN, Session
 
 Case = AnyCase[Any]
+LISTS = {"listApiKeys", "listSessions"}
+"""The operations with pages."""
 
 
 @schemathesis.hook
@@ -72,11 +74,14 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
     _adjust_email_change(case, case.meta)
     if _is(case, "logInBrowser") or _reads_cookie(case):
         _adjust_browser(case, case.meta)
-    if _is(case, "listSessions"):
+    if case.operation.definition.raw["operationId"] in LISTS:
         _adjust_listing(case, case.meta)
     if _is(case, "listOwnEvents"):
         # Chance cannot guess a cursor.
         case.query.pop("cursor", None)
+    if _is(case, "createApiKey"):
+        # A schema cannot generate the scopes of the user.
+        _form(case)["scopes"] = ["profile"]
     if _is_for_admins(case):
         _adjust_administration(case)
     if _is(case, "issueToken"):
@@ -133,7 +138,8 @@ def _adjust_browser(case: Case, meta: CaseMetadata) -> None:
 
 def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
     """Mark a cursor of another user as invalid. Fill in issued cursors, which chance cannot guess."""
-    own = [*fuzzed.cursors_of(str(case.headers.get("Authorization")))]
+    operation = case.operation.definition.raw["operationId"]
+    own = [*fuzzed.cursors_of(operation, str(case.headers.get("Authorization")))]
     if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
         case.query["cursor"] = own[-1]
     if "cursor" in case.query and case.query["cursor"] not in own:
@@ -189,9 +195,10 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
         fuzzed.record_tokens(response, _form(case)["username"])
     if _is(case, "refreshTokens") and response.status_code == 200:
         fuzzed.record_tokens(response, HELD[_form(case)["refresh_token"]].name)
-    if _is(case, "listSessions") and response.status_code == 200 and response.json()["next_cursor"]:
+    operation = case.operation.definition.raw["operationId"]
+    if operation in LISTS and response.status_code == 200 and response.json()["next_cursor"]:
         session = fuzzed.session_of(case, response)
-        CURSORS[response.json()["next_cursor"]] = session.user_id if session else ""
+        CURSORS[operation, response.json()["next_cursor"]] = session.user_id if session else ""
     if _is(case, "updateProfile") and response.status_code == 200 and "username" in _form(case):
         fuzzed.rename(fuzzed.session_of(case, response), _form(case)["username"])
     if _is(case, "requestDeletion") and response.status_code == 202:
@@ -287,9 +294,9 @@ def _reads_cookie(case: Case) -> bool:
     return _is(case, "refreshBrowser") or _is(case, "logOutBrowser")
 
 
-def _form(case: Case) -> dict[str, str]:
+def _form(case: Case) -> dict[str, Any]:
     """Return the body of a valid request."""
-    return cast(dict[str, str], case.body)
+    return cast(dict[str, Any], case.body)
 
 
 def _is(place: Case | HookContext, operation_id: str) -> bool:

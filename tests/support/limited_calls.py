@@ -36,6 +36,7 @@ def limited_calls(client: httpx.Client, alice: Person, admin: Person) -> dict[st
         "completeSignUp": lambda: client.post("/api/v1/auth/signup/complete", json=completion),
         "requestEmailVerification": lambda: alice.post("/api/v1/me/email/verification"),
         "verifyEmail": lambda: client.post("/api/v1/auth/email/verify", json={"code": reset["code"]}),
+        "createApiKey": lambda: alice.post("/api/v1/keys", json={"name": "A", "scopes": ["profile"]}),
         "updateProfile": lambda: alice.change_profile(locale="de"),
         "exportData": lambda: alice.get("/api/v1/me/export"),
         "createUser": lambda: admin.post(USERS, json=creation),

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import delete
 
-from api.app import mail_delivery
 from api.config import Config
+from api.mailing import mail_delivery
 from api.models import OutgoingMail
 from api.services import email_verification, outbox
 from api.storage.database import Database

@@ -33,6 +33,7 @@ FILLED = {
     "retired_names",
     "events",
     "event_origins",
+    "api_keys",
 }
 """The tables that `filled` fills on PostgreSQL, whose plans depend on the number of rows."""
 
@@ -186,6 +187,10 @@ _FILL = (
         FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
     f"""INSERT INTO event_origins
         SELECT md5('e' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, '127.0.0.1', 'browser'
+        FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
+    f"""INSERT INTO api_keys
+        SELECT md5('k' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, 'key', sha256(n::text::bytea),
+            'charter_key_0000', '["profile"]', now(), now() + (random() * 90 - 30) * interval '1 day', NULL
         FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
     f"VACUUM ANALYZE {', '.join(sorted(FILLED))}",
 )

@@ -4,5 +4,5 @@ from api import contract
 from api.config.paths import resource_dir
 
 USER_SCOPE = " ".join(sorted(contract.load(resource_dir("openapi")).roles["user"]))
-DOCUMENTED_SCOPE = "password profile sessions"
+DOCUMENTED_SCOPE = "keys password profile sessions"
 """The scopes in the examples of the contract and of the documentation."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from api import app
+from api import mailing
 from api.cli.doctor.finding import Finding, error, ok
 from api.config import Config
 from api.services.mail_templates import BrokenTemplate
@@ -17,7 +17,7 @@ def run_checks(settings: Config) -> Iterator[Finding]:
 
 
 def _server(settings: Config) -> Finding:
-    transport = app.mail_transport(settings)
+    transport = mailing.mail_transport(settings)
     if isinstance(transport, SmtpTransport):
         try:
             transport.probe()
@@ -32,7 +32,7 @@ def _server(settings: Config) -> Finding:
 
 def _templates(settings: Config) -> Finding:
     try:
-        app.mail_templates(settings, "Charter").check()
+        mailing.mail_templates(settings, "Charter").check()
     except BrokenTemplate as cause:
         return error("templates", f"{str(cause).removesuffix('.')}; correct the file, or remove it")
     return ok("templates", f"{settings.mail_templates} has no faults")

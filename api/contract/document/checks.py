@@ -9,6 +9,7 @@ from api.contract.document.extensions import check_extensions, check_roles, chec
 from api.contract.document.faults import ContractError, Faults, Pointer
 from api.contract.document.model import Contract
 from api.contract.document.operation import METHODS, Json, Operation, resolve, resolve_or_empty, steps_of
+from api.contract.document.prefixes import check_prefixes
 from api.contract.document.uses import Uses
 
 # Shorter names resemble each other by chance.
@@ -36,6 +37,7 @@ def check(contract: Contract, faults: Faults) -> None:
         check_roles(contract, faults)
         check_events(contract, faults)
         check_service_scopes(contract, faults)
+        check_prefixes(contract, faults)
 
 
 def _check_unique(contract: Contract, faults: Faults) -> None:

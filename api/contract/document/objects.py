@@ -241,6 +241,7 @@ OBJECTS: dict[str, Fields] = {
         "bearerFormat": "string",
         "flows": "Flows",
         "openIdConnectUrl": "string",
+        "x-prefix": "string",
     },
     "Flows": {
         "implicit": "ImplicitFlow",

@@ -19,14 +19,16 @@ def check_step_up(operation: Operation) -> None:
         raise ContractError(f"x-step-up must be {{seconds: 900}}, with {_SECONDS[0]} to {_SECONDS[-1]} seconds")
     # Other credentials belong to no session, so no log-in belongs to them either.
     alternatives = [list(requirement) for requirement in operation.security]
-    if not alternatives or not all(len(names) == 1 and _is_bearer(names[0], operation) for names in alternatives):
+    if not alternatives or not all(len(names) == 1 and _is_token(names[0], operation) for names in alternatives):
         raise ContractError("x-step-up requires an access token, but security does not")
 
 
-def _is_bearer(name: str, operation: Operation) -> bool:
+def _is_token(name: str, operation: Operation) -> bool:
+    """Return True if the credentials of a scheme are access tokens. Credentials with a prefix are API keys."""
     schemes = operation.document.get("components", {}).get("securitySchemes", {})
     scheme = resolve_or_empty(schemes.get(name, {}), operation.document)
-    return scheme.get("type") in _BEARER_TYPES or str(scheme.get("scheme", "")).lower() == "bearer"
+    is_bearer = str(scheme.get("scheme", "")).lower() == "bearer" and "x-prefix" not in scheme
+    return scheme.get("type") in _BEARER_TYPES or is_bearer
 
 
 def described(seconds: int) -> str:

@@ -1,6 +1,7 @@
 """The credentials of the security schemes: where a request carries them, and the challenge if they are missing."""
 
 import binascii
+import inspect
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -10,6 +11,8 @@ from starlette.types import Scope
 
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation, resolve
+from api.contract.document.prefixes import prefixes_of
+from api.contract.http.client import address_of
 from api.contract.http.scope import fields_of
 from api.contract.schema.parameters import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
@@ -37,7 +40,8 @@ class Authenticated(Protocol):
 Authenticate = Callable[..., Awaitable[Identity]]
 """Returns the caller for a credential: a token, an API key, or a user id and a password.
 
-Raises an ApiError if the credential is invalid.
+A function with a parameter `address` gets the address of the client as well. Raises an ApiError if the credential is
+invalid.
 """
 Find = Callable[[Scope], "tuple[str, ...] | None"]
 """Returns the arguments of the scheme's function, or None if the request does not carry the credential."""
@@ -63,13 +67,17 @@ def make_scheme(name: str, document: Json, functions: Mapping[str, Authenticate]
     definition = resolve(document["components"]["securitySchemes"][name], document)
     if name not in functions:
         raise ContractError(f"the security scheme {name!r} has no function; give one to assemble")
-    return _make(name, definition, str(document["info"]["title"]), functions[name])
+    scheme = _make(name, definition, document, functions[name])
+    if "address" not in inspect.signature(functions[name]).parameters:
+        return scheme
+    return scheme._replace(find=_with_address(scheme.find))
 
 
-def _make(name: str, definition: Json, title: str, verify: Authenticate) -> Scheme:
-    kind = definition.get("type")
+def _make(name: str, definition: Json, document: Json, verify: Authenticate) -> Scheme:
+    kind, title = definition.get("type"), str(document["info"]["title"])
     if kind in {"oauth2", "openIdConnect"} or (kind == "http" and definition["scheme"].lower() == "bearer"):
-        return Scheme(name, _bearer, verify, "Bearer", "Authorization: Bearer <access_token>", is_bearer=True)
+        find = _bearer(definition.get("x-prefix"), prefixes_of(document))
+        return Scheme(name, find, verify, "Bearer", "Authorization: Bearer <access_token>", is_bearer=True)
     # RFC 9110, section 5.5: a header has no control characters.
     realm = "".join(character for character in title if " " <= character <= "~" and character not in '"\\')
     if kind == "http" and definition["scheme"].lower() == "basic":
@@ -94,9 +102,27 @@ def _authorization(scope: Scope, scheme: str) -> str | None:
     return credential.strip(" ") if given.lower() == scheme else None
 
 
-def _bearer(scope: Scope) -> tuple[str] | None:
-    token = _authorization(scope, "bearer")
-    return None if token is None else (token,)
+def _bearer(prefix: str | None, prefixes: tuple[str, ...]) -> Find:
+    """Return the function that finds the tokens with a prefix. Without one, it finds those that have none of all."""
+
+    def find(scope: Scope) -> tuple[str] | None:
+        token = _authorization(scope, "bearer")
+        if token is None:
+            return None
+        is_own = token.startswith(prefix) if prefix else not token.startswith(prefixes)
+        return (token,) if is_own else None
+
+    return find
+
+
+def _with_address(find: Find) -> Find:
+    """Return a function that finds the same credential, and the address of the client after it."""
+
+    def find_both(scope: Scope) -> "tuple[str, ...] | None":
+        credential = find(scope)
+        return None if credential is None else (*credential, address_of(scope))
+
+    return find_both
 
 
 def _basic(scope: Scope) -> tuple[str, str] | None:

@@ -108,7 +108,9 @@ def challenged(error: Unauthorized, failed: Scheme | None, others: list[Scheme])
         given = error.headers.get("WWW-Authenticate", "")
         kind = failed.challenge.split(" ")[0]
         own = [given if given.split(" ")[0] == kind else failed.challenge]
-    challenges = [*own, *(scheme.challenge for scheme in others if scheme is not failed)]
+    # Bearer schemes that differ in their prefixes share a challenge.
+    known = failed.challenge if failed is not None else None
+    challenges = [*own, *(scheme.challenge for scheme in others if scheme.challenge != known)]
     error.headers["WWW-Authenticate"] = ", ".join(dict.fromkeys(challenges))
     return error
 

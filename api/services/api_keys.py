@@ -1,0 +1,252 @@
+"""API keys: create, list, change and revoke. A key that was revoked has no row."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api import clock
+from api.crypto import prefixed_secrets
+from api.crypto.cursors import CursorCodec, Listing
+from api.errors import ExpiryOutOfRange, Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
+from api.models import ApiKey, User
+from api.models.user import Profile, profile_of
+from api.services import events, notices, sessions
+from api.services.outbox import Outbox
+from api.services.session_statements import LOCK_USER, PROFILE
+from api.storage.database import Db, new_id, table_of
+
+KIND = "key"
+MOST_KEYS = 50
+_LISTING = "api_keys"
+# Every UUIDv7 is lower.
+_NEWEST = UUID(int=2**128 - 1)
+_USUAL = timedelta(days=90)
+# After this time, the trigger `api_keys_delete` no longer reports the deletion to other processes.
+_PURGED_AFTER = timedelta(hours=1)
+
+
+class KeyRules(NamedTuple):
+    """The prefix of new keys, and the longest time until they expire."""
+
+    prefix: str
+    lifetime: timedelta
+
+
+class KeyOwner(NamedTuple):
+    """The user of an API key, with the scopes and the expiry of the key. Processes cache it."""
+
+    user: Profile
+    scopes: frozenset[str]
+    expires_at: datetime
+
+
+class FoundKey(NamedTuple):
+    """An API key of a digest."""
+
+    id: UUID
+    owner: KeyOwner
+
+
+def create(
+    db: Db,
+    outbox: Outbox,
+    rules: KeyRules,
+    user: Profile,
+    session_id: UUID,
+    allowed: frozenset[str],
+    wanted: Mapping[str, Any],
+    accept_language: str | None,
+) -> dict[str, Any]:
+    """Create an API key of the user of a session, and notify the user by mail. Return its row and the key itself.
+
+    `wanted` has the `name` and the `scopes`, which must be among the `allowed` ones. It may have `expires_at`.
+
+    Raises InvalidInput for another scope, and ExpiryOutOfRange for an expiry that is past or too late. Raises
+    TooManyKeys if the user has 50 keys. Raises InvalidToken if the session of the user has ended.
+    """
+    now = clock.now()
+    _check_scopes(wanted["scopes"], allowed)
+    expires_at = _expiry(wanted.get("expires_at"), now, rules.lifetime)
+    key = prefixed_secrets.make(KIND, rules.prefix)
+    row = {
+        "id": new_id(),
+        "user_id": user.id,
+        "name": wanted["name"],
+        "digest": prefixed_secrets.digest(key),
+        "hint": prefixed_secrets.hint_of(key),
+        "scopes": sorted(wanted["scopes"]),
+        "created_at": now,
+        "expires_at": expires_at,
+        "last_used_at": None,
+    }
+    _insert(db, user.id, row)
+    if sessions.find_owner(db, session_id) is None:
+        raise InvalidToken()
+    if len(db.run(_LIVE, {"of_user": user.id, "now": now, "most": MOST_KEYS + 1}).all()) > MOST_KEYS:
+        raise TooManyKeys()
+    notices.api_key_created(db, outbox, user, row["hint"], expires_at, accept_language)
+    events.record(db, "api_key_created", user_id=user.id, key_id=row["id"])
+    return row | {"key": key}
+
+
+def _insert(db: Db, user_id: UUID, row: dict[str, Any]) -> None:
+    """Insert a key. Until the transaction ends, no other request creates a key of the user, or ends all of them."""
+    # On PostgreSQL, other requests wait here. On SQLite, they wait for the insert.
+    db.run(LOCK_USER, {"of_user": user_id})
+    try:
+        db.run(_INSERT, row)
+    except IntegrityError:
+        # The user was deleted.
+        raise InvalidToken() from None
+
+
+def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """Return a page of a user's API keys, newest first, starting after `cursor`. Raises InvalidCursor."""
+    listing = Listing(_LISTING, user_id)
+    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
+    # One row more shows whether there is a next page.
+    rows = db.run(_PAGE, {"of_user": user_id, "before": before, "now": clock.now(), "most": limit + 1}).all()
+    more = len(rows) > limit
+    items = rows[:limit]
+    return {"items": items, "next_cursor": cursors.make(listing, [items[-1].id]) if more else None}
+
+
+def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> Row[Any]:
+    """Change the `name` of an API key, or let it expire earlier. Return its row.
+
+    Raises NotFound for an unknown key and for another user's key. Raises ExpiryOutOfRange if `expires_at` is past, or
+    later than before.
+    """
+    now = clock.now()
+    wanted = {"of_user": user_id, "of_id": key_id, "now": now}
+    found = db.run(_FIND, wanted).first()
+    if found is None:
+        raise NotFound()
+    expires_at = _time(changes["expires_at"]) if "expires_at" in changes else found.expires_at
+    _check_expiry(expires_at, now, found.expires_at)
+    row = db.run(_CHANGE, wanted | {"called": changes.get("name", found.name), "until": expires_at}).first()
+    if row is None:
+        # Another request has revoked the key since the read, or let it expire earlier.
+        db.rollback()
+        return change(db, user_id, key_id, changes)
+    events.record(db, "api_key_changed", user_id=user_id, key_id=key_id)
+    return row
+
+
+def revoke(db: Db, user_id: UUID, key_id: UUID) -> None:
+    """Revoke an API key of a user. Raises NotFound for an unknown key and for another user's key."""
+    if db.run(_REVOKE, {"of_user": user_id, "of_id": key_id, "now": clock.now()}).rowcount == 0:
+        raise NotFound()
+    events.record(db, "api_key_revoked", user_id=user_id, key_id=key_id)
+
+
+def revoke_all(db: Db, user_id: UUID) -> None:
+    """Revoke all API keys of a user."""
+    for key_id in db.run(_REVOKE_ALL, {"of_user": user_id}).scalars().all():
+        events.record(db, "api_key_revoked", user_id=user_id, key_id=key_id)
+
+
+def revoke_by_key(db: Db, key: str) -> None:
+    """Revoke an API key, if it is known. To have the key is the proof."""
+    row = db.run(_REVOKE_BY_DIGEST, {"of_digest": prefixed_secrets.digest(key)}).first()
+    if row is not None:
+        events.record(db, "api_key_revoked", user_id=row.user_id, key_id=row.id)
+
+
+def find(db: Db, digest: bytes) -> FoundKey | None:
+    """Return the API key with this digest, or None if the key is unknown or the user is disabled."""
+    row = db.run(_BY_DIGEST, {"of_digest": digest}).first()
+    return None if row is None else FoundKey(row.id, _owner(row))
+
+
+def find_owner(db: Db, key_id: UUID) -> KeyOwner | None:
+    """Return the user of an API key, or None if the key was revoked or the user is disabled."""
+    row = db.run(_BY_ID, {"of_id": key_id}).first()
+    return None if row is None else _owner(row)
+
+
+def delete_expired(db: Db, most: int) -> int:
+    """Delete up to `most` API keys that expired an hour ago, and return their number."""
+    before = clock.now() - _PURGED_AFTER
+    # The read takes no lock if there is nothing to delete.
+    found = db.run(_EXPIRED, {"before": before, "most": most}).scalars().all()
+    return db.run(_DELETE_EXPIRED, {"found": found, "before": before}).rowcount if found else 0
+
+
+def _owner(row: Any) -> KeyOwner:
+    return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
+
+
+def _check_scopes(scopes: Sequence[str], allowed: frozenset[str]) -> None:
+    """Raise InvalidInput for each scope that the caller has not."""
+    detail = "Must be a scope of yours."
+    faults = [
+        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", detail)
+        for place, scope in enumerate(scopes)
+        if scope not in allowed
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _expiry(given: str | None, now: datetime, lifetime: timedelta) -> datetime:
+    """Return the expiry of a new key. Raises ExpiryOutOfRange."""
+    expires_at = now + min(_USUAL, lifetime) if given is None else _time(given)
+    _check_expiry(expires_at, now, now + lifetime)
+    return expires_at
+
+
+def _time(text: str) -> datetime:
+    """Parse a time that the contract has validated. Its letters may be small (RFC 3339, section 5.6)."""
+    return datetime.fromisoformat(text.upper())
+
+
+def _check_expiry(expires_at: datetime, now: datetime, latest: datetime) -> None:
+    if not now < expires_at <= latest:
+        raise ExpiryOutOfRange()
+
+
+_keys, _users = table_of(ApiKey), table_of(User)
+_SHOWN = [_keys.c[name] for name in ApiKey.__exported__]
+_of_user = _keys.c.user_id == bindparam("of_user")
+_of_id = _keys.c.id == bindparam("of_id")
+_is_live = _keys.c.expires_at > bindparam("now")
+_INSERT = insert(_keys)
+_LIVE = select(_keys.c.id).where(_of_user, _is_live).limit(bindparam("most"))
+_PAGE = (
+    select(*_SHOWN)
+    .where(_of_user, _keys.c.id < bindparam("before"), _is_live)
+    .order_by(_keys.c.id.desc())
+    .limit(bindparam("most"))
+)
+_FIND = select(*_SHOWN).where(_of_user, _of_id, _is_live)
+_CHANGE = (
+    update(_keys)
+    .where(_of_user, _of_id, _is_live, _keys.c.expires_at >= bindparam("until"))
+    .values(name=bindparam("called"), expires_at=bindparam("until"))
+    .returning(*_SHOWN)
+)
+_REVOKE = delete(_keys).where(_of_user, _of_id, _is_live)
+_REVOKE_ALL = delete(_keys).where(_of_user).returning(_keys.c.id)
+_REVOKE_BY_DIGEST = delete(_keys).where(_keys.c.digest == bindparam("of_digest")).returning(_keys.c.id, _keys.c.user_id)
+_owners = (
+    select(*PROFILE, _keys.c.id, _keys.c.scopes, _keys.c.expires_at)
+    .join(_keys, _keys.c.user_id == _users.c.id)
+    .where(_users.c.disabled_at.is_(None))
+)
+_BY_DIGEST = _owners.where(_keys.c.digest == bindparam("of_digest"))
+_BY_ID = _owners.where(_of_id)
+_has_expired = _keys.c.expires_at <= bindparam("before")
+_EXPIRED = (
+    select(_keys.c.id)
+    .where(_has_expired)
+    .order_by(_keys.c.expires_at)
+    .limit(bindparam("most"))
+    # On PostgreSQL, workers that purge at the same time take different rows.
+    .with_for_update(skip_locked=True)
+)
+_DELETE_EXPIRED = delete(_keys).where(_keys.c.id.in_(bindparam("found", expanding=True)), _has_expired)
