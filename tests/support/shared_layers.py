@@ -101,7 +101,9 @@ def _serializers_once(schemas: Schemas) -> Serializers:
 
 
 def _replies_once(operation: Operation, serializers: Serializers) -> Replies:
-    return _once(serializers, (operation.path, operation.method), lambda: Replies(operation, serializers))
+    # A test may replace the method of the serializers.
+    key = operation.path, operation.method, Serializers.make
+    return _once(serializers, key, lambda: Replies(operation, serializers))
 
 
 def _specs_once(schemas: Schemas) -> ResponseSpecs:
