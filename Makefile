@@ -22,16 +22,22 @@ check: .venv/.test ## Check format, style and types, and run the quick tests on 
 	$(BIN)/pytest -q -n auto --maxprocesses=3 --quick --ignore=tests/soak
 
 .PHONY: test
-test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases. Takes about 5 minutes
+test: .venv/.test .venv/.node ## Run every check and every deterministic test, on both databases. Takes about 10 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 3 --ignore=tests/soak
 
+# These tests measure no time: they kill processes, and count rows and responses, or measure memory. They mostly wait, so
+# they run beside each other. All other soak tests run alone.
+PARALLEL_SOAK := $(patsubst %,tests/soak/test_%.py,abuse chaos codes deletions mail_crashes rate_limit_rows rate_limits \
+	replicas rolling_upgrade trials uploads)
+FUZZ := $(patsubst %,tests/contract/test_%.py,schemathesis compiler strict_json)
+
 .PHONY: soak
-soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 15 minutes
-	$(BIN)/pytest -v --durations=15 --ignore=tests/soak/test_uploads.py tests/soak
-	$(BIN)/pytest -v -n 3 --seeds=random --examples=30 tests/soak/test_uploads.py tests/contract/test_schemathesis.py tests/contract/test_compiler.py tests/contract/test_strict_json.py
+soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 10 minutes
+	$(BIN)/pytest -v --durations=15 $(PARALLEL_SOAK:%=--ignore=%) tests/soak
+	$(BIN)/pytest -v -n 3 --durations=15 --seeds=random --examples=30 $(PARALLEL_SOAK) $(FUZZ)
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes

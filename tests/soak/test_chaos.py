@@ -17,6 +17,8 @@ from tests.soak.chaos.report import Row, table
 from tests.support.databases import on_sqlite
 from tests.support.installations import config_beside
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 SESSIONS, RATE = 120, 50
 
 

@@ -26,6 +26,8 @@ from tests.support.installations import config_beside
 from tests.support.person import Person, newcomer
 from tests.telemetry.test_metrics import Figures, measured
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 LOG_IN = "/api/v1/auth/login"
 AT_ONCE, QUOTA = 20, 10
 # In a window of an hour, a unit returns each 6 minutes. So the results do not depend on the speed of the machine.

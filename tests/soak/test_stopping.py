@@ -12,6 +12,8 @@ from tests.runtime.test_bulkhead import crowd
 from tests.support.charter import Charter
 from tests.support.person import newcomer
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture
 def migrated(tmp_path: Path) -> Charter:

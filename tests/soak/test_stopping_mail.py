@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.charter import Charter
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.mark.parametrize(
     ("workers", "greeting"), [("1", b"220 slow\r\n250-slow "), ("2", b"")], ids=["incomplete", "silent"]

@@ -19,6 +19,8 @@ from tests.soak.chaos.restarts import STUCK
 from tests.support.charter import SECRETS, Charter, Server, is_ready, serves, until, workers
 from tests.support.problems import assert_problem
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture
 def charter(tmp_path: Path, migrated_file: Path) -> Charter:

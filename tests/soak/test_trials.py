@@ -4,8 +4,8 @@ import pytest
 
 from api.config import Config
 from tests.soak import refresh, rotation
-from tests.soak.revocation.environment import settled
-from tests.soak.revocation.trial import trial
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 def test_20_refreshes_at_once_leave_one_live_successor(config: Config) -> None:
@@ -17,9 +17,3 @@ def test_rotation_under_load_rejects_no_valid_token(config: Config) -> None:
     outcome = rotation.trial(config, rotations=5, rate=40)
     assert (outcome.requests, outcome.refreshes, outcome.refused) == (200, 20, {})
     assert len(outcome.keys) >= 4
-
-
-@pytest.mark.parametrize("cut", [False, True])
-def test_two_processes_reject_tokens_after_log_out(config: Config, cut: bool) -> None:
-    with settled(config, 30) as place:
-        assert trial(place, cut=cut).refused == 30

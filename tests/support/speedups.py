@@ -31,6 +31,7 @@ from api.contract.schema.formats import Format
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.validator import RequestValidator, SchemaValidator
 from api.storage.engine import make_engine
+from tests.support.shared_layers import share_layers
 
 Result = TypeVar("Result")
 
@@ -45,6 +46,10 @@ class _Documents:
         """Promise that a document is never changed, so that it is identified without reading it."""
         self._shared[id(document)] = document, _content(document)
 
+    def is_shared(self, document: Json) -> bool:
+        """Return True if the document is never changed."""
+        return id(document) in self._shared
+
     def check(self) -> None:
         """Raise AssertionError if a shared document was changed."""
         for document, content in self._shared.values():
@@ -55,7 +60,7 @@ class _Documents:
         results: dict[object, Result] = {}
 
         def result(document: Json, *others: Any) -> Result:
-            key = id(document) if id(document) in self._shared else _content(document), *others
+            key = id(document) if self.is_shared(document) else _content(document), *others
             if key not in results:
                 results[key] = function(document, *others)
             return results[key]
@@ -85,6 +90,7 @@ def speedups() -> Iterator[None]:
     documents = _Documents()
     with pytest.MonkeyPatch.context() as patch:
         _share_contracts(documents, patch)
+        share_layers(documents, patch)
         patch.setattr("api.storage.database.make_engine", _sharing_statements(make_engine))
         patch.setattr(OpenAPIOperation, "from_spec", _shared_by_layers(OpenAPIOperation.from_spec))
         patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
