@@ -18,16 +18,11 @@ The classes of ApiError, with their status and their subclasses:
 - InternalError          500
 - Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
                               ServiceStopping, TooBusy
-- LibraryError           an HTTP error of Flask, Werkzeug, Starlette or Connexion
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
-
-from starlette.exceptions import HTTPException as StarletteHTTPException
-from werkzeug.exceptions import HTTPException
 
 
 class Fault(NamedTuple):
@@ -41,7 +36,7 @@ class Fault(NamedTuple):
 _RFC_9110 = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
-def _phrase(status: HTTPStatus) -> str:
+def reason_phrase(status: HTTPStatus) -> str:
     """Return the reason phrase of RFC 9110, section 15. Older Python versions still have the previous phrases."""
     return _RFC_9110.get(status, status.phrase)
 
@@ -66,7 +61,7 @@ class ApiError(Exception):
         """Return the members of the response body."""
         return {
             "type": "about:blank",
-            "title": _phrase(self.status),
+            "title": reason_phrase(self.status),
             "status": self.status.value,
             "detail": self.detail,
             "code": self.code,
@@ -378,33 +373,3 @@ class ServiceStopping(Unavailable):
 class TooBusy(Unavailable):
     code = "TOO_BUSY"
     message = "The server is busy. Try again after the number of seconds in Retry-After."
-
-
-class LibraryError(ApiError):
-    """An HTTP error that Flask, Werkzeug, Starlette or Connexion raised.
-
-    The response keeps its status and headers, but not its text. An operation that can raise one must declare the code.
-    """
-
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        self.status = HTTPStatus(status)
-        self.message = f"{_phrase(self.status)}."
-        self.code = re.sub("[^A-Z]+", "_", _phrase(self.status).upper().replace("'", ""))
-        kept = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        super().__init__(headers={**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **kept})
-
-
-def as_api_error(error: Exception) -> ApiError:
-    """Convert an exception: HTTP errors of the libraries become LibraryError, unexpected ones InternalError."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, HTTPException):
-        status, headers = error.code, dict(error.get_headers())
-    elif isinstance(error, StarletteHTTPException):
-        status, headers = error.status_code, dict(error.headers or {})
-    else:
-        return InternalError()
-    return LibraryError(status, headers) if status in _TRANSLATED else InternalError()
-
-
-_TRANSLATED = {status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST} - {InternalError.status}

@@ -11,10 +11,11 @@ from uuid_utils import uuid7
 from api.contract.http import framing
 from api.contract.http.client_addresses import ClientAddresses
 from api.contract.http.cors import Cors
+from api.contract.http.library_errors import as_api_error
 from api.contract.http.response import Headers, closing, problem_response, respond
 from api.contract.http.scope import isolate, operation_of
 from api.contract.http.traceparent import TraceParent, parent_of
-from api.errors import InternalError, as_api_error
+from api.errors import InternalError
 
 _log = logging.getLogger("charter.requests")
 
