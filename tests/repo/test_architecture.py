@@ -216,7 +216,6 @@ def test_setup_lists_every_package() -> None:
             "starlette",
             {
                 "contract/",
-                "errors",
                 "runtime/shutdown",
                 "server/response_writer",
                 "server/supervisor",
