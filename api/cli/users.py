@@ -101,7 +101,7 @@ def create(username: str, email: str, role: str) -> None:
 def change_role(name: str, role: str) -> None:
     """Give a user another ROLE, such as admin, support or user.
 
-    Scopes that the role lacks are gone at once. Those that it adds are in the user's next access token.
+    Scopes that the role lacks are gone at once. The user's next access token has the scopes that it adds.
     """
     from api.services import roles, users
 

@@ -21,7 +21,7 @@ _DEAD_STAY = timedelta(days=30)
 _CHANGED_AT_ONCE = 100
 _LAST_ID = UUID(int=2**128 - 1)
 RETRIED_FOR = timedelta(hours=1)
-"""How long a mail waits at most after an operator has retried it."""
+"""The time for which a mail waits at most after an operator has retried it."""
 
 
 class MailRow(NamedTuple):

@@ -41,10 +41,11 @@ def own(charter: Charter) -> Path:
 
 
 def run(charter: Charter, *arguments: str, **settings: str) -> tuple[int, str, str]:
-    """Run a command of mail with more settings. Return its exit code, its output and its errors."""
+    """Run a command of mail with more settings. Return its exit code, its output and its errors without events."""
     charter.settings |= settings
     result = charter.run("mail", *arguments)
-    return result.returncode, result.stdout, result.stderr
+    errors = [line for line in result.stderr.splitlines(keepends=True) if "charter.events" not in line]
+    return result.returncode, result.stdout, "".join(errors)
 
 
 def write_mail(database: Database, address: str = READER) -> None:

@@ -212,7 +212,7 @@ def test_the_last_admin_cannot_request_the_deletion(
 ) -> None:
     assert_problem(request_deletion(admin), 409, "LAST_ADMIN")
     assert session_state(admin) == ACTIVE
-    # A user of another role is no admin for this rule, and nor is a disabled one.
+    # The rule concerns admins only.
     change_role(config, alice, "support")
     assert request_deletion(alice).status_code == 202
     other = admin_of(config, client, "other9")
