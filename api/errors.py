@@ -19,7 +19,7 @@ The classes of ApiError, with their status and their subclasses:
 - Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
                               ServiceStopping, TooBusy
 
-An HTTP error of a library becomes a LibraryError (api/contract/http/library_errors.py).
+`api/contract/http/library_errors.py` adds the HTTP errors of Flask, Werkzeug, Starlette and Connexion.
 """
 
 from collections.abc import Iterable, Mapping

@@ -30,7 +30,7 @@ def run(command: str, server: str, **variables: str) -> str:
 
 
 def test_the_commands_of_the_page_work(config: Config, server: str) -> None:
-    create, printed, ask, answer, get_token, *_ = blocks(PAGE)
+    create, printed, ask, answer, get_token, *_ = blocks("docs/services.md")
     result = beside(config).run(*create.text.split()[1:])
     assert normalized(result.stdout) == normalized(printed.text)
     words = result.stdout.split()

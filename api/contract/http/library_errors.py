@@ -1,4 +1,4 @@
-"""The errors of Flask, Werkzeug, Starlette and Connexion, as errors of the API."""
+"""HTTP errors of Flask, Werkzeug, Starlette and Connexion, as errors of the API."""
 
 import re
 from collections.abc import Mapping
