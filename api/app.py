@@ -98,16 +98,15 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     database = Database(config.database_url, config.max_connections, revisions.head())
     tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
     keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
-    cache = Cache(database)
-    database.on_write(cache.monitor.mark_stale)
+    cache = _cache(database)
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited, uses = limiter if contract.limited(document) else None, KeyUses()
     keys = KeyAuthenticator(database, cache, document.roles, uses, limited)
-    authenticator = Authenticator(database, tokens, keyring, cache, Grants(document.roles, document.service_scopes))
+    grants = Grants(document.roles, document.service_scopes)
+    authenticator = Authenticator(database, tokens, keyring, cache, grants, keys)
     resources = {
         **_resources(config, document),
         "authenticator": authenticator,
-        "key_authenticator": keys,
         "hasher": _hasher(config, bulkhead, metrics),
         "keyring": keyring,
         "issuer": _issuer(config, tokens, keyring, cache, document.roles),
@@ -119,7 +118,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     return contract.assemble(
         document,
         handlers="api.handlers",
-        authenticators={**authenticator.schemes(), "apiKey": keys.identify},
+        authenticators=authenticator.schemes(),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),
         lifespan=lambda _: _lifespan(cache, shutdown, background, bulkhead, database, limiter, metrics, traces, cors),
@@ -132,6 +131,13 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
         public_url=config.public_url,
         limiter=limiter,
     )
+
+
+def _cache(database: Database) -> Cache:
+    """Return a cache that no longer trusts its values after a write of this process."""
+    cache = Cache(database)
+    database.on_write(cache.monitor.mark_stale)
+    return cache
 
 
 def _document(config: Config) -> contract.Contract:

@@ -18,8 +18,6 @@ The classes of ApiError, with their status and their subclasses:
 - InternalError          500
 - Unavailable            503  DatabaseUnavailable (TransactionConflict), MailUnavailable, MigrationsBehind,
                               ServiceStopping, TooBusy
-
-`api/contract/http/library_errors.py` adds the HTTP errors of Flask, Werkzeug, Starlette and Connexion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -267,8 +265,6 @@ class EmailTaken(Conflict):
 
 
 class LastAdmin(Conflict):
-    """Without this user, no enabled user would be an admin."""
-
     code = "LAST_ADMIN"
     message = "This user is the only admin. Make another user an admin first."
 
@@ -279,8 +275,6 @@ class MailNotDead(Conflict):
 
 
 class OwnUser(Conflict):
-    """Admins cannot demote, disable or delete themselves by mistake."""
-
     code = "OWN_USER"
     message = "This is your own user. Another admin can do this."
 

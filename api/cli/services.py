@@ -15,6 +15,7 @@ from api.cli import support
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from api.config import Config
     from api.services.service_accounts import NewSecret
     from api.storage.database import Db
 
@@ -43,7 +44,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     _check(name, scopes)
     try:
         with support.transaction(config) as db:
-            made = service_accounts.create(db, name, scopes)
+            made = service_accounts.create(db, name, scopes, config.key_prefix)
     except ServiceNameTaken as error:
         raise click.ClickException(error.message) from None
     _print_credentials(made)
@@ -80,8 +81,9 @@ def rotate(name: str, overlap: int) -> None:
     """Replace the secret of a service account, and print the new credentials once."""
     from api.services import service_accounts
 
-    with _account(name) as (db, service_id):
-        made = service_accounts.rotate(db, service_id, timedelta(seconds=overlap))
+    config = support.load_existing()
+    with _account(config, name) as (db, service_id):
+        made = service_accounts.rotate(db, service_id, timedelta(seconds=overlap), config.key_prefix)
     _print_credentials(made)
 
 
@@ -105,7 +107,7 @@ def delete(name: str) -> None:
     """Delete a service account, with its secrets."""
     from api.services import service_accounts
 
-    with _account(name) as (db, service_id):
+    with _account(support.load_existing(), name) as (db, service_id):
         service_accounts.delete_account(db, service_id)
     click.echo(f"{name} is deleted.")
 
@@ -113,19 +115,19 @@ def delete(name: str) -> None:
 def _change_state(name: str, *, enabled: bool) -> None:
     from api.services import service_accounts
 
-    with _account(name) as (db, service_id):
+    with _account(support.load_existing(), name) as (db, service_id):
         service_accounts.change_state(db, service_id, enabled=enabled)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
 
 @contextmanager
-def _account(name: str) -> Iterator["tuple[Db, UUID]"]:
+def _account(config: "Config", name: str) -> Iterator["tuple[Db, UUID]"]:
     """Yield a transaction and the id of a service account. End the command if it is unknown."""
     from api.errors import NotFound
     from api.services import service_accounts
 
     try:
-        with support.transaction(support.load_existing()) as db:
+        with support.transaction(config) as db:
             yield db, service_accounts.get_by_name(db, name)
     except NotFound:
         raise click.ClickException(f"no such service account: {name}") from None

@@ -5,7 +5,6 @@ from typing import Any
 from api.contract import nonblocking
 from api.services import introspection, server_metadata, signing_keys
 from api.services.authentication import Authenticator, ServiceCaller
-from api.services.key_authentication import KeyAuthenticator
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
@@ -16,10 +15,8 @@ def issue_token(db: Db, issuer: TokenIssuer, identity: ServiceCaller, body: dict
     )
 
 
-def introspect_token(
-    authenticator: Authenticator, key_authenticator: KeyAuthenticator, body: dict[str, Any]
-) -> dict[str, Any]:
-    return introspection.introspect(authenticator, key_authenticator, body["token"])
+def introspect_token(authenticator: Authenticator, body: dict[str, Any]) -> dict[str, Any]:
+    return introspection.introspect(authenticator, body["token"])
 
 
 def revoke_token(db: Db, authenticator: Authenticator, issuer: TokenIssuer, body: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
 from api.services import service_accounts
+from api.services.api_keys import KeyRules
 from api.services.authentication import Identity
 from api.storage.database import Db
 
@@ -15,10 +16,10 @@ def list_service_accounts(db: Db, identity: Identity, cursors: CursorCodec, limi
 
 
 def create_service_account(
-    db: Db, identity: Identity, public_url: str, body: dict[str, Any]
+    db: Db, identity: Identity, key_rules: KeyRules, public_url: str, body: dict[str, Any]
 ) -> tuple[object, dict[str, str]]:
     service_accounts.check_grant(body["scopes"], identity.scopes)
-    made = service_accounts.create(db, body["name"], body["scopes"], created_by=identity.user_id)
+    made = service_accounts.create(db, body["name"], body["scopes"], key_rules.prefix, created_by=identity.user_id)
     return made, {"Location": f"{public_url}/api/v1/service-accounts/{made.client_id}"}
 
 
@@ -26,8 +27,9 @@ def get_service_account(db: Db, client_id: str) -> object:
     return service_accounts.get(db, UUID(client_id))
 
 
-def rotate_service_secret(db: Db, client_id: str, body: dict[str, Any]) -> object:
-    return service_accounts.rotate(db, UUID(client_id), timedelta(seconds=body["overlap_seconds"]))
+def rotate_service_secret(db: Db, key_rules: KeyRules, client_id: str, body: dict[str, Any]) -> object:
+    overlap = timedelta(seconds=body["overlap_seconds"])
+    return service_accounts.rotate(db, UUID(client_id), overlap, key_rules.prefix)
 
 
 def delete_service_account(db: Db, client_id: str) -> None:

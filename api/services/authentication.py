@@ -18,6 +18,7 @@ from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
 from api.oauth_errors import InvalidClient
 from api.services import service_accounts, sessions
+from api.services.key_authentication import KeyAuthenticator
 from api.services.service_accounts import KnownService
 from api.services.signing_keys import Keyring
 from api.services.token_issuer import SessionOwner
@@ -111,8 +112,15 @@ class Authenticator:
     """Returns the callers of tokens and secrets. Mostly, the cache knows them, so no query is necessary."""
 
     def __init__(
-        self, database: Database, tokens: AccessTokenCodec, keyring: Keyring, cache: Cache, grants: Grants
+        self,
+        database: Database,
+        tokens: AccessTokenCodec,
+        keyring: Keyring,
+        cache: Cache,
+        grants: Grants,
+        keys: KeyAuthenticator,
     ) -> None:
+        self.keys = keys
         self._database = database
         self._tokens = tokens
         self._keyring = keyring
@@ -122,7 +130,12 @@ class Authenticator:
 
     def schemes(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """Return the functions of the contract's security schemes by name."""
-        return {"bearer": self.identify, "client": self.identify_client, "refreshCookie": read_cookie}
+        return {
+            "apiKey": self.keys.identify,
+            "bearer": self.identify,
+            "client": self.identify_client,
+            "refreshCookie": read_cookie,
+        }
 
     async def identify(self, token: str) -> Identity | ServiceCaller:
         """Return the caller of an access token. Raises InvalidToken."""

@@ -9,7 +9,7 @@ from api.errors import InvalidRefreshToken, InvalidToken
 from api.oauth_errors import UnsupportedTokenType
 from api.services import api_keys, sessions
 from api.services.authentication import Authenticator, Identity
-from api.services.key_authentication import KeyAuthenticator, KeyHolder
+from api.services.key_authentication import KeyHolder
 from api.services.token_issuer import TokenIssuer
 from api.storage.database import Db
 
@@ -17,14 +17,14 @@ _INACTIVE = {"active": False}
 _SHOWN = ("client_id", "exp", "iat", "sub", "aud", "iss", "jti", "sid", "auth_time")
 
 
-def introspect(authenticator: Authenticator, keys: KeyAuthenticator, token: str) -> dict[str, Any]:
+def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
     """Return the facts of an access token or API key that requests can use now, and no facts for any other text.
 
     The caches of requests answer, so a query is necessary only if the token or its user is new to this process.
     """
     try:
         if prefixed_secrets.is_well_formed(token):
-            return _facts_of_key(keys.inspect(token))
+            return _facts_of_key(authenticator.keys.inspect(token))
         caller = authenticator.inspect(token)
     except InvalidToken:
         return _INACTIVE

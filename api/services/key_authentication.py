@@ -102,7 +102,7 @@ class KeyAuthenticator:
     def inspect(self, key: str) -> KeyHolder:
         """Return the same as `identify`, for a caller on a thread, which may wait. Raises InvalidApiKey.
 
-        This is no use of the key, and has no rate limit.
+        It does not count as a use of the key, and no rate limit applies.
         """
         digest = prefixed_secrets.digest(key)
         key_id = self._known.get(digest)

@@ -28,7 +28,7 @@ from tests.support import codes
 from tests.support.api_keys import create_key
 from tests.support.person import Person, newcomer
 from tests.support.readme import block
-from tests.support.roles import promote
+from tests.support.roles import make_admin, promote
 from tests.support.service_accounts import SERVICE_SCOPES, basic, new_service
 from tests.support.success import success_of
 from tests.support.workers import by_hand
@@ -237,6 +237,9 @@ class Callers:
             body = body | {"code": codes.code_for(name, self._config, self._database, self.owner.username)}
         if name == "cancelEmailChange":
             codes.request_changes(self._database)
+        if name == "requestDeletion":
+            # The only admin cannot go.
+            make_admin(self._config, "carol")
         if name == "retryMail":
             by_hand(self._config, "UPDATE outbox SET state = 'dead'")
         for media_type in (operation.body or {}).get("content", {}):

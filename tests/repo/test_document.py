@@ -233,6 +233,11 @@ def test_response_examples_match_the_server(config: Config, database: Database, 
     sent: dict[str, Any] = {"data" if is_form else "json": body}
     response = client.request(method, path, params=query, headers=headers, **sent)
     assert response.status_code == int(success_of(Operation(path, method, operation, RESOLVED.document)))
+    compare_with_examples(name, response)
+
+
+def compare_with_examples(name: str, response: httpx.Response) -> None:
+    """Compare a response with the examples of its operation."""
     for media_type, content in RESPONSES[f"{name} {response.status_code}"].get("content", {}).items():
         if media_type.startswith("text/"):
             assert content["example"] in response.text
