@@ -101,9 +101,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     cache = _cache(database)
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited, uses = limiter if contract.limited(document) else None, KeyUses()
-    keys = KeyAuthenticator(database, cache, document.roles, uses, limited)
-    grants = Grants(document.roles, document.service_scopes)
-    authenticator = Authenticator(database, tokens, keyring, cache, grants, keys)
+    authenticator = _authenticator(document, database, tokens, keyring, cache, uses, limited)
     resources = {
         **_resources(config, document),
         "authenticator": authenticator,
@@ -138,6 +136,20 @@ def _cache(database: Database) -> Cache:
     cache = Cache(database)
     database.on_write(cache.monitor.mark_stale)
     return cache
+
+
+def _authenticator(
+    document: contract.Contract,
+    database: Database,
+    tokens: AccessTokenCodec,
+    keyring: Keyring,
+    cache: Cache,
+    uses: KeyUses,
+    limiter: RateLimiter | None,
+) -> Authenticator:
+    keys = KeyAuthenticator(database, cache, document.roles, uses, limiter)
+    grants = Grants(document.roles, document.service_scopes)
+    return Authenticator(database, tokens, keyring, cache, grants, keys)
 
 
 def _document(config: Config) -> contract.Contract:

@@ -239,7 +239,8 @@ class Callers:
             codes.request_changes(self._database)
         if name == "requestDeletion":
             # The only admin cannot go.
-            make_admin(self._config, "carol")
+            for admin in ("bobby", "carol"):
+                make_admin(self._config, admin)
         if name == "retryMail":
             by_hand(self._config, "UPDATE outbox SET state = 'dead'")
         for media_type in (operation.body or {}).get("content", {}):
