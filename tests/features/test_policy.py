@@ -237,10 +237,9 @@ class Callers:
             body = body | {"code": codes.code_for(name, self._config, self._database, self.owner.username)}
         if name == "cancelEmailChange":
             codes.request_changes(self._database)
-        if name == "requestDeletion":
-            # The only admin cannot go.
-            for admin in ("bobby", "carol"):
-                make_admin(self._config, admin)
+        if name == "requestDeletion" and caller == "an admin":
+            # The only admin must stay.
+            make_admin(self._config, "carol")
         if name == "retryMail":
             by_hand(self._config, "UPDATE outbox SET state = 'dead'")
         for media_type in (operation.body or {}).get("content", {}):
