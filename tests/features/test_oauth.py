@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import sleep
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from api.crypto.prefixed_secrets import make
 from api.services.service_accounts import NewSecret
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
+from tests.support.api_keys import create_key, unknown_key
 from tests.support.databases import on_sqlite
 from tests.support.person import Person
 from tests.support.problems import assert_problem
@@ -350,3 +351,29 @@ def test_no_secret_reaches_the_log(client: TestClient, service: NewSecret, alice
 
 def test_other_operations_have_no_oauth_errors(client: TestClient) -> None:
     assert "error" not in json.loads(client.get("/protected").text)
+
+
+def test_services_check_and_revoke_keys(
+    client: TestClient, there: TestClient, service: NewSecret, alice: Person
+) -> None:
+    program = create_key(alice, "profile")
+    # A query finds the key, and from then on the cache knows it.
+    for each in (client, there):
+        assert program.get("/api/v1/me").status_code == 200
+        assert introspect(each, service, program.key).json() == {
+            "active": True,
+            "token_type": "Bearer",
+            "scope": "profile",
+            "username": "alice",
+            "sub": alice.id,
+            "jti": program.row["id"],
+            "exp": int(datetime.fromisoformat(program.row["expires_at"]).timestamp()),
+        }
+    assert client.post("/oauth/revoke", data={"token": program.key}).status_code == 200
+    assert introspect(client, service, program.key).json() == {"active": False}
+    assert_problem(program.get("/api/v1/me"), 401, "INVALID_TOKEN")
+    sleep(BOUND_SECONDS)
+    assert introspect(there, service, program.key).json() == {"active": False}
+    # The response is the same for unknown keys.
+    for key in (program.key, unknown_key()):
+        assert client.post("/oauth/revoke", data={"token": key}).status_code == 200
