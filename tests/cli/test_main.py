@@ -275,9 +275,10 @@ def test_one_worker_logs_and_ignores_sighup(migrated: Charter) -> None:
         until(lambda: "sighup_ignored" in server.log.read_text())
         assert httpx.get(f"{server.url}/ping").status_code == 200
         assert server.stop() == 0
-    line = json.loads(server.log.read_text().splitlines()[0])
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "sighup_ignored"]
     hint = "SIGHUP replaces workers one by one, which needs charter serve --workers 2 or more"
-    assert (line["level"], line["event"], line["hint"]) == ("warning", "sighup_ignored", hint)
+    assert (line["level"], line["hint"]) == ("warning", hint)
 
 
 def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) -> None:
@@ -287,7 +288,7 @@ def test_logs_are_json_lines_if_the_output_is_not_a_terminal(migrated: Charter) 
         alice = newcomer(client, "alice")
         response = alice.get("/protected")
         assert server.stop() == 0
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if "no_admin" not in line]
     assert [line["event"] for line in lines] == ["user_created", "request", "session_issued", "request", "request"]
     last = lines[-1]
     assert last == {
@@ -311,7 +312,7 @@ def test_logs_are_text_on_a_terminal(migrated: Charter) -> None:
         request_id = httpx.get(f"{server.url}/ping").headers["x-request-id"]
         assert server.stop() == 0
     os.close(theirs)
-    line = os.read(ours, 4096).decode()
+    (line,) = [line for line in os.read(ours, 4096).decode().splitlines(keepends=True) if "/ping" in line]
     os.close(ours)
     plain = re.sub("\x1b\\[[0-9]+m", "", line)
     assert plain != line

@@ -48,8 +48,8 @@ def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
     run(copy, "mypy", "--num-workers=0", *code)
     output = run(copy, "pytest", "-v", "-k", f"note or not ({UNAFFECTED})", *tests)
     assert output.count("tests/features/test_notes.py::") == 4
-    # Two tests of extreme values, two of the caller and two of the example of a response.
-    assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", output)) == 6, output
+    # Two tests of extreme values, two of each caller of one word and two of the example of a response.
+    assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", output)) == 8, output
     for database in DATABASES:
         case = f"{database}-getNote-another user"
         assert f"test_each_operation_accepts_only_authorized_callers[{case}] PASSED" in output
