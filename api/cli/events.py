@@ -58,6 +58,6 @@ _FORM = "{:24}  {:28}  {:36}  {:9}  {}"
 def _line(row: Any) -> str:
     from api import clock
 
-    facts = [f"{name}={value}" for name, value in (row.facts or {}).items()]
+    facts = [f"{name}={value}" for name, value in row.facts.items()]
     shown = _FORM.format(clock.rfc3339(row.at), row.event, str(row.user_id or "-"), row.actor, " ".join(facts))
     return shown.rstrip()

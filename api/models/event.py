@@ -39,7 +39,7 @@ class Event(Base):
     session_id: Mapped[UUID | None]
     operation: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[UUID | None]
-    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class EventOrigin(Base):

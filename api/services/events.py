@@ -61,7 +61,7 @@ def add(db: Db, name: str, **facts: Any) -> None:
         "session_id": session_id or cause.session_id,
         "operation": cause.operation and cause.operation[:_LONGEST_OPERATION],
         "request_id": None if request_id is None else UUID(request_id),
-        "facts": {key: _plain(value) for key, value in facts.items()} or None,
+        "facts": {key: _plain(value) for key, value in facts.items()},
     }
     if cause.operation is None:
         _insert(db, event, None)

@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("session_id", sa.Uuid(), nullable=True),
         sa.Column("operation", sa.String(64), nullable=True),
         sa.Column("request_id", sa.Uuid(), nullable=True),
-        sa.Column("facts", sa.JSON(), nullable=True),
+        sa.Column("facts", sa.JSON(), nullable=False),
         sa.CheckConstraint(
             "actor IN ('user', 'key', 'service', 'cli', 'system', 'anonymous')", name=op.f("ck_events_actor")
         ),

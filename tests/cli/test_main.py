@@ -164,11 +164,12 @@ def test_an_unusable_data_folder_is_named_in_the_error(charter: Charter) -> None
 def test_an_invalid_contract_is_reported_in_one_line(charter: Charter) -> None:
     for name in ("api", "migrations", "openapi"):
         shutil.copytree(CHECKOUT / name, charter.folder / name)
-    with (charter.folder / "openapi" / "system.yaml").open("a") as file:
-        file.write("    User:\n      type: object\n")
+    system = charter.folder / "openapi" / "system.yaml"
+    line = system.read_text().count("\n") + 1
+    system.write_text(f"{system.read_text()}    User:\n      type: object\n")
     charter.settings = {"PYTHONPATH": str(charter.folder)}
     fault = "schemas > User: schemas > User is defined twice, here and in profile.yaml"
-    expected = (1, "", f"Error: system.yaml:268: {fault}\n")
+    expected = (1, "", f"Error: system.yaml:{line}: {fault}\n")
     for command in ("openapi", "serve"):
         result = charter.run(command)
         assert (result.returncode, result.stdout, result.stderr) == expected

@@ -74,7 +74,7 @@ def test_an_event_states_the_caller_and_the_client(config: Config, database: Dat
     (event,) = written(database, response)
     session = UUID(alice.get("/api/v1/sessions").json()["items"][0]["id"])
     assert (event.actor, event.actor_id, event.user_id) == ("user", UUID(alice.id), UUID(alice.id))
-    assert (event.session_id, event.operation, event.facts) == (session, "updateProfile", None)
+    assert (event.session_id, event.operation, event.facts) == (session, "updateProfile", {})
     with database.transaction() as db:
         origin = db.get_one(EventOrigin, event.id)
         assert (origin.user_id, origin.ip_address, origin.user_agent) == (UUID(alice.id), "127.0.0.1", "browser")
@@ -85,7 +85,7 @@ def test_a_typed_name_is_nowhere_in_the_log(config: Config, database: Database, 
     response = client.post("/api/v1/auth/login", json={"username": typed, "password": PASSWORD})
     assert_problem(response, 401, "INVALID_CREDENTIALS")
     (event,) = written(database, response)
-    assert (event.event, event.user_id, event.actor, event.facts) == ("log_in_failed", None, "anonymous", None)
+    assert (event.event, event.user_id, event.actor, event.facts) == ("log_in_failed", None, "anonymous", {})
     assert typed.encode() not in stored_bytes(config)
 
 
@@ -98,7 +98,7 @@ def test_a_command_is_an_actor_without_an_origin(config: Config, database: Datab
 
 
 CHANGES = ["UPDATE events SET event = 'x'", "DELETE FROM events"]
-ON_SQLITE = ["INSERT OR REPLACE INTO events (id, at, event, actor) SELECT id, at, 'x', actor FROM events"]
+ON_SQLITE = ["INSERT OR REPLACE INTO events (id, at, event, actor, facts) SELECT id, at, 'x', actor, facts FROM events"]
 ON_POSTGRESQL = [
     "TRUNCATE events",
     "INSERT INTO events SELECT * FROM events ON CONFLICT (id) DO UPDATE SET event = 'x'",

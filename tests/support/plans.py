@@ -183,7 +183,7 @@ _FILL = (
     f"""INSERT INTO events
         SELECT md5('e' || n)::uuid, now() - n * interval '1 minute',
             (ARRAY['session_issued', 'log_in_failed', 'session_revoked'])[mod(n, 3) + 1],
-            md5('u' || mod(n, {USERS}) + 1)::uuid, 'anonymous', NULL, NULL, 'logIn', NULL, NULL
+            md5('u' || mod(n, {USERS}) + 1)::uuid, 'anonymous', NULL, NULL, 'logIn', NULL, '{{}}'
         FROM generate_series(1, {3 * USERS}) AS n""",  # noqa: S608
     f"""INSERT INTO event_origins
         SELECT md5('e' || n)::uuid, md5('u' || mod(n, {USERS}) + 1)::uuid, '127.0.0.1', 'browser'
