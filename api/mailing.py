@@ -1,4 +1,4 @@
-"""The composition of mail: the outbox, the templates, the transport and the delivery, from the settings."""
+"""The part of the composition root for mail: builds the outbox, the templates, the transport and the delivery."""
 
 from collections.abc import Callable
 from functools import partial
@@ -64,7 +64,7 @@ def mail_templates(config: Config, service: str) -> "Templates":
 
 
 def make_outbox(config: Config) -> Outbox:
-    """Return the outbox, which knows the languages of the templates."""
+    """Return the outbox for mails in the languages of the templates."""
     return Outbox(config.sends_mail, outbox.locales_of(template_folders(config), config.locale))
 
 

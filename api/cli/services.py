@@ -104,7 +104,7 @@ def enable(name: str) -> None:
 @services.command()
 @click.argument("name")
 def delete(name: str) -> None:
-    """Delete a service account, with its secrets."""
+    """Delete a service account with its secrets."""
     from api.services import service_accounts
 
     with _account(support.load_existing(), name) as (db, service_id):

@@ -33,7 +33,7 @@ def is_well_formed(text: str) -> bool:
 
 
 def digest(text: str) -> bytes:
-    """Return the SHA-256 of a secret, by which the database finds it. A guess among 190 random bits is hopeless."""
+    """Return the SHA-256 of a secret, by which the database finds it. With 190 random bits, it needs no salt."""
     return sha256(text.encode()).digest()
 
 

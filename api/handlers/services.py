@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
-from api.services import service_accounts
+from api.services import grants, service_accounts
 from api.services.api_keys import KeyRules
 from api.services.authentication import Identity
 from api.storage.database import Db
@@ -18,7 +18,7 @@ def list_service_accounts(db: Db, identity: Identity, cursors: CursorCodec, limi
 def create_service_account(
     db: Db, identity: Identity, key_rules: KeyRules, public_url: str, body: dict[str, Any]
 ) -> tuple[object, dict[str, str]]:
-    service_accounts.check_grant(body["scopes"], identity.scopes)
+    grants.check(body["scopes"], identity.scopes)
     made = service_accounts.create(db, body["name"], body["scopes"], key_rules.prefix, created_by=identity.user_id)
     return made, {"Location": f"{public_url}/api/v1/service-accounts/{made.client_id}"}
 

@@ -1,4 +1,4 @@
-"""The audit log: events, which nothing changes, and the addresses of the clients that caused them."""
+"""The audit log: events, which never change, and the addresses of the clients that caused them."""
 
 from datetime import datetime
 from typing import Any

@@ -16,7 +16,7 @@ _WRITTEN_AT_ONCE = 20
 
 
 class KeyUses:
-    """Collects the last use of each API key, and writes them each minute.
+    """The last use of each API key in this process, which `flush` writes once a minute.
 
     Several processes may use a key. The time in the database is at least a minute older than the one that replaces it,
     so a key is written at most once a minute.
@@ -29,12 +29,12 @@ class KeyUses:
         self._lock = Lock()
 
     def record(self, key_id: UUID, now: datetime) -> None:
-        """Note that a key is used now."""
+        """Record a use of a key."""
         with self._lock:
             self._latest[key_id] = now
 
     def flush(self, db: Db) -> bool:
-        """Write some of the times of the last minute, and return True if more are waiting."""
+        """Write up to 20 of the times of the last minute, and return True if more are waiting."""
         now = clock.now()
         if not self._waiting:
             if now < self._due_at:

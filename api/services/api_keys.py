@@ -1,6 +1,6 @@
-"""API keys: create, list, change and revoke. A key that was revoked has no row."""
+"""API keys: create, list, change and revoke. A revoked key has no row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,26 +11,24 @@ from sqlalchemy.exc import IntegrityError
 from api import clock
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
-from api.errors import ExpiryOutOfRange, Fault, InvalidInput, InvalidToken, NotFound, TooManyKeys
+from api.errors import ExpiryOutOfRange, InvalidToken, NotFound, TooManyKeys
 from api.models import ApiKey, User
 from api.models.user import Profile, profile_of
-from api.services import events, notices, sessions
+from api.services import events, grants, notices, sessions
 from api.services.outbox import Outbox
 from api.services.session_statements import LOCK_USER, PROFILE
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, new_id, table_of
 
 KIND = "key"
 MOST_KEYS = 50
 _LISTING = "api_keys"
-# Every UUIDv7 is lower.
-_NEWEST = UUID(int=2**128 - 1)
 _USUAL = timedelta(days=90)
 # After this time, the trigger `api_keys_delete` no longer reports the deletion to other processes.
 _PURGED_AFTER = timedelta(hours=1)
 
 
 class KeyRules(NamedTuple):
-    """The prefix of new keys, and the longest time until they expire."""
+    """The prefix of new keys and of secrets of services, and the longest time until a key expires."""
 
     prefix: str
     lifetime: timedelta
@@ -69,7 +67,7 @@ def create(
     TooManyKeys if the user has 50 keys. Raises InvalidToken if the session of the user has ended.
     """
     now = clock.now()
-    _check_scopes(wanted["scopes"], allowed)
+    grants.check(wanted["scopes"], allowed)
     expires_at = _expiry(wanted.get("expires_at"), now, rules.lifetime)
     key = prefixed_secrets.make(KIND, rules.prefix)
     row = {
@@ -107,7 +105,7 @@ def _insert(db: Db, user_id: UUID, row: dict[str, Any]) -> None:
 def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """Return a page of a user's API keys, newest first, starting after `cursor`. Raises InvalidCursor."""
     listing = Listing(_LISTING, user_id)
-    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
+    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
     # One row more shows whether there is a next page.
     rows = db.run(_PAGE, {"of_user": user_id, "before": before, "now": clock.now(), "most": limit + 1}).all()
     more = len(rows) > limit
@@ -151,7 +149,7 @@ def revoke_all(db: Db, user_id: UUID) -> None:
 
 
 def revoke_by_key(db: Db, key: str) -> None:
-    """Revoke an API key, if it is known. To have the key is the proof."""
+    """Revoke an API key, if the key is known. The key itself is the only proof that this requires."""
     row = db.run(_REVOKE_BY_DIGEST, {"of_digest": prefixed_secrets.digest(key)}).first()
     if row is not None:
         events.record(db, "api_key_revoked", user_id=row.user_id, key_id=row.id)
@@ -179,18 +177,6 @@ def delete_expired(db: Db, most: int) -> int:
 
 def _owner(row: Any) -> KeyOwner:
     return KeyOwner(profile_of(row.user_id, row.user_created_at, row), frozenset(row.scopes), row.expires_at)
-
-
-def _check_scopes(scopes: Sequence[str], allowed: frozenset[str]) -> None:
-    """Raise InvalidInput for each scope that the caller has not."""
-    detail = "Must be a scope of yours."
-    faults = [
-        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", detail)
-        for place, scope in enumerate(scopes)
-        if scope not in allowed
-    ]
-    if faults:
-        raise InvalidInput(faults)
 
 
 def _expiry(given: str | None, now: datetime, lifetime: timedelta) -> datetime:

@@ -69,9 +69,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCaller:
-    """A service account that calls, with an access token or with its secret.
+    """The caller with the access token or the secret of a service account.
 
-    With a token, it `needs_scopes`: operations without `x-scopes` are for users.
+    With a token, the caller `needs_scopes`: operations without `x-scopes` are for users.
     """
 
     service_id: UUID
@@ -171,7 +171,7 @@ class Authenticator:
     async def identify_client(self, client_id: str, client_secret: str) -> ServiceCaller:
         """Return the service with these credentials. Raises InvalidClient.
 
-        Clients encode both like a form (RFC 6749, section 2.3.1) or not at all. Neither has a character that differs.
+        Clients encode both like a form (RFC 6749, section 2.3.1) or not at all. Valid credentials are the same in both.
         """
         name, secret = unquote_plus(client_id), unquote_plus(client_secret)
         # Malformed secrets are rejected without a query.

@@ -1,7 +1,8 @@
 """The audit log: record an event in the transaction of its change, list events, and delete old ones.
 
 An event that cannot be written fails the request, and nothing changes. No event holds a name, an address, a secret, or
-what a client has typed. The address and the agent of the client are apart, and live shorter.
+a text that a client has sent. The address and the agent of the client are in another table,
+and are deleted earlier.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,14 @@ from api import clock, logs
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import ApiError
 from api.models import Event, EventOrigin, EventsPurge
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, new_id, table_of
 
 _LISTING, _OWN_LISTING = "events", "own events"
 _PURGED_AT_ONCE = 100
 _LONGEST_OPERATION = 64
-# A page with both a user and an event reads at most so many events of the user, and may have fewer items.
+# A page with both a user and an event reads at most this many events of the user, and may have fewer items.
 _SCANNED = 500
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-# Every UUIDv7 is lower.
-_NEWEST = UUID(int=2**128 - 1)
 # The id of an event is made a moment after its time.
 _MARGIN = timedelta(seconds=1)
 
@@ -47,7 +46,7 @@ def record(db: Db, name: str, **facts: Any) -> None:
 
 
 def add(db: Db, name: str, **facts: Any) -> None:
-    """Write an event in the transaction, as `record` does, but do not log it."""
+    """Write an event in the transaction, as `record` does, but do not log it. Raises OperationalError."""
     cause, request = logs.cause.get(), logs.request_context.get() or {}
     user_id, session_id = facts.pop("user_id", None), facts.pop("session_id", None)
     request_id = request.get("request_id")
@@ -121,7 +120,7 @@ def page(
 def list_newest(db: Db, filters: Filters, most: int) -> list[Any]:
     """Return the newest events that match the filters, at most `most`."""
     found: list[Any] = []
-    last: UUID | None = _NEWEST
+    last: UUID | None = HIGHEST_ID
     while last is not None and len(found) < most:
         items, last = _find(db, filters, last, most - len(found))
         found += items
@@ -159,7 +158,7 @@ def own_page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor:
 
 
 def _before(cursors: CursorCodec, listing: Listing, cursor: str | None) -> UUID:
-    return _NEWEST if cursor is None else cursors.read(listing, cursor)[0]
+    return HIGHEST_ID if cursor is None else cursors.read(listing, cursor)[0]
 
 
 def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: UUID | None) -> dict[str, Any]:
@@ -174,7 +173,10 @@ def _range(filters: Filters, before: UUID) -> dict[str, Any]:
 
 
 def purge(db: Db, stay: timedelta, origin_stay: timedelta) -> bool:
-    """Delete some old events and origins, and return True if more may be waiting."""
+    """Delete events older than `stay` and origins older than `origin_stay`, up to 100 of each.
+
+    Return True if more may be waiting.
+    """
     origins = _delete_origins(db, clock.now() - min(stay, origin_stay))
     return max(origins, _delete_events(db, clock.now() - stay)) == _PURGED_AT_ONCE
 

@@ -1,4 +1,4 @@
-"""Questions about a token: whether it is active (RFC 7662), and the end of its session (RFC 7009)."""
+"""Introspection (RFC 7662) and revocation (RFC 7009) of tokens and API keys."""
 
 from contextlib import suppress
 from typing import Any
@@ -18,7 +18,7 @@ _SHOWN = ("client_id", "exp", "iat", "sub", "aud", "iss", "jti", "sid", "auth_ti
 
 
 def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
-    """Return the facts of an access token or API key that requests can use now, and no facts for any other text.
+    """Return the facts of an access token or API key that is active, or only that the text is not active.
 
     The caches of requests answer, so a query is necessary only if the token or its user is new to this process.
     """

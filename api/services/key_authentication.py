@@ -102,7 +102,7 @@ class KeyAuthenticator:
     def inspect(self, key: str) -> KeyHolder:
         """Return the same as `identify`, for a caller on a thread, which may wait. Raises InvalidApiKey.
 
-        It does not count as a use of the key, and no rate limit applies.
+        This call does not count as a use of the key, and no rate limit applies.
         """
         digest = prefixed_secrets.digest(key)
         key_id = self._known.get(digest)
@@ -125,7 +125,10 @@ class KeyAuthenticator:
         return KeyHolder(owner.user, key_id, scopes, owner.expires_at)
 
     async def _find(self, key: str, digest: bytes, address: str) -> FoundKey:
-        """Return a key that this process does not know. An unknown one spends the budget of the address."""
+        """Return a key that this process does not know. Unknown keys spend the budget of the address.
+
+        Raises InvalidApiKey, and RateLimited if the budget is empty.
+        """
         # The checksum takes as long as the digest, so it is not verified in each request.
         if not prefixed_secrets.is_well_formed(key):
             raise InvalidApiKey()

@@ -14,12 +14,11 @@ from api.crypto.cursors import CursorCodec, Listing
 from api.errors import MailNotDead, MailUnavailable, NotFound
 from api.models import OutgoingMail
 from api.services import events
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, new_id, table_of
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
 _CHANGED_AT_ONCE = 100
-_LAST_ID = UUID(int=2**128 - 1)
 RETRIED_FOR = timedelta(hours=1)
 """The time for which a mail waits at most after an operator has retried it."""
 
@@ -206,7 +205,7 @@ def page(
 ) -> dict[str, Any]:
     """Return a page of mails, newest first, starting after `cursor`. Raises InvalidCursor."""
     listing = Listing("mails", caller, [state])
-    (before,) = [_LAST_ID] if cursor is None else cursors.read(listing, cursor)
+    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
     # One row more shows whether there is a next page.
     wanted = {"of_state": state, "before": before, "most": limit + 1}
     rows = [MailRow._make(row) for row in db.run(_PAGE_OF_ALL if state is None else _PAGE, wanted)]
@@ -216,7 +215,7 @@ def page(
 
 
 def masked(address: str | None) -> str | None:
-    """Return an address without most of its local part."""
+    """Return an address without most of its local part. Return None without an address."""
     local, _, domain = (address or "").rpartition("@")
     return f"{local[:1]}***@{domain}" if domain else None
 

@@ -1,4 +1,4 @@
-"""The roles of users, and the rule that an enabled admin remains."""
+"""The roles of users, and the rule that at least one enabled admin remains."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from api.storage.database import Db, table_of
 ADMIN, DEFAULT = "admin", "user"
 """The role that administers the others, and the role of a user who signs up."""
 _LOCK = "the admins"
-_NOBODY = UUID(int=0)
+_NO_USER = UUID(int=0)
 
 
 def change(db: Db, user_id: UUID, role: str) -> None:
@@ -25,7 +25,7 @@ def change(db: Db, user_id: UUID, role: str) -> None:
 
 
 def must_be_another(caller: UUID, user_id: UUID) -> None:
-    """Raise OwnUser if a user wants to demote, disable or delete itself."""
+    """Raise OwnUser if the user is the caller. Admins must not demote, disable or delete themselves."""
     if caller == user_id:
         raise OwnUser()
 
@@ -36,7 +36,7 @@ def keep_an_admin(db: Db, user_id: UUID) -> None:
     Until the transaction ends, other transactions wait here, so two admins cannot demote each other.
     """
     db.lock(_LOCK)
-    # On SQLite, a write that changes nothing takes the write lock, so that the next statement reads what others wrote.
+    # On SQLite, a write that changes nothing takes the write lock, so the next statement reads all commits.
     db.run(_TAKE_WRITE_LOCK, {})
     if is_admin(db, user_id) and db.run(_OTHER_ADMIN, {"of_user": user_id}).first() is None:
         raise LastAdmin()
@@ -49,7 +49,7 @@ def is_admin(db: Db, user_id: UUID) -> bool:
 
 def has_admin(db: Db) -> bool:
     """Return True if there is an enabled admin."""
-    return db.run(_OTHER_ADMIN, {"of_user": _NOBODY}).first() is not None
+    return db.run(_OTHER_ADMIN, {"of_user": _NO_USER}).first() is not None
 
 
 def in_use(db: Db) -> list[str]:
@@ -64,7 +64,7 @@ _users = table_of(User)
 _is_user = _users.c.id == bindparam("of_user")
 _is_admin = (_users.c.role == ADMIN, _users.c.disabled_at.is_(None))
 _SET = update(_users).where(_is_user).values(role=bindparam("new_role"))
-_TAKE_WRITE_LOCK = update(_users).where(_users.c.id == _NOBODY).values(role=ADMIN)
+_TAKE_WRITE_LOCK = update(_users).where(_users.c.id == _NO_USER).values(role=ADMIN)
 _IS_ADMIN = select(_users.c.id).where(_is_user, *_is_admin)
 _OTHER_ADMIN = select(_users.c.id).where(_users.c.id != bindparam("of_user"), *_is_admin).limit(1)
 _NEXT = select(_users.c.role).where(_users.c.role > bindparam("after")).order_by(_users.c.role).limit(1)

@@ -13,14 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from api import clock
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
-from api.errors import Fault, InvalidInput, NotFound, ServiceNameTaken
+from api.errors import NotFound, ServiceNameTaken
 from api.models import Service, ServiceSecret
 from api.services import events, names
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, new_id, table_of
 
 KIND = "svc"
 """The part of a secret that names its kind."""
-_NEWEST = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,12 @@ class KnownService(NamedTuple):
         )
 
 
-def check_grant(wanted: Iterable[str], own: frozenset[str]) -> None:
-    """Raise InvalidInput unless a caller with its own scopes may grant those in the body of its request."""
-    faults = [
-        Fault(f"/body/scopes/{place}", "NOT_ALLOWED", "Must be a scope that you have yourself.")
-        for place, scope in enumerate(wanted)
-        if scope not in own
-    ]
-    if faults:
-        raise InvalidInput(faults)
-
-
 def create(
     db: Db, name: str, scopes: Iterable[str], prefix: str = "charter", *, created_by: UUID | None = None
 ) -> NewSecret:
-    """Create a service account and return its credentials. Raises ServiceNameTaken.
+    """Create a service account and return its credentials. `prefix` begins the secret. Raises ServiceNameTaken.
 
-    Its id is a new UUIDv7, as those of users are, so no user has it.
+    The id of the account is a new UUIDv7, like the ids of users, so no user has the same id.
     """
     service_id = new_id()
     values = {
@@ -85,9 +73,9 @@ def create(
 
 
 def rotate(db: Db, service_id: UUID, overlap: timedelta, prefix: str = "charter") -> NewSecret:
-    """Return new credentials of a service. Its newest secret stays valid for the time of the overlap.
+    """Return new credentials of a service. The newest secret so far stays valid for the time of the overlap.
 
-    A service has at most two secrets, so all others are deleted. Raises NotFound.
+    A service has at most two secrets, so all earlier ones are deleted. Raises NotFound.
     """
     # Two rotations at the same time could otherwise leave two secrets without an end.
     if db.run(_LOCK, {"of_service": service_id}).first() is None:
@@ -147,7 +135,7 @@ def get_by_name(db: Db, name: str) -> UUID:
 def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """Return a page of all service accounts, newest first, starting after `cursor`. Raises InvalidCursor."""
     listing = Listing("services", user_id)
-    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
+    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
     items = list_before(db, before, limit + 1)
     more = len(items) > limit
     items = items[:limit]
@@ -155,8 +143,8 @@ def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str
 
 
 def list_before(db: Db, before: UUID | None, most: int) -> list[dict[str, Any]]:
-    """Return up to `most` service accounts, newest first: those before this one, or the first ones."""
-    return _with_secrets(db, db.run(_PAGE, {"before": before or _NEWEST, "most": most}).all())
+    """Return up to `most` service accounts, newest first: those before this id, or the newest ones."""
+    return _with_secrets(db, db.run(_PAGE, {"before": before or HIGHEST_ID, "most": most}).all())
 
 
 def find_enabled(db: Db, service_id: UUID) -> KnownService | None:

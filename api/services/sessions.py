@@ -16,12 +16,10 @@ from api.models.user import UserRow, profile_of
 from api.services import events
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, SessionOwner, TokenIssuer, TokenPair
-from api.storage.database import Db, new_id
+from api.storage.database import HIGHEST_ID, Db, new_id
 
 _LISTING = "sessions"
 _NO_SESSION = UUID(int=0)
-# Every UUIDv7 is lower.
-_NEWEST = UUID(int=2**128 - 1)
 # A client that refreshes more often within the grace period can no longer repeat the oldest of these refreshes.
 _MOST_REFRESHES = 100
 # On PostgreSQL, a log-in that waited for other log-ins of its user does not count their sessions. This many may wait.
@@ -165,7 +163,7 @@ def page(
 ) -> dict[str, Any]:
     """Return a page of a user's live sessions, newest first, starting after `cursor`. Raises InvalidCursor."""
     listing = Listing(_LISTING, user_id)
-    (before,) = [_NEWEST] if cursor is None else cursors.read(listing, cursor)
+    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
     # One row more shows whether there is a next page.
     wanted = {"of_user": user_id, "current": current, "before": before, "now": clock.now(), "most": limit + 1}
     rows = db.run(sql.PAGE, wanted).all()

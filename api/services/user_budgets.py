@@ -23,14 +23,14 @@ def subjects_of(user: UserRow) -> list[tuple[str, Any, str]]:
 
 
 class UserBudgets:
-    """Fills the budgets of users. `policies` are those of all operations, each with the id of its operation."""
+    """The budgets of users. `policies` are those of all operations, each with the id of its operation."""
 
     def __init__(self, limiter: RateLimiter, policies: Iterable[tuple[str, Any]]) -> None:
         self._limiter = limiter
         self._policies = list(policies)
 
     def clear(self, db: Db, user: UserRow) -> None:
-        """Give a user full budgets. Raises DatabaseUnavailable if the budgets cannot be used."""
+        """Give a user full budgets, and record the event. Raises DatabaseUnavailable if the budgets cannot be used."""
         self._limiter.clear(
             [
                 (operation, policy, value)

@@ -14,11 +14,11 @@ from api.models import KnownPlace, Session, User
 from api.models.user import ManagedUser
 from api.services import names
 from api.services.roles import DEFAULT
-from api.storage.database import Db, table_of
+from api.storage.database import HIGHEST_ID, Db, table_of
 
 _LISTING, _SEARCH = "users", "user search"
-# Every UUIDv7 is lower, and every text that continues a prefix.
-_NEWEST, _HIGHEST = UUID(int=2**128 - 1), "\U0010ffff"
+# Every character that continues a prefix is lower.
+_HIGHEST = "\U0010ffff"
 # A page of a search with filters reads at most this many users of each kind, even if none of them fits.
 _WINDOW = 250
 
@@ -59,7 +59,7 @@ def page(
     listing = Listing(_LISTING if search is None else _SEARCH, caller, [search, *filters])
     last = None if cursor is None else cursors.read(listing, cursor)
     rows, key = (
-        _newest(db, filters, limit, last[0] if last else _NEWEST)
+        _newest(db, filters, limit, last[0] if last else HIGHEST_ID)
         if search is None
         else _matching(db, search, filters, limit, last[0] if last else "")
     )

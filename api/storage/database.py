@@ -191,6 +191,10 @@ def new_id() -> UUID:
     return uuid7()
 
 
+HIGHEST_ID = UUID(int=2**128 - 1)
+"""An id above every UUIDv7: the start of a list whose newest row comes first."""
+
+
 class Database:
     """An engine with at most `connections` connections, and its transactions.
 

@@ -1,4 +1,5 @@
-"""The prefixes of bearer credentials: the extension `x-prefix` of a security scheme, which tells API keys from tokens.
+"""The prefixes of bearer credentials: the extension `x-prefix` of a security scheme, which separates API keys
+from tokens.
 
 A scheme with a prefix gets the credentials that begin with it. A scheme without one gets all others.
 """
