@@ -42,6 +42,7 @@ from api.services import (
 )
 from api.services.api_key_uses import KeyUses
 from api.services.api_keys import KeyRules
+from api.services.attempts import Attempts
 from api.services.authentication import Authenticator, Grants, caller_id
 from api.services.deletion import DeletionRules
 from api.services.front_ends import FrontEnds
@@ -101,7 +102,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     cache = _cache(database)
     limiter = rate_limiter(config, database, metrics.count_refusal if metrics else None)
     limited, uses = limiter if contract.limited(document) else None, KeyUses()
-    authenticator = _authenticator(document, database, tokens, keyring, cache, uses, limited)
+    authenticator = _authenticator(config, document, database, tokens, keyring, cache, uses, limited)
     resources = {
         **_resources(config, document),
         "authenticator": authenticator,
@@ -139,6 +140,7 @@ def _cache(database: Database) -> Cache:
 
 
 def _authenticator(
+    config: Config,
     document: contract.Contract,
     database: Database,
     tokens: AccessTokenCodec,
@@ -147,9 +149,9 @@ def _authenticator(
     uses: KeyUses,
     limiter: RateLimiter | None,
 ) -> Authenticator:
-    keys = KeyAuthenticator(database, cache, document.roles, uses, limiter)
+    keys = KeyAuthenticator(database, cache, document.roles, uses, limiter, config.key_prefix)
     grants = Grants(document.roles, document.service_scopes)
-    return Authenticator(database, tokens, keyring, cache, grants, keys)
+    return Authenticator(database, tokens, keyring, cache, grants, keys, Attempts(limiter, "client"))
 
 
 def _document(config: Config) -> contract.Contract:
@@ -203,6 +205,7 @@ def _resources(config: Config, document: contract.Contract) -> dict[str, object]
         "public_url": config.public_url,
         "recognition": Recognition(DeviceTokenCodec(config.secret), places, mails),
         "issuer_metadata": server_metadata.describe(config.issuer, config.public_url, document.service_scopes),
+        "role_scopes": document.roles,
         "reminders": mails if config.unverified == "refused" else None,
     }
 

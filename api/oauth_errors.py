@@ -16,10 +16,10 @@ class UnsupportedGrantType(BadRequest):
 
 
 class UnsupportedTokenType(BadRequest):
-    """A token that belongs to no session (RFC 7009, section 2.2.1)."""
+    """A credential that this service does not revoke by itself (RFC 7009, section 2.2.1)."""
 
     code = "UNSUPPORTED_TOKEN_TYPE"
-    message = "The token of a service account ends only at its expiry, or with the account."
+    message = "An admin must rotate the secret of this service account, or delete the account."
     oauth_error = "unsupported_token_type"
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from api.config import Config
     from api.crypto.password_hasher import PasswordHasher
     from api.errors import Fault
-    from api.models import User
     from api.models.user import UserRow
     from api.storage.database import Db
 
@@ -206,7 +205,7 @@ def _confirm_deletion(config: "Config", name: str) -> None:
     click.confirm(f"Delete {user.username} ({user.email}) and all their data?", abort=True)
 
 
-def _changed(change: "Callable[[Db, str], User]", name: str) -> str:
+def _changed(change: "Callable[[Db, str], UserRow]", name: str) -> str:
     with support.transaction(support.load_existing()) as db, _known(name), _admin_left(name):
         return change(db, name).username
 

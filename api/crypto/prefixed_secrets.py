@@ -32,6 +32,11 @@ def is_well_formed(text: str) -> bool:
     return _FORM.fullmatch(text) is not None and _checksum(text[:-_CHECKSUM]) == text[-_CHECKSUM:]
 
 
+def kind_of(text: str) -> str | None:
+    """Return the kind of a secret with any prefix, or None for a text of another form."""
+    return text.split("_")[1] if is_well_formed(text) else None
+
+
 def digest(text: str) -> bytes:
     """Return the SHA-256 of a secret, by which the database finds it. With 190 random bits, it needs no salt."""
     return sha256(text.encode()).digest()

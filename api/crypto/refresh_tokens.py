@@ -8,13 +8,14 @@ and the database stores only digests. An old token is recognized by its family f
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 
 from api.crypto.secret import derive
 
 _FAMILY_BYTES = 16
 _PART_BYTES = 32
-_TEXT_LENGTH = (_FAMILY_BYTES + _PART_BYTES) * 4 // 3
+_FORM = re.compile(f"[A-Za-z0-9_-]{{{(_FAMILY_BYTES + _PART_BYTES) * 4 // 3}}}")
 
 
 class RefreshTokenFactory:
@@ -36,7 +37,7 @@ class RefreshTokenFactory:
 
     def family(self, token: str) -> bytes:
         """Return the digest of the token's family, or of b"" if the token is malformed."""
-        return self._digest(_decode(token)[:_FAMILY_BYTES] if len(token) == _TEXT_LENGTH else b"")
+        return self._digest(_decode(token)[:_FAMILY_BYTES] if _FORM.fullmatch(token) else b"")
 
     def _digest(self, value: bytes) -> bytes:
         return hmac.digest(self._key, value, "sha256")

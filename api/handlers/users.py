@@ -1,5 +1,6 @@
 """The administration of users."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,9 @@ from api.services.outbox import Outbox
 from api.services.user_budgets import UserBudgets
 from api.services.user_search import Filters
 from api.storage.database import Db
+
+Scopes = Mapping[str, frozenset[str]]
+"""The scopes of each role."""
 
 
 def list_users(
@@ -31,8 +35,11 @@ def get_user(db: Db, user_id: str) -> object:
     return user_search.find(db, UUID(user_id))
 
 
-def create_user(db: Db, outbox: Outbox, public_url: str, body: dict[str, Any]) -> tuple[object, dict[str, str]]:
+def create_user(
+    db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, public_url: str, body: dict[str, Any]
+) -> tuple[object, dict[str, str]]:
     role, locale = body.get("role", roles.DEFAULT), body.get("locale")
+    roles.must_hold(role_scopes, identity.scopes, role)
     user = user_creation.create(db, outbox, body["username"], body["email"], role, locale)
     return user_search.find(db, user.id), {"Location": f"{public_url}/api/v1/users/{user.id}"}
 
@@ -41,13 +48,15 @@ def invite_user(db: Db, outbox: Outbox, body: dict[str, Any]) -> object:
     return sign_up.invite(db, outbox, body["email"], body.get("locale"))
 
 
-def change_role(db: Db, identity: Identity, user_id: str, body: dict[str, Any]) -> None:
+def change_role(db: Db, role_scopes: Scopes, identity: Identity, user_id: str, body: dict[str, Any]) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
+    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role, body["role"])
     roles.change(db, UUID(user_id), body["role"])
 
 
-def disable_user(db: Db, identity: Identity, user_id: str) -> None:
+def disable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
+    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role)
     users.disable(db, UUID(user_id))
 
 
@@ -67,6 +76,9 @@ def reset_limits(db: Db, user_budgets: UserBudgets, user_id: str) -> None:
     user_budgets.clear(db, users.get(db, UUID(user_id)))
 
 
-def delete_user(db: Db, outbox: Outbox, name_stay: timedelta, identity: Identity, user_id: str) -> None:
+def delete_user(
+    db: Db, outbox: Outbox, role_scopes: Scopes, name_stay: timedelta, identity: Identity, user_id: str
+) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
+    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role)
     deletion.delete_now(db, outbox, name_stay, UUID(user_id))

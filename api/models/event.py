@@ -20,7 +20,7 @@ class Event(Base):
     """
 
     __tablename__ = "events"
-    __exported__ = ("id", "at", "event", "actor", "session_id", "operation", "request_id")
+    __exported__ = ("id", "at", "event", "actor", "operation", "request_id")
     __table_args__ = (
         Index("ix_events_user_id_id", "user_id", "id"),
         Index("ix_events_event_id", "event", "id"),

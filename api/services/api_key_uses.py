@@ -42,7 +42,8 @@ class KeyUses:
             self._due_at = now + _PERIOD
             with self._lock:
                 self._waiting, self._latest = self._latest, {}
-        written = [*self._waiting.items()][:_WRITTEN_AT_ONCE]
+        # In one order, so that the transactions of two workers cannot wait for each other.
+        written = sorted(self._waiting.items())[:_WRITTEN_AT_ONCE]
         for key_id, used_at in written:
             db.run(_USED, {"of_id": key_id, "used": used_at, "before": used_at - _PERIOD})
         # If the commit fails, the times stay for the next attempt.

@@ -18,6 +18,7 @@ from api.errors import InvalidRefreshToken, InvalidToken
 from api.models.user import Profile
 from api.oauth_errors import InvalidClient
 from api.services import service_accounts, sessions
+from api.services.attempts import Attempts
 from api.services.key_authentication import KeyAuthenticator
 from api.services.service_accounts import KnownService
 from api.services.signing_keys import Keyring
@@ -119,8 +120,10 @@ class Authenticator:
         cache: Cache,
         grants: Grants,
         keys: KeyAuthenticator,
+        attempts: Attempts,
     ) -> None:
         self.keys = keys
+        self._attempts = attempts
         self._database = database
         self._tokens = tokens
         self._keyring = keyring
@@ -168,8 +171,10 @@ class Authenticator:
         keys = self._cache.look_up("signing_keys", "", self._read_keys) or {}
         return self._verify(token, claims, keys.get(signer))
 
-    async def identify_client(self, client_id: str, client_secret: str) -> ServiceCaller:
+    async def identify_client(self, client_id: str, client_secret: str, address: str) -> ServiceCaller:
         """Return the service with these credentials. Raises InvalidClient.
+
+        Raises RateLimited if its address has sent too many unknown ones.
 
         Clients encode both like a form (RFC 6749, section 2.3.1) or not at all. Valid credentials are the same in both.
         """
@@ -177,7 +182,10 @@ class Authenticator:
         # Malformed secrets are rejected without a query.
         if not _UUID.fullmatch(name) or not prefixed_secrets.is_well_formed(secret):
             raise InvalidClient()
-        service = await self._cache.get(*self._service(UUID(name)))
+        topic, subject, read = self._service(UUID(name))
+        get = partial(self._cache.get, topic, subject, read)
+        is_known = self._cache.find(topic, subject) is not None
+        service = await (get() if is_known else self._attempts.find(address, get))
         if service is None or not service.has(secret):
             raise InvalidClient()
         _note_service(service.id)

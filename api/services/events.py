@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from api import clock, logs
@@ -167,9 +167,14 @@ def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: UU
 
 def _range(filters: Filters, before: UUID) -> dict[str, Any]:
     """Return the times of a list, and the range of ids that contains all events of these times."""
-    since, until = max(filters.since or _FIRST, _FIRST), min(filters.until or _LAST, _LAST)
+    since, until = _clamped(filters.since or _FIRST), _clamped(filters.until or _LAST)
     first, last = _first_id(since - _MARGIN), _first_id(until + _MARGIN)
     return {"since": since, "until": until, "first": first, "before": min(before, last)}
+
+
+def _clamped(moment: datetime) -> datetime:
+    """Return a time that has an id and a form in UTC."""
+    return min(max(moment, _FIRST), _LAST)
 
 
 def purge(db: Db, stay: timedelta, origin_stay: timedelta) -> bool:
@@ -247,8 +252,15 @@ def _listed(*conditions: Any) -> Select[Any]:
 _ALL = _listed()
 _OF_USER = _listed(_events.c.user_id == bindparam("of_user"))
 _OF_NAME = _listed(_events.c.event == bindparam("of_name"))
+# The session of another user, such as an admin, is hidden.
+_by_itself = _events.c.actor_id.is_(None) | (_events.c.actor_id == _events.c.user_id)
 _OWN = (
-    select(*_COLUMNS, _origins.c.ip_address, _origins.c.user_agent)
+    select(
+        *(column for column in _COLUMNS if column.name != "session_id"),
+        case((_by_itself, _events.c.session_id)).label("session_id"),
+        _origins.c.ip_address,
+        _origins.c.user_agent,
+    )
     .outerjoin(_origins, (_origins.c.event_id == _events.c.id) & (_origins.c.user_id == _events.c.user_id))
     .where(_events.c.user_id == bindparam("of_user"), _events.c.id < bindparam("before"))
     .order_by(_events.c.id.desc())

@@ -7,7 +7,7 @@ from api.crypto import prefixed_secrets
 from api.crypto.access_tokens import read_payload
 from api.errors import InvalidRefreshToken, InvalidToken
 from api.oauth_errors import UnsupportedTokenType
-from api.services import api_keys, sessions
+from api.services import api_keys, service_accounts, sessions
 from api.services.authentication import Authenticator, Identity
 from api.services.key_authentication import KeyHolder
 from api.services.token_issuer import TokenIssuer
@@ -23,7 +23,7 @@ def introspect(authenticator: Authenticator, token: str) -> dict[str, Any]:
     The caches of requests answer, so a query is necessary only if the token or its user is new to this process.
     """
     try:
-        if prefixed_secrets.is_well_formed(token):
+        if authenticator.keys.accepts(token):
             return _facts_of_key(authenticator.keys.inspect(token))
         caller = authenticator.inspect(token)
     except InvalidToken:
@@ -51,10 +51,14 @@ def _facts_of_key(holder: KeyHolder) -> dict[str, Any]:
 def revoke(db: Db, authenticator: Authenticator, issuer: TokenIssuer, token: str) -> None:
     """End the session of an access token or a refresh token, or revoke an API key. Do nothing for any other text.
 
-    Raises UnsupportedTokenType for a valid token of a service, which belongs to no session.
+    Raises UnsupportedTokenType for a valid token of a service, which belongs to no session, and for a secret of one.
     """
-    if prefixed_secrets.is_well_formed(token):
+    kind = prefixed_secrets.kind_of(token)
+    if kind == api_keys.KIND:
         api_keys.revoke_by_key(db, token)
+    if kind == service_accounts.KIND:
+        raise UnsupportedTokenType()
+    if kind is not None:
         return
     # Only access tokens have dots.
     if "." not in token:

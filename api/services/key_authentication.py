@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID
 
 from api import clock, logs
 from api.crypto import prefixed_secrets
-from api.errors import InvalidApiKey, RateLimited
+from api.errors import InvalidApiKey
 from api.models.user import Profile
 from api.services import api_keys
 from api.services.api_key_uses import KeyUses
 from api.services.api_keys import FoundKey, KeyOwner
+from api.services.attempts import Attempts
 from api.services.rate_limits import RateLimiter
 from api.storage.cache import BoundedDict, Cache
 from api.storage.database import Database
@@ -22,26 +22,6 @@ _SCHEME, _TOPIC = "apiKey", "api_keys"
 # An entry takes about 200 bytes.
 _MAX_KNOWN_KEYS = 10_000
 _NONE: frozenset[str] = frozenset()
-_OK, _UNAUTHORIZED, _UNAVAILABLE = 200, 401, 503
-
-
-class _Policy(NamedTuple):
-    """The rate limit of unknown keys. Keys that are found do not count."""
-
-    name: str = "address"
-    by: str = "address"
-    quota: int = 60
-    window: int = 60
-    refund: str = "success"
-
-
-class _Attempt(NamedTuple):
-    """A key that this process has not seen yet, from an address."""
-
-    policy: _Policy
-    value: str
-    proof: None = None
-    place: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +52,14 @@ class KeyAuthenticator:
         roles: Mapping[str, frozenset[str]],
         uses: KeyUses,
         limiter: RateLimiter | None,
+        prefix: str,
     ) -> None:
+        self._start = prefixed_secrets.start_of(api_keys.KIND, prefix)
         self._database = database
         self._cache = cache
         self._roles = roles
         self._uses = uses
-        self._limiter = limiter
+        self._attempts = Attempts(limiter, _SCHEME)
         self._known: BoundedDict[bytes, UUID] = BoundedDict(_MAX_KNOWN_KEYS)
 
     async def identify(self, key: str, address: str) -> KeyHolder:
@@ -98,6 +80,10 @@ class KeyAuthenticator:
         logs.cause.set(logs.Cause("key", key_id, holder.user_id))
         self._uses.record(key_id, clock.now())
         return holder
+
+    def accepts(self, text: str) -> bool:
+        """Return True if a text has the form of a key that requests can use."""
+        return text.startswith(self._start) and prefixed_secrets.is_well_formed(text)
 
     def inspect(self, key: str) -> KeyHolder:
         """Return the same as `identify`, for a caller on a thread, which may wait. Raises InvalidApiKey.
@@ -132,16 +118,7 @@ class KeyAuthenticator:
         # The checksum takes as long as the digest, so it is not verified in each request.
         if not prefixed_secrets.is_well_formed(key):
             raise InvalidApiKey()
-        taken = await self._limiter.take(_SCHEME, [_Attempt(_Policy(), address)]) if self._limiter else None
-        if taken is not None and taken.retry_after is not None:
-            raise RateLimited(taken.retry_after)
-        status = _UNAVAILABLE
-        try:
-            found = await self._cache.read(partial(self._read, digest))
-            status = _UNAUTHORIZED if found is None else _OK
-        finally:
-            if taken is not None:
-                await taken.settle(status)
+        found = await self._attempts.find(address, partial(self._cache.read, partial(self._read, digest)))
         if found is None:
             raise InvalidApiKey()
         self._known.put(digest, found.id)

@@ -1,10 +1,11 @@
 """The roles of users, and the rule that at least one enabled admin remains."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 
-from api.errors import LastAdmin, NotFound, OwnUser
+from api.errors import InsufficientScope, LastAdmin, NotFound, OwnUser
 from api.models import User
 from api.services import events
 from api.storage.database import Db, table_of
@@ -22,6 +23,13 @@ def change(db: Db, user_id: UUID, role: str) -> None:
     if db.run(_SET, {"of_user": user_id, "new_role": role}).rowcount == 0:
         raise NotFound()
     events.record(db, "role_changed", user_id=user_id, role=role)
+
+
+def must_hold(role_scopes: Mapping[str, frozenset[str]], own: frozenset[str], *names: str) -> None:
+    """Raise InsufficientScope if the caller lacks a scope of these roles, which it wants to give or to take away."""
+    missing = {scope for name in names for scope in role_scopes.get(name, ())} - own
+    if missing:
+        raise InsufficientScope(sorted(missing))
 
 
 def must_be_another(caller: UUID, user_id: UUID) -> None:

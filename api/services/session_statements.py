@@ -1,6 +1,8 @@
 """The SQL statements of sessions, built once at import: building one takes longer than running it."""
 
-from sqlalchemy import bindparam, delete, exists, func, insert, select, update
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, insert, select, update
 
 from api.models import KnownPlace, Session, User
 from api.storage.database import table_of
@@ -27,8 +29,18 @@ PROFILE = (
 # Sessions without a step-up have the time of the log-in.
 _owner = (*PROFILE, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
 
-READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash)
-"""The columns of a user that START compares, each with the parameter `read_<column>`."""
+_shown = ("email_verified_at", "pending_email", "display_name", "locale", "role")
+READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash, *(_user.c[name] for name in _shown))
+"""The columns of a user that START compares, each with the parameter `read_<column>`.
+
+Processes cache the user as it was read, so each column of the profile is among them.
+"""
+
+
+def _is_as_read(column: Column[Any]) -> ColumnElement[bool]:
+    value = bindparam(f"read_{column.name}", type_=column.type)
+    return column.is_not_distinct_from(value) if column.nullable else column == value
+
 
 _other = _session.alias()
 _given = [column for column in _session.c if column.name not in {"user_id", "refreshes", "authenticated_at"}]
@@ -37,7 +49,7 @@ START = (
     .from_select(
         ["user_id", *(column.name for column in _given)],
         select(_user.c.id, *(bindparam(column.name, type_=column.type) for column in _given))
-        .where(_is_enabled, *(column == bindparam(f"read_{column.name}") for column in READ))
+        .where(_is_enabled, *map(_is_as_read, READ))
         # PostgreSQL locks the user until the transaction ends, so other log-ins of the user wait. On SQLite, the insert
         # holds the write lock.
         .with_for_update(key_share=True),

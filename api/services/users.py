@@ -1,8 +1,9 @@
 """Users: create, find, list, disable and enable."""
 
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, or_, select
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api import clock
@@ -61,7 +62,8 @@ def add(
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
     usernames.must_be_free(db, str(values["username_key"]))
-    events.record(db, "user_created", user_id=user.id)
+    # Whoever has more rights than others must be visible.
+    events.record(db, "user_created", user_id=user.id, **({"role": role} if role != roles.DEFAULT else {}))
     return user
 
 
@@ -137,31 +139,29 @@ def count_sessions(db: Db, user_id: UUID) -> int:
     return int(db.run(_COUNT, {"of_user": user_id, "now": clock.now()}).scalar_one())
 
 
-def disable(db: Db, user: str | UUID) -> User:
+def disable(db: Db, user: str | UUID) -> UserRow:
     """Disable a user, given by username, email or id, and end all sessions and codes.
 
     A deletion that the user has requested is cancelled. Raises NotFound if the user is unknown, and LastAdmin if no
     enabled admin would remain.
     """
-    user_id = get(db, user).id
-    roles.keep_an_admin(db, user_id)
-    found = _reread(db, user_id)
-    found.disabled_at, found.deletes_at = clock.now(), None
+    found = get(db, user)
+    roles.keep_an_admin(db, found.id)
     # The user is disabled before the sessions end, so a concurrent log-in either fails or loses its session.
-    db.flush()
-    sessions.revoke_all(db, user_id)
-    codes.discard(db, user_id)
-    events.record(db, "user_disabled", user_id=user_id)
+    _set_state(db, found.id, disabled_at=clock.now())
+    sessions.revoke_all(db, found.id)
+    codes.discard(db, found.id)
+    events.record(db, "user_disabled", user_id=found.id)
     return found
 
 
-def enable(db: Db, user: str | UUID) -> User:
+def enable(db: Db, user: str | UUID) -> UserRow:
     """Let a user, given by username, email or id, log in again, and cancel a requested deletion.
 
     Raises NotFound if the user is unknown.
     """
-    found = _reread(db, get(db, user).id)
-    found.disabled_at = found.deletes_at = None
+    found = get(db, user)
+    _set_state(db, found.id, disabled_at=None)
     events.record(db, "user_enabled", user_id=found.id)
     return found
 
@@ -171,12 +171,10 @@ def log_out(db: Db, user_id: UUID) -> None:
     sessions.revoke_all(db, get(db, user_id).id)
 
 
-def _reread(db: Db, user_id: UUID) -> User:
-    """Return the user with this id, or raise NotFound if another transaction has deleted it."""
-    found = db.get(User, user_id)
-    if found is None:
+def _set_state(db: Db, user_id: UUID, *, disabled_at: datetime | None) -> None:
+    """Disable or enable a user, and cancel a requested deletion. Raises NotFound if another request has deleted it."""
+    if db.run(_SET_STATE, {"of_user": user_id, "at": disabled_at}).rowcount == 0:
         raise NotFound()
-    return found
 
 
 _users = table_of(User)
@@ -184,6 +182,9 @@ _CREATE = insert(_users)
 _ROWS = select(*(_users.c[name] for name in UserRow._fields))
 _BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
 _BY_ID = _ROWS.where(_users.c.id == bindparam("of_user"))
+_SET_STATE = (
+    update(_users).where(_users.c.id == bindparam("of_user")).values(disabled_at=bindparam("at"), deletes_at=None)
+)
 _LOCK = select(_users.c.id).where(_users.c.id == bindparam("of_user")).with_for_update()
 _LOCK_BY_EMAIL = _ROWS.where(_users.c.email_key == bindparam("key")).with_for_update()
 # Ids are in the order of creation (UUIDv7).

@@ -45,8 +45,8 @@ def test_an_export_has_the_rows_of_the_caller_only(
     assert found["profile"] == phone.get("/api/v1/me").json()
     tables = found["tables"]
     assert {name: (len(rows["items"]), rows["complete"]) for name, rows in tables.items()} == {
-        "event_origins": (4, True),
-        "events": (4, True),
+        "event_origins": (5, True),
+        "events": (5, True),
         "outbox": (3, True),
         "api_keys": (1, True),
         "retired_names": (1, True),

@@ -377,3 +377,24 @@ def test_services_check_and_revoke_keys(
     # The response is the same for unknown keys.
     for key in (program.key, unknown_key()):
         assert client.post("/oauth/revoke", data={"token": key}).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["!" + "A" * 63, "\u00e9" * 64, "A" * 64])
+def test_odd_texts_are_revoked_already(client: TestClient, token: str) -> None:
+    assert client.post("/oauth/revoke", data={"token": token}).status_code == 200
+
+
+def test_a_secret_of_a_service_is_not_revoked_by_its_finder(client: TestClient, service: NewSecret) -> None:
+    for secret in (service.client_secret, make("svc")):
+        response = client.post("/oauth/revoke", data={"token": secret})
+        assert_problem(response, 400, "UNSUPPORTED_TOKEN_TYPE")
+
+
+def test_an_address_can_send_60_unknown_services_in_a_minute(config: Config, service: NewSecret, still: None) -> None:
+    with TestClient(create_app(replace(config, rate_limits=()))) as client:
+        assert issue(client, service).status_code == 200
+        for expected in [401] * 60 + [429]:
+            unknown = NewSecret(uuid4(), make("svc"))
+            assert issue(client, unknown).status_code == expected
+        # The process knows this one.
+        assert issue(client, service).status_code == 200

@@ -361,9 +361,9 @@ def test_limited_operations_declare_what_the_limiter_returns() -> None:
     document = contract.load(resource_dir("openapi"))
     policies = {operation.id: found for operation, found in contract.limited(document)}
     for operation in document.operations():
-        # Unknown API keys are limited, too.
-        accepts_keys = {"apiKey": []} in operation.security
-        assert ("429" in operation.responses) is (operation.id in policies or accepts_keys)
+        # Unknown API keys and services are limited, too.
+        accepts_others = {"apiKey": []} in operation.security or {"client": []} in operation.security
+        assert ("429" in operation.responses) is (operation.id in policies or accepts_others)
     published = {operation.id: operation for operation in contract.Contract(contract.published(document)).operations()}
     for operation, found in contract.limited(document):
         description = published[operation.id].definition["description"]

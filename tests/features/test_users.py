@@ -26,6 +26,7 @@ from tests.support.mailbox import Mailbox
 from tests.support.person import FRESH, PASSWORD, Person
 from tests.support.problems import assert_problem
 from tests.support.roles import change_role
+from tests.support.scopes import USER_SCOPE
 from tests.support.types import Events, Travel
 from tests.support.workers import at, worker
 
@@ -48,7 +49,7 @@ def test_a_created_user_sets_the_password_with_the_code_of_a_mail(
     made = response.json()
     assert response.status_code == 201
     assert response.headers["location"] == f"{USERS}/{made['id']}"
-    assert events()[-1] == ("user_created", {"user_id": made["id"]})
+    assert events()[-1] == ("user_created", {"user_id": made["id"], "role": "support"})
     given = DANIEL | {"email": "Daniel@example.com", "id": made["id"], "created_at": made["created_at"]}
     assert made == FRESH | given | dict.fromkeys(["disabled_at", "deletes_at", "last_log_in_at"])
     daniel = Person(client, "daniel")
@@ -121,7 +122,7 @@ def test_a_change_of_the_role_acts_on_another_worker(
         assert events()[-1] == ("role_changed", {"user_id": other.id, "role": "user"})
         until(lambda: there.get(USERS).status_code == 403)
         assert there.get("/api/v1/me").json()["role"] == "user"
-        assert there.refresh().json()["scope"] == "password profile sessions"
+        assert there.refresh().json()["scope"] == USER_SCOPE
         assert admin.put(f"{USERS}/{other.id}/role", json={"role": "support"}).status_code == 204
         until(lambda: there.get("/api/v1/me").json()["role"] == "support")
         # A token never gains scopes.
