@@ -63,10 +63,6 @@ class Identity:
     def user_id(self) -> UUID:
         return self.user.id
 
-    @property
-    def needs_scopes(self) -> bool:
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceCaller:
@@ -86,7 +82,6 @@ class CookieHolder:
 
     refresh_token: str
     scopes: frozenset[str] = frozenset()
-    needs_scopes: bool = False
 
 
 def caller_id(caller: Identity | ServiceCaller) -> str:

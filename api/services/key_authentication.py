@@ -35,7 +35,6 @@ class KeyHolder:
     key_id: UUID
     scopes: frozenset[str]
     expires_at: datetime
-    needs_scopes: bool = False
 
     @property
     def user_id(self) -> UUID:

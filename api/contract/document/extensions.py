@@ -70,7 +70,7 @@ def check_service_scopes(contract: Contract, faults: Faults) -> None:
     for scope in sorted(services - required):
         faults.add(("x-service-scopes",), f"no operation requires the scope {scope!r}")
     for operation in operations:
-        if operation.step_up_seconds is not None and operation.scopes and services.issuperset(operation.scopes):
+        if "x-step-up" in operation.definition and operation.scopes and services.issuperset(operation.scopes):
             message = "x-step-up requires a user, but x-service-scopes has all scopes of the operation"
             faults.add((*operation.pointer, "x-scopes"), message)
 

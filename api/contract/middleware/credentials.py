@@ -21,13 +21,12 @@ from api.errors import InvalidCredentials, InvalidInput
 class Identity(Protocol):
     """The part of a caller that the engine reads: the scopes.
 
-    A caller that `needs_scopes` can only call operations that require a scope. All others are for users.
+    A caller may have `needs_scopes`. If it is True, the caller can only call operations that require a scope, because
+    all others are for users.
     """
 
     @property
     def scopes(self) -> frozenset[str]: ...
-    @property
-    def needs_scopes(self) -> bool: ...
 
 
 class Authenticated(Protocol):

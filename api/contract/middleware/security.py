@@ -89,7 +89,7 @@ class _Check:
     async def identify(self, *credential: str) -> Identity:
         """Return the caller. Raises InsufficientScope if it lacks a scope, or needs one to call any operation."""
         caller = await self.scheme.verify(*credential)
-        if not caller.scopes.issuperset(self._scopes) or (caller.needs_scopes and not self._scopes):
+        if not caller.scopes.issuperset(self._scopes) or (getattr(caller, "needs_scopes", False) and not self._scopes):
             raise InsufficientScope(self._scopes, is_bearer=self.scheme.is_bearer)
         return caller
 
