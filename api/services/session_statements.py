@@ -29,11 +29,12 @@ PROFILE = (
 # Sessions without a step-up have the time of the log-in.
 _owner = (*PROFILE, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
 
-_shown = ("email_verified_at", "pending_email", "display_name", "locale", "role")
+_shown = ("pending_email", "display_name", "locale", "role")
 READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash, *(_user.c[name] for name in _shown))
 """The columns of a user that START compares, each with the parameter `read_<column>`.
 
-Processes cache the user as it was read, so each column of the profile is among them.
+Processes cache the user as it was read, so the texts of the profile are among them. SQLite may store the same time in
+two forms, so no time is compared.
 """
 
 
