@@ -11,7 +11,7 @@ _OK, _UNAUTHORIZED, _UNAVAILABLE = 200, 401, 503
 
 
 class _Policy(NamedTuple):
-    """At most 60 unknown credentials in a minute from an address. Those that are found do not count."""
+    """At most 60 unknown credentials in a minute from an address. Known ones do not count."""
 
     name: str = "address"
     by: str = "address"

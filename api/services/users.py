@@ -62,7 +62,7 @@ def add(
         reason = str(error.orig).partition("\n")[0]
         raise (EmailTaken if "email_key" in reason else UsernameTaken)() from None
     usernames.must_be_free(db, str(values["username_key"]))
-    # Whoever has more rights than others must be visible.
+    # A user with more rights than others must be visible in the audit log.
     events.record(db, "user_created", user_id=user.id, **({"role": role} if role != roles.DEFAULT else {}))
     return user
 

@@ -22,18 +22,18 @@ from tests.support.types import Events, Travel
 from tests.support.workers import at, worker
 
 STEP_UP = "/api/v1/auth/step-up"
-ME = "/api/v1/me"
+ME = "/api/v1/sessions"
 LATER = timedelta(minutes=14)
 TOO_OLD = timedelta(minutes=15, seconds=1)
 
 
 @pytest.fixture
 def sensitive_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let GET /api/v1/me require a proof of identity in the last 15 minutes."""
+    """Let GET /api/v1/sessions require a proof of identity in the last 15 minutes."""
     folder = Path(shutil.copytree(resource_dir("openapi"), tmp_path / "openapi"))
-    text = (folder / "profile.yaml").read_text()
-    (folder / "profile.yaml").write_text(
-        text.replace("x-scopes: [profile]", "x-scopes: [profile]\n      x-step-up: {seconds: 900}", 1)
+    text = (folder / "sessions.yaml").read_text()
+    (folder / "sessions.yaml").write_text(
+        text.replace("x-scopes: [sessions]", "x-scopes: [sessions]\n      x-step-up: {seconds: 900}", 1)
     )
     monkeypatch.setattr(composition, "resource_dir", lambda name: folder if name == "openapi" else resource_dir(name))
 

@@ -65,7 +65,7 @@ async function authorize(page, token) {
   await page.locator(".auth-wrapper").getByRole("button", { name: "Authorize" }).click();
   const dialog = page.locator(".modal-ux");
   // Each security scheme has a form of its own.
-  const form = dialog.locator(".auth-container").filter({ has: page.getByLabel("auth-bearer-value") });
+  const form = dialog.locator(".auth-container").filter({ hasText: "bearer (http" });
   await form.getByLabel("auth-bearer-value").fill(token);
   await form.getByRole("button", { name: "Apply credentials" }).click();
   await dialog.locator(".close-modal").click();
