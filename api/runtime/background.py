@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from random import uniform
+from random import SystemRandom
 from time import monotonic
 
 from api.errors import ApiError
@@ -14,6 +14,8 @@ Task = Callable[[], bool]
 _MIN_PAUSE = 0.02
 _IDLE_SECONDS = 2.0
 _RETRY_SECONDS = 10.0
+# It has no state, so it changes no sequence of random numbers that another thread has seeded.
+_uniform = SystemRandom().uniform
 
 _log = logging.getLogger("charter.background")
 
@@ -46,7 +48,7 @@ class BackgroundWorker:
 
     def _run(self) -> None:
         # Workers that started together take their steps at different times.
-        due = dict.fromkeys(self._tasks, monotonic() + uniform(0, _IDLE_SECONDS))  # noqa: S311 - chance is enough
+        due = dict.fromkeys(self._tasks, monotonic() + _uniform(0, _IDLE_SECONDS))
         while due and not self._stopping.wait(max(0.0, min(due.values()) - monotonic())):
             task = min(due, key=due.__getitem__)
             began = monotonic()
@@ -55,7 +57,7 @@ class BackgroundWorker:
     def _seconds_to_next(self, more: bool | None, took: float) -> float:
         if more is None:
             return _RETRY_SECONDS
-        return max(_MIN_PAUSE, self._pause_ratio * took) if more else _IDLE_SECONDS * uniform(0.8, 1.2)  # noqa: S311
+        return max(_MIN_PAUSE, self._pause_ratio * took) if more else _IDLE_SECONDS * _uniform(0.8, 1.2)
 
 
 def _step(task: Task) -> bool | None:

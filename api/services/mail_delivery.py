@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from email.message import EmailMessage
-from random import uniform
+from random import SystemRandom
 from time import monotonic
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -27,6 +27,8 @@ _CLAIMED_AT_ONCE = 5
 _FIRST_DELAY, _LONGEST_DELAY = 15, 3600
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _EXPIRED = "EXPIRED"
+# It has no state, so it changes no sequence of random numbers that another thread has seeded.
+_uniform = SystemRandom().uniform
 
 
 Prepare = Callable[[Db, MailRow], Prepared | None]
@@ -171,4 +173,4 @@ def _lost(row: MailRow) -> None:
 
 def _delay(attempts: int) -> timedelta:
     seconds = min(_FIRST_DELAY * 2 ** (attempts - 1), _LONGEST_DELAY)
-    return timedelta(seconds=seconds * uniform(0.8, 1.2))  # noqa: S311 - not used for security
+    return timedelta(seconds=seconds * _uniform(0.8, 1.2))

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from random import uniform
+from random import SystemRandom
 from time import sleep
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ from api.contract.schema.serializer import Serializers
 from api.errors import ApiError
 from api.runtime.executor import Executor
 
+# It has no state, so it changes no sequence of random numbers that another thread has seeded.
+_uniform = SystemRandom().uniform
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Transaction = Callable[[], AbstractContextManager[Any]]
 """Opens the `db` argument of a handler. Leaving the context commits, raising rolls back."""
@@ -130,7 +132,7 @@ class HandlerView:
                 if not error.retryable:
                     raise
             # The random pause keeps conflicting transactions from colliding again.
-            sleep(uniform(pause / 2, pause))  # noqa: S311 - not used for security
+            sleep(_uniform(pause / 2, pause))
         return self._transact(arguments, medium)
 
     def _chosen(self, scope: Scope) -> Medium | None:
