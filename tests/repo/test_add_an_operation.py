@@ -49,7 +49,7 @@ def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
     assert output.count("tests/features/test_notes.py::") == 4
     # Two tests of extreme values, two of the example of a response, two of an accepted caller, and one of the others.
     assert len(re.findall(r"\[[a-z-]*addNote[a-z-]*\] PASSED", output)) == 7, output
-    assert "test_each_operation_rejects_all_other_callers[sqlite-getNote] PASSED" in output
+    assert "test_each_operation_rejects_all_other_callers[getNote-sqlite] PASSED" in output
 
 
 def checkout(copy: Path) -> Path:
