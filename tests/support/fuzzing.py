@@ -143,7 +143,11 @@ def _adjust_listing(case: Case, meta: CaseMetadata) -> None:
     if "cursor" in case.query and own and meta.phase.name is TestPhase.FUZZING:
         case.query["cursor"] = own[-1]
     if "cursor" in case.query and case.query["cursor"] not in own:
-        _count_as_invalid(meta, ParameterLocation.QUERY)
+        if ParameterLocation.QUERY in meta.components:
+            _count_as_invalid(meta, ParameterLocation.QUERY)
+        else:
+            # A link has added it to a case without a query.
+            case.query.pop("cursor")
 
 
 def _adjust_administration(case: Case) -> None:
