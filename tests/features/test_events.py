@@ -19,6 +19,7 @@ from api.config import Config
 from api.models import Event, EventOrigin
 from api.services import events
 from api.storage.database import Database
+from tests.support.admins import USERS, admin_of
 from tests.support.charter import beside
 from tests.support.declared_events import EVENTS, NAMES
 from tests.support.event_drives import DRIVEN_BY_COMMANDS, World, drives
@@ -248,3 +249,18 @@ def test_a_cursor_is_bound_to_filters_and_caller(config: Config, auditor: Person
     assert_problem(bobby.get("/api/v1/events"), 403, "INSUFFICIENT_SCOPE")
     promote(config, bobby, "admin")
     assert_problem(bobby.get(f"/api/v1/events?event=session_issued&cursor={cursor}"), 400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize("times", [{"since": "9999-12-31T23:59:59-14:00"}, {"until": "0001-01-01T00:00:00+14:00"}])
+def test_extreme_times_find_nothing(config: Config, alice: Person, times: dict[str, str]) -> None:
+    promote(config, alice, "support")
+    response = alice.client.get("/api/v1/events", headers=alice.headers, params=times)
+    assert (response.status_code, response.json()["items"]) == (200, [])
+
+
+def test_a_user_does_not_see_the_session_of_an_admin(config: Config, client: TestClient, alice: Person) -> None:
+    admin = admin_of(config, client)
+    assert admin.delete(f"{USERS}/{alice.id}/sessions").status_code == 204
+    alice.log_in()
+    ended = [event for event in alice.get("/api/v1/me/events").json()["items"] if event["event"] == "sessions_revoked"]
+    assert [event["session_id"] for event in ended] == [None]
