@@ -1,6 +1,6 @@
 """API keys: create, list, change and revoke. A revoked key has no row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,10 +14,11 @@ from api.crypto.cursors import CursorCodec, Listing
 from api.errors import ExpiryOutOfRange, InvalidToken, NotFound, TooManyKeys
 from api.models import ApiKey, User
 from api.models.user import Profile, profile_of
-from api.services import events, grants, notices, sessions
+from api.services import events, grants, notices, paging, sessions
+from api.services.expired_rows import ExpiredRows
 from api.services.outbox import Outbox
 from api.services.session_statements import LOCK_USER, PROFILE
-from api.storage.database import HIGHEST_ID, Db, new_id, table_of
+from api.storage.database import Db, new_id, table_of
 
 KIND = "key"
 MOST_KEYS = 50
@@ -104,13 +105,13 @@ def _insert(db: Db, user_id: UUID, row: dict[str, Any]) -> None:
 
 def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """Return a page of a user's API keys, newest first, starting after `cursor`. Raises InvalidCursor."""
-    listing = Listing(_LISTING, user_id)
-    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
-    # One row more shows whether there is a next page.
-    rows = db.run(_PAGE, {"of_user": user_id, "before": before, "now": clock.now(), "most": limit + 1}).all()
-    more = len(rows) > limit
-    items = rows[:limit]
-    return {"items": items, "next_cursor": cursors.make(listing, [items[-1].id]) if more else None}
+    wanted = {"of_user": user_id, "now": clock.now()}
+
+    def read(before: UUID, most: int) -> Sequence[Any]:
+        return db.run(_PAGE, wanted | {"before": before, "most": most}).all()
+
+    items, following = paging.newest_first(cursors, Listing(_LISTING, user_id), limit, cursor, read)
+    return {"items": items, "next_cursor": following}
 
 
 def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> Row[Any]:
@@ -169,10 +170,7 @@ def find_owner(db: Db, key_id: UUID) -> KeyOwner | None:
 
 def delete_expired(db: Db, most: int) -> int:
     """Delete up to `most` API keys that expired an hour ago, and return their number."""
-    before = clock.now() - _PURGED_AFTER
-    # The read takes no lock if there is nothing to delete.
-    found = db.run(_EXPIRED, {"before": before, "most": most}).scalars().all()
-    return db.run(_DELETE_EXPIRED, {"found": found, "before": before}).rowcount if found else 0
+    return _EXPIRED.delete(db, clock.now() - _PURGED_AFTER, most)
 
 
 def _owner(row: Any) -> KeyOwner:
@@ -226,13 +224,4 @@ _owners = (
 )
 _BY_DIGEST = _owners.where(_keys.c.digest == bindparam("of_digest"))
 _BY_ID = _owners.where(_of_id)
-_has_expired = _keys.c.expires_at <= bindparam("before")
-_EXPIRED = (
-    select(_keys.c.id)
-    .where(_has_expired)
-    .order_by(_keys.c.expires_at)
-    .limit(bindparam("most"))
-    # On PostgreSQL, workers that purge at the same time take different rows.
-    .with_for_update(skip_locked=True)
-)
-_DELETE_EXPIRED = delete(_keys).where(_keys.c.id.in_(bindparam("found", expanding=True)), _has_expired)
+_EXPIRED = ExpiredRows(ApiKey, "expires_at")

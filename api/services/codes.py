@@ -11,6 +11,7 @@ from api.crypto.one_time_codes import OneTimeCodes
 from api.errors import InvalidCode
 from api.models import OneTimeCode
 from api.services import events, names
+from api.services.expired_rows import ExpiredRows
 from api.storage.database import Db, table_of
 
 
@@ -184,8 +185,7 @@ def discard_later(db: Db, row: CodeRow, purpose: Purpose) -> None:
 
 def delete_expired(db: Db, most: int) -> int:
     """Delete up to `most` expired codes, and return their number."""
-    found = db.run(_EXPIRED, {"now": clock.now(), "most": most}).scalars().all()
-    return db.run(_DELETE_EXPIRED, {"found": found}).rowcount if found else 0
+    return _EXPIRED.delete(db, clock.now(), most)
 
 
 _codes = table_of(OneTimeCode)
@@ -228,11 +228,4 @@ _IS_PROMISED = (
 _DISCARD = delete(_codes).where(_of_user, _codes.c.purpose != EMAIL_REVERT.name)
 _DISCARD_PURPOSE = delete(_codes).where(_of_purpose, _codes.c.email != bindparam("besides"))
 _DISCARD_LATER = delete(_codes).where(_of_purpose, _codes.c.created_at > bindparam("since"))
-_EXPIRED = (
-    select(_codes.c.id)
-    .where(_codes.c.expires_at <= bindparam("now"))
-    .order_by(_codes.c.expires_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
-_DELETE_EXPIRED = delete(_codes).where(_codes.c.id.in_(bindparam("found", expanding=True)))
+_EXPIRED = ExpiredRows(OneTimeCode, "expires_at")

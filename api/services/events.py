@@ -18,7 +18,8 @@ from api import clock, logs
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import ApiError
 from api.models import Event, EventOrigin, EventsPurge
-from api.storage.database import HIGHEST_ID, Db, new_id, table_of
+from api.services import paging
+from api.storage.database import HIGHEST_ID, Db, first_id, new_id, table_of
 
 _LISTING, _OWN_LISTING = "events", "own events"
 _PURGED_AT_ONCE = 100
@@ -113,8 +114,9 @@ def page(
     A page with both a user and an event may have fewer than `limit` items, although another page follows.
     """
     listing = Listing(_LISTING, caller, filters)
-    items, last = _find(db, filters, _before(cursors, listing, cursor), limit)
-    return _page(cursors, listing, items, last)
+    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
+    items, last = _find(db, filters, before, limit)
+    return {"items": items, "next_cursor": None if last is None else cursors.make(listing, [last])}
 
 
 def list_newest(db: Db, filters: Filters, most: int) -> list[Any]:
@@ -151,24 +153,18 @@ def own_page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor:
 
     An event has the client that caused it, unless another user did.
     """
-    listing = Listing(_OWN_LISTING, user_id)
-    wanted = {"of_user": user_id, "before": _before(cursors, listing, cursor), "most": limit + 1}
-    rows = db.run(_OWN, wanted).all()
-    return _page(cursors, listing, rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
+    def read(before: UUID, most: int) -> Sequence[Any]:
+        return db.run(_OWN, {"of_user": user_id, "before": before, "most": most}).all()
 
-def _before(cursors: CursorCodec, listing: Listing, cursor: str | None) -> UUID:
-    return HIGHEST_ID if cursor is None else cursors.read(listing, cursor)[0]
-
-
-def _page(cursors: CursorCodec, listing: Listing, items: Sequence[Any], last: UUID | None) -> dict[str, Any]:
-    return {"items": items, "next_cursor": None if last is None else cursors.make(listing, [last])}
+    items, following = paging.newest_first(cursors, Listing(_OWN_LISTING, user_id), limit, cursor, read)
+    return {"items": items, "next_cursor": following}
 
 
 def _range(filters: Filters, before: UUID) -> dict[str, Any]:
     """Return the times of a list, and the range of ids that contains all events of these times."""
     since, until = _clamped(filters.since or _FIRST), _clamped(filters.until or _LAST)
-    first, last = _first_id(since - _MARGIN), _first_id(until + _MARGIN)
+    first, last = first_id(since - _MARGIN), first_id(until + _MARGIN)
     return {"since": since, "until": until, "first": first, "before": min(before, last)}
 
 
@@ -188,14 +184,14 @@ def purge(db: Db, stay: timedelta, origin_stay: timedelta) -> bool:
 
 def _delete_origins(db: Db, before: datetime) -> int:
     # The read takes no lock of SQLite if there is nothing to delete.
-    found = db.run(_OLD_ORIGINS, {"until": _first_id(before), "most": _PURGED_AT_ONCE}).scalars().all()
+    found = db.run(_OLD_ORIGINS, {"until": first_id(before), "most": _PURGED_AT_ONCE}).scalars().all()
     if found:
         db.run(_DELETE_ORIGINS, {"found": found})
     return len(found)
 
 
 def _delete_events(db: Db, before: datetime) -> int:
-    wanted = {"until": _first_id(before), "time": before, "most": _PURGED_AT_ONCE}
+    wanted = {"until": first_id(before), "time": before, "most": _PURGED_AT_ONCE}
     found = db.run(_OLD_EVENTS, wanted).scalars().all()
     if found:
         # The trigger refuses the deletion otherwise.
@@ -207,11 +203,6 @@ def _delete_events(db: Db, before: datetime) -> int:
 def forget_user(db: Db, user_id: UUID) -> None:
     """Delete the addresses and agents of a user. The events stay."""
     db.run(_FORGET, {"of_user": user_id})
-
-
-def _first_id(moment: datetime) -> UUID:
-    """Return an id below all UUIDv7s of this moment or a later one."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 _events, _origins, _purge = table_of(Event), table_of(EventOrigin), table_of(EventsPurge)

@@ -13,8 +13,8 @@ from api import clock
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import MailNotDead, MailUnavailable, NotFound
 from api.models import OutgoingMail
-from api.services import events
-from api.storage.database import HIGHEST_ID, Db, new_id, table_of
+from api.services import events, paging
+from api.storage.database import Db, first_id, new_id, table_of
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
@@ -204,14 +204,14 @@ def page(
     db: Db, cursors: CursorCodec, caller: UUID, state: str | None, *, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return a page of mails, newest first, starting after `cursor`. Raises InvalidCursor."""
-    listing = Listing("mails", caller, [state])
-    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
-    # One row more shows whether there is a next page.
-    wanted = {"of_state": state, "before": before, "most": limit + 1}
-    rows = [MailRow._make(row) for row in db.run(_PAGE_OF_ALL if state is None else _PAGE, wanted)]
-    items = [{**row._asdict(), "recipient": masked(row.address)} for row in rows[:limit]]
-    more = len(rows) > limit
-    return {"items": items, "next_cursor": cursors.make(listing, [rows[limit - 1].id]) if more else None}
+
+    def read(before: UUID, most: int) -> Sequence[MailRow]:
+        wanted = {"of_state": state, "before": before, "most": most}
+        return [MailRow._make(row) for row in db.run(_PAGE_OF_ALL if state is None else _PAGE, wanted)]
+
+    rows, following = paging.newest_first(cursors, Listing("mails", caller, [state]), limit, cursor, read)
+    items = [{**row._asdict(), "recipient": masked(row.address)} for row in rows]
+    return {"items": items, "next_cursor": following}
 
 
 def masked(address: str | None) -> str | None:
@@ -242,17 +242,12 @@ def purge(db: Db, sent_stay: timedelta) -> bool:
         mail_id
         for state, stay in (("sent", sent_stay), ("dead", _DEAD_STAY))
         for mail_id in db.run(
-            _OLD, {"of_state": state, "before": _first_id(clock.now() - stay), "most": _CHANGED_AT_ONCE}
+            _OLD, {"of_state": state, "before": first_id(clock.now() - stay), "most": _CHANGED_AT_ONCE}
         ).scalars()
     ]
     if found:
         db.run(_PURGE, {"found": found})
     return len(found) >= _CHANGED_AT_ONCE
-
-
-def _first_id(moment: datetime) -> UUID:
-    """Return an id below all UUIDv7s of this moment or a later one."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 _outbox = table_of(OutgoingMail)

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import NotFound, ServiceNameTaken
 from api.models import Service, ServiceSecret
-from api.services import events, names
+from api.services import events, names, paging
 from api.storage.database import HIGHEST_ID, Db, new_id, table_of
 
 KIND = "svc"
@@ -134,17 +135,17 @@ def get_by_name(db: Db, name: str) -> UUID:
 
 def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """Return a page of all service accounts, newest first, starting after `cursor`. Raises InvalidCursor."""
-    listing = Listing("services", user_id)
-    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
-    items = list_before(db, before, limit + 1)
-    more = len(items) > limit
-    items = items[:limit]
-    return {"items": items, "next_cursor": cursors.make(listing, [items[-1]["client_id"]]) if more else None}
+    rows, following = paging.newest_first(cursors, Listing("services", user_id), limit, cursor, partial(_read, db))
+    return {"items": _with_secrets(db, rows), "next_cursor": following}
 
 
 def list_before(db: Db, before: UUID | None, most: int) -> list[dict[str, Any]]:
     """Return up to `most` service accounts, newest first: those before this id, or the newest ones."""
-    return _with_secrets(db, db.run(_PAGE, {"before": before or HIGHEST_ID, "most": most}).all())
+    return _with_secrets(db, _read(db, before or HIGHEST_ID, most))
+
+
+def _read(db: Db, before: UUID, most: int) -> Sequence[Any]:
+    return db.run(_PAGE, {"before": before, "most": most}).all()
 
 
 def find_enabled(db: Db, service_id: UUID) -> KnownService | None:

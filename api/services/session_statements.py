@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, insert, select, update
 
 from api.models import KnownPlace, Session, User
+from api.services.expired_rows import ExpiredRows
 from api.storage.database import table_of
 
 _session, _user, _place = table_of(Session), table_of(User), table_of(KnownPlace)
@@ -147,13 +148,4 @@ OWNERS = (
 )
 """The user of each session, in the order of the index."""
 
-_has_expired = _session.c.expires_at <= bindparam("before")
-EXPIRED = (
-    select(_session.c.id)
-    .where(_has_expired)
-    .order_by(_session.c.expires_at)
-    .limit(bindparam("most"))
-    # On PostgreSQL, workers that purge at the same time take different rows.
-    .with_for_update(skip_locked=True)
-)
-DELETE_EXPIRED = delete(_session).where(_session.c.id.in_(bindparam("found", expanding=True)), _has_expired)
+EXPIRED = ExpiredRows(Session, "expires_at")

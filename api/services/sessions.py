@@ -13,10 +13,10 @@ from api.crypto.cursors import CursorCodec, Listing
 from api.crypto.refresh_tokens import digest
 from api.errors import InvalidRefreshToken, InvalidToken, NotFound, RefreshTokenReused
 from api.models.user import UserRow, profile_of
-from api.services import events
+from api.services import events, paging
 from api.services import session_statements as sql
 from api.services.token_issuer import LiveSession, SessionOwner, TokenIssuer, TokenPair
-from api.storage.database import HIGHEST_ID, Db, new_id
+from api.storage.database import Db, new_id
 
 _LISTING = "sessions"
 _NO_SESSION = UUID(int=0)
@@ -162,14 +162,13 @@ def page(
     db: Db, cursors: CursorCodec, user_id: UUID, current: UUID, *, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return a page of a user's live sessions, newest first, starting after `cursor`. Raises InvalidCursor."""
-    listing = Listing(_LISTING, user_id)
-    (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
-    # One row more shows whether there is a next page.
-    wanted = {"of_user": user_id, "current": current, "before": before, "now": clock.now(), "most": limit + 1}
-    rows = db.run(sql.PAGE, wanted).all()
-    items = rows[:limit]
-    more = len(rows) > limit
-    return {"items": items, "next_cursor": cursors.make(listing, [items[-1].id]) if more else None}
+    wanted = {"of_user": user_id, "current": current, "now": clock.now()}
+
+    def read(before: UUID, most: int) -> Sequence[Any]:
+        return db.run(sql.PAGE, wanted | {"before": before, "most": most}).all()
+
+    items, following = paging.newest_first(cursors, Listing(_LISTING, user_id), limit, cursor, read)
+    return {"items": items, "next_cursor": following}
 
 
 def end(db: Db, user_id: UUID, session_id: UUID) -> None:
@@ -224,12 +223,7 @@ def end_least_recently_used(db: Db, user_id: UUID, most: int, besides: UUID = _N
 
 def delete_expired(db: Db, most: int) -> int:
     """Delete up to `most` sessions that expired an hour ago, and return their number."""
-    before = clock.now() - _PURGED_AFTER
-    # The read takes no lock if there is nothing to delete.
-    found = db.run(sql.EXPIRED, {"before": before, "most": most}).scalars().all()
-    if found:
-        db.run(sql.DELETE_EXPIRED, {"found": found, "before": before})
-    return len(found)
+    return sql.EXPIRED.delete(db, clock.now() - _PURGED_AFTER, most)
 
 
 def _end_one(db: Db, user_id: UUID, session_id: UUID) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from api import clock
 from api.errors import TooManyNames, UsernameTaken
 from api.models import RetiredName
+from api.services.expired_rows import ExpiredRows
 from api.storage.database import Db, table_of
 
 _FREED_A_DAY = 3
@@ -47,8 +48,7 @@ def retire(db: Db, key: str, user_id: UUID | None, stay: timedelta) -> None:
 
 def delete_expired(db: Db, most: int) -> int:
     """Delete up to `most` reservations that have expired, and return their number."""
-    found = db.run(_EXPIRED, {"now": clock.now(), "most": most}).scalars().all()
-    return db.run(_DELETE_EXPIRED, {"found": found, "now": clock.now()}).rowcount if found else 0
+    return _EXPIRED.delete(db, clock.now(), most)
 
 
 def _must_be_rare(db: Db, user_id: UUID, stay: timedelta) -> None:
@@ -67,13 +67,4 @@ _LATEST = (
     .order_by(_retired.c.until.desc())
     .limit(bindparam("most"))
 )
-_EXPIRED = (
-    select(_retired.c.key)
-    .where(_retired.c.until <= bindparam("now"))
-    .order_by(_retired.c.until)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
-_DELETE_EXPIRED = delete(_retired).where(
-    _retired.c.key.in_(bindparam("found", expanding=True)), _retired.c.until <= bindparam("now")
-)
+_EXPIRED = ExpiredRows(RetiredName, "until")

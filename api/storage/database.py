@@ -191,6 +191,11 @@ def new_id() -> UUID:
     return uuid7()
 
 
+def first_id(moment: datetime) -> UUID:
+    """Return an id below all UUIDv7s of this moment or a later one."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
 HIGHEST_ID = UUID(int=2**128 - 1)
 """An id above every UUIDv7: the start of a list whose newest row comes first."""
 
