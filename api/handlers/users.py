@@ -49,14 +49,12 @@ def invite_user(db: Db, outbox: Outbox, body: dict[str, Any]) -> object:
 
 
 def change_role(db: Db, role_scopes: Scopes, identity: Identity, user_id: str, body: dict[str, Any]) -> None:
-    roles.must_be_another(identity.user_id, UUID(user_id))
-    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role, body["role"])
+    _check_rights(db, role_scopes, identity, UUID(user_id), body["role"])
     roles.change(db, UUID(user_id), body["role"])
 
 
 def disable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
-    roles.must_be_another(identity.user_id, UUID(user_id))
-    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role)
+    _check_rights(db, role_scopes, identity, UUID(user_id))
     users.disable(db, UUID(user_id))
 
 
@@ -79,6 +77,14 @@ def reset_limits(db: Db, user_budgets: UserBudgets, user_id: str) -> None:
 def delete_user(
     db: Db, outbox: Outbox, role_scopes: Scopes, name_stay: timedelta, identity: Identity, user_id: str
 ) -> None:
-    roles.must_be_another(identity.user_id, UUID(user_id))
-    roles.must_hold(role_scopes, identity.scopes, users.get(db, UUID(user_id)).role)
+    _check_rights(db, role_scopes, identity, UUID(user_id))
     deletion.delete_now(db, outbox, name_stay, UUID(user_id))
+
+
+def _check_rights(db: Db, role_scopes: Scopes, identity: Identity, user_id: UUID, *new_roles: str) -> None:
+    """Check that a caller may end the role of a user, and give the new roles.
+
+    Raises OwnUser, NotFound, and InsufficientScope if the caller lacks a scope of one of these roles.
+    """
+    roles.must_be_another(identity.user_id, user_id)
+    roles.must_hold(role_scopes, identity.scopes, users.get(db, user_id).role, *new_roles)
