@@ -26,7 +26,10 @@ test: .venv/.test .venv/.node ## Run every check and every deterministic test, o
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 --ignore=tests/soak
+	$(BIN)/pytest -n 3 $(STUCK) --ignore=tests/soak
+
+# A test that waits forever prints where it waits, and fails. No test takes a third of this time.
+STUCK := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 
 # These tests measure no time: they kill processes, and count rows and responses, or measure memory. They mostly wait, so
 # they run beside each other. All other soak tests run alone.
@@ -36,8 +39,8 @@ FUZZ := $(patsubst %,tests/contract/test_%.py,schemathesis compiler strict_json)
 
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 10 minutes
-	$(BIN)/pytest -v --durations=15 $(PARALLEL_SOAK:%=--ignore=%) tests/soak
-	$(BIN)/pytest -v -n 3 --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
+	$(BIN)/pytest -v $(STUCK) --durations=15 $(PARALLEL_SOAK:%=--ignore=%) tests/soak
+	$(BIN)/pytest -v -n 3 $(STUCK) --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes

@@ -20,6 +20,20 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         module = nodeid.partition("::")[0]
         return module if module.endswith(TOGETHER) else nodeid
 
+    def remove_node(self, node: Any) -> str | None:
+        """Return the test that ended its worker process, and queue the tests after it again.
+
+        The method of pytest-xdist 3.8 also queues this test and finished ones. The first would end the next process,
+        and the others would let it wait forever.
+        """
+        work = self.assigned_work.pop(node)
+        waiting = [name for unit in work.values() for name, is_done in unit.items() if not is_done]
+        for name in waiting[1:]:
+            self.workqueue.setdefault(self._split_scope(name), {})[name] = False
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return waiting[0] if waiting else None
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
