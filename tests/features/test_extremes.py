@@ -1,6 +1,7 @@
 """Extreme but valid request bodies: SQLite and PostgreSQL store them and return the same responses.
 
-The examples are the same in every run, until the contract or a strategy changes.
+The examples are the same in every run of the same tests, until the contract or a strategy changes. Hypothesis also uses
+constants of the imported modules, so a test that runs alone gets other examples.
 """
 
 from collections.abc import Callable, Iterator
@@ -170,8 +171,8 @@ def emails(_: Json) -> SearchStrategy[str]:
     local = filled(piece, st.sampled_from([1, 8, 13, 63, 64, 65]))
     form = st.sampled_from(["{}@{}", "{}@{}", "{}@{}", '"{}"@{}'])
     any_address = st.sampled_from(LONGEST) | st.builds(str.format, form, local, st.sampled_from(DOMAINS))
-    # About half of these addresses are invalid.
-    return any_address | any_address.filter(is_email)
+    # About one in six of these addresses is invalid.
+    return st.sampled_from([any_address, *[any_address.filter(is_email)] * 3]).flatmap(lambda chosen: chosen)
 
 
 def opaque(schema: Json) -> SearchStrategy[str]:
