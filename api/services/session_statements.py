@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Boolean, Column, ColumnElement, bindparam, delete, exists, func, insert, select, update
 
 from api.models import KnownPlace, Session, User
 from api.services.expired_rows import ExpiredRows
@@ -35,8 +35,9 @@ READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash, *(_u
 """The columns of a user that START compares, each with the parameter `read_<column>`.
 
 Processes cache the user as it was read, so the texts of the profile are among them. SQLite may store the same time in
-two forms, so no time is compared.
+two forms, so of the time of the verification, START only compares whether there is one: `read_unverified`.
 """
+_is_unverified_as_read = _user.c.email_verified_at.is_(None) == bindparam("read_unverified", type_=Boolean)
 
 
 def _is_as_read(column: Column[Any]) -> ColumnElement[bool]:
@@ -51,7 +52,7 @@ START = (
     .from_select(
         ["user_id", *(column.name for column in _given)],
         select(_user.c.id, *(bindparam(column.name, type_=column.type) for column in _given))
-        .where(_is_enabled, *map(_is_as_read, READ))
+        .where(_is_enabled, _is_unverified_as_read, *map(_is_as_read, READ))
         # PostgreSQL locks the user until the transaction ends, so other log-ins of the user wait. On SQLite, the insert
         # holds the write lock.
         .with_for_update(key_share=True),

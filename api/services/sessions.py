@@ -60,6 +60,7 @@ def start(
         "user_agent": user_agent,
     }
     read = {f"read_{column.name}": getattr(user, column.name) for column in sql.READ}
+    read["read_unverified"] = user.email_verified_at is None
     others = max(issuer.max_sessions - 1 - _STARTING, 0)
     started = db.run(sql.START, values | read | {"others": others, "place": place}).first()
     if started is None:

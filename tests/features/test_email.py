@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from time import sleep
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from starlette.testclient import TestClient
 
 from api.clock import now
@@ -15,11 +16,12 @@ from api.models import OneTimeCode, OutgoingMail, User
 from api.storage.database import Database
 from tests.features.test_password_reset import code_of as reset_code_of
 from tests.features.test_password_reset import reset
+from tests.support.bcrypt_spy import Bcrypt
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
-from tests.support.person import Person
+from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 from tests.support.workers import at, worker
@@ -263,3 +265,18 @@ def test_users_who_signed_up_elsewhere_keep_their_session(strict: TestClient, al
     assert person.get("/protected").status_code == 200
     assert person.refresh().status_code == 200
     assert_problem(person.log_in(), 403, "EMAIL_UNVERIFIED")
+
+
+def test_a_verification_during_the_log_in_counts(config: Config, database: Database, hashing: Bcrypt) -> None:
+    def verify_meanwhile() -> None:
+        with database.transaction() as db:
+            db.execute(update(User).values(email_verified_at=now()))
+        # The worker learns of the change before it starts the session.
+        sleep(0.15)
+
+    with worker(config) as client:
+        alice = newcomer(client, "alice")
+        assert not is_verified(alice)
+        hashing.meanwhile = verify_meanwhile
+        alice.log_in()
+        assert is_verified(alice)
