@@ -33,7 +33,7 @@ STUCK := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 
 # These tests measure no time: they kill processes, and count rows and responses, or measure memory. They mostly wait, so
 # they run beside each other. All other soak tests run alone.
-PARALLEL_SOAK := $(patsubst %,tests/soak/test_%.py,abuse chaos codes deletions mail_crashes rate_limit_rows rate_limits \
+PARALLEL_SOAK := $(patsubst %,tests/soak/test_%.py,abuse chaos codes deletions event_purge mail_crashes rate_limit_rows rate_limits \
 	replicas rolling_upgrade trials uploads)
 FUZZ := $(patsubst %,tests/contract/test_%.py,schemathesis compiler strict_json)
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 from typing import Any
 from uuid import UUID
 
@@ -21,9 +22,10 @@ from api.services import events
 from api.storage.database import Database
 from tests.support.admins import USERS, admin_of
 from tests.support.charter import beside
+from tests.support.databases import on_sqlite
 from tests.support.declared_events import EVENTS, NAMES
 from tests.support.event_drives import DRIVEN_BY_COMMANDS, World, drives
-from tests.support.person import PASSWORD, Person
+from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.roles import promote
 from tests.support.types import Travel
@@ -141,6 +143,22 @@ def purge(config: Config, database: Database) -> None:
 def counts(database: Database) -> tuple[int, int]:
     with database.transaction() as db:
         return len(db.scalars(select(Event.id)).all()), len(db.scalars(select(EventOrigin.event_id)).all())
+
+
+@pytest.mark.slow
+@on_sqlite
+def test_a_full_disk_refuses_log_ins_that_it_cannot_record(config: Config, database: Database) -> None:
+    with beside(config).serving() as server, httpx.Client(base_url=server.url) as client:
+        alice = newcomer(client, "alice")
+        before = counts(database)
+        # No file of the server can grow, which SQLite reports like a full disk.
+        prlimit(server.process.pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
+        for password in (PASSWORD, "wrong"):
+            assert_problem(Person(client, "alice").log_in(password=password), 503, "DATABASE_UNAVAILABLE")
+        assert alice.get("/api/v1/me").status_code == 200
+        assert counts(database) == before
+        prlimit(server.process.pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+        assert alice.log_in().status_code == 200
 
 
 def test_old_origins_and_then_old_events_are_deleted(

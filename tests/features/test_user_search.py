@@ -24,10 +24,10 @@ def add(database: Database, *people: tuple[str, str]) -> None:
 
 
 def test_pages_have_each_user_once_while_others_sign_up(client: TestClient, database: Database, admin: Person) -> None:
-    added = [f"user{number:03}" for number in range(399)]
+    added = [f"user{number:04}" for number in range(1999)]
     add(database, *((name, f"{name}@example.com") for name in added))
     found: list[str] = []
-    query: dict[str, int | str | None] = {"limit": 20}
+    query: dict[str, int | str | None] = {"limit": 100}
     count = 0
     while count == 0 or query["cursor"]:
         response = client.get(USERS, headers=admin.headers, params=query).json()
