@@ -201,8 +201,8 @@ def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charte
         assert client.get("/ready").json() == {"status": "ready"}
         assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]
         assert newcomer(client, "alice").get("/api/v1/me").status_code == 200
-        # A background task opens the file of the rate limits within two seconds.
-        until(lambda: "charter.db-limits-wal" in modes(charter.data))
+        # Background tasks open the file of the rate limits, and write the mail of the sign-up to a file.
+        until(lambda: {"charter.db-limits-wal", "mail"} <= modes(charter.data).keys())
         assert modes(charter.data) == {
             "data": "700",
             "charter.db": "600",
@@ -211,6 +211,7 @@ def test_serve_is_ready_after_migrating_and_writes_private_files(charter: Charte
             "charter.db-limits-wal": "600",
             "charter.db-shm": "600",
             "charter.db-wal": "600",
+            "mail": "700",
             "pepper": "600",
             "secret": "600",
         }

@@ -75,10 +75,11 @@ def test_the_check_rejects_what_the_official_schema_rejects(version: str, offici
     random = Random(1)  # noqa: S311 - not used for security
     rejected = 0
     for _ in range(400):
-        for document in documents(version):
-            mutate(document, random)
-            # The official schema of 3.1 accepts only strings as the parameters of a link, unlike the specification.
-            if errors := [error for error in official.iter_errors(document) if "links" not in error.instance_path]:
-                rejected += 1
-                assert faults_of(document), errors[0]
+        # This document has every object and field. The contract would take most of the time, and has fewer.
+        document, _ = documents(version)
+        mutate(document, random)
+        # The official schema of 3.1 accepts only strings as the parameters of a link, unlike the specification.
+        if errors := [error for error in official.iter_errors(document) if "links" not in error.instance_path]:
+            rejected += 1
+            assert faults_of(document), errors[0]
     assert rejected > 200
