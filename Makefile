@@ -33,14 +33,15 @@ STUCK := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 
 # These tests measure no time: they kill processes, and count rows and responses, or measure memory. They mostly wait, so
 # they run beside each other. All other soak tests run alone.
-PARALLEL_SOAK := $(patsubst %,tests/soak/test_%.py,abuse chaos codes deletions event_purge mail_crashes rate_limit_rows rate_limits \
-	replicas rolling_upgrade trials uploads)
-FUZZ := $(patsubst %,tests/contract/test_%.py,schemathesis compiler strict_json)
+PARALLEL_SOAK := $(patsubst %,tests/soak/test_%.py,abuse chaos codes deletions event_purge last_admin mail_crashes \
+	rate_limit_rows rate_limits replicas rolling_upgrade trials uploads)
+FUZZ := $(patsubst %,tests/contract/test_%.py,compiler strict_json) \
+	tests/contract/test_schemathesis.py::test_every_response_conforms_to_the_contract
 
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 10 minutes
 	$(BIN)/pytest -v $(STUCK) --durations=15 $(PARALLEL_SOAK:%=--ignore=%) tests/soak
-	$(BIN)/pytest -v -n 3 $(STUCK) --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
+	$(BIN)/pytest -v -n 4 $(STUCK) --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes

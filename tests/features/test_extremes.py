@@ -54,7 +54,7 @@ REQUEST_BODIES = {
     if operation.body
     for media_type, content in operation.body["content"].items()
 }
-EXAMPLES = 100
+EXAMPLES = 50
 
 
 @dataclass

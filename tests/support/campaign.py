@@ -44,12 +44,13 @@ class Step(NamedTuple):
 class Campaign:
     """A run of all phases and all checks, with `examples` per operation. The same `seed` repeats the run.
 
-    More `rounds` of the last phase follow until a journey is complete.
+    More `rounds` of the last phase follow until a journey is complete. Without `fuzzes`, no random bodies are sent.
     """
 
     seed: int
     examples: int
     rounds: int = ROUNDS
+    fuzzes: bool = True
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     phases: dict[str, Status] = field(default_factory=dict)
     checks: set[str] = field(default_factory=set)
@@ -63,6 +64,8 @@ class Campaign:
         config.projects.default.generation.update(max_examples=self.examples)
         # Given a URL, Schemathesis would leave out the operation that returns the document.
         document = httpx.get(f"{server}/openapi.json").json()
+        if not self.fuzzes:
+            config.projects.default.phases.update(phases=["examples", "coverage", "stateful"])
         schema, of_users = (from_dict(each, config=config) for each in (document, _without_administration(document)))
         for seed in range(self.seed, self.seed + self.rounds):
             config.update(seed=seed, max_failures=None)

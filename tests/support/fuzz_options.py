@@ -6,7 +6,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1,2", help="the seeds for fuzzing, such as 1,2,random")
     parser.addoption("--long", action="store_true", help="run the soak tests of rate limits in their full length")
-    parser.addoption("--examples", type=int, default=10, help="the number of examples per operation and seed")
+    parser.addoption("--examples", type=int, default=5, help="the number of examples per operation and seed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
