@@ -106,7 +106,7 @@ QUICK = ("--max-examples=3", "--seed=1", "--no-color")
 
 
 def test_schemathesis_signs_up_and_passes_from_an_empty_folder(tmp_path: Path, server: str) -> None:
-    command = [BIN / "schemathesis", "run", f"{server}/openapi.json", *QUICK]
+    command = BIN / "schemathesis", "run", f"{server}/openapi.json", *QUICK
     first = run(tmp_path, *command)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "signed up via POST /api/v1/auth/signup and logged in" in " ".join(first.stdout.split())
