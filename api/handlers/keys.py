@@ -29,6 +29,10 @@ def list_api_keys(db: Db, identity: Identity, cursors: CursorCodec, limit: int, 
     return api_keys.page(db, cursors, identity.user_id, limit=limit, cursor=cursor)
 
 
+def get_api_key(db: Db, identity: Identity, key_id: str) -> object:
+    return api_keys.get(db, identity.user_id, UUID(key_id))
+
+
 def update_api_key(db: Db, identity: Identity, key_id: str, body: dict[str, Any]) -> object:
     return api_keys.change(db, identity.user_id, UUID(key_id), body)
 

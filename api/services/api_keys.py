@@ -114,6 +114,14 @@ def page(db: Db, cursors: CursorCodec, user_id: UUID, *, limit: int, cursor: str
     return {"items": items, "next_cursor": following}
 
 
+def get(db: Db, user_id: UUID, key_id: UUID) -> Row[Any]:
+    """Return the row of an API key of a user. Raises NotFound for an unknown key and for another user's key."""
+    row = db.run(_FIND, {"of_user": user_id, "of_id": key_id, "now": clock.now()}).first()
+    if row is None:
+        raise NotFound()
+    return row
+
+
 def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> Row[Any]:
     """Change the `name` of an API key, or let it expire earlier. Return its row.
 
@@ -121,13 +129,11 @@ def change(db: Db, user_id: UUID, key_id: UUID, changes: Mapping[str, Any]) -> R
     later than before.
     """
     now = clock.now()
-    wanted = {"of_user": user_id, "of_id": key_id, "now": now}
-    found = db.run(_FIND, wanted).first()
-    if found is None:
-        raise NotFound()
+    found = get(db, user_id, key_id)
     expires_at = _time(changes["expires_at"]) if "expires_at" in changes else found.expires_at
     _check_expiry(expires_at, now, found.expires_at)
-    row = db.run(_CHANGE, wanted | {"called": changes.get("name", found.name), "until": expires_at}).first()
+    wanted = {"of_user": user_id, "of_id": key_id, "now": now, "until": expires_at}
+    row = db.run(_CHANGE, wanted | {"called": changes.get("name", found.name)}).first()
     if row is None:
         # Another request has revoked the key since the read, or let it expire earlier.
         db.rollback()
