@@ -19,7 +19,7 @@ class UnsupportedTokenType(BadRequest):
     """A credential that this service does not revoke by itself (RFC 7009, section 2.2.1)."""
 
     code = "UNSUPPORTED_TOKEN_TYPE"
-    message = "An admin must rotate the secret of this service account, or delete the account."
+    message = "Tokens and secrets of a service account are not revoked here. Disable or delete the account."
     oauth_error = "unsupported_token_type"
 
 
