@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
-from api.services import outbox
+from api.services import outbox, roles
 from api.services.authentication import Identity
+from api.services.roles import Scopes
 from api.storage.database import Db
 
 
@@ -14,5 +15,6 @@ def list_mails(
     return outbox.page(db, cursors, identity.user_id, state, limit=limit, cursor=cursor)
 
 
-def retry_mail(db: Db, mail_id: str) -> None:
+def retry_mail(db: Db, identity: Identity, role_scopes: Scopes, mail_id: str) -> None:
     outbox.retry(db, UUID(mail_id))
+    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)

@@ -1,20 +1,17 @@
 """The administration of users."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
-from api.services import deletion, password_reset, roles, sign_up, user_creation, user_search, users
+from api.services import deletion, grants, password_reset, roles, sign_up, user_creation, user_search, users
 from api.services.authentication import Identity
 from api.services.outbox import Outbox
+from api.services.roles import Scopes
 from api.services.user_budgets import UserBudgets
 from api.services.user_search import Filters
 from api.storage.database import Db
-
-Scopes = Mapping[str, frozenset[str]]
-"""The scopes of each role."""
 
 
 def list_users(
@@ -41,50 +38,55 @@ def create_user(
     role, locale = body.get("role", roles.DEFAULT), body.get("locale")
     roles.must_hold(role_scopes, identity.scopes, role)
     user = user_creation.create(db, outbox, body["username"], body["email"], role, locale)
+    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
     return user_search.find(db, user.id), {"Location": f"{public_url}/api/v1/users/{user.id}"}
 
 
-def invite_user(db: Db, outbox: Outbox, body: dict[str, Any]) -> object:
-    return sign_up.invite(db, outbox, body["email"], body.get("locale"))
+def invite_user(db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, body: dict[str, Any]) -> object:
+    sent = sign_up.invite(db, outbox, body["email"], body.get("locale"))
+    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    return sent
 
 
 def change_role(db: Db, role_scopes: Scopes, identity: Identity, user_id: str, body: dict[str, Any]) -> None:
-    _check_rights(db, role_scopes, identity, UUID(user_id), body["role"])
-    roles.change(db, UUID(user_id), body["role"])
+    roles.must_be_another(identity.user_id, UUID(user_id))
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id), body["role"]):
+        roles.change(db, UUID(user_id), body["role"])
 
 
 def disable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
-    _check_rights(db, role_scopes, identity, UUID(user_id))
-    users.disable(db, UUID(user_id))
+    roles.must_be_another(identity.user_id, UUID(user_id))
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+        users.disable(db, UUID(user_id))
 
 
-def enable_user(db: Db, user_id: str) -> None:
-    users.enable(db, UUID(user_id))
+def enable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+        users.enable(db, UUID(user_id))
 
 
-def log_user_out(db: Db, user_id: str) -> None:
-    users.log_out(db, UUID(user_id))
+def log_user_out(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
+    if UUID(user_id) == identity.user_id:
+        # The session of the caller ends as well.
+        users.log_out(db, identity.user_id)
+        return
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+        users.log_out(db, UUID(user_id))
 
 
-def send_password_reset(db: Db, outbox: Outbox, user_id: str) -> object:
-    return password_reset.send(db, outbox, users.get(db, UUID(user_id)))
+def send_password_reset(db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, user_id: str) -> object:
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)) as user:
+        return password_reset.send(db, outbox, user)
 
 
-def reset_limits(db: Db, user_budgets: UserBudgets, user_id: str) -> None:
-    user_budgets.clear(db, users.get(db, UUID(user_id)))
+def reset_limits(db: Db, user_budgets: UserBudgets, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)) as user:
+        user_budgets.clear(db, user)
 
 
 def delete_user(
     db: Db, outbox: Outbox, role_scopes: Scopes, name_stay: timedelta, identity: Identity, user_id: str
 ) -> None:
-    _check_rights(db, role_scopes, identity, UUID(user_id))
-    deletion.delete_now(db, outbox, name_stay, UUID(user_id))
-
-
-def _check_rights(db: Db, role_scopes: Scopes, identity: Identity, user_id: UUID, *new_roles: str) -> None:
-    """Check that a caller may end the role of a user, and give the new roles.
-
-    Raises OwnUser, NotFound, and InsufficientScope if the caller lacks a scope of one of these roles.
-    """
-    roles.must_be_another(identity.user_id, user_id)
-    roles.must_hold(role_scopes, identity.scopes, users.get(db, user_id).role, *new_roles)
+    roles.must_be_another(identity.user_id, UUID(user_id))
+    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+        deletion.delete_now(db, outbox, name_stay, UUID(user_id))

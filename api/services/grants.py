@@ -1,8 +1,14 @@
-"""The rule that callers can only grant scopes that they have, to API keys and to service accounts."""
+"""The rule that callers can only grant scopes that they have, and only change users with these scopes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
 
 from api.errors import Fault, InvalidInput
+from api.models.user import UserRow
+from api.services import roles, users
+from api.services.roles import Scopes
+from api.storage.database import Db
 
 
 def check(wanted: Iterable[str], own: frozenset[str]) -> None:
@@ -14,3 +20,18 @@ def check(wanted: Iterable[str], own: frozenset[str]) -> None:
     ]
     if faults:
         raise InvalidInput(faults)
+
+
+@contextmanager
+def rights_over(
+    db: Db, role_scopes: Scopes, session_id: UUID, own: frozenset[str], user_id: UUID, *new_roles: str
+) -> Iterator[UserRow]:
+    """Yield a user whom the caller may change. Check after the change that the caller still may.
+
+    `own` are the scopes of the caller. Raises NotFound, InsufficientScope if the caller lacks a scope of the user's
+    role or of the new roles, and InvalidToken if the caller's session has ended.
+    """
+    user = users.get(db, user_id)
+    roles.must_hold(role_scopes, own, user.role, *new_roles)
+    yield user
+    roles.must_still_hold(db, role_scopes, session_id, own)

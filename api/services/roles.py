@@ -5,13 +5,15 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 
-from api.errors import InsufficientScope, LastAdmin, NotFound, OwnUser
+from api.errors import InsufficientScope, InvalidToken, LastAdmin, NotFound, OwnUser
 from api.models import User
-from api.services import events
+from api.services import events, sessions
 from api.storage.database import Db, table_of
 
 ADMIN, DEFAULT = "admin", "user"
 """The role that administers the others, and the role of a user who signs up."""
+Scopes = Mapping[str, frozenset[str]]
+"""The scopes of each role."""
 _LOCK = "the admins"
 _NO_USER = UUID(int=0)
 
@@ -25,11 +27,25 @@ def change(db: Db, user_id: UUID, role: str) -> None:
     events.record(db, "role_changed", user_id=user_id, role=role)
 
 
-def must_hold(role_scopes: Mapping[str, frozenset[str]], own: frozenset[str], *names: str) -> None:
+def must_hold(role_scopes: Scopes, own: frozenset[str], *names: str) -> None:
     """Raise InsufficientScope if the caller lacks a scope of these roles, which it wants to give or to take away."""
     missing = {scope for name in names for scope in role_scopes.get(name, ())} - own
     if missing:
         raise InsufficientScope(sorted(missing))
+
+
+def must_still_hold(db: Db, role_scopes: Scopes, session_id: UUID, own: frozenset[str]) -> None:
+    """Raise InvalidToken if the caller's session has ended, and InsufficientScope if its role has lost one of `own`.
+
+    The request may have waited since its token was verified. Call this after the first write: only then does SQLite
+    read the latest commits.
+    """
+    owner = sessions.find_owner(db, session_id)
+    if owner is None:
+        raise InvalidToken()
+    lost = own - role_scopes.get(owner.user.role, frozenset())
+    if lost:
+        raise InsufficientScope(sorted(lost))
 
 
 def must_be_another(caller: UUID, user_id: UUID) -> None:
@@ -39,7 +55,7 @@ def must_be_another(caller: UUID, user_id: UUID) -> None:
 
 
 def keep_an_admin(db: Db, user_id: UUID) -> None:
-    """Raise LastAdmin if the user is the only enabled admin. Call it before the user stops being one.
+    """Raise LastAdmin if the user is the only enabled admin with a password. Call it before the user stops being one.
 
     Until the transaction ends, other transactions wait here, so two admins cannot demote each other.
     """
@@ -51,12 +67,12 @@ def keep_an_admin(db: Db, user_id: UUID) -> None:
 
 
 def is_admin(db: Db, user_id: UUID) -> bool:
-    """Return True if a user is an enabled admin."""
+    """Return True if a user is an enabled admin with a password."""
     return db.run(_IS_ADMIN, {"of_user": user_id}).first() is not None
 
 
 def has_admin(db: Db) -> bool:
-    """Return True if there is an enabled admin."""
+    """Return True if there is an enabled admin with a password."""
     return db.run(_OTHER_ADMIN, {"of_user": _NO_USER}).first() is not None
 
 
@@ -70,7 +86,8 @@ def in_use(db: Db) -> list[str]:
 
 _users = table_of(User)
 _is_user = _users.c.id == bindparam("of_user")
-_is_admin = (_users.c.role == ADMIN, _users.c.disabled_at.is_(None))
+# A user whom an admin has created cannot log in before the first password.
+_is_admin = (_users.c.role == ADMIN, _users.c.disabled_at.is_(None), _users.c.password_hash != "")
 _SET = update(_users).where(_is_user).values(role=bindparam("new_role"))
 _TAKE_WRITE_LOCK = update(_users).where(_users.c.id == _NO_USER).values(role=ADMIN)
 _IS_ADMIN = select(_users.c.id).where(_is_user, *_is_admin)
