@@ -10,7 +10,7 @@ from api import clock
 from api.crypto.one_time_codes import OneTimeCodes
 from api.errors import InvalidCode
 from api.models import OneTimeCode
-from api.services import events, names
+from api.services import events, names, outbox
 from api.services.expired_rows import ExpiredRows
 from api.storage.database import Db, table_of
 
@@ -38,6 +38,8 @@ class CodeRow(NamedTuple):
     created_at: datetime
 
 
+RESET_MAIL = "reset_password"
+"""The template of the mail with a code of PASSWORD_RESET. Each attempt to send it issues the code."""
 EMAIL_CHANGE = Purpose("email_change", timedelta(hours=1))
 EMAIL_REVERT = Purpose("email_revert", timedelta(days=7))
 INVITATION = Purpose("invitation", timedelta(days=7))
@@ -168,9 +170,11 @@ def use(db: Db, row: CodeRow) -> None:
 def discard(db: Db, user_id: UUID) -> None:
     """Delete all codes of a user, except those that revert a change of the email.
 
-    Another person who knows the password could otherwise make these invalid.
+    Another person who knows the password could otherwise make these invalid. Unsent mails that reset the password are
+    deleted as well, because the next attempt would issue the same code again.
     """
     db.run(_DISCARD, {"of_user": user_id})
+    outbox.withdraw(db, user_id, RESET_MAIL)
 
 
 def discard_purpose(db: Db, user_id: UUID, purpose: Purpose, besides: str = "") -> None:

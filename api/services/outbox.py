@@ -190,6 +190,11 @@ def discard(db: Db, user_id: UUID) -> None:
     db.run(_DISCARD, {"of_user": user_id})
 
 
+def withdraw(db: Db, user_id: UUID, template: str) -> None:
+    """Delete the mails of a user and a template that were not sent."""
+    db.run(_WITHDRAW, {"of_user": user_id, "named": template})
+
+
 def list_newest(db: Db, state: str, most: int) -> list[MailRow]:
     """Return the newest mails in a state."""
     return [MailRow._make(row) for row in db.run(_NEWEST, {"of_state": state, "most": most})]
@@ -290,6 +295,7 @@ _GIVE_BACK = (
 )
 _DROP = delete(_outbox).where(_of_claim)
 _DISCARD = delete(_outbox).where(_outbox.c.user_id == bindparam("of_user"))
+_WITHDRAW = _DISCARD.where(_outbox.c.template == bindparam("named"), _outbox.c.state != "sent")
 _NEWEST = (
     select(*_ROWS)
     .where(_outbox.c.state == bindparam("of_state"))

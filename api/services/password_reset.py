@@ -17,7 +17,7 @@ from api.services.codes import NEW_USER, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
 from api.storage.database import Db, UtcDateTime, release_connection, table_of
 
-MAIL = "reset_password"
+MAIL = one_time_codes.RESET_MAIL
 
 
 def request(db: Db, outbox: Outbox, email: str, accept_language: str | None) -> dict[str, int]:

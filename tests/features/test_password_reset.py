@@ -304,3 +304,22 @@ def test_mails_show_the_code_and_no_link(client: TestClient, alice: Person, mail
     page = text_of(mailbox.server.message(), "html")
     assert code in page
     assert not re.search("<script|<img|https?:", page)
+
+
+def test_a_used_code_does_not_work_again_when_its_mail_is_sent_again(
+    client: TestClient, alice: Person, mailbox: Mailbox, travel: Travel
+) -> None:
+    found: list[str] = []
+
+    def take_and_refuse(_: str) -> str:
+        found.append(mailbox.server.code(alice.email))
+        return "451 later"
+
+    mailbox.server.on_data = take_and_refuse
+    assert request(client).status_code == 202
+    mailbox.deliver()
+    assert reset(client, found[0]).status_code == 204
+    travel(timedelta(minutes=5))
+    mailbox.deliver()
+    assert len(found) == 1
+    assert_problem(reset(client, found[0]), 403, "INVALID_CODE")
