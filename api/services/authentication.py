@@ -28,6 +28,7 @@ from api.storage.database import Database
 
 # A cached token takes about 600 bytes.
 _MAX_VERIFIED_TOKENS = 10_000
+_MAX_KNOWN_SERVICES = 10_000
 _NONE: frozenset[str] = frozenset()
 # The pattern of the contract for a refresh token in a body. No schema describes the value of a security scheme.
 _REFRESH_TOKEN = re.compile("[A-Za-z0-9_-]{1,256}")
@@ -125,6 +126,7 @@ class Authenticator:
         self._cache = cache
         self._grants = grants
         self._verified: BoundedDict[bytes, Claims] = BoundedDict(_MAX_VERIFIED_TOKENS)
+        self._known_services: BoundedDict[str, UUID] = BoundedDict(_MAX_KNOWN_SERVICES)
 
     def schemes(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """Return the functions of the contract's security schemes by name."""
@@ -177,11 +179,14 @@ class Authenticator:
         # Malformed secrets are rejected without a query.
         if not _UUID.fullmatch(name) or not prefixed_secrets.is_well_formed(secret):
             raise InvalidClient()
-        topic, subject, read = self._service(UUID(name))
-        get = partial(self._cache.get, topic, subject, read)
-        is_known = self._cache.find(topic, subject) is not None
-        service = await (get() if is_known else self._attempts.find(address, get))
-        if service is None or not service.has(secret):
+        get = partial(self._cache.get, *self._service(UUID(name)))
+        service = await (get() if name in self._known_services else self._attempts.find(address, get))
+        if service is None:
+            # From now on, requests with this id count as attempts.
+            self._known_services.pop(name, None)
+            raise InvalidClient()
+        self._known_services.put(name, service.id)
+        if not service.has(secret):
             raise InvalidClient()
         _note_service(service.id)
         return ServiceCaller(service.id, service.scopes & self._grants.services, needs_scopes=False)
