@@ -38,6 +38,7 @@ BUDGETS = [
     ["requestEmailChange", "user", "alice", "10", "of", "10"],
     ["requestEmailChange", "recipient", "alice@example.com", "5", "of", "5"],
     ["createApiKey", "user", "alice", "60", "of", "60"],
+    ["updateApiKey", "user", "alice", "60", "of", "60"],
     ["changePassword", "user", "alice", "9", "of", "10"],
     ["requestPasswordReset", "recipient", "alice@example.com", "5", "of", "5"],
     ["updateProfile", "user", "alice", "60", "of", "60"],

@@ -100,7 +100,7 @@ NO_LIMITS = ",".join(
         *("requestPasswordReset.address", "requestPasswordReset.recipient", "resetPassword.address"),
         *("exportData.user", "requestDeletion.user", "restoreAccount.address", "updateProfile.user"),
         *("createUser.user", "inviteUser.user", "sendPasswordReset.user"),
-        *("createApiKey.user", "revokeToken.address"),
+        *("createApiKey.user", "updateApiKey.user", "revokeToken.address"),
     )
 )
 """No rate limits, without the warning that `off` alone causes. Most tests log in often, from the same address."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 
 from tests.support.admins import USERS
+from tests.support.api_keys import KEYS, change_key
 from tests.support.person import PASSWORD, Person
 
 
@@ -37,6 +38,7 @@ def limited_calls(client: httpx.Client, alice: Person, admin: Person) -> dict[st
         "requestEmailVerification": lambda: alice.post("/api/v1/me/email/verification"),
         "verifyEmail": lambda: client.post("/api/v1/auth/email/verify", json={"code": reset["code"]}),
         "createApiKey": lambda: alice.post("/api/v1/keys", json={"name": "A", "scopes": ["profile"]}),
+        "updateApiKey": lambda: change_key(alice, f"{KEYS}/{admin.id}", name="A"),
         "updateProfile": lambda: alice.change_profile(locale="de"),
         "exportData": lambda: alice.get("/api/v1/me/export"),
         "createUser": lambda: admin.post(USERS, json=creation),
