@@ -45,7 +45,7 @@ soak: .venv/.test ## Run the tests that measure time, kill processes, flood or f
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes
-	$(BIN)/pytest -v --long tests/soak/test_rate_limits.py tests/soak/test_rate_limit_rows.py
+	$(BIN)/pytest -v --long $(patsubst %,tests/soak/test_%.py,guesses rate_limits rate_limit_rows)
 
 .PHONY: codes
 codes: .venv/.test ## Run the long form of the soak of one-time codes: 50 rounds, and 2,000 timings: 5 minutes

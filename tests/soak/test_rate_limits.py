@@ -1,15 +1,13 @@
-"""Rate limits of several processes: exact under parallel guesses, kept by a restart, and harmless for the owner."""
+"""Rate limits of several processes: exact under parallel guesses, and kept by a restart."""
 
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from time import monotonic, sleep
 from typing import NamedTuple
 
 import httpx
@@ -23,7 +21,6 @@ from tests.support.charter import Charter, beside, until, workers
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
 from tests.support.installations import config_beside
-from tests.support.person import Person, newcomer
 from tests.telemetry.test_metrics import Figures, measured
 
 pytestmark = pytest.mark.usefixtures("forked")
@@ -36,7 +33,6 @@ EXACT = f"logIn.address=off,signUp.address=off,logIn.account={QUOTA}/3600"
 HASHES = str(QUOTA)
 # A response may wait for several hashes on a busy machine.
 TIMEOUT = 60
-GUESSES_A_SECOND, SECONDS_PER_UNIT = 50, 6
 
 
 class Place(NamedTuple):
@@ -135,49 +131,3 @@ def _until_refused(charter: Charter) -> int:
     accepted = statuses.index(429)
     assert statuses == [401] * accepted + [429] * (QUOTA - accepted)
     return accepted
-
-
-def test_an_owner_logs_in_from_a_known_device_or_place_during_an_attack(installed: Charter, long: bool) -> None:
-    attack_seconds = 60 if long else 6
-    # The shipped limits: an empty setting counts as unset.
-    with (
-        measured(installed, CHARTER_RATE_LIMITS="") as (server, figures),
-        httpx.Client(
-            base_url=server.url, timeout=TIMEOUT, transport=httpx.HTTPTransport(local_address="127.0.0.2")
-        ) as client,
-    ):
-        alice = newcomer(client, "alice")
-        device, access_token, before = alice.device_token, alice.token, figures.of("charter_password_hashes_total")
-        began = monotonic()
-        with ThreadPoolExecutor(1) as pool:
-            attack = pool.submit(_attack, server.url, "alice", attack_seconds * GUESSES_A_SECOND)
-            log_ins = 0
-            while not attack.done():
-                _assert_is_served(alice, device, access_token)
-                log_ins += 2
-                sleep(1)
-        statuses, seconds = attack.result(), monotonic() - began
-        assert log_ins > attack_seconds / 2
-        assert statuses.keys() == {401, 429}
-        assert QUOTA <= statuses[401] <= QUOTA + seconds / SECONDS_PER_UNIT
-        assert figures.of("charter_password_hashes_total") - before == statuses[401] + log_ins
-
-
-def _attack(url: str, name: str, guesses: int) -> Counter[int]:
-    """Send guesses at a constant rate, and return the statuses."""
-    began = monotonic()
-    with httpx.Client(base_url=url, timeout=TIMEOUT) as client, ThreadPoolExecutor(16) as pool:
-        sent = []
-        for number in range(guesses):
-            sleep(max(0.0, began + number / GUESSES_A_SECOND - monotonic()))
-            sent.append(pool.submit(guess, client, name))
-    return Counter(response.result() for response in sent)
-
-
-def _assert_is_served(owner: Person, device: str, access_token: str) -> None:
-    """Check that the owner can log in, refresh, and use a session that began before the attack."""
-    for proof in ({"device_token": device}, {}):
-        assert owner.log_in(**proof).status_code == 200
-    assert owner.refresh().status_code == 200
-    headers = {"Authorization": f"Bearer {access_token}"}
-    assert owner.client.get("/api/v1/me", headers=headers).status_code == 200
