@@ -41,7 +41,7 @@ FUZZ := $(patsubst %,tests/contract/test_%.py,compiler strict_json) \
 .PHONY: soak
 soak: .venv/.test ## Run the tests that measure time, kill processes, flood or fuzz for long. Takes about 10 minutes
 	$(BIN)/pytest -v $(STUCK) --durations=15 $(PARALLEL_SOAK:%=--ignore=%) tests/soak
-	$(BIN)/pytest -v -n 4 $(STUCK) --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
+	$(BIN)/pytest -v -n 3 $(STUCK) --durations=15 --seeds=random --examples=10 $(PARALLEL_SOAK) $(FUZZ)
 
 .PHONY: limits
 limits: .venv/.test ## Run the long form of the soak of rate limits: an attack of a minute, and a million budgets: 10 minutes
