@@ -74,6 +74,10 @@ def test_nobody_gives_or_takes_a_role_with_more_scopes(config: Config, monkeypat
             boss.put(f"/api/v1/users/{user.id}/role", json={"role": "admin"}),
             boss.put(f"{own}/role", json={"role": "user"}),
             boss.post(f"{own}/disable"),
+            boss.post(f"{own}/enable"),
+            boss.post(f"{own}/password-reset"),
+            boss.delete(f"{own}/limits"),
+            boss.delete(f"{own}/sessions"),
             boss.delete(own),
         ):
             assert_problem(refused, 403, "INSUFFICIENT_SCOPE")
