@@ -17,4 +17,4 @@ def list_mails(
 
 def retry_mail(db: Db, identity: Identity, role_scopes: Scopes, mail_id: str) -> None:
     outbox.retry(db, UUID(mail_id))
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)

@@ -21,7 +21,7 @@ def create_service_account(
 ) -> tuple[object, dict[str, str]]:
     grants.check(body["scopes"], identity.scopes)
     made = service_accounts.create(db, body["name"], body["scopes"], key_rules.prefix, created_by=identity.user_id)
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)
     return made, {"Location": f"{public_url}/api/v1/service-accounts/{made.client_id}"}
 
 
@@ -34,10 +34,10 @@ def rotate_service_secret(
 ) -> object:
     overlap = timedelta(seconds=body["overlap_seconds"])
     made = service_accounts.rotate(db, UUID(client_id), overlap, key_rules.prefix)
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)
     return made
 
 
 def delete_service_account(db: Db, identity: Identity, role_scopes: Scopes, client_id: str) -> None:
     service_accounts.delete_account(db, UUID(client_id))
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)

@@ -38,30 +38,30 @@ def create_user(
     role, locale = body.get("role", roles.DEFAULT), body.get("locale")
     roles.must_hold(role_scopes, identity.scopes, role)
     user = user_creation.create(db, outbox, body["username"], body["email"], role, locale)
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)
     return user_search.find(db, user.id), {"Location": f"{public_url}/api/v1/users/{user.id}"}
 
 
 def invite_user(db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, body: dict[str, Any]) -> object:
     sent = sign_up.invite(db, outbox, body["email"], body.get("locale"))
-    roles.must_still_hold(db, role_scopes, identity.session_id, identity.scopes)
+    roles.must_still_hold(db, role_scopes, identity)
     return sent
 
 
 def change_role(db: Db, role_scopes: Scopes, identity: Identity, user_id: str, body: dict[str, Any]) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id), body["role"]):
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id), body["role"]):
         roles.change(db, UUID(user_id), body["role"])
 
 
 def disable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)):
         users.disable(db, UUID(user_id))
 
 
 def enable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)):
         users.enable(db, UUID(user_id))
 
 
@@ -70,17 +70,17 @@ def log_user_out(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) 
         # The session of the caller ends as well.
         users.log_out(db, identity.user_id)
         return
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)):
         users.log_out(db, UUID(user_id))
 
 
 def send_password_reset(db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, user_id: str) -> object:
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)) as user:
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)) as user:
         return password_reset.send(db, outbox, user)
 
 
 def reset_limits(db: Db, user_budgets: UserBudgets, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)) as user:
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)) as user:
         user_budgets.clear(db, user)
 
 
@@ -88,5 +88,5 @@ def delete_user(
     db: Db, outbox: Outbox, role_scopes: Scopes, name_stay: timedelta, identity: Identity, user_id: str
 ) -> None:
     roles.must_be_another(identity.user_id, UUID(user_id))
-    with grants.rights_over(db, role_scopes, identity.session_id, identity.scopes, UUID(user_id)):
+    with grants.rights_over(db, role_scopes, identity, UUID(user_id)):
         deletion.delete_now(db, outbox, name_stay, UUID(user_id))

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.errors import Fault, InvalidInput
 from api.models.user import UserRow
 from api.services import roles, users
-from api.services.roles import Scopes
+from api.services.roles import Caller, Scopes
 from api.storage.database import Db
 
 
@@ -23,15 +23,13 @@ def check(wanted: Iterable[str], own: frozenset[str]) -> None:
 
 
 @contextmanager
-def rights_over(
-    db: Db, role_scopes: Scopes, session_id: UUID, own: frozenset[str], user_id: UUID, *new_roles: str
-) -> Iterator[UserRow]:
+def rights_over(db: Db, role_scopes: Scopes, caller: Caller, user_id: UUID, *new_roles: str) -> Iterator[UserRow]:
     """Yield a user whom the caller may change. Check after the change that the caller still may.
 
-    `own` are the scopes of the caller. Raises NotFound, InsufficientScope if the caller lacks a scope of the user's
-    role or of the new roles, and InvalidToken if the caller's session has ended.
+    Raises NotFound, InsufficientScope if the caller lacks a scope of the user's role or of the new roles, and
+    InvalidToken if the caller's session has ended.
     """
     user = users.get(db, user_id)
-    roles.must_hold(role_scopes, own, user.role, *new_roles)
+    roles.must_hold(role_scopes, caller.scopes, user.role, *new_roles)
     yield user
-    roles.must_still_hold(db, role_scopes, session_id, own)
+    roles.must_still_hold(db, role_scopes, caller)

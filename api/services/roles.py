@@ -1,6 +1,7 @@
 """The roles of users, and the rule that at least one enabled admin remains."""
 
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
@@ -16,6 +17,16 @@ Scopes = Mapping[str, frozenset[str]]
 """The scopes of each role."""
 _LOCK = "the admins"
 _NO_USER = UUID(int=0)
+
+
+class Caller(Protocol):
+    """The session of a user who calls, and its scopes when its token was verified."""
+
+    @property
+    def session_id(self) -> UUID: ...
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
 
 
 def change(db: Db, user_id: UUID, role: str) -> None:
@@ -34,16 +45,16 @@ def must_hold(role_scopes: Scopes, own: frozenset[str], *names: str) -> None:
         raise InsufficientScope(sorted(missing))
 
 
-def must_still_hold(db: Db, role_scopes: Scopes, session_id: UUID, own: frozenset[str]) -> None:
-    """Raise InvalidToken if the caller's session has ended, and InsufficientScope if its role has lost one of `own`.
+def must_still_hold(db: Db, role_scopes: Scopes, caller: Caller) -> None:
+    """Raise InvalidToken if the caller's session has ended, and InsufficientScope if its role has lost a scope.
 
     The request may have waited since its token was verified. Call this after the first write: only then does SQLite
     read the latest commits.
     """
-    owner = sessions.find_owner(db, session_id)
+    owner = sessions.find_owner(db, caller.session_id)
     if owner is None:
         raise InvalidToken()
-    lost = own - role_scopes.get(owner.user.role, frozenset())
+    lost = caller.scopes - role_scopes.get(owner.user.role, frozenset())
     if lost:
         raise InsufficientScope(sorted(lost))
 
