@@ -1,6 +1,7 @@
 """The rate limit of credentials that are not known: each one costs a query, so that guesses could keep threads busy."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
 from typing import NamedTuple, TypeVar
 
 from api.errors import RateLimited
@@ -35,12 +36,31 @@ class Attempts:
     def __init__(self, limiter: RateLimiter | None, scheme: str) -> None:
         self._limiter = limiter
         self._scheme = scheme
+        self._running: dict[tuple[str, Hashable], asyncio.Future[bool]] = {}
 
-    async def find(self, address: str, read: Callable[[], Awaitable[Found | None]]) -> Found | None:
+    async def find(
+        self, address: str, credential: Hashable, read: Callable[[], Awaitable[Found | None]]
+    ) -> Found | None:
         """Return what `read` finds for a credential that this process does not know, or None.
+
+        Requests that arrive together with the same valid credential count as one attempt, which is then refunded.
 
         Raises RateLimited if the address has sent 60 unknown credentials in a minute.
         """
+        key = (address, credential)
+        running = self._running.get(key)
+        if running is not None:
+            return await (read() if await asyncio.shield(running) else self._count(address, read))
+        self._running[key] = ended = asyncio.get_running_loop().create_future()
+        found = None
+        try:
+            found = await self._count(address, read)
+            return found
+        finally:
+            del self._running[key]
+            ended.set_result(found is not None)
+
+    async def _count(self, address: str, read: Callable[[], Awaitable[Found | None]]) -> Found | None:
         taken = await self._limiter.take(self._scheme, [_Attempt(_Policy(), address)]) if self._limiter else None
         if taken is not None and taken.retry_after is not None:
             raise RateLimited(taken.retry_after)

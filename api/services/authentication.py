@@ -180,7 +180,7 @@ class Authenticator:
         if not _UUID.fullmatch(name) or not prefixed_secrets.is_well_formed(secret):
             raise InvalidClient()
         get = partial(self._cache.get, *self._service(UUID(name)))
-        service = await (get() if name in self._known_services else self._attempts.find(address, get))
+        service = await (get() if name in self._known_services else self._attempts.find(address, name, get))
         if service is None:
             # From now on, requests with this id count as attempts.
             self._known_services.pop(name, None)

@@ -117,7 +117,7 @@ class KeyAuthenticator:
         # The checksum takes as long as the digest, so it is not verified in each request.
         if not prefixed_secrets.is_well_formed(key):
             raise InvalidApiKey()
-        found = await self._attempts.find(address, partial(self._cache.read, partial(self._read, digest)))
+        found = await self._attempts.find(address, digest, partial(self._cache.read, partial(self._read, digest)))
         if found is None:
             raise InvalidApiKey()
         self._known.put(digest, found.id)

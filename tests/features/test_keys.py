@@ -211,27 +211,6 @@ def test_a_key_with_an_error_costs_no_statement(alice: Person) -> None:
     assert len(sent) == 1
 
 
-@pytest.mark.usefixtures("still")
-def test_unknown_keys_are_limited_by_address(config: Config) -> None:
-    with worker(replace(config, rate_limits=())) as client:
-        alice = newcomer(client, "alice")
-        program, unseen = create_key(alice, "profile"), create_key(alice, "profile")
-        for _ in range(60):
-            # A key that is found does not count, however often the process forgets it.
-            assert program.get("/protected").status_code == 200
-            assert_problem(replace(program, key=unknown_key()).get("/protected"), 401, "INVALID_TOKEN")
-        with statements() as sent:
-            refused = replace(program, key=unknown_key()).get("/protected")
-        assert_problem(refused, 429, "RATE_LIMITED")
-        assert refused.headers["retry-after"] == "1"
-        assert [statement for statement in sent if "api_keys" in statement] == []
-        assert program.get("/protected").status_code == 200
-        assert unseen.get("/protected").status_code == 429
-        # A key that was revoked is unknown from then on.
-        assert alice.delete(program.path).status_code == 204
-        assert [program.get("/protected").status_code for _ in range(2)] == [401, 429]
-
-
 def test_the_scopes_of_a_key_follow_the_role(config: Config) -> None:
     with worker(config) as client:
         alice = newcomer(client, "alice")
