@@ -13,6 +13,7 @@ from api.storage.database import Base, UtcDateTime, new_id
 
 _DELETES = text("deletes_at IS NOT NULL")
 _DISABLED = text("disabled_at IS NOT NULL AND deletes_at IS NULL")
+_ENABLED = text("disabled_at IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class User(Base):
         Index("ix_users_role_id", "role", "id"),
         _prefix_index("username_key"),
         _prefix_index("email_key"),
-        # Lists of users filter by the state. Few users are in one of these two.
+        # Lists of users filter by the state.
+        Index("ix_users_enabled", "id", sqlite_where=_ENABLED, postgresql_where=_ENABLED),
         Index("ix_users_disabled", "id", sqlite_where=_DISABLED, postgresql_where=_DISABLED),
         Index("ix_users_deleting", "id", sqlite_where=_DELETES, postgresql_where=_DELETES),
     )

@@ -162,13 +162,13 @@ _STATES = {
 
 
 def _newest_of(has_role: bool, state: str | None, is_default: bool) -> Select[Any]:
-    """Return the statement of a list. Most users have the default role, and few are in a state that an index has.
+    """Return the statement of a list.
 
-    The index of the roles must not be used for the default role and such a state.
+    Most users have the default role, so the index of the state must find them, and not that of the roles.
     """
     found = _ROWS.where(_users.c.id < bindparam("before"))
     if has_role:
-        by_state = is_default and state in {"deleting", "disabled"}
+        by_state = is_default and state is not None
         found = found.where((_users.c.role.concat("") if by_state else _users.c.role) == bindparam("of_role"))
     if state is not None:
         found = found.where(_STATES[state])

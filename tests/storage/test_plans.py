@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import URL, Engine
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from api.config import Config
-from api.services import sessions
+from api.services import roles, sessions, user_search
 from api.services.session_limit import ExcessTrimmer
 from api.storage import change_feed
 from api.storage.database import Base, Database
@@ -126,7 +127,8 @@ PURGED = """DELETE FROM sessions WHERE id IN
 
 
 def test_a_subquery_that_lists_all_users_is_found(migrated_file: Path) -> None:
-    assert check_sqlite(str(migrated_file), {USED: Sent(USED, ())}) == [f"SCAN users: {USED}"]
+    [found] = check_sqlite(str(migrated_file), {USED: Sent(USED, ())})
+    assert found == f"SCAN users USING INDEX ix_users_enabled: {USED}"
 
 
 def test_a_purge_without_an_order_is_found(large_postgres: Engine) -> None:
@@ -154,6 +156,17 @@ def test_foreign_keys_scan_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None
 def test_the_change_feed_scans_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None:
     steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {change_feed._LOOK}", (0,))]
     assert any(step.startswith("SEARCH changes USING INTEGER PRIMARY KEY") for step in steps)
+
+
+@pytest.mark.parametrize("state", ["deleting", "disabled", "enabled"])
+@pytest.mark.parametrize("role", [None, roles.DEFAULT])
+def test_a_list_of_users_in_a_state_skips_no_others_on_sqlite(
+    sqlite: sqlite3.Connection, role: str | None, state: str
+) -> None:
+    statement = user_search._LISTS[role, state].compile(dialect=SQLiteDialect())
+    wanted = [None] * len(statement.params)
+    steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {statement}", wanted)]
+    assert steps[0] == f"SEARCH users USING INDEX ix_users_{state} (id<?)"
 
 
 # Clauses such as `RETURNING` do not matter here: triggers and foreign keys are the same with and without them.
