@@ -59,5 +59,7 @@ def _line(row: Any) -> str:
     from api import clock
 
     facts = [f"{name}={value}" for name, value in row.facts.items()]
+    if row.actor_id not in {None, row.user_id}:
+        facts.append(f"actor_id={row.actor_id}")
     shown = _FORM.format(clock.rfc3339(row.at), row.event, str(row.user_id or "-"), row.actor, " ".join(facts))
     return shown.rstrip()

@@ -1,9 +1,11 @@
 """The `charter events` command."""
 
 from api.config import Config
+from tests.support.admins import USERS
 from tests.support.charter import beside
 from tests.support.databases import on_sqlite
 from tests.support.person import Person
+from tests.support.roles import promote
 
 
 @on_sqlite
@@ -20,3 +22,11 @@ def test_the_command_lists_the_newest_events_first(config: Config, alice: Person
         (line,) = charter.run("events", "list", "--user", user, "--event", "log_in_failed").stdout.splitlines()[1:]
         assert line.split()[1:] == ["log_in_failed", alice.id, "anonymous"]
     assert charter.run("events", "list", "--user", "nobody").stderr == "Error: no such user: nobody\n"
+
+
+@on_sqlite
+def test_the_command_names_an_actor_who_is_another_user(config: Config, alice: Person, bobby: Person) -> None:
+    promote(config, bobby, "admin")
+    assert bobby.post(f"{USERS}/{alice.id}/disable").status_code == 204
+    line, _ = beside(config).run("events", "list", "--limit", "2", "--user", alice.id).stdout.splitlines()[1:]
+    assert line.split()[1:] == ["user_disabled", alice.id, "user", f"actor_id={bobby.id}"]
