@@ -39,6 +39,7 @@ def share_layers(documents: Documents, patch: pytest.MonkeyPatch) -> None:
     """Make each part once for each contract, until `patch` is undone."""
     patch.setattr(contract, "with_features", _changed_once(contract.with_features, documents))
     patch.setattr(contract, "with_overrides", _changed_once(contract.with_overrides, documents))
+    patch.setattr(contract, "with_prefixes", _changed_once(contract.with_prefixes, documents))
     patch.setattr(Contract, "operations", _operations_once(documents))
     patch.setattr(Contract, "skeleton", _skeleton_once(documents))
     patch.setattr("api.contract.assembly.Router", documents.once_per_contract(Router))

@@ -4,13 +4,15 @@ Each test builds an application of its own. Without these caches, more than a th
 contract, resolve its references, compile its schemas and statements and search for RSA primes.
 """
 
+import inspect
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from itertools import cycle
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 import orjson
@@ -95,6 +97,7 @@ def speedups() -> Iterator[None]:
         patch.setattr(OpenAPIOperation, "from_spec", _shared_by_layers(OpenAPIOperation.from_spec))
         patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
         patch.setattr("flask.sansio.app.find_package", cache(find_package))
+        patch.setattr(inspect, "signature", _signature_once(inspect.signature))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client. Tests of TLS have a bundle of their own.
         patch.setattr(ssl, "create_default_context", _by_bundle(ssl.create_default_context))
@@ -202,17 +205,25 @@ def _sharing_statements(make_engine: Callable[..., Engine]) -> Callable[..., Eng
 
 
 def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile the function that builds the URLs of a rule when it is first called. No handler builds URLs."""
+    """Compile the function that builds the URLs of a rule when it is called. No handler builds URLs."""
 
     def compiled(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-        builder = cache(partial(compile_builder, rule, append_unknown))
-
         def build(rule: Rule, **values: Any) -> Any:
-            return builder()(rule, **values)
+            return compile_builder(rule, append_unknown)(rule, **values)
 
         return build
 
     return compiled
+
+
+def _signature_once(signature: Callable[..., Any]) -> Callable[..., Any]:
+    """Inspect each function once. A bound method is new each time."""
+    known = cache(signature)
+
+    def result(function: Callable[..., Any], **options: Any) -> Any:
+        return (signature if options or not isinstance(function, FunctionType) else known)(function, **options)
+
+    return result
 
 
 def _by_bundle(make: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
