@@ -73,6 +73,20 @@ def lint(tmp_path: Path, **documents: Json) -> set[tuple[str, str, str]]:
     }
 
 
+def part(*paths: str) -> Any:
+    """Return a copy of the contract with these paths, and the components that they use."""
+    document = deepcopy(CONTRACT.document) | {
+        "paths": {path: deepcopy(CONTRACT.document["paths"][path]) for path in paths}
+    }
+    kept: dict[str, Json] = {"securitySchemes": document["components"]["securitySchemes"]}
+    document["components"], components = kept, document["components"]
+    while missing := {found for found in USED.findall(json.dumps(document)) if found[1] not in kept.get(found[0], {})}:
+        for kind, name in missing:
+            kept.setdefault(kind, {})[name] = components[kind][name]
+    return document
+
+
+USED = re.compile(r'"#/components/(\w+)/([\w.-]+)')
 WITHOUT_LIBYAML = """
 import sys
 sys.modules["yaml._yaml"] = None
@@ -94,7 +108,7 @@ def test_the_contract_is_the_same_without_libyaml() -> None:
 
 @pytest.mark.slow
 def test_spectral_reports_violations_of_a_broken_contract_only(tmp_path: Path) -> None:
-    document: Any = deepcopy(CONTRACT.document)
+    document = part("/ping", "/api/v1/me")
     del document["components"]["schemas"]["NewUsername"]["maxLength"]
     document["paths"]["/api/v1/me"]["get"]["security"] = []
     del document["paths"]["/ping"]["get"]["description"]
