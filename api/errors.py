@@ -112,8 +112,8 @@ class Unauthorized(ApiError):
     challenge: str = "Bearer"
     oauth_error = "invalid_client"
 
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": self.challenge})
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": self.challenge})
 
 
 class InvalidCredentials(Unauthorized):

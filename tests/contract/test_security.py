@@ -86,6 +86,19 @@ def test_callers_are_let_in(engine: Engine, security: str, query: str, headers: 
     assert (response.status_code, response.json()) == (200, {"caller": caller}), response.text
 
 
+@pytest.mark.parametrize(
+    ("security", "headers", "detail"),
+    [
+        ("[{basic: []}]", {"Authorization": "Basic ?"}, "The Basic credentials are malformed. See RFC 7617."),
+        ("[{basic: []}]", basic("a\x00n:b"), "The Basic credentials are malformed. See RFC 7617."),
+        ("[{header: []}]", [("X-Key", "k"), ("X-Key", "k")], "The request has several keys. Send one."),
+    ],
+)
+def test_malformed_credentials_are_named(engine: Engine, security: str, headers: Any, detail: str) -> None:
+    serve(engine, security)
+    assert engine.request("/x", headers=headers).json()["detail"] == detail
+
+
 BASIC = 'Basic realm="Engine", charset="UTF-8"'
 API_KEY = 'ApiKey realm="Engine"'
 

@@ -17,6 +17,8 @@ from api.contract.http.scope import fields_of
 from api.contract.schema.parameters import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
 
+_MALFORMED = "The Basic credentials are malformed. See RFC 7617."
+
 
 class Identity(Protocol):
     """The part of a caller that the engine reads: the scopes.
@@ -132,10 +134,10 @@ def _basic(scope: Scope) -> tuple[str, str] | None:
     try:
         user, colon, password = b64decode(credential, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise InvalidCredentials() from None
+        raise InvalidCredentials(_MALFORMED) from None
     # Section 2: no control characters.
     if not colon or any(ord(character) < 32 or ord(character) == 127 for character in user + password):
-        raise InvalidCredentials()
+        raise InvalidCredentials(_MALFORMED)
     return user, password
 
 
@@ -143,7 +145,7 @@ def _only(values: list[str]) -> tuple[str] | None:
     """Return the key, or None without one. Raises InvalidCredentials for several keys."""
     # Two readers could take different ones of several keys.
     if len(values) > 1:
-        raise InvalidCredentials()
+        raise InvalidCredentials("The request has several keys. Send one.")
     return (values[0],) if values else None
 
 
