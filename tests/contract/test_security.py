@@ -89,9 +89,17 @@ def test_callers_are_let_in(engine: Engine, security: str, query: str, headers: 
 @pytest.mark.parametrize(
     ("security", "headers", "detail"),
     [
-        ("[{basic: []}]", {"Authorization": "Basic ?"}, "The Basic credentials are malformed. See RFC 7617."),
-        ("[{basic: []}]", basic("a\x00n:b"), "The Basic credentials are malformed. See RFC 7617."),
-        ("[{header: []}]", [("X-Key", "k"), ("X-Key", "k")], "The request has several keys. Send one."),
+        (
+            "[{basic: []}]",
+            {"Authorization": "Basic ?"},
+            "The Basic credentials must be `id:secret` in Base64, without control characters (RFC 7617).",
+        ),
+        (
+            "[{basic: []}]",
+            basic("a\x00n:b"),
+            "The Basic credentials must be `id:secret` in Base64, without control characters (RFC 7617).",
+        ),
+        ("[{header: []}]", [("X-Key", "k"), ("X-Key", "k")], "The credential was sent more than once. Send it once."),
     ],
 )
 def test_malformed_credentials_are_named(engine: Engine, security: str, headers: Any, detail: str) -> None:

@@ -28,9 +28,10 @@ from api.config.paths import resource_dir
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, Operation, resolve
 from api.contract.http.framing import HEADER_BYTES
+from api.contract.middleware.credentials import MALFORMED_BASIC
 from api.contract.schema.formats import STANDARD, format_checker
 from api.crypto.refresh_tokens import RefreshTokenFactory
-from api.errors import Fault, MissingToken
+from api.errors import Fault
 from api.mailing import make_outbox
 from api.storage.database import Database
 from tests.repo.test_readme import normalized
@@ -162,7 +163,8 @@ def problems_of(code: str, errors: list[dict[str, str]]) -> list[Json]:
     (error,) = (error for error in catalogue() if error.code == code)
     arguments = ARGUMENTS | {"INVALID_INPUT": [Fault(**fault) for fault in errors]}
     first = error(arguments[code]) if code in arguments else error()
-    others = [MissingToken(how).problem() for how in HOW_TO_AUTHENTICATE] if code == MissingToken.code else []
+    details = {"MISSING_TOKEN": HOW_TO_AUTHENTICATE, "INVALID_CREDENTIALS": [MALFORMED_BASIC]}.get(code, [])
+    others = [error(detail).problem() for detail in details]
     return [first.problem()] + others + [other().problem() for other in error.__subclasses__() if not errors]
 
 

@@ -17,7 +17,7 @@ from api.contract.http.scope import fields_of
 from api.contract.schema.parameters import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
 
-_MALFORMED = "The Basic credentials are malformed. See RFC 7617."
+MALFORMED_BASIC = "The Basic credentials must be `id:secret` in Base64, without control characters (RFC 7617)."
 
 
 class Identity(Protocol):
@@ -134,10 +134,10 @@ def _basic(scope: Scope) -> tuple[str, str] | None:
     try:
         user, colon, password = b64decode(credential, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise InvalidCredentials(_MALFORMED) from None
+        raise InvalidCredentials(MALFORMED_BASIC) from None
     # Section 2: no control characters.
     if not colon or any(ord(character) < 32 or ord(character) == 127 for character in user + password):
-        raise InvalidCredentials(_MALFORMED)
+        raise InvalidCredentials(MALFORMED_BASIC)
     return user, password
 
 
@@ -145,7 +145,7 @@ def _only(values: list[str]) -> tuple[str] | None:
     """Return the key, or None without one. Raises InvalidCredentials for several keys."""
     # Two readers could take different ones of several keys.
     if len(values) > 1:
-        raise InvalidCredentials("The request has several keys. Send one.")
+        raise InvalidCredentials("The credential was sent more than once. Send it once.")
     return (values[0],) if values else None
 
 
