@@ -132,9 +132,7 @@ def _confirm_migration(config: "Config", current: str | None, needed: str) -> No
         return
     where = config.database_url.render_as_string(hide_password=True)
     state = f"{where} is at revision {current or 'none'}; this release requires {needed}"
-    if not sys.stdin.isatty():
-        raise click.ClickException(f"{state}; run charter migrate --yes to migrate it without a prompt")
-    click.confirm(f"{state}. Migrate it?", abort=True)
+    support.confirm(f"{state}. Migrate it?", f"{state}; run charter migrate --yes to migrate it without a prompt")
 
 
 @main.command()

@@ -103,11 +103,18 @@ def enable(name: str) -> None:
 
 @services.command()
 @click.argument("name")
-def delete(name: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before the deletion.")
+def delete(name: str, yes: bool) -> None:
     """Delete a service account with its secrets."""
     from api.services import service_accounts
 
-    with _account(support.load_existing(), name) as (db, service_id):
+    config = support.load_existing()
+    if not yes:
+        with _account(config, name):
+            pass
+        otherwise = f"run charter services delete {name} --yes to delete the service account without a prompt"
+        support.confirm(f"Delete the service account {name} and its secrets?", otherwise)
+    with _account(config, name) as (db, service_id):
         service_accounts.delete_account(db, service_id)
     click.echo(f"{name} is deleted.")
 

@@ -160,3 +160,10 @@ def require_current(db: "Db") -> None:
         readiness.check(db, revisions.head())
     except MigrationsBehind as error:
         raise click.ClickException(error.message) from None
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """End the command unless the operator answers yes. Without a terminal, `otherwise` says what to run."""
+    if not sys.stdin.isatty():
+        raise click.ClickException(otherwise)
+    click.confirm(question, abort=True)

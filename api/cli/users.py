@@ -200,9 +200,8 @@ def _confirm_deletion(config: "Config", name: str) -> None:
 
     with support.transaction(config) as db, _known(name):
         user = users.get(db, name)
-    if not sys.stdin.isatty():
-        raise click.ClickException(f"run charter users delete {name} --yes to delete the user without a prompt")
-    click.confirm(f"Delete {user.username} ({user.email}) and all their data?", abort=True)
+    otherwise = f"run charter users delete {name} --yes to delete the user without a prompt"
+    support.confirm(f"Delete {user.username} ({user.email}) and all their data?", otherwise)
 
 
 def _changed(change: "Callable[[Db, str], UserRow]", name: str) -> str:

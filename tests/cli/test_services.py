@@ -42,7 +42,11 @@ def test_commands_manage_a_service_account(client: TestClient, charter: Charter)
     assert line.split()[1:] == ["disabled", str(first.client_id), "billing", "tokens:introspect"]
     assert run(charter, "enable", "billing") == "billing is enabled.\n"
     until(lambda: introspect(client, second, "a").status_code == 200)
-    assert run(charter, "delete", "billing") == "billing is deleted.\n"
+    refused = charter.run("services", "delete", "billing")
+    assert refused.stderr == (
+        "Error: run charter services delete billing --yes to delete the service account without a prompt\n"
+    )
+    assert run(charter, "delete", "billing", "--yes") == "billing is deleted.\n"
     assert len(run(charter, "list").splitlines()) == 1
 
 
