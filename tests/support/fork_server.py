@@ -150,20 +150,12 @@ def _serve() -> list[str]:
 
 
 def _load_the_contract() -> None:
-    """Parse the contract before the fork. A process parses another folder itself, and this one if a file changes."""
-    # A start has imported Connexion in its own way before.
+    """Parse the contract once, before the fork. The process that needs another folder parses it."""
+    # Imported here, because `import_connexion` must run first.
     contract: Any = importlib.import_module("api.contract")
     shipped = importlib.import_module("api.config.paths").resource_dir("openapi")
-    load, loaded, files = contract.load, contract.load(shipped), _content(shipped)
-
-    def known(folder: Path) -> Any:
-        return loaded if (folder, _content(folder)) == (shipped, files) else load(folder)
-
-    contract.load = known
-
-
-def _content(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.glob("*.*") if file.is_file()}
+    load, loaded = contract.load, contract.load(shipped)
+    contract.load = lambda folder: loaded if folder == shipped else load(folder)
 
 
 def _report_exits(*_: object) -> None:
@@ -191,7 +183,7 @@ def _become(folder: str, environment: dict[str, str], stdin: int, stdout: int, s
 
 
 def _execute(arguments: list[str]) -> NoReturn:
-    """Run the script of the command like the interpreter does."""
+    """Run the script of the command like the interpreter does, and exit without deleting objects."""
     sys.argv = arguments
     sys.path[0] = str(BIN)
     try:

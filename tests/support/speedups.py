@@ -14,6 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import orjson
 import pytest
@@ -217,11 +218,15 @@ def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _signature_once(signature: Callable[..., Any]) -> Callable[..., Any]:
-    """Inspect each function once. A bound method is new each time."""
-    known = cache(signature)
+    """Inspect each function once. Bound methods are not cached, because each access creates a new one."""
+    known: WeakKeyDictionary[Callable[..., Any], Any] = WeakKeyDictionary()
 
     def result(function: Callable[..., Any], **options: Any) -> Any:
-        return (signature if options or not isinstance(function, FunctionType) else known)(function, **options)
+        if options or not isinstance(function, FunctionType):
+            return signature(function, **options)
+        if function not in known:
+            known[function] = signature(function)
+        return known[function]
 
     return result
 
