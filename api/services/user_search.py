@@ -162,12 +162,10 @@ _STATES = {
 
 
 def _newest_of(has_role: bool, state: str | None, is_default: bool) -> Select[Any]:
-    """Return the statement of a list.
-
-    Most users have the default role, so the index of the state must find them, and not that of the roles.
-    """
+    """Return the statement of a list."""
     found = _ROWS.where(_users.c.id < bindparam("before"))
     if has_role:
+        # An expression, so that the index of the roles is not used: most users have the default role.
         by_state = is_default and state is not None
         found = found.where((_users.c.role.concat("") if by_state else _users.c.role) == bindparam("of_role"))
     if state is not None:

@@ -1,4 +1,4 @@
-"""Add the index of the enabled users, so that a list of them skips no disabled ones."""
+"""Add an index of the enabled users, so that their list does not read disabled ones."""
 
 import sqlalchemy as sa
 from alembic import op

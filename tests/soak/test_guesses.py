@@ -19,7 +19,8 @@ GUESSES_A_SECOND, SECONDS_PER_UNIT = 50, 6
 
 def test_an_owner_logs_in_from_a_known_device_or_place_during_an_attack(installed: Charter, long: bool) -> None:
     attack_seconds = 60 if long else 6
-    # The shipped limits: an empty setting counts as unset. The long form logs in more than 100 times.
+    # The shipped limits: an empty setting counts as unset. The long form logs in over 100 times, and the default
+    # limit would end the first session, which the test uses.
     settings = {"CHARTER_RATE_LIMITS": "", "CHARTER_SESSIONS_PER_USER": "1000"}
     with (
         measured(installed, **settings) as (server, figures),
