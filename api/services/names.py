@@ -4,7 +4,6 @@ import re
 import unicodedata
 from functools import cache, lru_cache
 
-from email_validator import EmailNotValidError, validate_email
 from python_usernames.reserved_words import get_reserved_words
 from python_usernames.validators import username_regex
 
@@ -44,20 +43,26 @@ def is_email(address: str) -> bool:
     try:
         form = email_key(address)
         return len(form) <= _MAX_LENGTH and email_key(form) == form
-    except EmailNotValidError:
+    except ValueError:
         return False
 
 
 @lru_cache(1024)
 def normalize_email(address: str) -> str:
-    """Return the address as it is stored and shown: NFC, with its domain in lower case."""
+    """Return the address as it is stored and shown: NFC, with its domain in lower case.
+
+    Raises ValueError if this is not an address.
+    """
+    # The import takes 25 ms, which the start of a worker does not need.
+    from email_validator import validate_email  # noqa: PLC0415
+
     # Cached: a sign-up normalizes the same address three times (0.1 ms each).
     # The domain .test is reserved for tests (RFC 2606, section 2), and manual tests and fuzzers use it.
     return validate_email(address, check_deliverability=False, test_environment=True).normalized
 
 
 def email_key(address: str) -> str:
-    """Return the canonical form of an email, which must be unique among users. Raises EmailNotValidError.
+    """Return the canonical form of an email, which must be unique among users. Raises ValueError if this is not one.
 
     Domains are compared by A-label (IDNA 2008), so those with ß and with ss differ. The form has the U-label, of which
     there is exactly one for each A-label.
@@ -71,7 +76,7 @@ def login_key(name: str) -> str:
     text = unicodedata.normalize("NFKC", name).strip()
     try:
         return email_key(text) if "@" in text else canonical(name)
-    except EmailNotValidError:
+    except ValueError:
         return canonical(name)
 
 
@@ -82,7 +87,7 @@ def search_key(beginning: str) -> str:
         return canonical(text)
     try:
         return email_key(text)
-    except EmailNotValidError:
+    except ValueError:
         # The domain is not complete yet.
         local, _, domain = text.rpartition("@")
         return f"{canonical(local)}@{domain.lower()}"
@@ -93,5 +98,5 @@ def former_login_key(name: str) -> str:
     form = canonical(name)
     try:
         return canonical(normalize_email(form)) if "@" in form else form
-    except EmailNotValidError:
+    except ValueError:
         return form
