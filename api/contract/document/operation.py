@@ -180,8 +180,8 @@ def resolve_or_empty(node: Json, document: Json) -> Json:
 
 def _target(reference: Any, document: Json) -> Json:
     target: Any = document if str(reference).split("/")[0] == "#" else None
-    for name in steps_of(reference, document):
-        target = _member(target, name)
+    for step in str(reference).split("/")[1:]:
+        target = _member(target, _name(step))
     if not isinstance(target, dict):
         raise KeyError(reference)
     return target
@@ -191,13 +191,16 @@ def steps_of(reference: Any, document: Json) -> Iterator[str | int]:
     """Yield the steps from the root of a document to the target of a reference (RFC 6901, sections 4 and 6)."""
     node: Any = document
     for step in str(reference).split("/")[1:]:
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        name = _name(step)
         yield int(name) if isinstance(node, list) and name.isdecimal() else name
         node = _member(node, name)
 
 
-def _member(node: Any, step: str | int) -> Any:
-    name = str(step)
+def _name(step: str) -> str:
+    return unquote(step).replace("~1", "/").replace("~0", "~")
+
+
+def _member(node: Any, name: str) -> Any:
     if isinstance(node, list):
         return node[int(name)] if name.isdecimal() and int(name) < len(node) else None
     return node.get(name) if isinstance(node, dict) else None
