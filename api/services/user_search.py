@@ -81,7 +81,8 @@ def _matching(db: Db, search: str, filters: Filters, limit: int, after: str) -> 
     Both columns are read in the order of an index, a limited number of rows each.
     """
     prefix = names.search_key(search)
-    window = 2 * limit + 1 if filters == (None, None) else _WINDOW
+    # One row more shows whether there is a next page.
+    window = limit + 1 if filters == (None, None) else _WINDOW
     # No name contains this character, so no name is between `after` and the start.
     wanted = {"start": f"{after}\x01" if after else prefix, "until": prefix + _HIGHEST, "most": window}
     searches = _SEARCHES[db.get_bind().dialect.name]
