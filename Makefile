@@ -26,7 +26,7 @@ test: .venv/.test .venv/.node ## Run every check and every deterministic test, o
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 $(STUCK) --ignore=tests/soak
+	$(BIN)/pytest -n 4 $(STUCK) --ignore=tests/soak
 
 # A test that waits forever prints where it waits, and fails. No test takes a third of this time.
 STUCK := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
