@@ -35,6 +35,7 @@ SERVE = "import uvicorn; uvicorn.Server.run = lambda *_, **__: None; main(standa
 
 UNNEEDED = {
     "alembic",
+    "email_validator",
     "httpx",
     "mako",
     "opentelemetry",
