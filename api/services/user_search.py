@@ -6,7 +6,7 @@ from heapq import merge
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, func, select, text
+from sqlalchemy import ARRAY, Select, Uuid, and_, any_, bindparam, func, select, text
 
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import NotFound
@@ -108,7 +108,8 @@ def _is_repeated(row: Any, prefix: str) -> bool:
 
 def _details(db: Db, ids: list[UUID]) -> list[Any]:
     """Return users in the order of these ids. Leave out those who were deleted meanwhile."""
-    rows = {row.id: row for row in db.run(_DETAILS, {"found": ids})} if ids else {}
+    details = _DETAILS[db.get_bind().dialect.name]
+    rows = {row.id: row for row in db.run(details, {"found": ids})} if ids else {}
     return [rows[user_id] for user_id in ids if user_id in rows]
 
 
@@ -153,7 +154,11 @@ _ROWS = select(
     _seen_at.label("seen_at"),
 )
 _FIND = _ROWS.where(_users.c.id == bindparam("of_user"))
-_DETAILS = _ROWS.where(_users.c.id.in_(bindparam("found", expanding=True)))
+_DETAILS = {
+    "sqlite": _ROWS.where(_users.c.id.in_(bindparam("found", expanding=True))),
+    # One parameter, because psycopg parses a statement with more than 50 of them each time.
+    "postgresql": _ROWS.where(_users.c.id == any_(bindparam("found", type_=ARRAY(Uuid)))),
+}
 
 _STATES = {
     "deleting": _users.c.deletes_at.is_not(None),
