@@ -1,11 +1,13 @@
 """The figures and documents of `make bench`. These tests measure nothing."""
 
+import ast
 import os
 from math import inf
 from xml.etree import ElementTree
 
 import pytest
 
+from api import contract
 from benchmarks.speed.chart import chart
 from benchmarks.speed.document import document
 from benchmarks.speed.load import Request, Run, parse
@@ -119,3 +121,17 @@ def test_the_published_chart_is_an_svg_image() -> None:
     svg = ElementTree.parse(CHECKOUT / "benchmarks/speed.svg").getroot()  # noqa: S314
     assert svg.tag == f"{SVG}svg"
     assert "Charter" in [text.text for text in svg.iter(f"{SVG}text")]
+
+
+def test_the_template_returns_the_same_profile_as_charter() -> None:
+    """`make bench` ends with an error if two services respond differently. The baseline cannot be imported here."""
+    module = ast.parse((CHECKOUT / "benchmarks/speed/baselines/template/service.py").read_text())
+    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    members = {
+        node.target.id
+        for name in ("UserBase", "UserPublic")
+        for node in classes[name].body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    document = contract.load(CHECKOUT / "openapi").document
+    assert members == set(document["components"]["schemas"]["User"]["properties"])

@@ -17,6 +17,11 @@ from verifying import verify
 class UserBase(SQLModel):
     username: str = Field(unique=True, index=True, max_length=30)
     email: EmailStr = Field(unique=True, index=True, max_length=255)
+    email_verified: bool = False
+    pending_email: EmailStr | None = Field(default=None, max_length=255)
+    display_name: str | None = Field(default=None, max_length=80)
+    locale: str | None = Field(default=None, max_length=16)
+    role: str = Field(default="user", max_length=32)
 
 
 class User(UserBase, table=True):
