@@ -23,6 +23,7 @@ TOPICS = (
     "notes",
     "plans",
     "policy",
+    "privacy",
     "readme",
     "user_rows",
 )
@@ -76,10 +77,16 @@ def run(copy: Path, *command: str) -> str:
 
 
 def write(copy: Path, block: Block) -> Path:
-    """Write a block to the file that the line before it names. Assert that the block keeps the imports of the file."""
+    """Write a block to the file that the line before it names, or a row to the first table of a page.
+
+    Asserts that a block of Python keeps the imports of the file.
+    """
     (name,) = re.findall(r"`([^`]+)`", block.before)
     file: Path = copy / name
     there = file.read_text() if file.exists() else ""
+    if file.suffix == ".md":
+        file.write_text(re.sub(r"(\| *---.*\n)", lambda line: line[1] + block.text, there, count=1))
+        return file
     assert set(re.findall(r"^from .*", there, re.MULTILINE)) <= set(block.text.splitlines())
     file.write_text(block.text)
     return file
