@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask.sansio.scaffold import find_package
 from sqlalchemy import Engine
 from sqlalchemy.util import LRUCache
-from werkzeug.routing import Rule
 
 from api import app, contract
 from api.contract.document.checks import check_formats
@@ -96,7 +95,6 @@ def speedups() -> Iterator[None]:
         share_layers(documents, patch)
         patch.setattr("api.storage.database.make_engine", _sharing_statements(make_engine))
         patch.setattr(OpenAPIOperation, "from_spec", _shared_by_layers(OpenAPIOperation.from_spec))
-        patch.setattr(Rule, "_compile_builder", _compiled_late(Rule._compile_builder))
         patch.setattr("flask.sansio.app.find_package", cache(find_package))
         patch.setattr(inspect, "signature", _signature_once(inspect.signature))
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
@@ -203,18 +201,6 @@ def _sharing_statements(make_engine: Callable[..., Engine]) -> Callable[..., Eng
         return engine
 
     return made
-
-
-def _compiled_late(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile the function that builds the URLs of a rule when it is called. No handler builds URLs."""
-
-    def compiled(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-        def build(rule: Rule, **values: Any) -> Any:
-            return compile_builder(rule, append_unknown)(rule, **values)
-
-        return build
-
-    return compiled
 
 
 def _signature_once(signature: Callable[..., Any]) -> Callable[..., Any]:
