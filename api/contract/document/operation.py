@@ -180,8 +180,8 @@ def resolve_or_empty(node: Json, document: Json) -> Json:
 
 def _target(reference: Any, document: Json) -> Json:
     target: Any = document if str(reference).split("/")[0] == "#" else None
-    for step in str(reference).split("/")[1:]:
-        target = _member(target, _name(step))
+    for name in _names(reference):
+        target = _member(target, name)
     if not isinstance(target, dict):
         raise KeyError(reference)
     return target
@@ -190,14 +190,13 @@ def _target(reference: Any, document: Json) -> Json:
 def steps_of(reference: Any, document: Json) -> Iterator[str | int]:
     """Yield the steps from the root of a document to the target of a reference (RFC 6901, sections 4 and 6)."""
     node: Any = document
-    for step in str(reference).split("/")[1:]:
-        name = _name(step)
+    for name in _names(reference):
         yield int(name) if isinstance(node, list) and name.isdecimal() else name
         node = _member(node, name)
 
 
-def _name(step: str) -> str:
-    return unquote(step).replace("~1", "/").replace("~0", "~")
+def _names(reference: Any) -> list[str]:
+    return [unquote(step).replace("~1", "/").replace("~0", "~") for step in str(reference).split("/")[1:]]
 
 
 def _member(node: Any, name: str) -> Any:
