@@ -37,6 +37,7 @@ from api.contract.http.client_addresses import ClientAddresses
 from api.contract.http.cors import Cors
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.http.response import closing, problem_response
+from api.contract.http.scope import WHOLE_BODY
 from api.contract.http.traceparent import TraceParent
 from api.contract.middleware.edge import EdgeMiddleware, Outcome, RequestStart, default_headers
 from api.contract.middleware.rate_limiting import RateLimiter
@@ -46,6 +47,7 @@ from api.contract.schema.request_schema import faults_of_properties
 
 __all__ = [
     "HEADER_BYTES",
+    "WHOLE_BODY",
     "Client",
     "ClientAddresses",
     "Contract",

@@ -11,6 +11,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
+from api.contract import WHOLE_BODY
+
 FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 """The headers that determine where a message ends, and whether the connection stays open."""
 
@@ -30,6 +32,8 @@ class SingleWriteResponder:
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, _: Send) -> None:
         """Call the application and send its response."""
+        if self._cycle.body and not self._cycle.more_body:
+            scope["extensions"] = {WHOLE_BODY: {}}
         try:
             await app(scope, receive, self.send)
         finally:

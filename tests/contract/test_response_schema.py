@@ -101,6 +101,7 @@ CLOSED = {**THING, "additionalProperties": False}
             ["the body/id breaks writeOnly"],
         ),
         ("application/json", {}, "application/json", b"NaN", ["the body is not JSON"]),
+        ("application/json", {"maxLength": 1}, "application/json", rb'"\ud800"', []),
         ("application/*+json", THING, "application/hal+json", b'{"id":1}', ["the body/id breaks type"]),
         ("application/*+json", THING, "application/json", b"{}", ["the header content-type breaks enum"]),
         ("application/hal+json", THING, "application/hal+json", b'{"id":1}', ["the body/id breaks type"]),

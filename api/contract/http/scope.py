@@ -18,6 +18,8 @@ _OPERATION = "contract_operation"
 _BODY = "contract_body"
 _STREAM = "contract_stream"
 _FIELDS = "contract_fields"
+WHOLE_BODY = "charter.whole_body"
+"""The extension with which a server states that the whole body has arrived."""
 
 
 def isolate(scope: Scope, fields: Fields, address: str | None) -> Scope:
@@ -53,6 +55,11 @@ def set_operation(scope: Scope, operation: Operation) -> None:
 def operation_of(scope: Scope) -> Operation | None:
     """Return the operation, or None if the request matched none."""
     return scope["extensions"].get(_OPERATION)  # type: ignore[no-any-return]
+
+
+def has_whole_body(scope: Scope) -> bool:
+    """Return True if the whole body has arrived. With False, it may have, too."""
+    return WHOLE_BODY in scope["extensions"]
 
 
 def set_body(scope: Scope, body: bytes) -> None:
