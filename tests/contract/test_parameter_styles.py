@@ -44,6 +44,8 @@ def faults(response: Any) -> list[str]:
     [
         ("", COLORS, "color=blue&color=black", ["blue", "black"]),
         ("", COLORS, "color=a,b", ["a,b"]),
+        ("", "{}", "color=a&color=b", ["a", "b"]),
+        ("", "{maxItems: 2}", "color=a&color=b", ["a", "b"]),
         ("", COLORS, "color=", [""]),
         ("explode: false", COLORS, "color=blue,black", ["blue", "black"]),
         ("explode: false", COLORS, "color=blue%2Cblack", ["blue", "black"]),

@@ -29,6 +29,7 @@ _ON_ANY_ANSWER = {
     b"vary",
     b"x-content-type-options",
 }
+
 Reader = Callable[[str], Any]
 """Returns the value that a text stands for. Raises ValueError if the text does not fit."""
 

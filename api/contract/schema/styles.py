@@ -87,7 +87,7 @@ class Style(NamedTuple):
             return _deep(self.name, reader)
         ways = []
         if reader.is_scalar:
-            ways.append(self._scalar())
+            ways.append(self._text_or_list if reader.is_untyped and self.spreads else self._scalar())
         if "array" in reader.types:
             ways.append(self._list())
         if "object" in reader.types:
@@ -101,6 +101,10 @@ class Style(NamedTuple):
             return [_without(prefix, value) for value in text(given.texts)]
 
         return extract
+
+    def _text_or_list(self, given: Given) -> list[Raw]:
+        texts = given.texts.get(self.name, [])
+        return [[*texts]] if len(texts) > 1 else [*texts]
 
     def _one(self, texts: Mapping[str, list[str]]) -> list[str]:
         found = texts.get(self.name, [])

@@ -102,7 +102,12 @@ class TextReader:
         """Return True if a part of a form is a file. `named` parts have a file name."""
         if self.format == "binary" or any("contentMediaType" in branch for branch in self._branches):
             return not any("contentEncoding" in branch for branch in self._branches)
-        return named and self._declared is None
+        return named and self.is_untyped
+
+    @property
+    def is_untyped(self) -> bool:
+        """True if the schema allows values of every type."""
+        return self._declared is None
 
     @property
     def is_scalar(self) -> bool:
