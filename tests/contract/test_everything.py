@@ -54,7 +54,8 @@ def test_every_construct_passes_schemathesis(
         ("/open?limit=2&x=1&y=2", {"limit": 2, "others": {"x": 1, "y": 2}}),
         (
             "/styles?form=b&form=c&comma=b,c&space=b%20c&pipe=b%7Cc&deep[R]=1&nested[rgb][R]=1&nested[word]=b&flat=R,1,G,2&spaced=b&spaced=c&piped=b",
-            {"form": ["b", "c"], "comma": ["b", "c"], "space": ["b", "c"], "pipe": ["b", "c"], "deep": {"R": 1}, "nested": {"rgb": {"R": 1}, "word": "b"},
+            {"form": ["b", "c"], "comma": ["b", "c"], "space": ["b", "c"], "pipe": ["b", "c"], "deep": {"R": 1},
+             "nested": {"rgb": {"R": 1}, "word": "b"},
              "flat": {"R": 1, "G": 2}, "spaced": ["b", "c"], "piped": ["b"]},
         ),
     ],
@@ -82,10 +83,9 @@ def test_headers_and_cookies_arrive_with_their_types(client: TestClient) -> None
         "x_number": 5, "x_words": ["b", "c"], "x_rgb": {"R": 1, "G": 2}, "x_exploded": {"R": 1, "G": 2},
         "x_flag": False, "x_id": ID, "x_json": {"R": 1},
     }  # fmt: skip
-    cookies = {"Cookie": "session-id=bcd; number=5; words=b,c; rgb=R,1,G,2; R2=1; G2=2"}
+    cookies = {"Cookie": "session-id=bcd; number=5; words=b,c; rgb=R,1,G,2"}
     assert client.get("/cookies", headers=cookies).json() == {
-        "session_id": "bcd", "number": 5, "words": ["b", "c"], "rgb": {"R": 1, "G": 2},
-        "members": {"R2": 1, "G2": 2},
+        "session_id": "bcd", "number": 5, "words": ["b", "c"], "rgb": {"R": 1, "G": 2}
     }  # fmt: skip
 
 

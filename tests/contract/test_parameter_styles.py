@@ -222,6 +222,8 @@ def test_definitions_of_standard_headers_are_ignored(engine: Engine) -> None:
     [
         ("", "{type: integer}", "other=x; color=5", 5),
         ("", "{type: string}", 'color="a b"', "a b"),
+        ("", "{type: string}", r'color="a\"b"', 'a"b'),
+        ("", "{type: string}", "other; color = a b ;x", "a b"),
         ("explode: false", COLORS, "color=blue,black", ["blue", "black"]),
         ("", COLORS, "color=blue; color=black", ["blue", "black"]),
         ("", RGB, "R=100; G=200; session=1", {"R": 100, "G": 200}),
@@ -236,7 +238,8 @@ def test_cookies_are_parameters(engine: Engine, more: str, schema: str, cookie: 
 def test_invalid_cookies_are_rejected(engine: Engine) -> None:
     echo(engine, parameter("cookie", "{type: integer}"))
     assert faults(engine.request("/x", headers={"Cookie": "color=1; color=2"})) == ["/cookie/color REPEATED"]
-    assert faults(engine.request("/x", headers={"Cookie": "color=red"})) == ["/cookie/color WRONG_TYPE"]
+    for text in ("red", "a b", '5"', '"5', ""):
+        assert faults(engine.request("/x", headers={"Cookie": f"color={text}"})) == ["/cookie/color WRONG_TYPE"], text
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/vnd.color+json"])

@@ -273,11 +273,18 @@ def headers_of(scope: Scope) -> Given:
 
 def cookies_of(scope: Scope) -> Given:
     """Return the values of the cookies by name (RFC 6265, section 4.2)."""
-    line = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
     texts: Texts = {}
-    for name, value in parse_cookie(line).items(multi=True):
-        texts.setdefault(name, []).append(value)
+    for header, value in scope["headers"]:
+        for pair in value.decode("latin-1").split(";") if header == b"cookie" else ():
+            name, sign, text = (part.strip(" \t") for part in pair.partition("="))
+            if sign:
+                texts.setdefault(name, []).append(_unquoted(text))
     return Given(texts, {})
+
+
+def _unquoted(text: str) -> str:
+    # Libraries escape characters inside of quotes. Werkzeug leaves out invalid values, which must fail the validation.
+    return parse_cookie(f"x={text}").get("x", text) if text.startswith('"') else text
 
 
 _READERS: dict[str, Callable[[Scope], Given]] = {"path": _path, "header": headers_of, "cookie": cookies_of}
