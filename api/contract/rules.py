@@ -38,6 +38,7 @@ def broken_rules(contract: Contract, formats: Mapping[str, Format]) -> list[Cont
     _check_values(parts, Schemas(contract.document, formats), faults)
     _check_request_schemas(contract, parts, faults)
     _check_patterns(parts, faults)
+    _check_references(parts, faults)
     return contract.sources.located(faults.found)
 
 
@@ -166,3 +167,11 @@ def _check_patterns(parts: list[Part], faults: Faults) -> None:
         pattern = node.get("pattern", "^$")
         if kind == "Schema" and not (pattern.startswith("^") and pattern.removesuffix(r"(?!\n)").endswith("$")):
             faults.add((*pointer, "pattern"), f"the pattern {pattern!r} must begin with ^ and end with $")
+
+
+def _check_references(parts: list[Part], faults: Faults) -> None:
+    """Check that no `$ref` of OpenAPI 3.0 stands beside a keyword that would hide a member."""
+    for pointer, kind, node in parts:
+        for name in ("readOnly", "writeOnly") if kind == "Reference" else ():
+            if node.get(name) is True:
+                faults.add((*pointer, name), f"OpenAPI 3.0 ignores {name} beside $ref; put the $ref into allOf")

@@ -167,3 +167,10 @@ def test_strings_in_requests_need_a_maximum_length(rules: Callable[..., list[str
     assert rules(change) == []
     found = rules(change, without="maxLength: 10000, ")
     assert any(fault.endswith("POST /notes: a string in a request needs maxLength") for fault in found), found
+
+
+def test_references_of_openapi_3_0_cannot_hide_members(rules: Callable[..., list[str]]) -> None:
+    mapping = "{type: object, maxProperties: 9, additionalProperties: {type: integer, format: int64}}"
+    found = rules((mapping, "{$ref: '#/components/schemas/Time', writeOnly: true}"))
+    message = "notes.yaml:21: POST /notes: OpenAPI 3.0 ignores writeOnly beside $ref; put the $ref into allOf"
+    assert message in found, found

@@ -7,6 +7,7 @@ import pytest
 from api.contract.document.model import ContractError
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
+from api.contract.schema.serializer import Serializers
 from tests.support.engine import Engine
 from tests.support.schemas import BODY, NEW, OLD, post, schemas
 
@@ -121,6 +122,16 @@ def test_a_property_belongs_to_one_direction(version: str) -> None:
             ("writeOnly", "secret")
         ]
         assert [error.validator_value for error in request.errors({})] == [["secret"]] * (2 if part is derived else 1)
+
+
+@pytest.mark.parametrize(("version", "is_hidden"), [(OLD, False), (NEW, True)])
+def test_openapi_3_0_ignores_the_keywords_beside_a_reference(version: str, is_hidden: bool) -> None:
+    part = {"$ref": "#/components/schemas/Text", "readOnly": True, "writeOnly": True, "maxLength": 1}
+    made = schemas(version, {"Text": {"type": "string"}})
+    for validator in (made.request_validator, made.response_validator):
+        assert validator({"properties": {"a": part}}).accepts({"a": "bc"}) is not is_hidden
+    serialize = Serializers(made).make({"type": "object", "properties": {"a": part}})
+    assert serialize({"a": "b"}) == ({} if is_hidden else {"a": "b"})
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def is_hidden(validator: Any, schema: Any) -> bool:
     if not isinstance(schema, dict):
         return False
     if "$ref" in schema or "allOf" in schema:
-        return any(part.schema.get(part.HIDDEN) is True for part in in_place(subschema(validator, schema)))
+        inner = subschema(validator, schema)
+        # OpenAPI 3.0 ignores the keywords beside `$ref`.
+        return any(dict(part.APPLICABLE(part.schema)).get(part.HIDDEN) is True for part in in_place(inner))
     return schema.get(validator.HIDDEN) is True
 
 

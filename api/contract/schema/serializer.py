@@ -158,7 +158,8 @@ class Serializers:
         required = frozenset(name for piece in pieces for name in piece.get("required", ()))
         named = [[*piece.get("properties", ()), *piece.get("required", ())] for piece in pieces]
         names = dict.fromkeys(name for group in named for name in group)
-        declared = {name: schemas for name in names if (schemas := self._member(pieces, name)) is not None}
+        found = {name: self._member(pieces, name, is_required=name in required) for name in names}
+        declared = {name: schemas for name, schemas in found.items() if schemas is not None}
         members = []
         for name, schemas in declared.items():
             part = self._make(schemas)
@@ -166,15 +167,15 @@ class Serializers:
             members.append(Member(name, part, part in self._plain, optional, self._composition.allows_null(schemas)))
         return _object_shape(members, self._others(pieces, frozenset(names)))
 
-    def _member(self, pieces: Pieces, name: str) -> list[Any] | None:
-        """Return the schemas of a member, or None if it must not leave."""
+    def _member(self, pieces: Pieces, name: str, *, is_required: bool = False) -> list[Any] | None:
+        """Return the schemas of a member, or None if it must not leave. A required one may have none."""
         described = {id(piece): list(self._schemas_of(piece, name)) for piece in pieces}
         found = [schema for schemas in described.values() for schema in schemas]
         for piece in pieces:
             evaluating = self._composition.applied(piece, pieces) if "unevaluatedProperties" in piece else ()
             if evaluating and not any(described[id(part)] for part in evaluating):
                 found.append(piece["unevaluatedProperties"])
-        if not found or any(schema is False for schema in found) or not self._is_name(pieces, name):
+        if not (found or is_required) or any(schema is False for schema in found) or not self._is_name(pieces, name):
             return None
         return None if self._composition.is_write_only(found) else found
 
