@@ -8,7 +8,7 @@ from api.contract.document.model import ContractError
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.serializer import Serializers
-from tests.support.engine import Engine
+from tests.support.engine import SHARED, Engine, document
 from tests.support.schemas import BODY, NEW, OLD, post, schemas
 
 # ruff: noqa: E501 - a table is clearer with one row a line
@@ -122,6 +122,19 @@ def test_a_property_belongs_to_one_direction(version: str) -> None:
             ("writeOnly", "secret")
         ]
         assert [error.validator_value for error in request.errors({})] == [["secret"]] * (2 if part is derived else 1)
+
+
+def test_references_may_lead_to_boolean_schemas(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    parts = "{a: {$ref: '#/components/schemas/Any'}, b: {$ref: '#/components/schemas/Never'}}"
+    thing = f"{{type: object, additionalProperties: false, properties: {parts}}}"
+    content = f"content: {{application/json: {{schema: {thing}}}}}"
+    operation = f"requestBody: {{{content}}}, responses: {{'200': {{description: '', {content}}}}}"
+    made = document(f"{{tags: [a], operationId: addThing, {operation}}}").replace("get:", "post:")
+    engine.write(made + "components: {schemas: {Any: true, Never: false}}\n")
+    engine.handlers.add_thing = lambda body: {**body, "b": 1}  # type: ignore[attr-defined]
+    assert engine.request("/x", "POST", json={"a": [1]}).json() == {"a": [1]}
+    assert engine.request("/x", "POST", json={"b": 1}).status_code == 400
 
 
 @pytest.mark.parametrize(("version", "is_hidden"), [(OLD, False), (NEW, True)])

@@ -178,10 +178,17 @@ def resolve_or_empty(node: Json, document: Json) -> Json:
         return {}
 
 
+# The boolean schemas of OpenAPI 3.1, as the objects that mean the same.
+_ANYTHING: Json = {}
+NOTHING: Json = {"not": {}}
+
+
 def _target(reference: Any, document: Json) -> Json:
     target: Any = document if str(reference).split("/")[0] == "#" else None
     for name in _names(reference):
         target = _member(target, name)
+    if isinstance(target, bool):
+        return _ANYTHING if target else NOTHING
     if not isinstance(target, dict):
         raise KeyError(reference)
     return target

@@ -8,7 +8,7 @@ from functools import cache, partial
 from operator import is_
 from typing import Any, NamedTuple, cast
 
-from api.contract.document.operation import Json
+from api.contract.document.operation import NOTHING, Json
 from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
 from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
@@ -152,7 +152,7 @@ class Serializers:
                 found.append(piece["unevaluatedItems"])
         if not found:
             return self._make([])
-        return None if any(schema is False for schema in found) else self._make(found)
+        return None if any(map(self._forbids, found)) else self._make(found)
 
     def _object(self, pieces: Pieces) -> Shape:
         required = frozenset(name for piece in pieces for name in piece.get("required", ()))
@@ -175,9 +175,13 @@ class Serializers:
             evaluating = self._composition.applied(piece, pieces) if "unevaluatedProperties" in piece else ()
             if evaluating and not any(described[id(part)] for part in evaluating):
                 found.append(piece["unevaluatedProperties"])
-        if not (found or is_required) or any(schema is False for schema in found) or not self._is_name(pieces, name):
+        if not (found or is_required) or any(map(self._forbids, found)) or not self._is_name(pieces, name):
             return None
         return None if self._composition.is_write_only(found) else found
+
+    def _forbids(self, schema: Any) -> bool:
+        """Return True for the schema `false`, and a reference to it."""
+        return schema is False or self.resolve(schema) is NOTHING
 
     def _schemas_of(self, piece: Json, name: str) -> Iterator[Any]:
         own, patterns = piece.get("properties", {}), piece.get("patternProperties", {})
