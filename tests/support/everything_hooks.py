@@ -58,8 +58,10 @@ def _is_valid_form(case: Case) -> bool:
     return Draft202012Validator(schema).is_valid(body)
 
 
-def _part_of_form(_: str, part: Any) -> Any:
-    """Return what is sent of a value: empty lists, also in an object, are not."""
+def _part_of_form(name: str, part: Any) -> Any:
+    """Return what is sent of a value: empty lists, also in an object, are not. A list in one text is an empty text."""
+    if name == "csv" and part == []:
+        return ""
     return {name: member for name, member in part.items() if member != []} if isinstance(part, dict) else part
 
 

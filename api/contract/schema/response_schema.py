@@ -1,8 +1,7 @@
 """The declared responses, compiled to find the violations of a response."""
 
 import json
-import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -15,6 +14,8 @@ from api.contract.document.operation import Json, header_content, resolve
 from api.contract.schema import media_types
 from api.contract.schema.last_valid import Check, skip_last_valid
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.styles import Given, Style, StyleFault
+from api.contract.schema.texts import TextReader
 from api.contract.schema.validator import SchemaValidator
 
 ELSEWHERE = "x-elsewhere"
@@ -30,14 +31,9 @@ _ON_ANY_ANSWER = {
     b"x-content-type-options",
 }
 
-Reader = Callable[[str], Any]
-"""Returns the value that a text stands for. Raises ValueError if the text does not fit."""
-
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 # 64 bits hold all numbers with fewer digits.
 _MANY_ZEROS = b"0" * 19
-_INTEGER = re.compile("-?[0-9]{1,19}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 
 
 def declared_status(responses: Container[str], status: int) -> str | None:
@@ -176,89 +172,31 @@ def _header_check(name: str, definition: Json, schemas: Schemas) -> Check:
 
 
 class _TextCheck:
-    """A value that is written as text, such as a header in the style `simple`."""
+    """A value that is written as text: a header in the style `simple`, or a body of the type text/plain."""
 
     def __init__(self, what: str, schema: Any, schemas: Schemas, *, explode: bool = False) -> None:
         self._what = what
-        self._explode = explode
-        self._schemas = schemas
-        self._readers = self._readers_of(schemas.resolve(schema))
+        self._reader = TextReader(schemas.resolve(schema), schemas)
+        self._is_text = self._reader.types == {"string"}
+        self._extract = Style("header", "", "simple", explode).extract(self._reader)
         self._validator = schemas.response_validator(schema)
 
     def violations(self, text: str) -> list[str]:
         """Return the violations of a text. It is valid if one of its readings is."""
         found: list[str] = []
-        for read in self._readers:
-            try:
-                value = read(text)
-            except ValueError:
-                continue
+        for value in [text] if self._is_text else self._readings(text):
             errors = self._validator.errors(value)
             if not errors:
                 return []
             found = found or _violations(self._what, errors)
         return found
 
-    def _readers_of(self, schema: Json) -> list[Reader]:
-        """Return the functions that read the values that a text may stand for, those of the declared types first."""
-        types = schema.get("type", list(_READERS))
-        kinds = [types, *(["null"] if schema.get("nullable") else [])] if isinstance(types, str) else types
-        readers = _READERS | {"array": partial(self._items, schema), "object": partial(self._members, schema)}
-        return [*(readers[kind] for kind in kinds if kind in readers), str]
-
-    def _items(self, schema: Json, text: str) -> list[Any]:
-        item = self._schemas.resolve(schema.get("items", {}))
-        return [self._part(part.strip(), item) for part in text.split(",")] if text else []
-
-    def _members(self, schema: Json, text: str) -> dict[str, Any]:
-        """Return the members of an object. Raises ValueError if a name has no value."""
-        parts = [part.strip() for part in text.split(",")] if text else []
-        pairs = [part.split("=", 1) for part in parts] if self._explode else zip(parts[::2], parts[1::2], strict=True)
-        properties = schema.get("properties", {})
-        return {name: self._part(value, self._schemas.resolve(properties.get(name, {}))) for name, value in pairs}
-
-    def _part(self, text: str, schema: Json) -> Any:
-        validator = self._schemas.response_validator(schema)
-        readings = list(_readings(text, self._readers_of(schema)))
-        return next((value for value in readings if not validator.errors(value)), readings[0])
-
-
-def _readings(text: str, readers: Iterable[Reader]) -> Iterator[Any]:
-    for read in readers:
-        with suppress(ValueError):
-            yield read(text)
-
-
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError
-    return int(text)
-
-
-def _number(text: str) -> float:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError
-    return float(text)
-
-
-def _boolean(text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise ValueError
-    return text == "true"
-
-
-def _null(text: str) -> None:
-    if text != "null":
-        raise ValueError
-
-
-_READERS: dict[str, Reader] = {
-    "string": str,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "null": _null,
-}
+    def _readings(self, text: str) -> Iterator[Any]:
+        with suppress(StyleFault):
+            for raw in self._extract(Given({"": [text]}, {})):
+                yield self._reader.read(raw)
+                yield self._reader.read(raw, plain=True)
+        yield text
 
 
 def _violations(what: str, errors: Iterable[ValidationError]) -> list[str]:
