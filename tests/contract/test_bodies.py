@@ -196,6 +196,7 @@ NAME = part("name", "Ann")
             {"files": [["a", "a/b", 4, "a\r\nb"], ["b", "a/b", 3, "-b-"]]},
         ),
         ([part("picture", "x", "a.png", "image/png")], {"picture": ["a.png", "image/png", 1, "x"]}),
+        ([part("picture", "x", "a.jpg", "image/jpeg")], {"picture": ["a.jpg", "image/jpeg", 1, "x"]}),
     ],
 )
 def test_parts_have_the_types_of_their_schema(engine: Engine, parts: list[bytes], value: dict[str, Any]) -> None:

@@ -196,6 +196,19 @@ def test_a_start_lists_all_faults_with_files_and_lines(engine: Engine) -> None:
     ]
 
 
+def test_a_start_lists_what_cannot_be_served_beside_other_faults(engine: Engine) -> None:
+    engine.write(document(OPERATION.replace("tags: [a]", "tags: [a], sumary: x")))
+    body = "requestBody: {content: {application/xml: {schema: {type: object}}}}"
+    second = document(OPERATION.replace("listThings", f"getThings, {body}"), "/y")
+    engine.write(second.replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
+    with pytest.raises(ContractError) as caught:
+        engine.start()
+    assert str(caught.value).splitlines() == [
+        "a.yaml:4: GET /x: unknown field 'sumary'; did you mean 'summary'?",
+        "b.yaml:4: GET /y: application/xml: a binary body must have a schema of the type string",
+    ]
+
+
 def test_a_start_lists_all_faults_of_the_handlers(engine: Engine) -> None:
     engine.handlers.list_things = lambda word: word  # type: ignore[attr-defined]
     second = document(OPERATION, "/y").replace("name: a", "name: b").replace("[a]", "[b]")

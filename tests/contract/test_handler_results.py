@@ -244,6 +244,11 @@ def test_accept_chooses_the_media_type(
         assert served.headers["vary"] == "Accept"
 
 
+def test_each_status_has_the_media_type_that_accept_chose(call: Callable[..., Any]) -> None:
+    served = call(f"{NEGOTIATED}, {NEGOTIATED.replace('200', '201')}", ("a,b", 201), accept="text/csv")
+    assert (served.status_code, served.headers["content-type"]) == (201, "text/csv; charset=utf-8")
+
+
 def test_errors_are_problems_whatever_the_client_accepts(call: Callable[..., Any]) -> None:
     served = call(NEGOTIATED, lambda: 1 / 0, accept="text/csv")
     assert (served.status_code, served.headers["content-type"]) == (500, "application/problem+json")
@@ -294,6 +299,11 @@ def test_responses_of_flask_are_sent_as_the_contract_declares(
         assert (served.content, len(seen)) == (body, observed)
     if status == 302:
         assert (served.headers["location"], served.headers["content-length"]) == ("/x", "0")
+
+
+def test_headers_beside_a_response_of_flask_are_added(call: Callable[..., Any]) -> None:
+    served = call(FLASK, lambda: (flask.jsonify(SECRET), 201, {"X-Word": "a"}))
+    assert (served.status_code, served.headers["x-word"]) == (201, "a")
 
 
 FILE = f"'200': {{description: '', content: {{text/plain: {TEXT}}}}}"

@@ -145,6 +145,10 @@ def document_with_parameters(*parameters: str, address: str = "/x") -> str:
             "a.yaml:4: GET /x: the parameter 'word' must be JSON or text/plain, not application/xml",
         ),
         (
+            document_with_parameters("{name: word, in: query, schema: {type: string, format: date, default: x}}"),
+            "a.yaml:4: GET /x: the default of the parameter 'word' is not valid",
+        ),
+        (
             PARTS.replace("date-time", "date-tme"),
             "schemas > Thing > properties > at > format: unknown format 'date-tme'; did you mean 'date-time'",
         ),

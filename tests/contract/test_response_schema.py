@@ -140,6 +140,13 @@ def test_each_media_type_has_its_own_schema() -> None:
     assert violations(declared, has_body=False, content_type="a/b") == ["the header content-type breaks enum"]
 
 
+def test_parameters_distinguish_media_types() -> None:
+    one, two = ({"schema": {"type": "string", "maxLength": length}} for length in (1, 2))
+    declared = {"content": {"text/plain; v=1": one, "text/plain; v=2": two}}
+    assert violations(declared, b"ab", content_type="text/plain;v=1") == ["the body breaks maxLength"]
+    assert violations(declared, b"ab", content_type="text/plain;v=2") == []
+
+
 CONTRACT = """
 tags: [{name: a}]
 paths:

@@ -60,6 +60,22 @@ def test_placeholders_are_never_empty(engine: Engine, path: str) -> None:
     assert engine.request(path).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/users/5:activate", "/users/{id}:activate"),
+        ("/users/5", "/users/{id}"),
+        ("/users/m%65", "/users/me"),
+        ("/others/me", "/{any}/me"),
+    ],
+)
+def test_the_most_concrete_path_is_found_in_any_order(engine: Engine, path: str, found: str) -> None:
+    paths = ["/{any}/me", "/users/{id}", "/users/{id}:activate", "/users/me"]
+    for order in (paths, paths[::-1]):
+        serve(engine, order)
+        assert engine.request(path).json()["path"] == found
+
+
 def test_adjacent_placeholders_are_rejected(engine: Engine) -> None:
     serve(engine, ["/x/{a}{b}"])
     with pytest.raises(ContractError, match="a text must separate two placeholders"):
@@ -110,6 +126,14 @@ def test_operations_may_have_their_own_servers(engine: Engine) -> None:
     engine.write(document(f"{{tags: [a], operationId: listThings, servers: [{{url: /}}], {ECHO}}}"))
     engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
     assert engine.request("/x").status_code == 200
+    assert engine.request("/api/x").status_code == 404
+
+
+def test_paths_may_have_their_own_servers(engine: Engine) -> None:
+    (engine.folder / "openapi.yaml").write_text(f"{SHARED}servers: [{{url: /api}}]\n")
+    engine.write(document(f"{{tags: [a], operationId: listThings, {ECHO}}}") + "    servers: [{url: /own}]\n")
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    assert engine.request("/own/x").status_code == 200
     assert engine.request("/api/x").status_code == 404
 
 

@@ -105,6 +105,10 @@ def test_the_notes_keep_all_rules(rules: Callable[..., list[str]]) -> None:
             ("Buy milk.", "Buy some milk."),
             "22: POST /notes: the example does not fit its schema at /text: Must be",
         ),
+        (
+            ("example: {text: Buy milk.}", "examples: {one: {value: {text: 7}}}"),
+            "22: POST /notes: the one does not fit its schema at /text: Must be a string.",
+        ),
         ((", example: /notes/1", ""), "26: POST /notes: the header 'Location' needs an example"),
         (("              additionalProperties: false\n", ""), "15: POST /notes: an object in a request needs addit"),
         (("maxItems: 9, ", ""), "20: POST /notes: a list in a request needs maxItems"),

@@ -7,8 +7,7 @@ import pytest
 from api.contract.document.model import ContractError
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
-from api.contract.schema.serializer import Serializers
-from tests.support.engine import SHARED, Engine, document
+from tests.support.engine import Engine
 from tests.support.schemas import BODY, NEW, OLD, post, schemas
 
 # ruff: noqa: E501 - a table is clearer with one row a line
@@ -36,6 +35,7 @@ def faults(schema: Any, value: Any, version: str = NEW) -> list[tuple[str, str, 
         ({"type": ["string", "null"]}, None, True, True),
         ({"type": "integer"}, 1.0, False, True),
         ({"$ref": "#/components/schemas/Word", "maxLength": 1}, "ab", True, False),
+        ({"$ref": "#/components/schemas/Word", "maxLength": 1}, 5, False, False),
         ({"minimum": 1, "exclusiveMinimum": True}, 1, False, None),
         ({"exclusiveMinimum": 1}, 1, True, False),
         ({"const": 1}, 2, True, False),
@@ -124,33 +124,21 @@ def test_a_property_belongs_to_one_direction(version: str) -> None:
         assert [error.validator_value for error in request.errors({})] == [["secret"]] * (2 if part is derived else 1)
 
 
-def test_references_may_lead_to_boolean_schemas(engine: Engine) -> None:
-    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
-    parts = "{a: {$ref: '#/components/schemas/Any'}, b: {$ref: '#/components/schemas/Never'}}"
-    thing = f"{{type: object, additionalProperties: false, properties: {parts}}}"
-    content = f"content: {{application/json: {{schema: {thing}}}}}"
-    operation = f"requestBody: {{{content}}}, responses: {{'200': {{description: '', {content}}}}}"
-    made = document(f"{{tags: [a], operationId: addThing, {operation}}}").replace("get:", "post:")
-    engine.write(made + "components: {schemas: {Any: true, Never: false}}\n")
-    engine.handlers.add_thing = lambda body: {**body, "b": 1}  # type: ignore[attr-defined]
-    assert engine.request("/x", "POST", json={"a": [1]}).json() == {"a": [1]}
-    assert engine.request("/x", "POST", json={"b": 1}).status_code == 400
-
-
-@pytest.mark.parametrize(("version", "is_hidden"), [(OLD, False), (NEW, True)])
-def test_openapi_3_0_ignores_the_keywords_beside_a_reference(version: str, is_hidden: bool) -> None:
-    part = {"$ref": "#/components/schemas/Text", "readOnly": True, "writeOnly": True, "maxLength": 1}
-    made = schemas(version, {"Text": {"type": "string"}})
-    for validator in (made.request_validator, made.response_validator):
-        assert validator({"properties": {"a": part}}).accepts({"a": "bc"}) is not is_hidden
-    serialize = Serializers(made).make({"type": "object", "properties": {"a": part}})
-    assert serialize({"a": "b"}) == ({} if is_hidden else {"a": "b"})
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_the_direction_of_a_property_may_be_in_its_reference(version: str) -> None:
+    reference = {"$ref": "#/components/schemas/Id"}
+    made = schemas(version, {"Id": {"type": "string", "readOnly": True}})
+    for part in (reference, {"allOf": [reference]}):
+        validator = made.request_validator({"type": "object", "required": ["id"], "properties": {"id": part}})
+        assert not validator.errors({})
+        assert [error.validator for error in validator.errors({"id": "a"})] == ["readOnly"]
 
 
 @pytest.mark.parametrize(
     ("pattern", "matching", "others"),
     [
         (r"^\d+$", ["12"], ["12\n", "\u0663"]),
+        (r"^[0-9]+$", ["12"], ["12\n", "\u0663"]),
         (r"^\w$", ["a", "_"], ["\u00e9"]),
         (r"^\s$", [" ", "\ufeff", "\u2003"], ["\x1c", "a"]),
         (r"^.$", ["a", "\U0001f600"], ["\u2028", "\r"]),
@@ -273,6 +261,12 @@ def test_values_are_compared_as_json(left: Any, right: Any, are_equal: bool) -> 
         ("relative-json-pointer", ["0", "1/a", "0#"], ["/a", "01/a"]),
         ("regex", [r"^\p{L}$", "[a-z]"], ["(", r"\Z", "a" * 1001]),
         ("int8", [-128, 127, 1.0, "x"], [128, 1.5]),
+        ("int16", [-(2**15), 2**15 - 1], [-(2**15) - 1, 2**15]),
+        ("int32", [-(2**31), 2**31 - 1], [-(2**31) - 1, 2**31]),
+        ("int64", [-(2**63), 2**63 - 1], [-(2**63) - 1, 2**63]),
+        ("uint8", [0, 255], [-1, 256]),
+        ("uint16", [0, 2**16 - 1], [-1, 2**16]),
+        ("uint32", [0, 2**32 - 1], [-1, 2**32]),
         ("uint64", [0, 2**64 - 1], [-1, 2**64]),
         ("double-int", [2**53 - 1], [2**53]),
         ("float", [1.5, 3.4e38], [3.5e38]),
@@ -299,6 +293,14 @@ def test_a_format_of_a_service_can_check_numbers() -> None:
         schema = {"type": kind, "format": "even"}
         assert [accepts(schema, number, OLD, formats=even) for number in (2, 3)] == [True, False]
     assert accepts({"type": "number", "format": "even"}, 2.0, OLD, formats=even)
+    whole = {"whole": TypedFormat(lambda number: type(number) is int, "integer")}
+    assert [accepts({"format": "whole"}, value, NEW, formats=whole) for value in (2, 2.0, 2.5, True, "x")] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
     assert [accepts({"format": "half"}, number, NEW, formats=even) for number in (0.25, 0.75, "x")] == [
         True,
         False,

@@ -20,6 +20,8 @@ SCHEMES = """
     oidc: {type: openIdConnect, openIdConnectUrl: 'https://a.example'}
     digest: {type: http, scheme: digest}
     lonely: {type: http, scheme: basic}
+    upper: {type: http, scheme: BASIC}
+    alias: {$ref: '#/components/securitySchemes/header'}
     key: {type: http, scheme: bearer, x-prefix: key_}
     app: {type: http, scheme: Bearer, x-prefix: app_}
 """
@@ -33,7 +35,7 @@ def serve(engine: Engine, security: str, more: str = "") -> None:
             raise InvalidCredentials()
         return Identity(frozenset(",".join(credential).split(",")))
 
-    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest", "key", "app")
+    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest", "upper", "alias", "key", "app")
     engine.authenticators = dict.fromkeys(names, identify)
     (engine.folder / "openapi.yaml").write_text(SHARED.rstrip() + SCHEMES)
     engine.write(document(f"{{tags: [a], operationId: listThings, security: {security}, {more}{ECHO}}}"))
@@ -60,7 +62,9 @@ KEY = {"X-Key": "k"}
         ("[{bearer: []}]", "", BEARER, ["a"]),
         ("[{basic: []}]", "", basic("ann:pass:word"), ["ann", "pass:word"]),
         ("[{basic: []}]", "", basic("änn:"), ["", "änn"]),
+        ("[{upper: []}]", "", basic("ann:a"), ["a", "ann"]),
         ("[{header: []}]", "", KEY, ["k"]),
+        ("[{alias: []}]", "", KEY, ["k"]),
         ("[{query: []}]", "?key=k%2B", {}, ["k+"]),
         ("[{cookie: []}]", "", {"Cookie": "a=b; key=k"}, ["k"]),
         ("[{oauth: [read]}]", "", {"Authorization": "bearer read,write"}, ["read", "write"]),
@@ -121,7 +125,9 @@ API_KEY = 'ApiKey realm="Engine"'
         ("[{basic: []}]", "", {"Authorization": "Basic ?"}, "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}]", "", basic(b"\xff:a"), "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}]", "", basic("ann"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", {"Authorization": "Basic YW5u!OmE="}, "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}]", "", basic("a\x00n:b"), "INVALID_CREDENTIALS", BASIC),
+        ("[{basic: []}]", "", basic("ann:\x7f"), "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
         ("[{header: []}]", "?key=k", {}, "MISSING_TOKEN", API_KEY),
         ("[{header: []}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
@@ -134,10 +140,18 @@ API_KEY = 'ApiKey realm="Engine"'
         ("[{bearer: [], header: []}]", "", KEY, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
         ("[{bearer: []}, {header: []}]", "", {}, "MISSING_TOKEN", f"Bearer, {API_KEY}"),
         ("[{basic: []}, {header: []}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", f"{BASIC}, {API_KEY}"),
+        (
+            "[{basic: []}, {header: []}]",
+            "",
+            basic("ann:wrong") | {"X-Key": "wrong"},
+            "INVALID_CREDENTIALS",
+            f"{BASIC}, {API_KEY}",
+        ),
         ("[{basic: []}, {}]", "", basic("ann:wrong"), "INVALID_CREDENTIALS", BASIC),
         ("[{basic: []}, {}]", "", BEARER, "MISSING_TOKEN", BASIC),
         ("[{header: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", API_KEY),
         ("[{header: [], bearer: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", f"{API_KEY}, Bearer"),
+        ("[{bearer: [], header: []}, {}]", "", {"X-Key": "wrong"}, "INVALID_CREDENTIALS", f"{API_KEY}, Bearer"),
         ("[{bearer: []}, {key: []}]", "", {}, "MISSING_TOKEN", "Bearer"),
         ("[{bearer: []}, {key: []}]", "", {"Authorization": "Bearer app_a"}, "MISSING_TOKEN", "Bearer"),
         ("[{bearer: []}]", "", {"Authorization": "Bearer key_a"}, "MISSING_TOKEN", "Bearer"),
@@ -193,6 +207,26 @@ def test_faults_are_not_revealed_without_a_credential(engine: Engine) -> None:
     assert engine.request("/x?n=x").status_code == 401
     response = engine.request("/x?n=x&key=k")
     assert [fault["pointer"] for fault in response.json()["errors"]] == ["/query/n"]
+
+
+@pytest.mark.parametrize(("style", "name"), [("form", "a"), ("deepObject", "color[a]")])
+def test_a_key_in_the_query_is_not_a_parameter(engine: Engine, style: str, name: str) -> None:
+    schema = "{type: object, additionalProperties: {type: string}}"
+    color = f"{{name: color, in: query, style: {style}, explode: true, schema: {schema}}}"
+    serve(engine, "[{query: []}]", f"parameters: [{color}], ")
+    engine.handlers.list_things = lambda color: {"value": color}  # type: ignore[attr-defined]
+    response = engine.request(f"/x?key=k&{name}=b")
+    assert (response.status_code, response.json()) == (200, {"value": {"a": "b"}}), response.text
+
+
+def test_the_security_of_an_operation_replaces_that_of_the_document(engine: Engine) -> None:
+    serve(engine, "[{bearer: []}]")
+    file = engine.folder / "openapi.yaml"
+    file.write_text(file.read_text().replace("security: []", "security: [{header: []}]"))
+    assert engine.request("/x", headers=BEARER).json() == {"caller": ["a"]}
+    engine.write(document(f"{{tags: [a], operationId: listThings, {ECHO}}}"))
+    assert engine.request("/x", headers=KEY).json() == {"caller": ["k"]}
+    assert engine.request("/x", headers=BEARER).status_code == 401
 
 
 @pytest.mark.parametrize(

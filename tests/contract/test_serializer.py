@@ -28,6 +28,7 @@ COMPONENTS = {
     "Cat": {"allOf": [{"$ref": "#/components/schemas/Pet"}, {"type": "object", "properties": {"purr": TEXT}}]},
     "Circle": {"type": "object", "properties": {"shape": TEXT, "radius": {"type": "number"}}},
     "Square": {"type": "object", "properties": {"shape": TEXT, "width": {"type": "number"}}},
+    "Secret": TEXT | {"writeOnly": True},
 }
 
 
@@ -107,6 +108,8 @@ REF = {"$ref": "#/components/schemas/Pet"}
         (thing(a=TEXT | {"writeOnly": True}, b=TEXT), SECRET, b'{"b":"2"}'),
         (thing("a", a=TEXT | {"writeOnly": True}, b=TEXT), Row("1", "x", "2"), b'{"b":"2"}'),
         ({"allOf": [thing(a=TEXT), thing(a={"writeOnly": True})]}, SECRET, b"{}"),
+        (thing("a", a={"$ref": "#/components/schemas/Secret"}, b=TEXT), SECRET, b'{"b":"2"}'),
+        (thing("a", a={"allOf": [{"$ref": "#/components/schemas/Secret"}]}, b=TEXT), SECRET, b'{"b":"2"}'),
     ],
 )
 def test_only_declared_members_leave(schema: Json, value: Any, expected: bytes) -> None:
@@ -156,6 +159,15 @@ def test_null_stays_null(version: str, kind: Json) -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "nullable"),
+    [("3.0.3", {"nullable": True, "oneOf": [A, B]}), ("3.1.0", {"oneOf": [A, B, {"type": "null"}]})],
+)
+def test_null_stays_null_beside_alternatives(version: str, nullable: Json) -> None:
+    assert shape(nullable, None, version) == b"null"
+    assert shape(thing("a", a=nullable), {"a": None}, version) == b'{"a":null}'
+
+
+@pytest.mark.parametrize(
     ("schema", "value", "expected"),
     [
         (TEXT | {"format": "date-time"}, datetime(2026, 1, 31, 12, tzinfo=UTC), b'"2026-01-31T12:00:00.000Z"'),
@@ -163,6 +175,7 @@ def test_null_stays_null(version: str, kind: Json) -> None:
         (TEXT | {"format": "date"}, datetime(2026, 1, 31, 12, tzinfo=UTC), b'"2026-01-31"'),
         (TEXT | {"format": "time"}, time(12, 30, tzinfo=UTC), b'"12:30:00+00:00"'),
         (TEXT | {"format": "time"}, time(12, 30), b'"12:30:00"'),
+        (TEXT | {"format": "time"}, datetime(2026, 1, 31, 12, 30, tzinfo=UTC), b'"12:30:00+00:00"'),
         (TEXT | {"format": "duration"}, timedelta(days=1, hours=2, seconds=1.5), b'"P1DT2H1.5S"'),
         (TEXT | {"format": "duration"}, timedelta(), b'"PT0S"'),
         ({"type": "number"}, timedelta(seconds=90.5), b"90.5"),
@@ -232,6 +245,7 @@ def test_values_without_a_json_form_are_named_by_their_pointer(value: Any, point
         ({"enum": ["1", 2]}, SECRET),
         ({"enum": ["1", 2]}, [SECRET]),
         ({"anyOf": [TEXT, {"type": "integer"}]}, SECRET),
+        ({"allOf": [{"type": "integer"}, {"type": ["string", "integer"]}]}, UUID(int=1)),
     ],
 )
 def test_a_value_that_matches_no_branch_does_not_leave(schema: Json, value: Any) -> None:

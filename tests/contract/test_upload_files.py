@@ -58,3 +58,15 @@ def test_files_exist_until_the_response_has_been_sent() -> None:
             assert reader.read() == b"x" * size
         with pytest.raises(ValueError, match="exist until its response has been sent"):
             spool.open(0, size)
+
+
+@pytest.mark.parametrize("size", [9, 1_000_000])
+def test_readers_of_files_seek_within_their_file(size: int) -> None:
+    spool, data = Spool(), bytes(range(9)) * (size // 9)
+    for part in (b"before", data, b"after"):
+        asyncio.run(spool.write(part))
+    asyncio.run(spool.end())
+    with spool.open(6, 6 + len(data)) as reader:
+        assert reader.seek(-2, os.SEEK_END) == len(data) - 2
+        assert reader.read() == data[-2:]
+        assert (reader.seek(1), reader.seek(2, os.SEEK_CUR), reader.read(2)) == (1, 3, b"\x03\x04")

@@ -53,6 +53,33 @@ def test_the_example_of_an_operation_passes_all_checks(tmp_path: Path) -> None:
     assert "test_each_operation_rejects_all_other_callers[getNote-sqlite] PASSED" in output
 
 
+# The tests that compare the scopes of a user's tokens.
+OF_SCOPES = (
+    "features/test_auth.py",
+    "features/test_roles.py",
+    "features/test_users.py",
+    "services/test_signing_keys.py",
+)
+
+
+@pytest.mark.slow
+def test_the_tests_pass_after_the_example_requires_a_scope(tmp_path: Path) -> None:
+    copy = checkout(tmp_path / "charter")
+    for block in blocks("docs/add-an-operation.md")[:-1]:
+        write(copy, block)
+    change(copy / "openapi/notes.yaml", r"^( +)(tags: \[notes\])$", r"\1\2\n\1x-scopes: [notes]", count=2)
+    change(copy / "openapi/openapi.yaml", r"^(  (?:support|user): \[)", r"\1notes, ", count=2)
+    change(copy / "openapi/openapi.yaml", r"^(  admin:\n)", r"\1    - notes\n", count=1)
+    run(copy, "pytest", "-k", "not postgresql", *(f"tests/{file}" for file in OF_SCOPES))
+
+
+def change(file: Path, pattern: str, replacement: str, count: int) -> None:
+    """Replace all matches in a file. Assert their number."""
+    text, found = re.subn(pattern, replacement, file.read_text(), flags=re.MULTILINE)
+    assert found == count
+    file.write_text(text)
+
+
 def checkout(copy: Path) -> Path:
     """Copy the checkout, with the cache of mypy, because most files are unchanged."""
     left = (".[!m]*", "data", "build", "dist", "node_modules", "__pycache__", "*.egg-info")

@@ -1,0 +1,78 @@
+"""Values of parameters: alternatives, lists in objects, shared names, defaults, and texts that are not valid."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.contract import ContractError
+from tests.contract.test_parameter_styles import COLORS, NUMBERS, OPEN, RGB, echo, faults, parameter
+from tests.support.engine import Engine
+
+LISTS = "{type: object, additionalProperties: {type: array, items: {type: integer}}}"
+ALTERNATIVES = f"{{anyOf: [{{type: integer}}, {NUMBERS}]}}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "query", "value"),
+    [
+        (LISTS, "R=100&R=200&G=1", {"R": [100, 200], "G": [1]}),
+        (ALTERNATIVES, "color=12", 12),
+        (ALTERNATIVES, "color=1&color=2", [1, 2]),
+    ],
+)
+def test_a_value_may_be_a_list_or_have_lists(engine: Engine, schema: str, query: str, value: object) -> None:
+    echo(engine, parameter("query", schema))
+    response = engine.request(f"/x?{query}")
+    assert (response.status_code, response.json()) == (200, {"value": value}), response.text
+
+
+@pytest.mark.parametrize(
+    ("more", "schema", "query", "code"),
+    [
+        ("style: deepObject", RGB, "color[R][a]=2&color[R]=1", "REPEATED"),
+        ("style: deepObject", RGB, "color=1&color[R]=1", "REPEATED"),
+        ("", "{type: number}", "color=01.5", "WRONG_TYPE"),
+        ("", "{type: number}", "color=1.%D9%A1", "WRONG_TYPE"),
+        ("", "{type: string}", "color=%00", "WRONG_FORMAT"),
+    ],
+)
+def test_ambiguous_and_foreign_notations_are_rejected(
+    engine: Engine, more: str, schema: str, query: str, code: str
+) -> None:
+    echo(engine, parameter("query", schema, more))
+    assert faults(engine.request(f"/x?{query}")) == [f"/query/color {code}"]
+
+
+def test_cookies_that_the_contract_does_not_name_are_ignored(engine: Engine) -> None:
+    echo(engine, parameter("cookie", OPEN))
+    assert engine.request("/x", headers={"Cookie": "R=100; session=1"}).json() == {"value": {"R": 100}}
+
+
+def test_cookies_may_have_several_lines(engine: Engine) -> None:
+    echo(engine, parameter("cookie", COLORS))
+    response = engine.request("/x", headers=[("Cookie", "color=blue; session=1"), ("Cookie", "color=black")])
+    assert response.json() == {"value": ["blue", "black"]}
+
+
+def test_formats_in_objects_arrive_as_python_types(engine: Engine) -> None:
+    day = "{type: object, properties: {day: {type: string, format: date}}}"
+    echo(engine, parameter("query", f"{{type: array, items: {day}}}"))
+    engine.handlers.list_things = lambda color: {"value": repr(color)}  # type: ignore[attr-defined]
+    response = engine.request("/x", params={"color": '{"day":"2026-01-31"}'})
+    assert response.json() == {"value": "[{'day': datetime.date(2026, 1, 31)}]"}
+
+
+@pytest.mark.parametrize(
+    ("other", "clash"),
+    [(parameter("query", "{type: string}", name="R"), "R"), (parameter("query", RGB, name="o"), "G")],
+)
+def test_a_name_in_the_query_belongs_to_one_parameter(engine: Engine, other: str, clash: str) -> None:
+    echo(engine, parameter("query", RGB), other)
+    with pytest.raises(ContractError, match=f"the parameters 'color' and '.' both have '{clash}'"):
+        engine.start()
+
+
+def test_requests_do_not_share_the_default_of_a_parameter(engine: Engine) -> None:
+    echo(engine, parameter("query", "{type: array, items: {type: integer}, default: [1]}"))
+    engine.handlers.list_things = lambda color: {"value": [len(color), color.append(2)]}  # type: ignore[attr-defined]
+    with TestClient(engine.start()) as client:
+        assert [client.get("/x").json()["value"] for _ in range(2)] == [[1, None], [1, None]]
