@@ -11,7 +11,7 @@ import flask
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support.engine import Engine, TransactionLog, returning
+from tests.support.engine import SHARED, Engine, TransactionLog, returning
 
 THING = "{type: object, required: [id], properties: {id: {type: string}, at: {type: string, format: date-time}}}"
 JSON = f"content: {{application/json: {{schema: {THING}}}}}"
@@ -340,3 +340,30 @@ def test_response_headers_with_content_and_links_do_not_break_the_start(call: Ca
     links = "links: {next: {operationId: listThings}}"
     headers = "headers: {X-A: {content: {application/json: {schema: {type: integer}}}}}"
     assert call(f"'200': {{description: '', {headers}, {links}, {JSON}}}", SECRET).json() == {"id": "1"}
+
+
+def test_a_range_of_media_types_is_negotiated(call: Callable[..., Any]) -> None:
+    media = response(f"text/csv: {TEXT}", f"application/*+json: {{schema: {THING}}}")
+    sent = call(media, lambda: ({"id": "1"}, {"Content-Type": "application/hal+json"}), accept="application/hal+json")
+    assert (sent.status_code, sent.headers["content-type"]) == (200, "application/hal+json")
+    assert call(media, lambda: {"id": "1"}, accept="application/json").status_code == 406
+
+
+@pytest.mark.parametrize("result", [iter([1]), io.BytesIO(b"{}")])
+def test_a_stream_is_not_an_object(call: Callable[..., Any], result: Any) -> None:
+    assert (
+        call(response("application/json: {schema: {type: object, properties: {a: {}}}}"), lambda: result).status_code
+        == 500
+    )
+
+
+def test_json_files_have_the_declared_members(call: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"a": 1, "password": 2}')
+    declared = response("application/json: {schema: {type: object, properties: {a: {}}}}")
+    assert call(declared, lambda: flask.send_file(file)).json() == {"a": 1}
+
+
+def test_a_text_may_have_the_form_of_a_shared_schema(engine: Engine, call: Callable[..., Any]) -> None:
+    engine.write(f"{SHARED}  schemas: {{Day: {{type: string, format: date}}}}\n", "openapi.yaml")
+    assert call(response("text/plain: {schema: {$ref: '#/components/schemas/Day'}}"), NOON).text == "2026-01-31"

@@ -146,7 +146,7 @@ def document_with_parameters(*parameters: str, address: str = "/x") -> str:
         ),
         (
             document_with_parameters("{name: word, in: query, schema: {type: string, format: date, default: x}}"),
-            "a.yaml:4: GET /x: the default of the parameter 'word' is not valid",
+            "a.yaml:4: GET /x: the default of the parameter 'word' does not match its schema",
         ),
         (
             PARTS.replace("date-time", "date-tme"),

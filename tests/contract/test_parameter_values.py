@@ -76,3 +76,22 @@ def test_requests_do_not_share_the_default_of_a_parameter(engine: Engine) -> Non
     engine.handlers.list_things = lambda color: {"value": [len(color), color.append(2)]}  # type: ignore[attr-defined]
     with TestClient(engine.start()) as client:
         assert [client.get("/x").json()["value"] for _ in range(2)] == [[1, None], [1, None]]
+
+
+def test_objects_do_not_take_the_members_of_other_objects(engine: Engine) -> None:
+    deep = parameter("query", "{type: object, properties: {a: {type: integer}}}", "style: deepObject", "filter")
+    echo(engine, parameter("query", "{type: object, additionalProperties: {type: integer}}"), deep)
+    engine.handlers.list_things = lambda color, filter: {"value": [color, filter]}  # type: ignore[attr-defined]  # noqa: A006
+    assert engine.request("/x?b=1&filter[a]=2").json() == {"value": [{"b": 1}, {"a": 2}]}
+
+
+def test_parameters_get_the_default_of_their_composed_schema(engine: Engine) -> None:
+    echo(engine, parameter("query", "{allOf: [{type: integer, default: 5}, {maximum: 9}]}"))
+    assert engine.request("/x").json() == {"value": 5}
+
+
+def test_defaults_of_parameters_must_match_their_schema(engine: Engine) -> None:
+    echo(engine, parameter("query", "{type: integer, maximum: 5, default: 9}"))
+    with pytest.raises(ContractError) as caught:
+        engine.start()
+    assert "the default of the parameter 'color' does not match its schema" in str(caught.value)

@@ -158,3 +158,12 @@ def test_the_public_url_comes_before_the_prefix(engine: Engine, public_url: str,
         f"{SHARED}servers: [{{url: 'https://example.com/{{name}}', {variables}}}]\n"
     )
     assert contract.published(contract.load(engine.folder), public_url)["servers"][0]["url"] == url
+
+
+def test_shared_paths_may_have_their_own_servers(engine: Engine) -> None:
+    item = f"{{servers: [{{url: /own}}], get: {{tags: [a], operationId: listThings, {ECHO}}}}}"
+    (engine.folder / "openapi.yaml").write_text(SHARED.replace("3.0.3", "3.1.0"))
+    text = "tags: [{name: a}]\npaths: {/x: {$ref: '#/components/pathItems/X'}}\n"
+    engine.write(f"{text}components: {{pathItems: {{X: {item}}}}}\n")
+    engine.handlers.list_things = lambda: {}  # type: ignore[attr-defined]
+    assert engine.request("/own/x").status_code == 200

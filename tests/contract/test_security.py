@@ -22,6 +22,7 @@ SCHEMES = """
     lonely: {type: http, scheme: basic}
     upper: {type: http, scheme: BASIC}
     alias: {$ref: '#/components/securitySchemes/header'}
+    other: {$ref: '#/components/securitySchemes/query'}
     key: {type: http, scheme: bearer, x-prefix: key_}
     app: {type: http, scheme: Bearer, x-prefix: app_}
 """
@@ -35,7 +36,7 @@ def serve(engine: Engine, security: str, more: str = "") -> None:
             raise InvalidCredentials()
         return Identity(frozenset(",".join(credential).split(",")))
 
-    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest", "upper", "alias", "key", "app")
+    names = ("basic", "header", "query", "cookie", "oauth", "oidc", "digest", "upper", "alias", "other", "key", "app")
     engine.authenticators = dict.fromkeys(names, identify)
     (engine.folder / "openapi.yaml").write_text(SHARED.rstrip() + SCHEMES)
     engine.write(document(f"{{tags: [a], operationId: listThings, security: {security}, {more}{ECHO}}}"))
@@ -66,6 +67,8 @@ KEY = {"X-Key": "k"}
         ("[{header: []}]", "", KEY, ["k"]),
         ("[{alias: []}]", "", KEY, ["k"]),
         ("[{query: []}]", "?key=k%2B", {}, ["k+"]),
+        ("[{other: []}]", "?key=k", {}, ["k"]),
+        ("[{}]", "", BEARER, None),
         ("[{cookie: []}]", "", {"Cookie": "a=b; key=k"}, ["k"]),
         ("[{oauth: [read]}]", "", {"Authorization": "bearer read,write"}, ["read", "write"]),
         ("[{oidc: [read]}]", "", {"Authorization": "Bearer read"}, ["read"]),

@@ -21,7 +21,7 @@ def make_encoder(media_type: str, schema: Any, serializers: Serializers) -> Enco
         return _json_encoder(serializers.make(schema))
     if media_types.is_json_lines(media_type):
         return partial(_json_lines, serializers.make(_schema_of_lines(schema, serializers)))
-    as_is = partial(_as_is, serializers.make(_form_of(schema)))
+    as_is = partial(_as_is, serializers.make(_form_of(serializers.resolve(schema))))
     if media_types.essence(media_type) in {"*/*", "application/*"}:
         return partial(_by_type, _json_encoder(serializers.make(schema)), as_is)
     return as_is

@@ -88,12 +88,13 @@ class Replies:
         status, headers = response.status_code, response.get_wsgi_headers({})
         is_of_flask = status in _OF_FLASK and declared_status(self._declared, status) is None
         reply = self.find(200 if is_of_flask else status)
-        if response.is_streamed:
+        is_json = media_types.is_json(response.mimetype or "")
+        if response.is_streamed and not is_json:
             return reply.respond(status, _Chunks(response), reply.like(medium), headers)
         response.direct_passthrough = False
         data = response.get_data()
         response.close()
-        parsed = json.loads(data) if data and media_types.is_json(response.mimetype or "") else data
+        parsed = json.loads(data) if data and is_json else data
         return reply.respond(status, parsed, reply.like(medium), headers)
 
     def _find(self, key: str) -> "Reply":

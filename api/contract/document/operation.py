@@ -41,7 +41,7 @@ class Operation:
     @cached_property
     def route(self) -> str:
         """The path that requests have: that of the first server, and that of the operation."""
-        item = self.document["paths"][self.path]
+        item = resolve(self.document["paths"][self.path], self.document)
         servers = self._own("servers", None) or item.get("servers") or self.document.get("servers") or [{}]
         return base_path(servers[0]) + self.path
 

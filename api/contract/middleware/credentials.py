@@ -171,5 +171,6 @@ def _cookie_key(key: str) -> Find:
 def query_keys(operation: Operation) -> set[str]:
     """Return the query parameters that carry API keys."""
     schemes = operation.document.get("components", {}).get("securitySchemes", {})
-    used = [schemes.get(name, {}) for requirement in operation.security for name in requirement]
+    names = {name for requirement in operation.security for name in requirement}
+    used = [resolve(schemes.get(name, {}), operation.document) for name in names]
     return {scheme["name"] for scheme in used if scheme.get("type") == "apiKey" and scheme.get("in") == "query"}

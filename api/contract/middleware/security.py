@@ -142,7 +142,7 @@ class _Alternatives:
         if rejection is not None:
             raise rejection
         # An Authorization of an unknown scheme is not anonymous.
-        if not self._optional or b"authorization" in fields_of(scope):
+        if not self._optional or (self._schemes and b"authorization" in fields_of(scope)):
             raise challenged(missing(self._schemes), None, self._schemes)
         set_identity(scope, None)
 

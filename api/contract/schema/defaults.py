@@ -9,7 +9,7 @@ from api.contract.schema.compiler import resolved
 from api.contract.schema.keywords import hidden_names, in_place, subschema
 from api.contract.schema.memoization import once
 
-_NONE = object()
+NO_DEFAULT = object()
 
 
 def make_fill(validator: Any) -> Callable[[Any], None] | None:
@@ -28,7 +28,7 @@ def make_fill(validator: Any) -> Callable[[Any], None] | None:
     for plan in plans.values():
         plan.link(plans)
     defaults = [(name, part, default) for plan in plans.values() for name, part, default in plan.members]
-    if all(default is _NONE for _, _, default in defaults):
+    if all(default is NO_DEFAULT for _, _, default in defaults):
         return None
     for name, part, default in defaults:
         _check(name, part, default, plans)
@@ -36,7 +36,7 @@ def make_fill(validator: Any) -> Callable[[Any], None] | None:
 
 
 def _check(name: str, part: Any, default: Any, plans: "dict[int, _Plan]") -> None:
-    if default is _NONE:
+    if default is NO_DEFAULT:
         return
     if not part.is_valid(default):
         raise ContractError(f"the default of the property {name!r} does not match its schema")
@@ -46,10 +46,11 @@ def _check(name: str, part: Any, default: Any, plans: "dict[int, _Plan]") -> Non
         raise ContractError(f"the default of the property {name!r} contains itself") from None
 
 
-def _default_of(validator: Any) -> Any:
-    default = next((part.schema["default"] for part in in_place(validator) if "default" in part.schema), _NONE)
+def default_of(validator: Any) -> Any:
+    """Return the default of a schema and those that apply in any case, or NO_DEFAULT."""
+    default = next((part.schema["default"] for part in in_place(validator) if "default" in part.schema), NO_DEFAULT)
     # Many documents write null for "absent", also where the schema does not allow it.
-    return _NONE if default is None and not validator.is_valid(None) else default
+    return NO_DEFAULT if default is None and not validator.is_valid(None) else default
 
 
 class _Plan:
@@ -69,7 +70,7 @@ class _Plan:
         for name, inner in schema.get("properties", {}).items():
             if isinstance(inner, dict) and name not in hidden:
                 member = subschema(part, inner)
-                self.members.append((name, resolved(member), _default_of(member)))
+                self.members.append((name, resolved(member), default_of(member)))
         if "patternProperties" not in schema and isinstance(schema.get("additionalProperties"), dict):
             named = frozenset(schema.get("properties", ()))
             self._others.append((named, resolved(subschema(part, schema["additionalProperties"]))))
@@ -93,7 +94,7 @@ class _Plan:
         """Add the defaults to a value, in place."""
         if isinstance(value, dict):
             for name, part, default in self.members:
-                if name not in value and default is not _NONE:
+                if name not in value and default is not NO_DEFAULT:
                     value[name] = deepcopy(default)
                 if name in value:
                     self._fill_part(part, value[name])

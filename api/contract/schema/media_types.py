@@ -99,6 +99,12 @@ def preferred(accept: str | None, declared: Sequence[str]) -> int | None:
         return 0
     # Parameters are ignored: a charset is UTF-8 in any case.
     ranges = MIMEAccept([(essence(name), quality) for name, quality in parse_accept_header(accept, MIMEAccept)])
-    qualities = [ranges.quality(essence(name)) for name in declared]
+    qualities = [_quality(essence(name), ranges) for name in declared]
     best = max(qualities, default=0)
     return qualities.index(best) if best > 0 else None
+
+
+def _quality(declared: str, accepted: MIMEAccept) -> float:
+    """Return the quality of a declared media type, or the best one of those in a declared range."""
+    inside = [quality for name, quality in accepted if is_range(declared) and specificity(declared, name)]
+    return max([accepted.quality(declared), *inside])

@@ -13,6 +13,7 @@ from api.contract.document.arguments import argument_names, is_ignored
 from api.contract.document.model import ContractError
 from api.contract.document.operation import Json, Operation, media_kind
 from api.contract.schema import strict_json
+from api.contract.schema.defaults import NO_DEFAULT, default_of
 from api.contract.schema.fault_text import escaped, unknown_name
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
@@ -79,13 +80,17 @@ class Parameter:
         self._plain_name = name if is_plain else ""
         self.style, self.reader = self._value.style, self._value.reader
         self._typed = TextReader(schema, schemas) if media_type else self.reader
-        self._default = self._native_default(schemas.resolve(schema).get("default"))
+        self._default = self._native_default(default_of(self._validator.exact))
 
     def _native_default(self, default: Any) -> Any:
+        if default is NO_DEFAULT:
+            return None
         try:
-            return self._typed.native(default) if self._typed.has_native else default
+            if not self._validator.errors(default):
+                return self._typed.native(default) if self._typed.has_native else default
         except ValueError:
-            raise ContractError(f"the default of the parameter {self.name!r} is not valid") from None
+            pass
+        raise ContractError(f"the default of the parameter {self.name!r} does not match its schema")
 
     @property
     def spreads(self) -> bool:

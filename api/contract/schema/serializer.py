@@ -36,7 +36,7 @@ _ANY_OTHER = "\x00"
 _MISSING = object()
 _TEXTS = frozenset({bool, int, str})
 _NOT_ARRAYS = (str, bytes, Mapping)
-_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset, tuple)
+_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset, tuple, Iterator)
 
 
 class Serializers:
@@ -359,6 +359,6 @@ def _row(value: Any) -> tuple[Any, bool]:
     """Return a value with members, and True if it is a mapping: named tuples and rows of SQLAlchemy become mappings."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict(), True
-    if isinstance(value, _NOT_OBJECTS):
+    if isinstance(value, _NOT_OBJECTS) or hasattr(value, "read"):
         raise NotSerializable("the value must be an object")
     return value, False

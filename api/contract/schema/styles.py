@@ -195,7 +195,7 @@ def _spread(reader: TextReader, taken: Iterable[str], place: str) -> Extract:
         found: dict[str, Raw] = {
             name: _member(reader.member(name), texts)
             for name, texts in given.texts.items()
-            if name in reader.names or (others is not None and name not in others)
+            if name in reader.names or (others is not None and name.partition("[")[0] not in others)
         }
         return [found] if found else []
 
