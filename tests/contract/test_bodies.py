@@ -12,46 +12,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.contract import ContractError
-from tests.support.engine import ECHO, Engine, document
+from tests.support.bodies import faults, part, post, send, serve
+from tests.support.engine import Engine
 from tests.support.problems import assert_problem
 from tests.support.raw_http import RawConnection, raw_request
 from tests.support.serving import serving
 
 OBJECT = "{type: object, additionalProperties: false, properties: {a: {type: integer}, b: {type: string}}}"
 BINARY = "{type: string, format: binary}"
-
-
-def serve(engine: Engine, content: str, more: str = "", required: bool = True) -> None:
-    """Serve POST /x with this content. The handler returns the body, with the text of each file."""
-    engine.formats["binary"] = lambda _: True
-    body = f"{{required: {str(required).lower()}, content: {content}}}"
-    operation = f"{{tags: [a], operationId: listThings, requestBody: {body}, {more}{ECHO}}}"
-    engine.write(document(operation).replace("get:", "post:"))
-    engine.handlers.list_things = lambda body: {"body": shown(body)}  # type: ignore[attr-defined]
-
-
-def shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: shown(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [shown(part) for part in value]
-    if not hasattr(value, "open"):
-        return value
-    with value.open() as first, value.open() as second:
-        assert first.read(1) + first.read() == second.read()
-        second.seek(0)
-        return [value.filename, value.content_type, value.size, second.read().decode()]
-
-
-def post(engine: Engine, content: Any, content_type: str | None, **headers: str) -> Any:
-    return engine.request(
-        "/x", "POST", content=content, headers=({"Content-Type": content_type} if content_type else {}) | headers
-    )
-
-
-def faults(response: Any) -> list[str]:
-    assert response.status_code == 400, response.text
-    return [f"{fault['pointer']} {fault['code']}" for fault in response.json()["errors"]]
 
 
 @pytest.mark.parametrize(
@@ -164,17 +132,6 @@ MULTIPART = f"""{{multipart/form-data: {{
     data: {{type: object, properties: {{x: {{type: integer}}}}}}, file: {{type: string, format: binary, maxLength: 9}},
     files: {{type: array, maxItems: 2, items: {BINARY}}}, picture: {BINARY}}}}},
   encoding: {{picture: {{contentType: 'image/png, image/jpeg'}}}}}}}}"""
-
-
-def part(name: str, data: str, filename: str | None = None, content_type: str | None = None) -> bytes:
-    disposition = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
-    return "\r\n".join(
-        ["--b", disposition, *([f"Content-Type: {content_type}"] if content_type else []), "", data, ""]
-    ).encode()
-
-
-def send(engine: Engine, *parts: bytes) -> Any:
-    return post(engine, b"".join([*parts, b"--b--\r\n"]), "multipart/form-data; boundary=b")
 
 
 NAME = part("name", "Ann")

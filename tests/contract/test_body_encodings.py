@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_bodies import BINARY, MULTIPART, NAME, OBJECT, faults, part, post, send, serve
+from tests.contract.test_bodies import BINARY, MULTIPART, NAME, OBJECT
+from tests.support.bodies import faults, part, post, send, serve
 from tests.support.engine import SHARED, Engine
 
 
