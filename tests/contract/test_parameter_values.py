@@ -9,6 +9,7 @@ from tests.support.engine import Engine
 
 LISTS = "{type: object, additionalProperties: {type: array, items: {type: integer}}}"
 ALTERNATIVES = f"{{anyOf: [{{type: integer}}, {NUMBERS}]}}"
+TEXTS = f"{{oneOf: [{{type: string}}, {COLORS}]}}"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,8 @@ ALTERNATIVES = f"{{anyOf: [{{type: integer}}, {NUMBERS}]}}"
         (LISTS, "R=100&R=200&G=1", {"R": [100, 200], "G": [1]}),
         (ALTERNATIVES, "color=12", 12),
         (ALTERNATIVES, "color=1&color=2", [1, 2]),
+        (TEXTS, "color=12", "12"),
+        (TEXTS, "color=1&color=2", ["1", "2"]),
     ],
 )
 def test_a_value_may_be_a_list_or_have_lists(engine: Engine, schema: str, query: str, value: object) -> None:

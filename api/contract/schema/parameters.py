@@ -125,22 +125,7 @@ class Parameter:
             return ""
         if self._is_json:
             return self._parsed(str(readings[0]), faults)
-        return self._best(readings, faults)
-
-    def _best(self, readings: list[Raw], faults: list[Fault]) -> Any:
-        """Return the first valid reading, or else the first one with its faults."""
-        reader = self._typed
-        first = None
-        values = [reader.read(raw) for raw in readings]
-        if reader.is_ambiguous:
-            values += [reader.read(raw, plain=True) for raw in readings]
-        for value in values:
-            found = faults_of(self._validator.errors(value), self.pointer)
-            if not found:
-                return self._native(value, faults)
-            first = first or found
-        faults += first or []
-        return None
+        return self._checked(self._typed.best(readings), faults)
 
     def _parsed(self, text: str, faults: list[Fault]) -> Any:
         try:
@@ -148,6 +133,9 @@ class Parameter:
         except InvalidInput as error:
             faults += error.faults
             return None
+        return self._checked(value, faults)
+
+    def _checked(self, value: Any, faults: list[Fault]) -> Any:
         found = faults_of(self._validator.errors(value), self.pointer)
         faults += found
         return value if found else self._native(value, faults)

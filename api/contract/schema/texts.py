@@ -11,6 +11,7 @@ from uuid import UUID
 from api.contract.document.operation import Json
 from api.contract.schema import strict_json
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.validator import RequestValidator
 from api.errors import InvalidInput
 
 Raw = str | list["Raw"] | dict[str, "Raw"]
@@ -115,11 +116,6 @@ class TextReader:
         return bool(self.types & _SCALARS)
 
     @cached_property
-    def is_ambiguous(self) -> bool:
-        """True if a text can also mean a string."""
-        return "string" in self.types and len(self.types) > 1
-
-    @cached_property
     def is_open(self) -> bool:
         """True if an object may have members that the schema does not name."""
         return _is_open(self.schema, self._schemas, {})
@@ -183,6 +179,17 @@ class TextReader:
             except _NoMatch:
                 continue
         return text
+
+    def best(self, readings: list[Raw], *, plain: bool = False) -> Any:
+        """Return the first reading that is valid, or else the first one. With `plain`, strings come before others."""
+        values = (self.read(raw, plain=way) for raw in readings for way in (plain, not plain))
+        valid = (value for value in values if not self.validator.errors(value))
+        return next(valid, self.read(readings[0], plain=plain))
+
+    @cached_property
+    def validator(self) -> RequestValidator:
+        """The validator of the schema."""
+        return self._schemas.request_validator(self.schema)
 
     @cached_property
     def has_native(self) -> bool:
