@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from api.contract.bodies.simple import best_reading, decoded
+from api.contract.bodies.simple import decoded
 from api.contract.document.operation import Json
 from api.contract.schema.fault_text import escaped
 from api.contract.schema.parameters import StyledValue, read_pairs
+from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styles import Given, Style, deep_steps
 from api.contract.schema.texts import Raw, TextReader
@@ -37,23 +38,35 @@ class FormBody:
             return None
         given = read_pairs(text, "/body")
         count = len(faults)
-        raw = self._raw(given, faults)
-        if len(faults) > count:
-            return None
-        return best_reading(self._reader, raw, self._validator, faults)
+        readings = self._readings(given, faults)
+        return None if len(faults) > count else self._best(readings, faults)
 
-    def _raw(self, given: Given, faults: list[Fault]) -> dict[str, Raw]:
-        members: dict[str, Raw] = {}
+    def _best(self, readings: dict[str, list[Raw]], faults: list[Fault]) -> Any:
+        """Return the first valid form, or None with the faults of the first one.
+
+        An alternative of the whole schema may need a string where another one has a number.
+        """
+        found: list[list[Fault]] = []
+        for plain in (False, True):
+            form = {name: self._reader.member(name).best(texts, plain=plain) for name, texts in readings.items()}
+            found.append(faults_of(self._validator.errors(form), "/body"))
+            if not found[-1]:
+                return self._validator.filled(form)
+        faults += found[0]
+        return None
+
+    def _readings(self, given: Given, faults: list[Fault]) -> dict[str, list[Raw]]:
+        members: dict[str, list[Raw]] = {}
         claimed = set()
         for name, value in self._values.items():
             readings = value.raw(given, faults)
             if readings:
-                members[name] = readings[0]
+                members[name] = readings
             claimed |= {key for key in given.texts if key == name or _is_inside(value.style, key)}
             claimed |= value.reader.names.keys() if value.style.spreads and "object" in value.reader.types else set()
         for name, texts in given.texts.items():
             if name not in claimed:
-                members[name] = texts[0] if len(texts) == 1 else [*texts]
+                members[name] = [texts[0] if len(texts) == 1 else [*texts]]
         return members
 
 

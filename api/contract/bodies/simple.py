@@ -10,8 +10,7 @@ from api.contract.schema import strict_json
 from api.contract.schema.media_types import MediaType
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.texts import Raw, TextReader
-from api.contract.schema.validator import RequestValidator
+from api.contract.schema.texts import TextReader
 from api.errors import Fault
 
 
@@ -36,29 +35,17 @@ class TextBody:
     def __init__(self, content: Json, schemas: Schemas) -> None:
         schema = content.get("schema", {})
         self._reader = TextReader(schema, schemas)
-        self._validator = schemas.request_validator(schema)
         if not self._reader.is_scalar:
             raise ContractError("a text body must have the schema of a text")
 
     def read(self, body: bytes, faults: list[Fault]) -> Any:
         """Return the text, or the number or boolean that it means, and append its faults."""
         text = decoded(body, "/body", faults)
-        return None if text is None else best_reading(self._reader, text, self._validator, faults)
-
-
-def best_reading(reader: TextReader, raw: Raw, validator: RequestValidator, faults: list[Fault]) -> Any:
-    """Return the value of texts, first in the notation of JSON and then as strings, with its defaults.
-
-    If neither is valid, the faults of the first are appended.
-    """
-    found: list[list[Fault]] = []
-    for plain in (False, True):
-        value = reader.read(raw, plain=plain)
-        found.append(faults_of(validator.errors(value), "/body"))
-        if not found[-1]:
-            return validator.filled(value)
-    faults += found[0]
-    return None
+        if text is None:
+            return None
+        value = self._reader.best([text])
+        faults += faults_of(self._reader.validator.errors(value), "/body")
+        return value
 
 
 def decoded(data: bytes, pointer: str, faults: list[Fault]) -> str | None:

@@ -1,0 +1,68 @@
+"""The properties of forms of the type `application/x-www-form-urlencoded`."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.bodies import FORM, post, serve
+from tests.support.engine import SHARED, Engine
+
+NUMBERS = "type: array, items: {type: integer}"
+NULLABLE = f"{{{NUMBERS}, nullable: true}}"
+EITHER = f"{{oneOf: [{{type: integer}}, {{{NUMBERS}}}]}}"
+
+
+def serve_form(engine: Engine, properties: str, encoding: str = "", more: str = "") -> None:
+    """Serve POST /x with a form that has these properties."""
+    schema = f"{{type: object, {more}{', ' if more else ''}properties: {{{properties}}}}}"
+    serve(engine, f"{{{FORM}: {{schema: {schema}, encoding: {{{encoding}}}}}}}")
+
+
+def body_of(engine: Engine, text: str) -> Any:
+    response = post(engine, text, FORM)
+    assert response.status_code == 200, response.text
+    return response.json()["body"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "encoding", "text", "value"),
+    [
+        (NULLABLE, "", "p=1", [1]),
+        (NULLABLE, "", "p=1&p=2", [1, 2]),
+        (NULLABLE, "", "p=null", None),
+        (NULLABLE, "explode: false", "p=1,2", [1, 2]),
+        (NULLABLE, "style: spaceDelimited", "p=1+2", [1, 2]),
+        (NULLABLE, "style: pipeDelimited", "p=1|2", [1, 2]),
+        (EITHER, "", "p=1", 1),
+        (EITHER, "", "p=1&p=2", [1, 2]),
+        (EITHER, "explode: false", "p=1,2", [1, 2]),
+    ],
+)
+def test_a_property_may_be_a_list_or_another_value(
+    engine: Engine, schema: str, encoding: str, text: str, value: Any
+) -> None:
+    serve_form(engine, f"p: {schema}", f"p: {{{encoding}}}")
+    assert body_of(engine, text) == {"p": value}
+
+
+def test_a_list_of_openapi_3_1_may_be_null(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    serve_form(engine, "p: {type: [array, 'null'], items: {type: integer}}")
+    assert body_of(engine, "p=1") == {"p": [1]}
+    assert body_of(engine, "p=null") == {"p": None}
+
+
+def test_each_property_of_a_form_has_its_own_notation(engine: Engine) -> None:
+    limited = "{anyOf: [{type: integer, maximum: 5}, {type: string}]}"
+    serve_form(engine, f"p: {limited}, q: {{anyOf: [{{type: integer}}, {{type: string, enum: [x]}}]}}")
+    assert body_of(engine, "p=12&q=1") == {"p": "12", "q": 1}
+
+
+def test_alternatives_of_a_form_have_their_own_notations(engine: Engine) -> None:
+    kinds = ", ".join(
+        f"{{type: object, required: [kind], properties: {{kind: {{enum: [{kind}]}}, p: {{type: {kind}}}}}}}"
+        for kind in ("integer", "string")
+    )
+    serve(engine, f"{{{FORM}: {{schema: {{oneOf: [{kinds}]}}}}}}")
+    assert body_of(engine, "kind=integer&p=1") == {"kind": "integer", "p": 1}
+    assert body_of(engine, "kind=string&p=1") == {"kind": "string", "p": "1"}
