@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bodies import FORM, post, serve
+from tests.support.bodies import FORM, faults, post, serve
 from tests.support.engine import SHARED, Engine
 
 NUMBERS = "type: array, items: {type: integer}"
@@ -66,3 +66,31 @@ def test_alternatives_of_a_form_have_their_own_notations(engine: Engine) -> None
     serve(engine, f"{{{FORM}: {{schema: {{oneOf: [{kinds}]}}}}}}")
     assert body_of(engine, "kind=integer&p=1") == {"kind": "integer", "p": 1}
     assert body_of(engine, "kind=string&p=1") == {"kind": "string", "p": "1"}
+
+
+OBJECT = "{type: object, properties: {a: {type: integer}}}"
+SPREAD = "p: {style: form, explode: true}"
+
+
+def test_an_exploded_object_leaves_the_other_properties(engine: Engine) -> None:
+    deep = "{type: object, properties: {b: {type: integer}}}"
+    for inner in (OBJECT, f"{OBJECT[:-1]}, additionalProperties: {{type: integer}}}}"):
+        serve_form(engine, f"p: {inner}, q: {{type: string}}, d: {deep}", f"{SPREAD}, d: {{style: deepObject}}")
+        assert body_of(engine, "a=1&q=x&d[b]=2") == {"p": {"a": 1}, "q": "x", "d": {"b": 2}}
+
+
+def test_an_open_exploded_object_takes_unknown_pairs_once(engine: Engine) -> None:
+    for more in ("", "additionalProperties: false"):
+        serve_form(engine, f"p: {OBJECT}, q: {{type: string}}", SPREAD, more)
+        assert body_of(engine, "a=1&q=x&zz=2") == {"p": {"a": 1, "zz": "2"}, "q": "x"}
+
+
+def test_a_closed_exploded_object_takes_no_other_pairs(engine: Engine) -> None:
+    closed = f"{OBJECT[:-1]}, additionalProperties: false}}"
+    serve_form(engine, f"p: {closed}", SPREAD)
+    assert body_of(engine, "a=1&zz=2") == {"p": {"a": 1}, "zz": "2"}
+    assert faults(post(engine, "p=1", FORM)) == ["/body/p WRONG_TYPE"]
+    assert faults(post(engine, "a=1&p=%7B%22a%22:2%7D", FORM)) == ["/body/p REPEATED"]
+    serve_form(engine, f"p: {closed[:-1]}, nullable: true}}", SPREAD, "additionalProperties: false")
+    assert body_of(engine, "p=null") == {"p": None}
+    assert faults(post(engine, "a=1&zz=2", FORM)) == ["/body UNKNOWN"]

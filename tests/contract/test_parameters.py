@@ -76,6 +76,16 @@ def test_empty_pairs_are_skipped(engine: Engine) -> None:
     assert engine.request("/things?&").status_code == 200
 
 
+def test_an_exploded_object_may_be_null(engine: Engine) -> None:
+    closed = "{type: object, nullable: true, additionalProperties: false, properties: {a: {type: integer}}}"
+    parameter = f"{{name: p, in: query, schema: {closed}}}"
+    engine.write(document(f"{{tags: [a], operationId: echoObject, parameters: [{parameter}], {ECHO}}}"))
+    engine.handlers.echo_object = lambda p: {"p": p}  # type: ignore[attr-defined]
+    assert engine.request("/x?p=null").json() == {"p": None}
+    assert engine.request("/x?a=1").json() == {"p": {"a": 1}}
+    assert engine.request("/x?b=1").status_code == 400
+
+
 def test_errors_list_the_allowed_parameters(engine: Engine) -> None:
     def detail(path: str) -> str:
         return str(engine.request(path).json()["errors"][0]["detail"])

@@ -4,11 +4,11 @@ from typing import Any
 
 from api.contract.bodies.simple import decoded
 from api.contract.document.operation import Json
-from api.contract.schema.fault_text import escaped
+from api.contract.schema.fault_text import escaped, pointer_inside
 from api.contract.schema.parameters import StyledValue, read_pairs
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.styles import Given, Style, deep_steps
+from api.contract.schema.styles import Given, Style
 from api.contract.schema.texts import Raw, TextReader
 from api.errors import BodyTooLarge, Fault
 
@@ -56,22 +56,28 @@ class FormBody:
         return None
 
     def _readings(self, given: Given, faults: list[Fault]) -> dict[str, list[Raw]]:
+        """Return the possible readings of each property. An open object whose members are pairs takes unknown pairs."""
+        values = self._values.values()
+        named = {key for key in given.texts if any(value.names(key) for value in values)}
+        others = {key: texts for key, texts in given.texts.items() if key not in named}
         members: dict[str, list[Raw]] = {}
-        claimed = set()
         for name, value in self._values.items():
-            readings = value.raw(given, faults)
-            if readings:
+            if readings := value.raw(_own(given, value, others), faults):
                 members[name] = readings
-            claimed |= {key for key in given.texts if key == name or _is_inside(value.style, key)}
-            claimed |= value.reader.names.keys() if value.style.spreads and "object" in value.reader.types else set()
-        for name, texts in given.texts.items():
-            if name not in claimed:
-                members[name] = [texts[0] if len(texts) == 1 else [*texts]]
+        if any(value.takes_others for value in values):
+            return members
+        for name, texts in others.items():
+            if name in members:
+                faults.append(Fault(pointer_inside("/body", [name]), "REPEATED", "Must be given only once."))
+            members[name] = [texts[0] if len(texts) == 1 else [*texts]]
         return members
 
 
-def _is_inside(style: Style, key: str) -> bool:
-    return style.style == "deepObject" and deep_steps(style.name, key) is not None
+def _own(given: Given, value: StyledValue, others: dict[str, list[str]]) -> Given:
+    if not value.takes_others:
+        return given
+    named = {key: texts for key, texts in given.texts.items() if value.names(key)}
+    return Given(named | others, given.raw)
 
 
 def _property(name: str, reader: TextReader, encoding: Json, schemas: Schemas) -> StyledValue:

@@ -47,6 +47,24 @@ class StyledValue:
             return []
         return found
 
+    @property
+    def spreads(self) -> bool:
+        """True if the members of the object have names of their own."""
+        return "object" in self.reader.types and self.style.spreads
+
+    @property
+    def takes_others(self) -> bool:
+        """True if the object has all members that the contract does not name."""
+        return self.spreads and self.reader.is_open
+
+    def names(self, key: str) -> bool:
+        """Return True if the contract names a key as that of the value or of one of its members."""
+        if key == self.style.name:
+            return not self.spreads or len(self.reader.types) > 1 or key in self.reader.names
+        if self.style.style == "deepObject":
+            return deep_steps(self.style.name, key) is not None
+        return self.spreads and key in self.reader.names
+
 
 def _has_nul(raw: Raw) -> bool:
     if isinstance(raw, str):
@@ -95,15 +113,11 @@ class Parameter:
     @property
     def spreads(self) -> bool:
         """True if the members of the object are parameters of their own."""
-        return "object" in self.reader.types and self.style.spreads
+        return self._value.spreads
 
     def knows(self, name: str) -> bool:
         """Return True if this name in the query belongs to the parameter."""
-        if self.style.style == "deepObject":
-            return name == self.name or deep_steps(self.name, name) is not None
-        if self.spreads:
-            return self.reader.is_open or name in self.reader.names
-        return name == self.name
+        return self._value.takes_others or self._value.names(name)
 
     def read(self, given: Given, faults: list[Fault]) -> Any:
         """Return the value, and append its faults to `faults`. Only the exact notation of the type is accepted."""
