@@ -94,3 +94,11 @@ def test_a_closed_exploded_object_takes_no_other_pairs(engine: Engine) -> None:
     serve_form(engine, f"p: {closed[:-1]}, nullable: true}}", SPREAD, "additionalProperties: false")
     assert body_of(engine, "p=null") == {"p": None}
     assert faults(post(engine, "a=1&zz=2", FORM)) == ["/body UNKNOWN"]
+
+
+def test_other_properties_may_be_lists(engine: Engine) -> None:
+    serve_form(engine, "", "", f"additionalProperties: {NULLABLE}")
+    assert body_of(engine, "a=4&b=5&b=6&c=null") == {"a": [4], "b": [5, 6], "c": None}
+    assert faults(post(engine, "a=x", FORM)) == ["/body/a WRONG_TYPE"]
+    serve_form(engine, "")
+    assert body_of(engine, "a=4&b=5&b=6") == {"a": "4", "b": ["5", "6"]}

@@ -69,7 +69,7 @@ class FormBody:
         for name, texts in others.items():
             if name in members:
                 faults.append(Fault(pointer_inside("/body", [name]), "REPEATED", "Must be given only once."))
-            members[name] = [texts[0] if len(texts) == 1 else [*texts]]
+            members[name] = [*texts, [*texts]] if len(texts) == 1 else [[*texts]]
         return members
 
 
