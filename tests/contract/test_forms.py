@@ -102,3 +102,41 @@ def test_other_properties_may_be_lists(engine: Engine) -> None:
     assert faults(post(engine, "a=x", FORM)) == ["/body/a WRONG_TYPE"]
     serve_form(engine, "")
     assert body_of(engine, "a=4&b=5&b=6") == {"a": "4", "b": ["5", "6"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        ("{type: string}", "%22x%22", "x"),
+        ("{type: string, enum: [ab]}", "%22ab%22", "ab"),
+        ("{type: string}", "%221%22", "1"),
+        ("{type: integer}", "1", 1),
+        ("{}", "%7B%22a%22:[1]%7D", {"a": [1]}),
+        ("{type: array, items: {type: integer}}", "[1,2]", [1, 2]),
+        (OBJECT, "%7B%22a%22:1%7D", {"a": 1}),
+    ],
+)
+def test_a_property_with_the_content_type_json_is_parsed(engine: Engine, schema: str, text: str, value: Any) -> None:
+    for content_type in ("application/json", "application/vnd.a+json"):
+        serve_form(engine, f"p: {schema}, q: {{type: string}}", f"p: {{contentType: {content_type}}}")
+        assert body_of(engine, f"p={text}&q=%22x%22") == {"p": value, "q": '"x"'}
+
+
+def test_a_property_that_is_not_json_is_rejected(engine: Engine) -> None:
+    serve_form(engine, "p: {type: string}, q: {}", "p: {contentType: application/json}, q: {contentType: a/b+json}")
+    assert faults(post(engine, "p=x&q=y", FORM)) == ["/body/p MALFORMED_JSON", "/body/q MALFORMED_JSON"]
+    assert faults(post(engine, "p=1", FORM)) == ["/body/p WRONG_TYPE"]
+    assert faults(post(engine, "p=%22x%22&p=%22x%22", FORM)) == ["/body/p REPEATED"]
+
+
+def test_a_style_replaces_the_content_type_of_a_property(engine: Engine) -> None:
+    serve_form(engine, "p: {type: string}", "p: {contentType: application/json, style: form}")
+    assert body_of(engine, "p=%22x%22") == {"p": '"x"'}
+
+
+def test_a_property_with_several_content_types_may_be_text(engine: Engine) -> None:
+    serve_form(
+        engine, f"p: {{oneOf: [{OBJECT}, {{type: string}}]}}", "p: {contentType: 'application/json, text/plain'}"
+    )
+    assert body_of(engine, "p=%7B%22a%22:1%7D") == {"p": {"a": 1}}
+    assert body_of(engine, "p=x") == {"p": "x"}

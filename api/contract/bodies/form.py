@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from api.contract.bodies.simple import decoded
+from api.contract.bodies.simple import decoded, parsed
 from api.contract.document.operation import Json
 from api.contract.schema.fault_text import escaped, pointer_inside
+from api.contract.schema.media_types import parse
 from api.contract.schema.parameters import StyledValue, read_pairs
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
@@ -28,6 +29,7 @@ class FormBody:
         self._values = {
             name: _property(name, reader.member(name), encoding.get(name, {}), schemas) for name in reader.names
         }
+        self._json = [name for name in reader.names if _kinds(encoding.get(name, {})) == {"json"}]
 
     def read(self, body: bytes, faults: list[Fault]) -> Any:
         """Return the properties by name, and append their faults. Raises BodyTooLarge if there are too many pairs."""
@@ -39,16 +41,22 @@ class FormBody:
         given = read_pairs(text, "/body")
         count = len(faults)
         readings = self._readings(given, faults)
-        return None if len(faults) > count else self._best(readings, faults)
+        values = {
+            name: parsed(str(readings.pop(name)[0]).encode(), self._values[name].pointer, faults)
+            for name in self._json
+            if name in readings
+        }
+        return None if len(faults) > count else self._best(readings, values, faults)
 
-    def _best(self, readings: dict[str, list[Raw]], faults: list[Fault]) -> Any:
+    def _best(self, readings: dict[str, list[Raw]], values: Json, faults: list[Fault]) -> Any:
         """Return the first valid form, or None with the faults of the first one.
 
         An alternative of the whole schema may need a string where another one has a number.
         """
         found: list[list[Fault]] = []
         for plain in (False, True):
-            form = {name: self._reader.member(name).best(texts, plain=plain) for name, texts in readings.items()}
+            texts = {name: self._reader.member(name).best(each, plain=plain) for name, each in readings.items()}
+            form = texts | values
             found.append(faults_of(self._validator.errors(form), "/body"))
             if not found[-1]:
                 return self._validator.filled(form)
@@ -80,10 +88,15 @@ def _own(given: Given, value: StyledValue, others: dict[str, list[str]]) -> Give
     return Given(named | others, given.raw)
 
 
+def _kinds(encoding: Json) -> set[str]:
+    """Return the kinds of the content types of a property, which a style replaces."""
+    types = "" if _STYLED & encoding.keys() else encoding.get("contentType", "")
+    return {parse(part.strip()).kind for part in filter(None, types.split(","))}
+
+
 def _property(name: str, reader: TextReader, encoding: Json, schemas: Schemas) -> StyledValue:
     pointer = f"/body/{escaped(name)}"
-    is_json = "object" in reader.types or encoding.get("contentType", "").startswith("application/json")
-    if is_json and not _STYLED & encoding.keys():
+    if "json" in _kinds(encoding) or ("object" in reader.types and not _STYLED & encoding.keys()):
         # Without a style, the text of an object is JSON (Encoding Object, contentType).
         return StyledValue({"type": "string"}, schemas, Style("body", name, "form", False), pointer)
     return StyledValue(reader.schema, schemas, Style.of("body", name, encoding), pointer)

@@ -6,11 +6,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio import multipart
 
 from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
-from api.contract.bodies.simple import decoded
+from api.contract.bodies.simple import decoded, parsed
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import HEADER_BYTES
-from api.contract.schema import strict_json
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.request_schema import faults_of
@@ -101,11 +100,7 @@ class MultipartBody:
 
     def _text(self, part: Part, pointer: str, faults: list[Fault]) -> Any:
         if part.media and part.media.kind == "json":
-            try:
-                return strict_json.parse_part(part.data or b"", pointer)
-            except InvalidInput as error:
-                faults += error.faults
-                return None
+            return parsed(part.data or b"", pointer, faults)
         if part.media and not part.media.is_utf8:
             faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))
             return None

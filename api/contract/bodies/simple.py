@@ -11,7 +11,7 @@ from api.contract.schema.media_types import MediaType
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.texts import TextReader
-from api.errors import Fault
+from api.errors import Fault, InvalidInput
 
 
 class JsonBody:
@@ -59,6 +59,15 @@ def decoded(data: bytes, pointer: str, faults: list[Fault]) -> str | None:
         faults.append(Fault(pointer, "WRONG_FORMAT", "Must not contain a NUL character."))
         return None
     return text
+
+
+def parsed(data: bytes, pointer: str, faults: list[Fault]) -> Any:
+    """Return the value of a part of a form that is JSON, or None if it has a fault."""
+    try:
+        return strict_json.parse_part(data, pointer)
+    except InvalidInput as error:
+        faults += error.faults
+        return None
 
 
 class FileBody:
