@@ -105,7 +105,7 @@ class MultipartBody:
             faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))
             return None
         text = decoded(part.data or b"", pointer, faults)
-        return None if text is None else self._target(part.name).read(text)
+        return None if text is None else self._target(part.name).best([text])
 
 
 def _malformed() -> InvalidInput:
