@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.bodies import faults, part, send, serve
 from tests.support.engine import Engine
 
@@ -25,3 +27,35 @@ def test_a_part_may_be_a_number_or_a_string(engine: Engine) -> None:
     assert body_of(engine, part("p", "12"), part("q", "5"), part("q", "6")) == {"p": "12", "q": [5, "6"]}
     assert body_of(engine, part("p", "5"), part("other", "5")) == {"p": 5, "other": "5"}
     assert faults(send(engine, part("p", "1234"))) == ["/body/p TOO_LARGE"]
+
+
+FILES = "files: {type: array, items: {type: string, format: binary}}"
+
+
+def files_after(engine: Engine, end: str) -> Any:
+    """Send two files, and return the response. The headers of the first one end with these line breaks."""
+    serve_parts(engine, FILES)
+    first = part("files", "one\r\n\r\ntwo", "a", "a/b").replace(b"\r\n\r\n", end.encode(), 1)
+    return send(engine, first, part("files", "three", "b", "a/b"))
+
+
+@pytest.mark.parametrize("end", ["\n\r\n", "\r\n\r", "\n\r"])
+def test_mixed_line_breaks_after_headers_are_rejected(engine: Engine, end: str) -> None:
+    assert faults(files_after(engine, end)) == ["/body WRONG_FORMAT"]
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\n"])
+def test_equal_line_breaks_after_headers_are_read(engine: Engine, end: str) -> None:
+    files = files_after(engine, end).json()["body"]["files"]
+    assert files == [["a", "a/b", 10, "one\r\n\r\ntwo"], ["b", "a/b", 5, "three"]]
+
+
+def test_a_part_without_headers_hides_no_part(engine: Engine) -> None:
+    serve_parts(engine, FILES)
+    assert faults(send(engine, b"--b\r\n\r\none\r\n", part("files", "two", "b"))) == ["/body WRONG_FORMAT"]
+
+
+def test_bare_line_breaks_between_headers_are_read(engine: Engine) -> None:
+    serve_parts(engine, FILES)
+    parts = [part("files", text, text, "a/b").replace(b"\r\nContent-Type", b"\nContent-Type") for text in ("a", "b")]
+    assert body_of(engine, *parts) == {"files": [["a", "a/b", 1, "a"], ["b", "a/b", 1, "b"]]}

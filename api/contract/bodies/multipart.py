@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, cast
 
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio import multipart
 
@@ -112,12 +113,25 @@ def _malformed() -> InvalidInput:
     return InvalidInput([Fault("/body", "WRONG_FORMAT", "Not valid multipart/form-data.")])
 
 
+class _Decoder(multipart.MultipartDecoder):
+    """A decoder that rejects blank lines in the headers of a part.
+
+    Werkzeug ends the headers at two equal line breaks only. After LF and CRLF it would take the data, and the part
+    after it, as headers.
+    """
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if b"" in data.splitlines():
+            raise ValueError("the headers of a part must end with CRLF")
+        return super()._parse_headers(data)
+
+
 class _Parser:
     """The parts that have arrived so far. Files go to the spool."""
 
     def __init__(self, boundary: bytes, is_file: Any, spool: Spool) -> None:
         self.parts: list[Part] = []
-        self._decoder = multipart.MultipartDecoder(boundary, _IN_MEMORY, max_parts=_MOST_PARTS)
+        self._decoder = _Decoder(boundary, _IN_MEMORY, max_parts=_MOST_PARTS)
         self._is_file = is_file
         self._spool = spool
         self._event: multipart.Field | multipart.File | None = None
