@@ -31,6 +31,8 @@ BINARY = "{type: string, format: binary}"
         ("application/*+json", "application/vnd.a+json"),
         ("application/*", "application/json"),
         ("'*/*'", "application/json; charset=utf8"),
+        ("application/json; version=1", "application/json;charset=utf-8;VERSION=1"),
+        ("application/json", "application/json; unknown=1"),
     ],
 )
 def test_every_media_type_of_json_is_parsed(engine: Engine, accepted: str, sent: str) -> None:
@@ -55,6 +57,27 @@ def test_the_content_type_chooses_the_schema(engine: Engine) -> None:
     assert response.json()["detail"].startswith(
         "Send the header Content-Type: application/json or text/plain or application/* and"
     )
+
+
+def test_parameters_of_a_media_type_choose_the_schema(engine: Engine) -> None:
+    numbers = OBJECT.replace("string", "integer")
+    profile = 'application/ld+json; profile="a;b"'
+    serve(
+        engine,
+        f"{{application/json; version=1: {{schema: {OBJECT}}}, application/json; version=2: {{schema: {numbers}}}, "
+        f"{profile}: {{schema: {OBJECT}}}, text/*: {{schema: {{type: string}}}}, text/csv; a=b: {{schema: {BINARY}}}}}",
+    )
+    text, number = b'{"b":"1"}', b'{"b":1}'
+    assert post(engine, text, "application/json;other=3; VERSION=1").json() == {"body": {"b": "1"}}
+    assert post(engine, number, 'application/json; charset=utf-8; version="2"').json() == {"body": {"b": 1}}
+    assert faults(post(engine, text, "application/json; version=2")) == ["/body/b WRONG_TYPE"]
+    assert post(engine, text, profile).json() == {"body": {"b": "1"}}
+    assert post(engine, b"a", "text/csv; a=c").json() == {"body": "a"}
+    assert post(engine, b"a", "text/csv; a=b").json() == {"body": [None, "text/csv", 1, "a"]}
+    for other in ("application/json", "application/json; version=3", "application/ld+json; profile=a"):
+        assert post(engine, text, other).status_code == 415
+    for charset in ("utf-16", '"utf-16"', "utf-8; charset=utf-16", "utf-16; charset=utf-8"):
+        assert post(engine, text, f"application/json; version=1; charset={charset}").status_code == 415
 
 
 def test_only_spaces_and_tabs_surround_a_media_type(engine: Engine) -> None:

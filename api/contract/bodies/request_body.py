@@ -9,14 +9,14 @@ from api.contract.document.model import ContractError
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import Fields
-from api.contract.schema.media_types import MediaType, find, parse
+from api.contract.schema.media_types import MediaType, find_body, parse
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.texts import TextReader
 from api.errors import Fault, UnsupportedMediaType
 
 _ANY = "*"
 # The name without a hyphen is not registered, but common.
-_OF_JSON = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"', ""}
+_UTF8 = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"'}
 _KINDS = ("json", "form", "multipart", "text", "file")
 
 
@@ -45,8 +45,7 @@ class RequestBody:
         self._required = body.get("required", False)
         self._accepted = list(body["content"])
         self._readers = {
-            parse(media_type).name: _readers(media_type, content, schemas)
-            for media_type, content in body["content"].items()
+            media_type: _readers(media_type, content, schemas) for media_type, content in body["content"].items()
         }
         # Most clients of an operation send the same few headers.
         self._find = lru_cache(64)(self._choose)
@@ -81,16 +80,20 @@ class RequestBody:
         """
         media = parse(content_type.decode("latin-1"))
         codings = {part.strip() for part in coding.lower().split(b",")}
-        best = find(self._readers, media.name)
+        best = find_body(self._readers, media)
         readers = {} if best is None else self._readers[best]
         reader = readers.get(media.kind)
         is_text = media.kind in {"json", "form", "text"} and not isinstance(reader, FileBody)
-        strange = media.kind == "json" and not all(
-            part.strip().lower() in _OF_JSON for part in content_type.decode("latin-1").split(";")[1:]
-        )
+        strange = media.kind == "json" and not _charsets(content_type) <= _UTF8
         if reader is None or codings != {b"identity"} or strange or (is_text and not media.is_utf8):
             raise UnsupportedMediaType(self._accepted)
         return getattr(reader, "read", None), reader, media
+
+
+def _charsets(content_type: bytes) -> set[str]:
+    """Return the parameters for the charset, also if they are malformed. RFC 2045, section 5: others are ignored."""
+    parts = (part.strip().lower() for part in content_type.decode("latin-1").split(";")[1:])
+    return {part for part in parts if part.startswith("charset")}
 
 
 def _readers(media_type: str, content: Json, schemas: Schemas) -> dict[str, Any]:

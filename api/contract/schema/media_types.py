@@ -12,6 +12,8 @@ from api.contract.document.operation import media_kind
 _JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 # XML and scripts are text as well, but their own syntax or registration defines the charset.
 _TEXT = {"application/csv", "application/graphql", "application/x-yaml", "application/yaml"}
+# The readers of bodies check these parameters.
+_OF_READERS = {"boundary", "charset"}
 
 
 class MediaType(NamedTuple):
@@ -74,6 +76,23 @@ def find(declared: Iterable[str], media_type: str) -> str | None:
     # RFC 9110, section 12.5.1: an exact type comes before a range, and a range before */*.
     exact = [other for other in matching if other.replace(" ", "").lower() == media_type.replace(" ", "").lower()]
     return max(exact or matching, key=lambda other: specificity(essence(other), name), default=None)
+
+
+def find_body(declared: Iterable[str], media: MediaType) -> str | None:
+    """Return the declared media type or range of a body, the most specific first, or None.
+
+    The body must have the parameters of that type, and may have others (RFC 2045, section 5).
+    """
+
+    def closeness(other: str) -> tuple[int, int]:
+        return specificity(essence(other), media.name), len(_own_parameters(other))
+
+    fitting = [other for other in declared if _own_parameters(other) <= media.parameters.items()]
+    return max(filter(lambda other: closeness(other)[0], fitting), key=closeness, default=None)
+
+
+def _own_parameters(media_type: str) -> set[tuple[str, str]]:
+    return {(name, value) for name, value in parse(media_type).parameters.items() if name not in _OF_READERS}
 
 
 def specificity(pattern: str, name: str) -> int:
