@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.bodies import faults, part, send, serve
-from tests.support.engine import Engine
+from tests.support.engine import SHARED, Engine
 
 LIMITED = "{anyOf: [{type: integer, maximum: 5}, {type: string, maxLength: 3}]}"
 
@@ -59,3 +59,51 @@ def test_bare_line_breaks_between_headers_are_read(engine: Engine) -> None:
     serve_parts(engine, FILES)
     parts = [part("files", text, text, "a/b").replace(b"\r\nContent-Type", b"\nContent-Type") for text in ("a", "b")]
     assert body_of(engine, *parts) == {"files": [["a", "a/b", 1, "a"], ["b", "a/b", 1, "b"]]}
+
+
+NUMBERS = "{type: array, items: {type: integer}}"
+RGB = "{type: object, properties: {R: {type: integer}, G: {type: integer}}}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "style", "parts", "value"),
+    [
+        (NUMBERS, "style: pipeDelimited, explode: false", [("p", "1|2")], [1, 2]),
+        (NUMBERS, "style: spaceDelimited, explode: false", [("p", "1 2")], [1, 2]),
+        (NUMBERS, "explode: false", [("p", "1,2")], [1, 2]),
+        (NUMBERS, "explode: true", [("p", "1"), ("p", "2")], [1, 2]),
+        ("{type: array, items: {type: string}}", "explode: false", [("p", "a%2Cb,c+d")], ["a%2Cb", "c+d"]),
+        (RGB, "explode: false", [("p", "R,1,G,2")], {"R": 1, "G": 2}),
+        (RGB, "explode: true", [("R", "1"), ("G", "2"), ("B", "3")], {"R": 1, "G": 2, "B": "3"}),
+        (RGB, "style: deepObject", [("p[R]", "1"), ("p[G]", "2")], {"R": 1, "G": 2}),
+        ("{type: string}", "style: form, contentType: application/json", [("p", '"x"')], '"x"'),
+    ],
+)
+def test_parts_of_openapi_3_1_have_styles(
+    engine: Engine, schema: str, style: str, parts: list[tuple[str, str]], value: Any
+) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    serve_parts(engine, f"p: {schema}, q: {{type: integer}}, {FILES}", f"p: {{{style}}}")
+    sent = [*(part(name, text) for name, text in parts), part("q", "5"), part("files", "x", "a", "a/b")]
+    assert body_of(engine, *sent) == {"p": value, "q": 5, "files": [["a", "a/b", 1, "x"]]}
+
+
+def test_invalid_styles_of_parts_are_rejected(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    serve_parts(engine, f"p: {NUMBERS}, rgb: {RGB}", "p: {explode: false}, rgb: {style: deepObject}")
+    assert faults(send(engine, part("p", "1,x"), part("rgb[R]", "1"))) == ["/body/p/1 WRONG_TYPE"]
+    assert faults(send(engine, part("p", "1"), part("p", "2"))) == ["/body/p REPEATED"]
+    assert faults(send(engine, part("p", "1\0"))) == ["/body/p WRONG_FORMAT"]
+    assert faults(send(engine, part("p", "1", None, "text/plain; charset=latin-1"))) == ["/body/p WRONG_FORMAT"]
+
+
+def test_an_exploded_object_of_parts_is_given_once(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    serve_parts(engine, f"p: {RGB[:-1]}, additionalProperties: false}}", "p: {style: form}")
+    assert faults(send(engine, part("R", "1"), part("p", '{"R":2}'))) == ["/body/p REPEATED"]
+
+
+def test_openapi_3_0_ignores_the_styles_of_parts(engine: Engine) -> None:
+    serve_parts(engine, f"p: {NUMBERS}", "p: {style: pipeDelimited, explode: false}")
+    assert body_of(engine, part("p", "1"), part("p", "2")) == {"p": [1, 2]}
+    assert faults(send(engine, part("p", "1|2"))) == ["/body/p/0 WRONG_TYPE"]

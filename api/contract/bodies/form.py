@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.contract.bodies.simple import decoded, parsed
+from api.contract.bodies.styled import StyledProperties, has_style, styled
 from api.contract.document.operation import Json
 from api.contract.schema.fault_text import escaped, pointer_inside
 from api.contract.schema.media_types import parse
@@ -15,7 +16,6 @@ from api.errors import BodyTooLarge, Fault
 
 # Reading takes time for each pair and each property.
 _MOST_PAIRS = 1000
-_STYLED = {"style", "explode", "allowReserved"}
 
 
 class FormBody:
@@ -26,9 +26,9 @@ class FormBody:
         self._validator = schemas.request_validator(schema)
         self._reader = reader = TextReader(schema, schemas)
         encoding = content.get("encoding", {})
-        self._values = {
-            name: _property(name, reader.member(name), encoding.get(name, {}), schemas) for name in reader.names
-        }
+        self._properties = StyledProperties(
+            {name: _property(name, reader.member(name), encoding.get(name, {}), schemas) for name in reader.names}
+        )
         self._json = [name for name in reader.names if _kinds(encoding.get(name, {})) == {"json"}]
 
     def read(self, body: bytes, faults: list[Fault]) -> Any:
@@ -42,7 +42,7 @@ class FormBody:
         count = len(faults)
         readings = self._readings(given, faults)
         values = {
-            name: parsed(str(readings.pop(name)[0]).encode(), self._values[name].pointer, faults)
+            name: parsed(str(readings.pop(name)[0]).encode(), f"/body/{escaped(name)}", faults)
             for name in self._json
             if name in readings
         }
@@ -64,16 +64,7 @@ class FormBody:
         return None
 
     def _readings(self, given: Given, faults: list[Fault]) -> dict[str, list[Raw]]:
-        """Return the possible readings of each property. An open object whose members are pairs takes unknown pairs."""
-        values = self._values.values()
-        named = {key for key in given.texts if any(value.names(key) for value in values)}
-        others = {key: texts for key, texts in given.texts.items() if key not in named}
-        members: dict[str, list[Raw]] = {}
-        for name, value in self._values.items():
-            if readings := value.raw(_own(given, value, others), faults):
-                members[name] = readings
-        if any(value.takes_others for value in values):
-            return members
+        members, others = self._properties.readings(given, faults)
         for name, texts in others.items():
             if name in members:
                 faults.append(Fault(pointer_inside("/body", [name]), "REPEATED", "Must be given only once."))
@@ -81,22 +72,14 @@ class FormBody:
         return members
 
 
-def _own(given: Given, value: StyledValue, others: dict[str, list[str]]) -> Given:
-    if not value.takes_others:
-        return given
-    named = {key: texts for key, texts in given.texts.items() if value.names(key)}
-    return Given(named | others, given.raw)
-
-
 def _kinds(encoding: Json) -> set[str]:
-    """Return the kinds of the content types of a property, which a style replaces."""
-    types = "" if _STYLED & encoding.keys() else encoding.get("contentType", "")
+    """Return the kinds of the content types of a property."""
+    types = "" if has_style(encoding) else encoding.get("contentType", "")
     return {parse(part.strip()).kind for part in filter(None, types.split(","))}
 
 
 def _property(name: str, reader: TextReader, encoding: Json, schemas: Schemas) -> StyledValue:
-    pointer = f"/body/{escaped(name)}"
-    if "json" in _kinds(encoding) or ("object" in reader.types and not _STYLED & encoding.keys()):
+    if "json" in _kinds(encoding) or ("object" in reader.types and not has_style(encoding)):
         # Without a style, the text of an object is JSON (Encoding Object, contentType).
-        return StyledValue({"type": "string"}, schemas, Style("body", name, "form", False), pointer)
-    return StyledValue(reader.schema, schemas, Style.of("body", name, encoding), pointer)
+        return StyledValue({"type": "string"}, schemas, Style("body", name, "form", False), f"/body/{escaped(name)}")
+    return styled(name, reader, encoding, schemas)

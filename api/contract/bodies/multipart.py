@@ -8,13 +8,17 @@ from werkzeug.sansio import multipart
 
 from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
 from api.contract.bodies.simple import decoded, parsed
+from api.contract.bodies.styled import StyledProperties, has_style, styled
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import HEADER_BYTES
+from api.contract.schema.dialects import is_3_0
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
+from api.contract.schema.parameters import Texts
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.styles import Given
 from api.contract.schema.texts import TextReader
 from api.errors import BodyTooLarge, Fault, InvalidInput
 
@@ -46,6 +50,15 @@ class MultipartBody:
             for name, rules in encoding.items()
             if "contentType" in rules
         }
+        # OpenAPI 3.0 ignores the styles of parts.
+        named = {} if is_3_0(schemas.document) else {name: encoding.get(name, {}) for name in self._reader.names}
+        self._styled = StyledProperties(
+            {
+                name: styled(name, self._reader.member(name), rules, schemas)
+                for name, rules in named.items()
+                if has_style(rules)
+            }
+        )
 
     async def receive(self, media: MediaType, stream: BodyStream, spool: Spool, faults: list[Fault]) -> Any:
         """Return the members of the form, and append their faults. Raises InvalidInput if the form is malformed."""
@@ -73,14 +86,27 @@ class MultipartBody:
 
     def _value(self, parts: list[Part], faults: list[Fault]) -> Any:
         count = len(faults)
-        members: dict[str, Any] = {}
+        members = self._styled_members(parts, faults)
         for part in parts:
-            self._add(part, members, faults)
+            if not self._has_style(part):
+                self._add(part, members, faults)
         if len(faults) == count:
             faults += faults_of(self._validator.errors(members), "/body")
         if len(faults) > count:
             return None
         return {name: with_files(value) for name, value in self._validator.filled(members).items()}
+
+    def _styled_members(self, parts: list[Part], faults: list[Fault]) -> dict[str, Any]:
+        texts: Texts = {}
+        for part in filter(self._has_style, parts):
+            text = _decoded(part, pointer_inside("/body", [part.name]), faults)
+            texts.setdefault(part.name, []).append(text or "")
+        readings, _ = self._styled.readings(Given(texts, {}), faults)
+        return {name: self._reader.member(name).best(found) for name, found in readings.items()}
+
+    def _has_style(self, part: Part) -> bool:
+        is_known = self._styled.names(part.name) or (self._styled.takes_others and part.name not in self._reader.names)
+        return part.file is None and is_known
 
     def _add(self, part: Part, members: dict[str, Any], faults: list[Fault]) -> None:
         pointer = pointer_inside("/body", [part.name])
@@ -102,11 +128,15 @@ class MultipartBody:
     def _text(self, part: Part, pointer: str, faults: list[Fault]) -> Any:
         if part.media and part.media.kind == "json":
             return parsed(part.data or b"", pointer, faults)
-        if part.media and not part.media.is_utf8:
-            faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))
-            return None
-        text = decoded(part.data or b"", pointer, faults)
+        text = _decoded(part, pointer, faults)
         return None if text is None else self._target(part.name).best([text])
+
+
+def _decoded(part: Part, pointer: str, faults: list[Fault]) -> str | None:
+    if part.media and not part.media.is_utf8:
+        faults.append(Fault(pointer, "WRONG_FORMAT", "Must be UTF-8."))
+        return None
+    return decoded(part.data or b"", pointer, faults)
 
 
 def _malformed() -> InvalidInput:

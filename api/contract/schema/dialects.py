@@ -23,9 +23,14 @@ class Dialect(NamedTuple):
     specification: Specification[Any]
 
 
+def is_3_0(document: Json) -> bool:
+    """Return True for a document of OpenAPI 3.0."""
+    return str(document.get("openapi", "3.0")).startswith("3.0")
+
+
 def dialect_of(document: Json) -> Dialect:
     """Return the dialect of a document by its version."""
-    return _OF_3_0 if str(document.get("openapi", "3.0")).startswith("3.0") else _OF_3_1
+    return _OF_3_0 if is_3_0(document) else _OF_3_1
 
 
 def _evolve(validator: Any, *, schema: Any, _resolver: Any = None) -> Any:
