@@ -5,9 +5,10 @@ from starlette.testclient import TestClient
 
 from api.contract import ContractError
 from tests.contract.test_parameter_styles import COLORS, NUMBERS, OPEN, RGB, echo, faults, parameter
-from tests.support.engine import Engine
+from tests.support.engine import SHARED, Engine
 
 LISTS = "{type: object, additionalProperties: {type: array, items: {type: integer}}}"
+MIXED = "{oneOf: [{type: integer, maximum: 5}, {type: string, minLength: 2}]}"
 ALTERNATIVES = f"{{anyOf: [{{type: integer}}, {NUMBERS}]}}"
 TEXTS = f"{{oneOf: [{{type: string}}, {COLORS}]}}"
 
@@ -20,6 +21,7 @@ TEXTS = f"{{oneOf: [{{type: string}}, {COLORS}]}}"
         (ALTERNATIVES, "color=1&color=2", [1, 2]),
         (TEXTS, "color=12", "12"),
         (TEXTS, "color=1&color=2", ["1", "2"]),
+        (f"{{type: array, items: {MIXED}}}", "color=1&color=12&color=x1", [1, "12", "x1"]),
     ],
 )
 def test_a_value_may_be_a_list_or_have_lists(engine: Engine, schema: str, query: str, value: object) -> None:
@@ -98,3 +100,24 @@ def test_defaults_of_parameters_must_match_their_schema(engine: Engine) -> None:
     with pytest.raises(ContractError) as caught:
         engine.start()
     assert "the default of the parameter 'color' does not match its schema" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "schema", "query", "value"),
+    [
+        ("", "{type: array, prefixItems: [{type: integer}, {type: string}]}", "color=1&color=5", [1, "5"]),
+        ("", "{prefixItems: [{type: integer}], items: {type: string}, type: array}", "color=1&color=5", [1, "5"]),
+        ("style: deepObject", "{type: object, patternProperties: {'^a': {type: integer}}}", "color[ab]=1", {"ab": 1}),
+    ],
+)
+def test_texts_have_the_types_of_openapi_3_1(engine: Engine, more: str, schema: str, query: str, value: object) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    echo(engine, parameter("query", schema, more))
+    response = engine.request(f"/x?{query}")
+    assert (response.status_code, response.json()) == (200, {"value": value}), response.text
+
+
+def test_a_text_keeps_the_form_of_the_alternative_that_fits(engine: Engine) -> None:
+    uuid = "{required: [c], properties: {b: {type: string, format: uuid}}}"
+    echo(engine, parameter("query", f"{{type: object, anyOf: [{{required: [a]}}, {uuid}]}}", "style: deepObject"))
+    assert engine.request("/x?color[a]=x&color[b]=1234").json() == {"value": {"a": "x", "b": "1234"}}

@@ -82,7 +82,7 @@ class MultipartBody:
 
     def _target(self, name: str) -> TextReader:
         reader = self._reader.member(name)
-        return reader.item if "array" in reader.types else reader
+        return reader.item(0) if "array" in reader.types else reader
 
     def _value(self, parts: list[Part], faults: list[Fault]) -> Any:
         count = len(faults)

@@ -276,5 +276,5 @@ def _list_or_object(raw: Raw, reader: TextReader) -> Raw:
         return raw[""]
     numbers = [str(number) for number in range(len(raw))]
     if "array" in reader.types and raw.keys() == {*numbers}:
-        return [_list_or_object(raw[number], reader.item) for number in numbers]
+        return [_list_or_object(raw[text], reader.item(number)) for number, text in enumerate(numbers)]
     return {name: _list_or_object(part, reader.member(name)) for name, part in raw.items()}

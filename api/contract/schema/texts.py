@@ -10,6 +10,7 @@ from uuid import UUID
 
 from api.contract.document.operation import Json
 from api.contract.schema import strict_json
+from api.contract.schema.patterns import compile_pattern
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.validator import RequestValidator
 from api.errors import InvalidInput
@@ -126,29 +127,36 @@ class TextReader:
         return dict.fromkeys(name for branch in self._branches for name in branch.get("properties", {}))
 
     @cached_property
-    def item(self) -> "TextReader":
-        """The reader of the items of a list."""
-        found = [branch["items"] for branch in self._branches if isinstance(branch.get("items"), dict)]
-        found += [part for branch in self._branches for part in branch.get("prefixItems", [])]
-        return self._inner(found)
+    def _items(self) -> list["TextReader"]:
+        """The readers of the first items of a list, each with its own schema, and of all others."""
+        prefixes = [branch.get("prefixItems", []) for branch in self._branches]
+        return [self._inner(self._item_schemas(number)) for number in range(max(map(len, prefixes), default=0) + 1)]
+
+    def _item_schemas(self, number: int) -> list[Any]:
+        prefixes = [(branch.get("prefixItems", []), branch.get("items")) for branch in self._branches]
+        return [first[number] if number < len(first) else others for first, others in prefixes]
+
+    def item(self, number: int) -> "TextReader":
+        """Return the reader of the item with this number in a list."""
+        return self._items[min(number, len(self._items) - 1)]
 
     def member(self, name: str) -> "TextReader":
         """Return the reader of a member of an object."""
-        return self._members.get(name) or self._others
+        return self._members.get(name) or self._member(name)
 
     @cached_property
     def _members(self) -> dict[str, "TextReader"]:
-        return {
-            name: self._inner(
-                [branch["properties"][name] for branch in self._branches if name in branch.get("properties", {})]
-            )
-            for name in self.names
-        }
+        return {name: self._member(name) for name in self.names}
 
-    @cached_property
-    def _others(self) -> "TextReader":
-        found = [branch.get("additionalProperties") for branch in self._branches]
-        return self._inner([schema for schema in found if isinstance(schema, dict)])
+    def _member(self, name: str) -> "TextReader":
+        found = []
+        for branch in self._branches:
+            own = [branch["properties"][name]] if name in branch.get("properties", {}) else []
+            own += [
+                part for pattern, part in branch.get("patternProperties", {}).items() if compile_pattern(pattern)(name)
+            ]
+            found += own or [branch.get("additionalProperties")]
+        return self._inner(found)
 
     def _inner(self, found: list[Any]) -> "TextReader":
         parts = [
@@ -167,7 +175,7 @@ class TextReader:
         if isinstance(raw, str):
             return self._scalar(raw, plain)
         if isinstance(raw, list):
-            return [self.item.read(part, plain=plain) for part in raw]
+            return [self.item(number).read(part, plain=plain) for number, part in enumerate(raw)]
         return {name: self.member(name).read(part, plain=plain) for name, part in raw.items()}
 
     def _scalar(self, text: str, plain: bool) -> Any:
@@ -175,10 +183,15 @@ class TextReader:
             return text
         for notation in self._notations:
             try:
-                return notation(text)
+                value = notation(text)
             except _NoMatch:
                 continue
+            return text if self._is_text(text, value) else value
         return text
+
+    def _is_text(self, text: str, other: Any) -> bool:
+        """Return True if a text is valid as a string, but not as another value."""
+        return "string" in self.types and not self.validator.accepts(other) and self.validator.accepts(text)
 
     def best(self, readings: list[Raw], *, plain: bool = False) -> Any:
         """Return the first reading that is valid, or else the first one. With `plain`, strings come before others."""
@@ -202,19 +215,32 @@ class TextReader:
 
     def _parts(self) -> Iterator["TextReader"]:
         if "array" in self.types:
-            yield self.item
+            yield from self._items
         if "object" in self.types:
             yield from self._members.values()
 
     def native(self, value: Any) -> Any:
         """Return a valid value with its UUIDs and times as Python types. Raises ValueError if a time does not exist."""
         if self._native is not None and isinstance(value, str):
-            return self._native(value) if self._has_format(value) else value
+            return self._converted(value, self._native) if self._has_format(value) else value
         if isinstance(value, list) and "array" in self.types:
-            return [self.item.native(part) for part in value]
+            return [self.item(number).native(part) for number, part in enumerate(value)]
         if isinstance(value, dict) and "object" in self.types:
             return {name: self.member(name).native(part) for name, part in value.items()}
         return value
+
+    def _converted(self, text: str, native: Callable[[str], Any]) -> Any:
+        try:
+            return native(text)
+        except ValueError:
+            if self._form.accepts(text):
+                raise
+            # The format belongs to an alternative that does not apply.
+            return text
+
+    @cached_property
+    def _form(self) -> RequestValidator:
+        return self._schemas.request_validator({"type": "string", "format": self.format})
 
     def _has_format(self, text: str) -> bool:
         return not self._formatted or any(not validator.errors(text) for validator in self._formatted)
