@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from jsonschema.validators import Draft4Validator, Draft202012Validator
+from jsonschema import ValidationError
+from jsonschema.validators import Draft4Validator, Draft202012Validator, extend
 
 from api.contract.document.operation import Json
 from api.contract.schema.json_values import NotSerializable, encode
@@ -33,7 +34,18 @@ OLD += ["allOf", "anyOf", "oneOf", "$ref", "discriminator"]
 NEW = ["patternProperties", "unevaluatedProperties", "propertyNames", "dependentSchemas", "dependentRequired", "if"]
 NEW += ["then", "else", "prefixItems", "unevaluatedItems", "const"]
 KEYWORDS = {"3.0.3": OLD, "3.1.0": OLD + NEW}
-VALIDATORS = {"3.0.3": Draft4Validator, "3.1.0": Draft202012Validator}
+
+
+def forbid_write_only(_: Any, is_write_only: bool, __: Any, ___: Json) -> Iterator[ValidationError]:
+    """The keyword `writeOnly` in a response."""
+    if is_write_only:
+        yield ValidationError("a write-only member")
+
+
+VALIDATORS = {
+    version: extend(base, {"writeOnly": forbid_write_only})  # type: ignore[no-untyped-call]
+    for version, base in {"3.0.3": Draft4Validator, "3.1.0": Draft202012Validator}.items()
+}
 OBJECT = {
     "properties", "additionalProperties", "patternProperties", "propertyNames", "required", "minProperties",
     "dependentRequired", "dependentSchemas", "unevaluatedProperties",
@@ -222,7 +234,9 @@ class Oracle:
         always += [part for name, part in schema.get("dependentSchemas", {}).items() if name in value.names()]
         conditions = [[schema["if"], schema["then"]], [schema["else"]]] if "if" in schema else [[]]
         for condition, chosen in itertools.product(conditions, self.branches(schema, value)):
-            if not condition or self.fits(schema["if"], value, is_valid=len(condition) > 1):
+            # A value that breaks the other keywords may take either way.
+            is_broken = bool(condition) and not self.fits(without(schema, "if", "then", "else"), value)
+            if not condition or is_broken or self.fits(schema["if"], value, is_valid=len(condition) > 1):
                 for pieces in self.choices([*always, *condition, *chosen], value):
                     yield [schema, *pieces]
 
@@ -254,6 +268,14 @@ class Oracle:
             prefix = piece.get("prefixItems", [])
             yield prefix[number] if number < len(prefix) else piece.get("items", piece.get("unevaluatedItems", True))
 
+    def applied(self, schema: Any) -> Iterator[Json]:
+        """Yield the schemas that a schema is composed of."""
+        if isinstance(schema, dict):
+            yield schema
+            parts = [self.target(schema)] if "$ref" in schema else []
+            for part in [*parts, *(part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ()))]:
+                yield from self.applied(part)
+
     def hides(self, schema: Any) -> bool:
         return isinstance(schema, dict) and "writeOnly" in schema and "$ref" not in schema
 
@@ -262,6 +284,13 @@ class Oracle:
         check = self.validator({**self.document, "allOf": [schema]})
         candidates = [value.served, value.given]
         if isinstance(value.served, dict):
+            # A row may have members that the branch does not name.
+            named = [set(part.get("properties", ())) for part in self.applied(schema)]
+            candidates += [
+                {name: member for name, member in value.served.items() if name in some}
+                for some in [set().union(*named), *named]
+            ]
+        if isinstance(value.served, dict):
             others = [name for name in value.given if name not in value.served]
             candidates += [
                 value.served | {name: value.given[name] for name in some}
@@ -269,6 +298,10 @@ class Oracle:
                 for some in itertools.combinations(others, count)
             ]
         return any(check.is_valid(candidate) is is_valid for candidate in candidates)
+
+
+def without(schema: Json, *names: str) -> Json:
+    return {name: part for name, part in schema.items() if name not in names}
 
 
 def keywords(node: Any) -> Iterator[str]:
