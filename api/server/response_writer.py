@@ -32,7 +32,7 @@ class SingleWriteResponder:
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, _: Send) -> None:
         """Call the application and send its response."""
         if self._cycle.body and not self._cycle.more_body:
-            scope["extensions"] = {WHOLE_BODY: {}}
+            scope.setdefault("extensions", {})[WHOLE_BODY] = {}
         try:
             await app(scope, receive, self.send)
         finally:

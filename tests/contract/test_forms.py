@@ -140,3 +140,9 @@ def test_a_property_with_several_content_types_may_be_text(engine: Engine) -> No
     )
     assert body_of(engine, "p=%7B%22a%22:1%7D") == {"p": {"a": 1}}
     assert body_of(engine, "p=x") == {"p": "x"}
+
+
+def test_a_default_in_an_alternative_does_not_break_a_request(engine: Engine) -> None:
+    inner = "a: {type: object, properties: {b: {type: integer, default: x}}}"
+    serve(engine, f"{{{FORM}: {{schema: {{type: object, anyOf: [{{properties: {{{inner}}}}}]}}}}}}")
+    assert body_of(engine, "a=%7B%7D") == {"a": {}}

@@ -357,13 +357,21 @@ def test_a_stream_is_not_an_object(call: Callable[..., Any], result: Any) -> Non
     )
 
 
-def test_json_files_have_the_declared_members(call: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["", "bytes=0-5", "bytes=0-"])
+def test_json_files_have_the_declared_members(call: Callable[..., Any], tmp_path: Path, part: str) -> None:
     file = tmp_path / "a.json"
     file.write_text('{"a": 1, "password": 2}')
     declared = response("application/json: {schema: {type: object, properties: {a: {}}}}")
-    assert call(declared, lambda: flask.send_file(file)).json() == {"a": 1}
+    sent = call(declared, lambda: flask.send_file(file), **({"range": part} if part else {}))
+    assert (sent.status_code, sent.content) == (200, b'{"a":1}')
+    assert {"accept-ranges", "content-range"}.isdisjoint(sent.headers)
 
 
-def test_a_text_may_have_the_form_of_a_shared_schema(engine: Engine, call: Callable[..., Any]) -> None:
+def test_rows_may_have_a_member_named_read(call: Callable[..., Any]) -> None:
+    declared = response("application/json: {schema: {type: object, properties: {read: {type: boolean}}}}")
+    assert call(declared, SimpleNamespace(read=True)).json() == {"read": True}
+
+
+def test_a_text_may_have_the_format_of_a_shared_schema(engine: Engine, call: Callable[..., Any]) -> None:
     engine.write(f"{SHARED}  schemas: {{Day: {{type: string, format: date}}}}\n", "openapi.yaml")
     assert call(response("text/plain: {schema: {$ref: '#/components/schemas/Day'}}"), NOON).text == "2026-01-31"

@@ -39,7 +39,7 @@ def files_after(engine: Engine, end: str) -> Any:
     return send(engine, first, part("files", "three", "b", "a/b"))
 
 
-@pytest.mark.parametrize("end", ["\n\r\n", "\r\n\r", "\n\r"])
+@pytest.mark.parametrize("end", ["\n\r\n", "\r\n\r", "\n\r", "\r\n \r\n", "\r\n\t\r\n", "\r\n"])
 def test_mixed_line_breaks_after_headers_are_rejected(engine: Engine, end: str) -> None:
     assert faults(files_after(engine, end)) == ["/body WRONG_FORMAT"]
 
@@ -107,3 +107,20 @@ def test_openapi_3_0_ignores_the_styles_of_parts(engine: Engine) -> None:
     serve_parts(engine, f"p: {NUMBERS}", "p: {style: pipeDelimited, explode: false}")
     assert body_of(engine, part("p", "1"), part("p", "2")) == {"p": [1, 2]}
     assert faults(send(engine, part("p", "1|2"))) == ["/body/p/0 WRONG_TYPE"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "texts", "value"),
+    [
+        ("{type: array, prefixItems: [{type: string}, {type: integer}]}", ["a", "2"], ["a", 2]),
+        ("{type: array, prefixItems: [{type: integer}], items: {type: string}}", ["1", "2", "3"], [1, "2", "3"]),
+        ("{type: [string, array], items: {type: integer}}", ["abc"], "abc"),
+        ("{type: [string, array], items: {type: integer}}", ["1", "2"], [1, 2]),
+        ("{oneOf: [{type: boolean}, {type: array, items: {type: integer}}]}", ["true"], True),
+        ("{oneOf: [{type: boolean}, {type: array, items: {type: integer}}]}", ["1"], [1]),
+    ],
+)
+def test_each_part_has_the_type_of_its_place(engine: Engine, schema: str, texts: list[str], value: Any) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    serve_parts(engine, f"p: {schema}")
+    assert body_of(engine, *(part("p", text) for text in texts)) == {"p": value}

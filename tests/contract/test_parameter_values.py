@@ -90,6 +90,23 @@ def test_objects_do_not_take_the_members_of_other_objects(engine: Engine) -> Non
     assert engine.request("/x?b=1&filter[a]=2").json() == {"value": [{"b": 1}, {"a": 2}]}
 
 
+@pytest.mark.parametrize("name", ["ids[]", "filter[a", "other"])
+def test_open_objects_take_all_names_that_no_parameter_has(engine: Engine, name: str) -> None:
+    deep = parameter("query", "{type: object, additionalProperties: {}}", "style: deepObject", "filter")
+    ids = parameter("query", "{type: array, items: {type: integer}}", name="ids")
+    echo(engine, parameter("query", "{type: object, additionalProperties: {type: integer}}"), deep, ids)
+    engine.handlers.list_things = lambda color, filter, ids: {"value": [color, filter, ids]}  # type: ignore[attr-defined]  # noqa: A006
+    assert engine.request(f"/x?{name}=1").json() == {"value": [{name: 1}, None, None]}
+
+
+def test_boolean_schemas_of_openapi_3_1_are_parameters(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    echo(engine, parameter("query", "true"), parameter("query", "false", name="never"))
+    engine.handlers.list_things = lambda color: {"value": color}  # type: ignore[attr-defined]
+    assert engine.request("/x?color=1").json() == {"value": "1"}
+    assert faults(engine.request("/x?never=1")) == ["/query/never NOT_ALLOWED"]
+
+
 def test_parameters_get_the_default_of_their_composed_schema(engine: Engine) -> None:
     echo(engine, parameter("query", "{allOf: [{type: integer, default: 5}, {maximum: 9}]}"))
     assert engine.request("/x").json() == {"value": 5}
@@ -117,7 +134,7 @@ def test_texts_have_the_types_of_openapi_3_1(engine: Engine, more: str, schema: 
     assert (response.status_code, response.json()) == (200, {"value": value}), response.text
 
 
-def test_a_text_keeps_the_form_of_the_alternative_that_fits(engine: Engine) -> None:
+def test_a_text_has_the_format_of_the_alternative_that_fits(engine: Engine) -> None:
     uuid = "{required: [c], properties: {b: {type: string, format: uuid}}}"
     echo(engine, parameter("query", f"{{type: object, anyOf: [{{required: [a]}}, {uuid}]}}", "style: deepObject"))
     assert engine.request("/x?color[a]=x&color[b]=1234").json() == {"value": {"a": "x", "b": "1234"}}

@@ -1,5 +1,6 @@
 """The body of an operation: the media type chooses how it is read."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.errors import Fault, UnsupportedMediaType
 
 _ANY = "*"
 # The name without a hyphen is not registered, but common.
+_CHARSET = re.compile(r"charset[*\s]*(=|$)")
 _UTF8 = {"charset=utf-8", 'charset="utf-8"', "charset=utf8", 'charset="utf8"'}
 _KINDS = ("json", "form", "multipart", "text", "file")
 
@@ -93,7 +95,7 @@ class RequestBody:
 def _charsets(content_type: bytes) -> set[str]:
     """Return the parameters for the charset, also if they are malformed. RFC 2045, section 5: others are ignored."""
     parts = (part.strip().lower() for part in content_type.decode("latin-1").split(";")[1:])
-    return {part for part in parts if part.startswith("charset")}
+    return {part for part in parts if _CHARSET.match(part)}
 
 
 def _readers(media_type: str, content: Json, schemas: Schemas) -> dict[str, Any]:

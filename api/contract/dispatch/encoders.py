@@ -6,7 +6,7 @@ from typing import Any
 
 from api.contract.document.operation import Json
 from api.contract.schema import media_types
-from api.contract.schema.json_values import NotSerializable, encode
+from api.contract.schema.json_values import NotSerializable, encode, is_file
 from api.contract.schema.serializer import Serializers, Shape
 
 Encoder = Callable[[Any], bytes | Iterator[bytes]]
@@ -76,7 +76,7 @@ def _form_of(schema: Any) -> Json:
 
 
 def _is_json_value(body: Any) -> bool:
-    return not isinstance(body, str | bytes | bytearray | memoryview | Iterator) and not hasattr(body, "read")
+    return not isinstance(body, str | bytes | bytearray | memoryview | Iterator) and not is_file(body)
 
 
 def _by_type(as_json: Encoder, as_is: Encoder, body: Any) -> bytes | Iterator[bytes]:
@@ -88,7 +88,7 @@ def _as_is(shape: Shape, body: Any) -> bytes | Iterator[bytes]:
         return bytes(body)
     if isinstance(body, str):
         return _utf8(body)
-    if hasattr(body, "read"):
+    if is_file(body):
         return _file_chunks(body)
     if isinstance(body, Iterator):
         return map(_part, body)

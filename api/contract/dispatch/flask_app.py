@@ -16,7 +16,7 @@ from werkzeug.routing import MapAdapter, Rule
 
 from api.contract.dispatch.replies import AnyResponse, from_flask
 from api.contract.http.response import Response, StreamedResponse
-from api.contract.http.scope import body_of
+from api.contract.http.scope import body_of, operation_of
 
 View = Callable[[Scope], AnyResponse]
 """Returns the response of an operation to the request of a scope."""
@@ -194,7 +194,7 @@ def environ_of(scope: Scope) -> dict[str, Any]:
 
     Headers that only concern the connection are left out, and so is Host, because it is untrusted.
     """
-    body = body_of(scope)
+    body, operation = body_of(scope), operation_of(scope)
     environ = {
         "asgi.scope": scope,
         "CONTENT_LENGTH": str(len(body)),
@@ -214,12 +214,15 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
+    # A range would refer to the bytes of a file, but of JSON only the declared members leave.
+    ignored = _OF_THE_CONNECTION | (_OF_RANGES if operation is not None and operation.sends_json else set())
     for name, value in scope["headers"]:
-        if name not in _OF_THE_CONNECTION:
+        if name not in ignored:
             environ[_variable(name)] = value.decode("latin-1")
     return environ
 
 
+_OF_RANGES = {b"if-range", b"range"}
 _OF_THE_CONNECTION = {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade"}
 
 

@@ -15,7 +15,7 @@ from api.contract.dispatch.encoders import content_type, make_encoder, type_for
 from api.contract.document.operation import Json, Operation, header_content, resolve
 from api.contract.http.response import Headers, Response, StreamedResponse, raw_headers
 from api.contract.schema import media_types
-from api.contract.schema.json_values import encode, free_form
+from api.contract.schema.json_values import encode, free_form, is_file
 from api.contract.schema.response_schema import declared_status
 from api.contract.schema.serializer import Serializers
 
@@ -94,6 +94,8 @@ class Replies:
         response.direct_passthrough = False
         data = response.get_data()
         response.close()
+        if is_json:
+            headers.remove("Accept-Ranges")
         parsed = json.loads(data) if data and is_json else data
         return reply.respond(status, parsed, reply.like(medium), headers)
 
@@ -282,7 +284,7 @@ def streamed(status: int, headers: Headers, chunks: Iterator[bytes], source: Any
 
 def discard(body: Any) -> None:
     """Close a stream or a file that is not sent."""
-    if isinstance(body, Iterator) or hasattr(body, "read"):
+    if isinstance(body, Iterator) or is_file(body):
         getattr(body, "close", int)()
 
 

@@ -45,6 +45,12 @@ class Operation:
         servers = self._own("servers", None) or item.get("servers") or self.document.get("servers") or [{}]
         return base_path(servers[0]) + self.path
 
+    @cached_property
+    def sends_json(self) -> bool:
+        """True if all successful responses with a body are JSON."""
+        successes = [response for status, response in self.responses.items() if status.startswith("2")]
+        return all(media_kind(name) == "json" for response in successes for name in response.get("content", {}))
+
     def address(self, handlers: str) -> str:
         """Return the id that Connexion gives to the operation: the package, the module and the `operationId`."""
         return f"{handlers}.{self.tag}.{self.id}"
@@ -178,20 +184,23 @@ def resolve_or_empty(node: Json, document: Json) -> Json:
         return {}
 
 
-# The boolean schemas of OpenAPI 3.1, as the objects that mean the same.
+# The objects that are equivalent to the boolean schemas of OpenAPI 3.1.
 _ANYTHING: Json = {}
 NOTHING: Json = {"not": {}}
+
+
+def object_of(schema: Any) -> Any:
+    """Return the equivalent object of a boolean schema, and any other value as it is."""
+    return schema if not isinstance(schema, bool) else _ANYTHING if schema else NOTHING
 
 
 def _target(reference: Any, document: Json) -> Json:
     target: Any = document if str(reference).split("/")[0] == "#" else None
     for name in _names(reference):
         target = _member(target, name)
-    if isinstance(target, bool):
-        return _ANYTHING if target else NOTHING
-    if not isinstance(target, dict):
+    if not isinstance(target, dict | bool):
         raise KeyError(reference)
-    return target
+    return object_of(target)  # type: ignore[no-any-return]
 
 
 def steps_of(reference: Any, document: Json) -> Iterator[str | int]:

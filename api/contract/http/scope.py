@@ -58,7 +58,7 @@ def operation_of(scope: Scope) -> Operation | None:
 
 
 def has_whole_body(scope: Scope) -> bool:
-    """Return True if the whole body has arrived. With False, it may have, too."""
+    """Return True if the server states that the whole body has arrived. False means that this is unknown."""
     return WHOLE_BODY in scope["extensions"]
 
 

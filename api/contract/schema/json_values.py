@@ -86,6 +86,11 @@ def free_form(value: Any, form: Form = ANY) -> Any:
     return to_json(value, form)
 
 
+def is_file(value: Any) -> bool:
+    """Return True for an open file. A row may have a member `read`, which is not a function."""
+    return callable(getattr(value, "read", None))
+
+
 def key_of(name: Any) -> str:
     """Return the name of a member. Raises NotSerializable if the key is not a string, an integer or a UUID."""
     name = name.value if isinstance(name, Enum) else name

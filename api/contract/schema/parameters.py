@@ -54,7 +54,7 @@ class StyledValue:
 
     @property
     def takes_others(self) -> bool:
-        """True if the object has all members that the contract does not name."""
+        """True if the object takes the names that the contract does not declare."""
         return self.spreads and self.reader.is_open
 
     def names(self, key: str) -> bool:
@@ -188,9 +188,10 @@ class Parameters:
         definitions = [definition for definition in operation.parameters if not is_ignored(definition)]
         self._parameters: list[tuple[str, Parameter]] = []
         names = {place: {each["name"] for each in definitions if each["in"] == place} for place, _ in arguments}
+        deep = {f"{each['name']}[" for each in definitions if each.get("style") == "deepObject"}
         for definition in definitions:
             place, name = definition["in"], definition["name"]
-            taken = (names[place] - {name}).union(keys)
+            taken = (names[place] - {name}).union(keys, deep)
             self._parameters.append((place, Parameter(definition, arguments[place, name], schemas, taken)))
         self._keys = frozenset(keys)
         self._query = [parameter for place, parameter in self._parameters if place == "query"]

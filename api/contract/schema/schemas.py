@@ -32,7 +32,7 @@ class Schemas:
         self._dialect = dialect_of(document)
         self._targets: dict[str, Any] = {}
         self._check = SchemaCheck()
-        self._made: dict[tuple[type, int], tuple[Any, Any]] = {}
+        self._made: dict[tuple[type, Any, int], tuple[Any, Any]] = {}
         self._requests, self._responses = Compiler(), Compiler()
         resource = self._dialect.specification.create_resource(document)
         # References to `$id` and to anchors of OpenAPI 3.1 require that all schemas are known.
@@ -64,6 +64,10 @@ class Schemas:
         """Return the validator of a value in a request. Raises ContractError if the schema cannot be served."""
         return self._shared(RequestValidator, self._dialect.request, schema, self._requests)
 
+    def request_test(self, schema: Any) -> SchemaValidator:
+        """Return a validator of a value in a request that gets no defaults."""
+        return self._shared(SchemaValidator, self._dialect.request, schema, self._requests)
+
     def response_validator(self, schema: Any) -> SchemaValidator:
         """Return the validator of a value in a response. Raises ContractError if the schema cannot be served."""
         return self._shared(SchemaValidator, self._dialect.response, schema, self._responses)
@@ -75,10 +79,10 @@ class Schemas:
     def _shared(self, kind: type[Validator], dialect: Any, schema: Any, compiler: Compiler) -> Validator:
         """Return the validator of a schema, which all references to the schema share."""
         # The id is unique as long as the schema exists.
-        key = kind, id(schema)
+        key = kind, dialect, id(schema)
         if key not in self._made:
             exact = resolved(self._exact(dialect, schema))
-            target = kind, id(exact.schema)
+            target = kind, dialect, id(exact.schema)
             if target not in self._made:
                 self._made[target] = exact.schema, kind(exact, compiler)
             self._made[key] = schema, self._made[target][1]

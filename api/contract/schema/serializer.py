@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from api.contract.document.operation import NOTHING, Json
 from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
-from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, key_of, to_json
+from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, is_file, key_of, to_json
 from api.contract.schema.memoization import once
 from api.contract.schema.schemas import Schemas
 
@@ -158,8 +158,7 @@ class Serializers:
         required = frozenset(name for piece in pieces for name in piece.get("required", ()))
         named = [[*piece.get("properties", ()), *piece.get("required", ())] for piece in pieces]
         names = dict.fromkeys(name for group in named for name in group)
-        found = {name: self._member(pieces, name, is_required=name in required) for name in names}
-        declared = {name: schemas for name, schemas in found.items() if schemas is not None}
+        declared = {name: schemas for name in names if (schemas := self._member(pieces, name)) is not None}
         members = []
         for name, schemas in declared.items():
             part = self._make(schemas)
@@ -167,21 +166,22 @@ class Serializers:
             members.append(Member(name, part, part in self._plain, optional, self._composition.allows_null(schemas)))
         return _object_shape(members, self._others(pieces, frozenset(names)))
 
-    def _member(self, pieces: Pieces, name: str, *, is_required: bool = False) -> list[Any] | None:
-        """Return the schemas of a member, or None if it must not leave. A required one may have none."""
+    def _member(self, pieces: Pieces, name: str) -> list[Any] | None:
+        """Return the schemas of a member, or None if it must not leave."""
         described = {id(piece): list(self._schemas_of(piece, name)) for piece in pieces}
         found = [schema for schemas in described.values() for schema in schemas]
         for piece in pieces:
             evaluating = self._composition.applied(piece, pieces) if "unevaluatedProperties" in piece else ()
             if evaluating and not any(described[id(part)] for part in evaluating):
                 found.append(piece["unevaluatedProperties"])
-        if not (found or is_required) or any(map(self._forbids, found)) or not self._is_name(pieces, name):
+        if not found or any(map(self._forbids, found)) or not self._is_name(pieces, name):
             return None
         return None if self._composition.is_write_only(found) else found
 
     def _forbids(self, schema: Any) -> bool:
-        """Return True for the schema `false`, and a reference to it."""
-        return schema is False or self.resolve(schema) is NOTHING
+        """Return True for the schema `false`, also behind a reference or in `allOf`."""
+        pieces = self._composition.expand([schema, self.resolve(schema)])
+        return schema is False or any(piece == NOTHING or False in piece.get("allOf", ()) for piece in pieces)
 
     def _schemas_of(self, piece: Json, name: str) -> Iterator[Any]:
         own, patterns = piece.get("properties", {}), piece.get("patternProperties", {})
@@ -359,6 +359,6 @@ def _row(value: Any) -> tuple[Any, bool]:
     """Return a value with members, and True if it is a mapping: named tuples and rows of SQLAlchemy become mappings."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict(), True
-    if isinstance(value, _NOT_OBJECTS) or hasattr(value, "read"):
+    if isinstance(value, _NOT_OBJECTS) or is_file(value):
         raise NotSerializable("the value must be an object")
     return value, False

@@ -1,6 +1,6 @@
 """The styles of parameters: how a list or an object is written as text (OpenAPI, Style Values, and RFC 6570)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -195,11 +195,16 @@ def _spread(reader: TextReader, taken: Iterable[str], place: str) -> Extract:
         found: dict[str, Raw] = {
             name: _member(reader.member(name), texts)
             for name, texts in given.texts.items()
-            if name in reader.names or (others is not None and name.partition("[")[0] not in others)
+            if name in reader.names or (others is not None and not _is_taken(name, others))
         }
         return [found] if found else []
 
     return extract
+
+
+def _is_taken(name: str, others: Collection[str]) -> bool:
+    """Return True if a name belongs to another parameter. That of a `deepObject` is in `others` with a bracket."""
+    return name in others or (name.endswith("]") and f"{name.partition('[')[0]}[" in others)
 
 
 def _member(reader: TextReader, texts: list[str]) -> Raw:

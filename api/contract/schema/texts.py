@@ -8,11 +8,11 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from api.contract.document.operation import Json
+from api.contract.document.operation import Json, object_of
 from api.contract.schema import strict_json
 from api.contract.schema.patterns import compile_pattern
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.validator import RequestValidator
+from api.contract.schema.validator import SchemaValidator
 from api.errors import InvalidInput
 
 Raw = str | list["Raw"] | dict[str, "Raw"]
@@ -82,7 +82,7 @@ class TextReader:
     """Reads texts as values of a schema, in the exact notation of JSON. Other texts stay, and fail the validation."""
 
     def __init__(self, schema: Json, schemas: Schemas, made: "_Made | None" = None) -> None:
-        self.schema = schema
+        self.schema = schema = object_of(schema)
         self._schemas = schemas
         # Shared by the readers inside each other, because a schema may contain itself.
         self._made: _Made = {} if made is None else made
@@ -95,7 +95,7 @@ class TextReader:
         self._native = _NATIVE.get(self.format or "") if "string" in self.types else None
         # A composed schema may allow other texts, such as the alternative of an enum.
         self._formatted = [
-            schemas.request_validator(branch)
+            schemas.request_test(branch)
             for branch in self._branches
             if self._native is not None and branch is not schema and "format" in branch
         ]
@@ -151,11 +151,11 @@ class TextReader:
     def _member(self, name: str) -> "TextReader":
         found = []
         for branch in self._branches:
-            own = [branch["properties"][name]] if name in branch.get("properties", {}) else []
-            own += [
-                part for pattern, part in branch.get("patternProperties", {}).items() if compile_pattern(pattern)(name)
-            ]
-            found += own or [branch.get("additionalProperties")]
+            patterns = branch.get("patternProperties", {}).items()
+            matching = (part for pattern, part in patterns if compile_pattern(pattern)(name))
+            # Of several patterns, the first determines the type. Clients choose the names, so readers must be few.
+            other = next(matching, branch.get("additionalProperties"))
+            found.append(branch.get("properties", {}).get(name, other))
         return self._inner(found)
 
     def _inner(self, found: list[Any]) -> "TextReader":
@@ -191,18 +191,21 @@ class TextReader:
 
     def _is_text(self, text: str, other: Any) -> bool:
         """Return True if a text is valid as a string, but not as another value."""
-        return "string" in self.types and not self.validator.accepts(other) and self.validator.accepts(text)
+        return "string" in self.types and not self.validator.is_valid(other) and self.validator.is_valid(text)
 
     def best(self, readings: list[Raw], *, plain: bool = False) -> Any:
         """Return the first reading that is valid, or else the first one. With `plain`, strings come before others."""
+        first = self.read(readings[0], plain=plain)
+        if self.validator.is_valid(first):
+            return first
         values = (self.read(raw, plain=way) for raw in readings for way in (plain, not plain))
-        valid = (value for value in values if not self.validator.errors(value))
-        return next(valid, self.read(readings[0], plain=plain))
+        # Most texts have one reading, whose faults the caller reports.
+        return next((value for value in values if value != first and self.validator.is_valid(value)), first)
 
     @cached_property
-    def validator(self) -> RequestValidator:
+    def validator(self) -> SchemaValidator:
         """The validator of the schema."""
-        return self._schemas.request_validator(self.schema)
+        return self._schemas.request_test(self.schema)
 
     @cached_property
     def has_native(self) -> bool:
@@ -233,17 +236,17 @@ class TextReader:
         try:
             return native(text)
         except ValueError:
-            if self._form.accepts(text):
+            if self._format_validator.is_valid(text):
                 raise
             # The format belongs to an alternative that does not apply.
             return text
 
     @cached_property
-    def _form(self) -> RequestValidator:
-        return self._schemas.request_validator({"type": "string", "format": self.format})
+    def _format_validator(self) -> SchemaValidator:
+        return self._schemas.request_test({"type": "string", "format": self.format})
 
     def _has_format(self, text: str) -> bool:
-        return not self._formatted or any(not validator.errors(text) for validator in self._formatted)
+        return not self._formatted or any(validator.is_valid(text) for validator in self._formatted)
 
 
 def _listed(schema: Json, *keywords: str) -> list[Json]:

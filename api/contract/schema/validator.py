@@ -17,6 +17,10 @@ class SchemaValidator:
         self.exact = exact
         self.accepts = compiler.predicate(exact)
 
+    def is_valid(self, value: Any) -> bool:
+        """Return True if a value has no errors. The search stops at the first one."""
+        return self.accepts(value) or next(self.exact.iter_errors(value), None) is None
+
     def errors(self, value: Any) -> list[ValidationError]:
         """Return the errors of a value, at most the first 1,000. A valid value has none."""
         return [] if self.accepts(value) else list(islice(self.exact.iter_errors(value), MOST_ERRORS))
