@@ -117,7 +117,7 @@ class MultipartBody:
         return {name: self._reader.member(name).best(found) for name, found in readings.items()}
 
     def _has_style(self, part: Part) -> bool:
-        is_known = self._styled.names(part.name) or (self._styled.takes_others and part.name not in self._reader.names)
+        is_known = self._styled.claims(part.name) or (self._styled.takes_others and part.name not in self._reader.names)
         return part.file is None and is_known
 
     def _add(self, part: Part, members: dict[str, Any], faults: list[Fault]) -> None:

@@ -26,16 +26,16 @@ class StyledProperties:
         self._properties = properties
         self.takes_others = any(value.takes_others for value in properties.values())
 
-    def names(self, key: str) -> bool:
+    def claims(self, key: str) -> bool:
         """Return True if a key belongs to a property."""
-        return any(value.names(key) for value in self._properties.values())
+        return any(value.claims(key) for value in self._properties.values())
 
     def readings(self, given: Given, faults: list[Fault]) -> tuple[dict[str, list[Raw]], Texts]:
         """Return the possible readings of each property, and the texts that belong to none of them.
 
         An open object whose members have names of their own takes the texts without a property.
         """
-        others = {key: [*texts] for key, texts in given.texts.items() if not self.names(key)}
+        others = {key: [*texts] for key, texts in given.texts.items() if not self.claims(key)}
         found = {name: value.raw(_own(given, value, others), faults) for name, value in self._properties.items()}
         return {name: texts for name, texts in found.items() if texts}, {} if self.takes_others else others
 
@@ -43,5 +43,5 @@ class StyledProperties:
 def _own(given: Given, value: StyledValue, others: Texts) -> Given:
     if not value.takes_others:
         return given
-    named = {key: texts for key, texts in given.texts.items() if value.names(key)}
+    named = {key: texts for key, texts in given.texts.items() if value.claims(key)}
     return Given(named | others, given.raw)

@@ -57,7 +57,7 @@ class StyledValue:
         """True if the object takes the names that the contract does not declare."""
         return self.spreads and self.reader.is_open
 
-    def names(self, key: str) -> bool:
+    def claims(self, key: str) -> bool:
         """Return True if the contract names a key as that of the value or of one of its members."""
         if key == self.style.name:
             return not self.spreads or len(self.reader.types) > 1 or key in self.reader.names
@@ -117,7 +117,7 @@ class Parameter:
 
     def knows(self, name: str) -> bool:
         """Return True if this name in the query belongs to the parameter."""
-        return self._value.takes_others or self._value.names(name)
+        return self._value.takes_others or self._value.claims(name)
 
     def read(self, given: Given, faults: list[Fault]) -> Any:
         """Return the value, and append its faults to `faults`. Only the exact notation of the type is accepted."""
