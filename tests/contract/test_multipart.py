@@ -124,3 +124,9 @@ def test_each_part_has_the_type_of_its_place(engine: Engine, schema: str, texts:
     engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
     serve_parts(engine, f"p: {schema}")
     assert body_of(engine, *(part("p", text) for text in texts)) == {"p": value}
+
+
+@pytest.mark.parametrize(("schema", "text"), [("{type: integer}", "5"), ("{type: boolean}", "true"), ("{}", "a")])
+def test_a_part_that_is_no_list_is_given_once(engine: Engine, schema: str, text: str) -> None:
+    serve_parts(engine, f"p: {schema}")
+    assert faults(send(engine, part("p", text), part("p", text))) == ["/body/p REPEATED"]

@@ -30,9 +30,10 @@ _MOST_PARTS = 1000
 
 
 class Part(NamedTuple):
-    """One part: its name and content type, and its text or its file."""
+    """One part: its name, its number among those of this name, its content type, and its text or its file."""
 
     name: str
+    number: int
     media: MediaType | None
     data: bytes | None
     file: UploadedFile | None
@@ -88,10 +89,13 @@ class MultipartBody:
 
     def _value(self, parts: list[Part], faults: list[Fault]) -> Any:
         count = len(faults)
-        members = self._styled_members(parts, faults)
+        with_style: list[Part] = []
+        others: list[Part] = []
         for part in parts:
-            if not self._has_style(part):
-                self._add(part, members, faults)
+            (with_style if self._has_style(part) else others).append(part)
+        members = self._styled_members(with_style, faults)
+        for part in others:
+            self._add(part, members, faults)
         self._unwrap(members)
         if len(faults) == count:
             faults += faults_of(self._validator.errors(members), "/body")
@@ -110,7 +114,7 @@ class MultipartBody:
 
     def _styled_members(self, parts: list[Part], faults: list[Fault]) -> dict[str, Any]:
         texts: Texts = {}
-        for part in filter(self._has_style, parts):
+        for part in parts:
             text = _decoded(part, pointer_inside("/body", [part.name]), faults)
             texts.setdefault(part.name, []).append(text or "")
         readings, _ = self._styled.readings(Given(texts, {}), faults)
@@ -127,7 +131,7 @@ class MultipartBody:
         if accepted and (part.file or part.media) and find(accepted, given) is None:
             faults.append(Fault(pointer, "NOT_ALLOWED", f"Must have the content type {' or '.join(accepted)}."))
             return
-        reader = self._target(part.name, len(members.get(part.name) or ()))
+        reader = self._target(part.name, part.number)
         value = stand_in(part.file) if part.file else self._text(part, reader, pointer, faults)
         if "array" not in self._reader.member(part.name).types:
             if part.name in members:
@@ -178,6 +182,7 @@ class _Parser:
         self._decoder = _Decoder(boundary, _IN_MEMORY, max_parts=_MOST_PARTS)
         self._is_file = is_file
         self._numbers: Counter[str] = Counter()
+        self._number = 0
         self._spool = spool
         self._event: multipart.Field | multipart.File | None = None
         self._text: bytearray | None = None
@@ -214,8 +219,9 @@ class _Parser:
             raise RequestEntityTooLarge()
         self._count(size)
         self._event = event
-        self._text = None if self._is_file(event.name, self._numbers[event.name], filename) else bytearray()
+        self._number = self._numbers[event.name]
         self._numbers[event.name] += 1
+        self._text = None if self._is_file(event.name, self._number, filename) else bytearray()
         self._start = self._spool.size
 
     def _count(self, size: int) -> None:
@@ -237,8 +243,8 @@ class _Parser:
         given = event.headers.get("content-type")
         media = parse(given) if given else None
         if self._text is not None:
-            return Part(event.name, media, bytes(self._text), None)
+            return Part(event.name, self._number, media, bytes(self._text), None)
         content_type = media.name if media else "application/octet-stream"
         filename = getattr(event, "filename", None)
         file = UploadedFile(filename, content_type, self._spool.size - self._start, self._spool, self._start)
-        return Part(event.name, media, None, file)
+        return Part(event.name, self._number, media, None, file)
