@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.contract import ContractError
-from tests.contract.test_parameter_styles import COLORS, NUMBERS, OPEN, RGB, echo, faults, parameter
+from tests.contract.test_parameter_styles import COLORS, NUMBERS, OPEN, RGB, WORDS, echo, faults, parameter
 from tests.support.engine import SHARED, Engine
 
 LISTS = "{type: object, additionalProperties: {type: array, items: {type: integer}}}"
@@ -88,6 +88,33 @@ def test_objects_do_not_take_the_members_of_other_objects(engine: Engine) -> Non
     echo(engine, parameter("query", "{type: object, additionalProperties: {type: integer}}"), deep)
     engine.handlers.list_things = lambda color, filter: {"value": [color, filter]}  # type: ignore[attr-defined]  # noqa: A006
     assert engine.request("/x?b=1&filter[a]=2").json() == {"value": [{"b": 1}, {"a": 2}]}
+
+
+def test_open_objects_leave_the_members_of_other_exploded_objects(engine: Engine) -> None:
+    other = parameter("query", "{type: object, additionalProperties: false, properties: {a: {}}}", name="o")
+    echo(engine, parameter("query", WORDS), other)
+    engine.handlers.list_things = lambda color, o: {"value": [color, o]}  # type: ignore[attr-defined]
+    assert engine.request("/x?a=1&b=2").json() == {"value": [{"b": "2"}, {"a": "1"}]}
+    assert engine.request("/x?o=1").json() == {"value": [{"o": "1"}, None]}
+
+
+def test_open_objects_leave_deep_objects_with_brackets_in_their_names(engine: Engine) -> None:
+    echo(engine, parameter("query", WORDS), parameter("query", "{type: object}", "style: deepObject", "f[x]"))
+    engine.handlers.list_things = lambda color, f_x: {"value": [color, f_x]}  # type: ignore[attr-defined]
+    assert engine.request("/x?f[x][a]=1&f[y]=2").json() == {"value": [{"f[y]": "2"}, {"a": "1"}]}
+
+
+def test_the_name_of_an_exploded_object_is_unknown(engine: Engine) -> None:
+    echo(engine, parameter("query", RGB))
+    assert faults(engine.request("/x?color=5")) == ["/query UNKNOWN"]
+    assert faults(engine.request("/x?color=5&R=1")) == ["/query UNKNOWN"]
+
+
+def test_the_name_of_a_value_is_not_a_member_of_the_value(engine: Engine) -> None:
+    echo(engine, parameter("query", f"{{anyOf: [{{type: integer}}, {WORDS}]}}"))
+    assert engine.request("/x?color=5").json() == {"value": 5}
+    assert engine.request("/x?word=x").json() == {"value": {"word": "x"}}
+    assert faults(engine.request("/x?color=x")) == ["/query/color NOT_ALLOWED"]
 
 
 @pytest.mark.parametrize("name", ["ids[]", "filter[a", "other"])

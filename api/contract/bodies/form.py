@@ -3,13 +3,14 @@
 from typing import Any
 
 from api.contract.bodies.simple import decoded, parsed
-from api.contract.bodies.styled import StyledProperties, has_style, styled
+from api.contract.bodies.styled import has_style, styled
 from api.contract.document.operation import Json
 from api.contract.schema.fault_text import escaped, pointer_inside
 from api.contract.schema.media_types import parse
-from api.contract.schema.parameters import StyledValue, read_pairs
+from api.contract.schema.parameters import read_pairs
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
+from api.contract.schema.styled_values import StyledValue, StyledValues
 from api.contract.schema.styles import Given, Style
 from api.contract.schema.texts import Raw, TextReader
 from api.errors import BodyTooLarge, Fault
@@ -26,7 +27,7 @@ class FormBody:
         self._validator = schemas.request_validator(schema)
         self._reader = reader = TextReader(schema, schemas)
         encoding = content.get("encoding", {})
-        self._properties = StyledProperties(
+        self._properties = StyledValues(
             {name: _property(name, reader.member(name), encoding.get(name, {}), schemas) for name in reader.names}
         )
         self._json = [name for name in reader.names if _kinds(encoding.get(name, {})) == {"json"}]

@@ -9,17 +9,17 @@ from werkzeug.sansio import multipart
 
 from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
 from api.contract.bodies.simple import decoded, parsed
-from api.contract.bodies.styled import StyledProperties, has_style, styled
+from api.contract.bodies.styled import has_style, styled
 from api.contract.document.operation import Json
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.dialects import is_3_0
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
-from api.contract.schema.parameters import Texts
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.styles import Given
+from api.contract.schema.styled_values import StyledValues
+from api.contract.schema.styles import Given, Texts
 from api.contract.schema.texts import TextReader
 from api.errors import BodyTooLarge, Fault, InvalidInput
 
@@ -54,7 +54,7 @@ class MultipartBody:
         }
         # OpenAPI 3.0 ignores the styles of parts.
         named = {} if is_3_0(schemas.document) else {name: encoding.get(name, {}) for name in self._reader.names}
-        self._styled = StyledProperties(
+        self._styled = StyledValues(
             {
                 name: styled(name, self._reader.member(name), rules, schemas)
                 for name, rules in named.items()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator
 from copy import deepcopy
+from itertools import combinations
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -17,66 +18,16 @@ from api.contract.schema.defaults import NO_DEFAULT, default_of
 from api.contract.schema.fault_text import escaped, unknown_name
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.styles import Extract, Given, Style, StyleFault, deep_steps
-from api.contract.schema.texts import Raw, TextReader
+from api.contract.schema.styled_values import StyledValue, StyledValues
+from api.contract.schema.styles import Given, Style, Texts
+from api.contract.schema.texts import TextReader
 from api.errors import Fault, InvalidInput
-
-Texts = dict[str, list[str]]
-
-_NUL = "Must not contain a NUL character."
-
-
-class StyledValue:
-    """One value that is written as text: a parameter, or a property of a form."""
-
-    def __init__(self, schema: Json, schemas: Schemas, style: Style, pointer: str, taken: Collection[str] = ()) -> None:
-        self.pointer = pointer
-        self.style = style
-        self.reader = TextReader(schema, schemas)
-        self._extract: Extract = style.extract(self.reader, taken)
-
-    def raw(self, given: Given, faults: list[Fault]) -> list[Raw]:
-        """Return the possible readings of the value, or none if it is absent or has been added to `faults`."""
-        try:
-            found = self._extract(given)
-        except StyleFault as fault:
-            faults.append(Fault(self.pointer, fault.code, fault.detail))
-            return []
-        if any(map(_has_nul, found)):
-            faults.append(Fault(self.pointer, "WRONG_FORMAT", _NUL))
-            return []
-        return found
-
-    @property
-    def spreads(self) -> bool:
-        """True if the members of the object have names of their own."""
-        return "object" in self.reader.types and self.style.spreads
-
-    @property
-    def takes_others(self) -> bool:
-        """True if the object takes the names that the contract does not declare."""
-        return self.spreads and self.reader.is_open
-
-    def claims(self, key: str) -> bool:
-        """Return True if the contract names a key as that of the value or of one of its members."""
-        if key == self.style.name:
-            return not self.spreads or len(self.reader.types) > 1 or key in self.reader.names
-        if self.style.style == "deepObject":
-            return deep_steps(self.style.name, key) is not None
-        return self.spreads and key in self.reader.names
-
-
-def _has_nul(raw: Raw) -> bool:
-    if isinstance(raw, str):
-        return "\x00" in raw
-    parts = [*raw, *raw.values()] if isinstance(raw, dict) else raw
-    return any(map(_has_nul, parts))
 
 
 class Parameter:
     """One parameter."""
 
-    def __init__(self, definition: Json, argument: str, schemas: Schemas, taken: Collection[str]) -> None:
+    def __init__(self, definition: Json, argument: str, schemas: Schemas) -> None:
         self.name: str = definition["name"]
         self.place: str = definition["in"]
         self.argument = argument
@@ -89,15 +40,13 @@ class Parameter:
         name = self.name.lower() if self.place == "header" else self.name
         if media_type:
             definition = {"style": "form" if self.place in {"query", "cookie"} else "simple", "explode": False}
-            self._value = StyledValue({"type": "string"}, schemas, Style.of(self.place, name, definition), self.pointer)
-        else:
-            self._value = StyledValue(schema, schemas, Style.of(self.place, name, definition), self.pointer, taken)
+        style = Style.of(self.place, name, definition)
+        self.value = StyledValue({"type": "string"} if media_type else schema, schemas, style, self.pointer)
         self._is_json = bool(media_type) and media_kind(media_type) == "json"
-        is_plain = self._value.style.style in {"form", "simple"} and len(self._value.reader.types) == 1
-        is_plain = is_plain and self._value.reader.is_scalar and not media_type and not self._value.reader.has_native
+        is_plain = self.value.style.style in {"form", "simple"} and len(self.value.reader.types) == 1
+        is_plain = is_plain and self.value.reader.is_scalar and not media_type and not self.value.reader.has_native
         self._plain_name = name if is_plain else ""
-        self.style, self.reader = self._value.style, self._value.reader
-        self._typed = TextReader(schema, schemas) if media_type else self.reader
+        self._typed = TextReader(schema, schemas) if media_type else self.value.reader
         self._default = self._native_default(default_of(self._validator.exact))
 
     def _native_default(self, default: Any) -> Any:
@@ -110,15 +59,6 @@ class Parameter:
             pass
         raise ContractError(f"the default of the parameter {self.name!r} does not match its schema")
 
-    @property
-    def spreads(self) -> bool:
-        """True if the members of the object are parameters of their own."""
-        return self._value.spreads
-
-    def knows(self, name: str) -> bool:
-        """Return True if this name in the query belongs to the parameter."""
-        return self._value.takes_others or self._value.claims(name)
-
     def read(self, given: Given, faults: list[Fault]) -> Any:
         """Return the value, and append its faults to `faults`. Only the exact notation of the type is accepted."""
         # The usual parameter is one text of one type, and the general way costs 4 us more.
@@ -128,7 +68,7 @@ class Parameter:
             if not self._validator.errors(value):
                 return value
         count = len(faults)
-        readings = self._value.raw(given, faults)
+        readings = self.value.raw(given, faults)
         if len(faults) > count:
             return None
         if not readings:
@@ -187,17 +127,14 @@ class Parameters:
             raise ContractError("path parameters and {placeholders} must match")
         definitions = [definition for definition in operation.parameters if not is_ignored(definition)]
         self._parameters: list[tuple[str, Parameter]] = []
-        names = {place: {each["name"] for each in definitions if each["in"] == place} for place, _ in arguments}
-        deep = {f"{each['name']}[" for each in definitions if each.get("style") == "deepObject"}
         for definition in definitions:
             place, name = definition["in"], definition["name"]
-            taken = (names[place] - {name}).union(keys, deep)
-            self._parameters.append((place, Parameter(definition, arguments[place, name], schemas, taken)))
-        self._keys = frozenset(keys)
-        self._query = [parameter for place, parameter in self._parameters if place == "query"]
-        self._keeps_raw = any("array" in p.reader.types or "object" in p.reader.types for p in self._query)
-        self._names = {parameter.name for parameter in self._query} | self._keys
-        _check_spread(self._query)
+            self._parameters.append((place, Parameter(definition, arguments[place, name], schemas)))
+        query = {parameter.name: parameter.value for place, parameter in self._parameters if place == "query"}
+        _check_spread(query)
+        self._query = StyledValues(query, keys)
+        self._has_query = bool(query or keys)
+        self._keeps_raw = any({"array", "object"} & value.reader.types for value in query.values())
         places = {place for place, _ in self._parameters}
         self._others: dict[str, Callable[[Scope], Given]] = {
             place: read for place, read in _READERS.items() if place in places
@@ -205,7 +142,7 @@ class Parameters:
 
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
         """Return the values by their names in Python, and append their faults to `faults`."""
-        if not self._parameters and not self._keys:
+        if not self._parameters and not self._has_query:
             faults += [_NO_QUERY] if scope["query_string"].strip(b"&") else []
             return {}
         given = {"query": self._read_query(scope["query_string"], faults)}
@@ -214,31 +151,24 @@ class Parameters:
         return {parameter.argument: parameter.read(given[place], faults) for place, parameter in self._parameters}
 
     def _read_query(self, text: bytes, faults: list[Fault]) -> Given:
-        if not self._names:
+        if not self._has_query:
             faults += [_NO_QUERY] if text.strip(b"&") else []
             return _NOTHING
         given = read_pairs(text.decode("ascii"), "/query", keep_raw=self._keeps_raw)
-        if not given.texts.keys() <= self._names and any(map(self._is_unknown, given.texts)):
-            faults.append(Fault("/query", "UNKNOWN", unknown_name("parameter", given.texts.keys(), self._allowed())))
+        if given.texts.keys() <= self._query.names:
+            return given
+        given = self._query.with_others(given)
+        if given.others and not self._query.takes_others:
+            detail = unknown_name("parameter", given.texts.keys(), sorted(self._query.names))
+            faults.append(Fault("/query", "UNKNOWN", detail))
         return given
 
-    def _is_unknown(self, name: str) -> bool:
-        return name not in self._keys and not any(parameter.knows(name) for parameter in self._query)
 
-    def _allowed(self) -> list[str]:
-        names = set(self._keys)
-        for parameter in self._query:
-            names |= parameter.reader.names.keys() if parameter.spreads else {parameter.name}
-        return sorted(names)
-
-
-def _check_spread(parameters: list[Parameter]) -> None:
+def _check_spread(parameters: dict[str, StyledValue]) -> None:
     """Raise ContractError if a name in the query belongs to two parameters."""
-    for spread in parameters:
-        for other in parameters if spread.spreads else ():
-            names = other.reader.names.keys() if other.spreads else {other.name}
-            if other is not spread and (clash := names & spread.reader.names.keys()):
-                raise ContractError(f"the parameters {spread.name!r} and {other.name!r} both have {min(clash)!r}")
+    for (first, value), (second, other) in combinations(parameters.items(), 2):
+        if clash := value.names & other.names:
+            raise ContractError(f"the parameters {first!r} and {second!r} both have {min(clash)!r}")
 
 
 _NOTHING = Given({}, {})

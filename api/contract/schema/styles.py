@@ -1,6 +1,7 @@
 """The styles of parameters: how a list or an object is written as text (OpenAPI, Style Values, and RFC 6570)."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -8,12 +9,18 @@ from api.contract.document.model import ContractError
 from api.contract.schema.strict_json import MAX_DEPTH
 from api.contract.schema.texts import Raw, TextReader
 
+Texts = dict[str, list[str]]
+
 
 class Given(NamedTuple):
-    """The texts of one place by name. `raw` has those of the path, the query and forms before they were decoded."""
+    """The texts of one place by name. `raw` has those of the path, the query and forms before they were decoded.
+
+    `others` are the texts for open objects: those whose names the contract does not declare.
+    """
 
     texts: Mapping[str, list[str]]
     raw: Mapping[str, list[str]]
+    others: Mapping[str, list[str]] = MappingProxyType({})
 
 
 class StyleFault(Exception):
@@ -81,8 +88,8 @@ class Style(NamedTuple):
         """True if the members of an object are parameters of their own."""
         return self.style == "form" and self.explode
 
-    def extract(self, reader: TextReader, taken: Iterable[str] = ()) -> Extract:
-        """Return the function that finds the value. `taken` are the names of the other parameters."""
+    def extract(self, reader: TextReader) -> Extract:
+        """Return the function that finds the value."""
         if self.style == "deepObject":
             return _deep(self.name, reader)
         ways = []
@@ -91,7 +98,7 @@ class Style(NamedTuple):
         if "array" in reader.types:
             ways.append(self._list())
         if "object" in reader.types:
-            ways.append(_spread(reader, taken, self.place) if self.spreads else self._object())
+            ways.append(_spread(reader) if self.spreads else self._object())
         return ways[0] if len(ways) == 1 else _any_of(ways)
 
     def _scalar(self) -> Extract:
@@ -186,25 +193,16 @@ def _unique(pairs: list[tuple[str, str]]) -> dict[str, Raw]:
     return members
 
 
-def _spread(reader: TextReader, taken: Iterable[str], place: str) -> Extract:
+def _spread(reader: TextReader) -> Extract:
     """Return the function for an object whose members are parameters: `R=100&G=200`."""
-    # Requests carry cookies that the contract does not name.
-    others = frozenset(taken) if reader.is_open and place != "cookie" else None
 
     def extract(given: Given) -> list[Raw]:
-        found: dict[str, Raw] = {
-            name: _member(reader.member(name), texts)
-            for name, texts in given.texts.items()
-            if name in reader.names or (others is not None and not _is_taken(name, others))
-        }
+        named = {name: texts for name, texts in given.texts.items() if name in reader.names}
+        members = {**named, **given.others} if reader.is_open else named
+        found: dict[str, Raw] = {name: _member(reader.member(name), texts) for name, texts in members.items()}
         return [found] if found else []
 
     return extract
-
-
-def _is_taken(name: str, others: Collection[str]) -> bool:
-    """Return True if a name belongs to another parameter. That of a `deepObject` is in `others` with a bracket."""
-    return name in others or (name.endswith("]") and f"{name.partition('[')[0]}[" in others)
 
 
 def _member(reader: TextReader, texts: list[str]) -> Raw:
