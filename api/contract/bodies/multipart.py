@@ -11,9 +11,9 @@ from api.contract.bodies.files import Spool, UploadedFile, stand_in, with_files
 from api.contract.bodies.simple import decoded, parsed
 from api.contract.bodies.styled import has_style, styled
 from api.contract.document.operation import Json
+from api.contract.document.version import is_3_1
 from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import HEADER_BYTES
-from api.contract.schema.dialects import is_3_0
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
 from api.contract.schema.request_schema import faults_of
@@ -53,7 +53,7 @@ class MultipartBody:
             if "contentType" in rules
         }
         # OpenAPI 3.0 ignores the styles of parts.
-        named = {} if is_3_0(schemas.document) else {name: encoding.get(name, {}) for name in self._reader.names}
+        named = {name: encoding.get(name, {}) for name in self._reader.names} if is_3_1(schemas.document) else {}
         self._styled = StyledValues(
             {
                 name: styled(name, self._reader.member(name), rules, schemas)

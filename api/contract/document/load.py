@@ -12,6 +12,7 @@ from api.contract.document.rate_limits import policies_of
 from api.contract.document.shared_strings import apply_string_rules
 from api.contract.document.sources import Sources
 from api.contract.document.structure import Structure
+from api.contract.document.version import check_version
 
 # `make freeze` writes this file: the contract of the last release.
 _RELEASED = "released.json"
@@ -49,7 +50,7 @@ def load_file(file: Path) -> tuple[Contract, Faults]:
     document, faults = read(file), Faults()
     contract = Contract(document, Sources(file))
     if isinstance(document, dict):
-        _check_version(document, faults)
+        check_version(document, faults)
     else:
         faults.add((), "the file must be a mapping")
     contract.reject(faults)
@@ -71,15 +72,6 @@ def _files(folder: Path, faults: Faults) -> dict[str, Path]:
     return {"openapi": folder / "openapi.yaml"} | found
 
 
-def _check_version(document: Json, faults: Faults) -> None:
-    version = document.get("openapi", document.get("swagger"))
-    if not isinstance(version, str):
-        faults.add(("openapi",), "the field openapi must name the version in quotes, such as '3.0.3'")
-    elif version.split(".")[:2] not in (["3", "0"], ["3", "1"]):
-        hint = "; convert the document first, for example with swagger2openapi" if "swagger" in document else ""
-        faults.add(("openapi",), f"OpenAPI {version} is not supported, but 3.0 and 3.1 are{hint}")
-
-
 class _Merging:
     """The document and the faults of its files. Each part of the document comes from one file."""
 
@@ -94,7 +86,7 @@ class _Merging:
             return
         self.document = parts.pop("openapi") | {"tags": []}
         known = len(self.faults.found)
-        _check_version(self.document, self.faults)
+        check_version(self.document, self.faults)
         self.is_complete = len(self.faults.found) == known
         for name in ("paths", "components"):
             self.document[name] = self._mapping(self.document.get(name, {}), (name,))

@@ -10,6 +10,7 @@ from api.contract.document import consistency
 from api.contract.document.faults import Faults, Pointer
 from api.contract.document.objects import OBJECTS, SCHEMA_3_0, SCHEMA_3_1
 from api.contract.document.operation import Json, resolve, steps_of
+from api.contract.document.version import is_3_1
 
 _STATUS = re.compile("[1-5]([0-9]{2}|XX)|default")
 _NAMES = {bool: "a boolean", dict: "a mapping", float: "a number", int: "an integer", list: "a list", str: "a string"}
@@ -57,7 +58,7 @@ class Structure:
         self._document = document
         self._faults = faults
         self._kinds: dict[Pointer, str] = {}
-        self._is_3_1 = str(document.get("openapi")).startswith("3.1")
+        self._is_3_1 = is_3_1(document)
         self._visit("OpenAPI", document, ())
         self._check_references()
 

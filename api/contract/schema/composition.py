@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from api.contract.document.operation import Json
-from api.contract.schema.dialects import is_3_0
+from api.contract.document.version import is_3_1
 from api.contract.schema.json_values import NotSerializable
 from api.contract.schema.schemas import Schemas
 
@@ -29,7 +29,7 @@ class Composition:
         self._shape_of = shape_of
         self._shortened: dict[int, Json] = {}
         # OpenAPI 3.0 ignores all keywords beside a $ref.
-        self._has_siblings = not is_3_0(schemas.document)
+        self._has_siblings = is_3_1(schemas.document)
 
     def expand(self, schemas: Iterable[Any]) -> Pieces:
         """Return the schemas with their references and the parts of `allOf`, each once."""

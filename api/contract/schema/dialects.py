@@ -11,6 +11,7 @@ from referencing.jsonschema import DRAFT4, DRAFT202012
 
 from api.contract.document.objects import DATA
 from api.contract.document.operation import Json
+from api.contract.document.version import is_3_1
 from api.contract.schema.keywords import COMMON, LATER, nullable_type
 from api.contract.schema.unevaluated import unevaluated_items, unevaluated_properties
 
@@ -23,14 +24,9 @@ class Dialect(NamedTuple):
     specification: Specification[Any]
 
 
-def is_3_0(document: Json) -> bool:
-    """Return True for a document of OpenAPI 3.0."""
-    return str(document.get("openapi", "3.0")).startswith("3.0")
-
-
 def dialect_of(document: Json) -> Dialect:
     """Return the dialect of a document by its version."""
-    return _OF_3_0 if is_3_0(document) else _OF_3_1
+    return _OF_3_1 if is_3_1(document) else _OF_3_0
 
 
 def _evolve(validator: Any, *, schema: Any, _resolver: Any = None) -> Any:
