@@ -54,15 +54,17 @@ class FormBody:
 
         An alternative of the whole schema may need a string where another one has a number.
         """
-        found: list[list[Fault]] = []
-        for plain in (False, True):
-            texts = {name: self._reader.member(name).best(each, plain=plain) for name, each in readings.items()}
-            form = texts | values
-            found.append(faults_of(self._validator.errors(form), "/body"))
-            if not found[-1]:
-                return self._validator.filled(form)
-        faults += found[0]
-        return None
+        form = self._form(readings, plain=False) | values
+        if errors := self._validator.errors(form):
+            other = self._form(readings, plain=True) | values
+            if other == form or not self._validator.is_valid(other):
+                faults += faults_of(errors, "/body")
+                return None
+            form = other
+        return self._validator.filled(form)
+
+    def _form(self, readings: dict[str, list[Raw]], *, plain: bool) -> Json:
+        return {name: self._reader.member(name).best(texts, plain=plain).value for name, texts in readings.items()}
 
     def _readings(self, given: Given, faults: list[Fault]) -> dict[str, list[Raw]]:
         members, others = self._properties.readings(given, faults)

@@ -108,7 +108,7 @@ class MultipartBody:
         for name, value in members.items():
             reader = self._reader.member(name)
             if isinstance(value, list) and len(value) == 1 and len(reader.types) > 1:
-                only = reader.best([value[0]]) if isinstance(value[0], str) else value[0]
+                only = reader.best([value[0]]).value if isinstance(value[0], str) else value[0]
                 is_item = not reader.validator.is_valid(value) and reader.validator.is_valid(only)
                 members[name] = only if is_item else value
 
@@ -118,7 +118,7 @@ class MultipartBody:
             text = _decoded(part, pointer_inside("/body", [part.name]), faults)
             texts.setdefault(part.name, []).append(text or "")
         readings, _ = self._styled.readings(Given(texts, {}), faults)
-        return {name: self._reader.member(name).best(found) for name, found in readings.items()}
+        return {name: self._reader.member(name).best(found).value for name, found in readings.items()}
 
     def _has_style(self, part: Part) -> bool:
         is_known = self._styled.claims(part.name) or (self._styled.takes_others and part.name not in self._reader.names)
@@ -146,7 +146,7 @@ class MultipartBody:
         if part.media and part.media.kind == "json":
             return parsed(part.data or b"", pointer, faults)
         text = _decoded(part, pointer, faults)
-        return None if text is None else reader.best([text])
+        return None if text is None else reader.best([text]).value
 
 
 def _decoded(part: Part, pointer: str, faults: list[Fault]) -> str | None:

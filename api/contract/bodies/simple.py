@@ -43,8 +43,9 @@ class TextBody:
         text = decoded(body, "/body", faults)
         if text is None:
             return None
-        value = self._reader.best([text])
-        faults += faults_of(self._reader.validator.errors(value), "/body")
+        value, is_valid = self._reader.best([text])
+        if not is_valid:
+            faults += faults_of(self._reader.validator.errors(value), "/body")
         return value
 
 

@@ -65,7 +65,7 @@ class Parameter:
         texts = given.texts.get(self._plain_name, ()) if self._plain_name else ()
         if len(texts) == 1 and "\x00" not in texts[0]:
             value = self._typed.read(texts[0])
-            if not self._validator.errors(value):
+            if self._validator.accepts(value):
                 return value
         count = len(faults)
         readings = self.value.raw(given, faults)
@@ -79,7 +79,8 @@ class Parameter:
             return ""
         if self._is_json:
             return self._parsed(str(readings[0]), faults)
-        return self._checked(self._typed.best(readings), faults)
+        value, is_valid = self._typed.best(readings)
+        return self._native(value, faults) if is_valid else self._checked(value, faults)
 
     def _parsed(self, text: str, faults: list[Fault]) -> Any:
         try:

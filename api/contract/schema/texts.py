@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.contract.document.operation import Json, object_of
@@ -74,6 +74,15 @@ _NATIVE: dict[str, Callable[[str], Any]] = {
     "date-time": lambda text: datetime.fromisoformat(text.upper()),
     "uuid": UUID,
 }
+
+
+class Reading(NamedTuple):
+    """A value that a text may mean. It is valid if the schema accepts it."""
+
+    value: Any
+    is_valid: bool
+
+
 _Made = dict[tuple[int, ...], "TextReader"]
 _SCALARS = frozenset({"boolean", "integer", "null", "number", "string"})
 
@@ -193,14 +202,15 @@ class TextReader:
         """Return True if a text is valid as a string, but not as another value."""
         return "string" in self.types and not self.validator.is_valid(other) and self.validator.is_valid(text)
 
-    def best(self, readings: list[Raw], *, plain: bool = False) -> Any:
+    def best(self, readings: list[Raw], *, plain: bool = False) -> Reading:
         """Return the first reading that is valid, or else the first one. With `plain`, strings come before others."""
         first = self.read(readings[0], plain=plain)
         if self.validator.is_valid(first):
-            return first
+            return Reading(first, True)
         values = (self.read(raw, plain=way) for raw in readings for way in (plain, not plain))
         # Most texts have one reading, whose faults the caller reports.
-        return next((value for value in values if value != first and self.validator.is_valid(value)), first)
+        valid = (Reading(value, True) for value in values if value != first and self.validator.is_valid(value))
+        return next(valid, Reading(first, False))
 
     @cached_property
     def validator(self) -> SchemaValidator:
