@@ -68,6 +68,21 @@ def test_alternatives_of_a_form_have_their_own_notations(engine: Engine) -> None
     assert body_of(engine, "kind=string&p=1") == {"kind": "string", "p": "1"}
 
 
+CROSSED = ", ".join(
+    f"{{type: object, properties: {{a: {{type: {a}}}, b: {{type: {b}}}}}}}"
+    for a, b in (("integer", "string"), ("string", "integer"))
+)
+
+
+@pytest.mark.parametrize("schema", [f"{{oneOf: [{CROSSED}]}}", f"{{required: [a], anyOf: [{CROSSED}]}}"])
+def test_each_member_of_an_alternative_has_its_own_notation(engine: Engine, schema: str) -> None:
+    serve(engine, f"{{{FORM}: {{schema: {schema}}}}}")
+    assert body_of(engine, "a=1&b=2") == {"a": 1, "b": "2"}
+    assert body_of(engine, "a=1&b=x") == {"a": 1, "b": "x"}
+    assert body_of(engine, "a=x&b=2") == {"a": "x", "b": 2}
+    assert faults(post(engine, "a=x&b=x", FORM)) == ["/body NOT_ALLOWED"]
+
+
 OBJECT = "{type: object, properties: {a: {type: integer}}}"
 SPREAD = "p: {style: form, explode: true}"
 

@@ -161,6 +161,23 @@ def test_texts_have_the_types_of_openapi_3_1(engine: Engine, more: str, schema: 
     assert (response.status_code, response.json()) == (200, {"value": value}), response.text
 
 
+@pytest.mark.parametrize("more", ["style: deepObject", "explode: false", ""])
+def test_each_member_of_an_alternative_has_its_own_notation(engine: Engine, more: str) -> None:
+    kinds = (("integer", "string"), ("string", "integer"))
+    objects = [f"{{type: object, properties: {{a: {{type: {a}}}, b: {{type: {b}}}}}}}" for a, b in kinds]
+    echo(engine, parameter("query", f"{{oneOf: [{', '.join(objects)}]}}", more))
+    queries = {"style: deepObject": "color[a]=1&color[b]=2", "explode: false": "color=a,1,b,2", "": "a=1&b=2"}
+    assert engine.request(f"/x?{queries[more]}").json() == {"value": {"a": 1, "b": "2"}}
+
+
+def test_each_item_of_an_alternative_has_its_own_notation(engine: Engine) -> None:
+    engine.write(SHARED.replace("3.0.3", "3.1.0"), "openapi.yaml")
+    kinds = (("integer", "string"), ("string", "integer"))
+    lists = [f"{{type: array, prefixItems: [{{type: {a}}}, {{type: {b}}}]}}" for a, b in kinds]
+    echo(engine, parameter("query", f"{{oneOf: [{', '.join(lists)}]}}"))
+    assert engine.request("/x?color=1&color=2").json() == {"value": [1, "2"]}
+
+
 def test_a_text_has_the_format_of_the_alternative_that_fits(engine: Engine) -> None:
     uuid = "{required: [c], properties: {b: {type: string, format: uuid}}}"
     echo(engine, parameter("query", f"{{type: object, anyOf: [{{required: [a]}}, {uuid}]}}", "style: deepObject"))

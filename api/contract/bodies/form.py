@@ -1,5 +1,6 @@
 """Bodies of the type `application/x-www-form-urlencoded`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from api.contract.bodies.simple import decoded, parsed
@@ -54,17 +55,23 @@ class FormBody:
 
         An alternative of the whole schema may need a string where another one has a number.
         """
-        form = self._form(readings, plain=False) | values
-        if errors := self._validator.errors(form):
-            other = self._form(readings, plain=True) | values
-            if other == form or not self._validator.is_valid(other):
-                faults += faults_of(errors, "/body")
-                return None
-            form = other
-        return self._validator.filled(form)
+        form = _form(self._reader, readings) | values
+        errors = self._validator.errors(form)
+        if not errors:
+            return self._validator.filled(form)
+        for other in self._others(readings, values):
+            if other != form and self._validator.is_valid(other):
+                return self._validator.filled(other)
+        faults += faults_of(errors, "/body")
+        return None
 
-    def _form(self, readings: dict[str, list[Raw]], *, plain: bool) -> Json:
-        return {name: self._reader.member(name).best(texts, plain=plain).value for name, texts in readings.items()}
+    def _others(self, readings: dict[str, list[Raw]], values: Json) -> Iterator[Json]:
+        """Yield the forms that the texts may also mean."""
+        yield _form(self._reader, readings, plain=True) | values
+        for alternative in self._reader.alternatives:
+            form = _form(alternative, readings) | values
+            if alternative.validator.is_valid(form):
+                yield form
 
     def _readings(self, given: Given, faults: list[Fault]) -> dict[str, list[Raw]]:
         members, others = self._properties.readings(given, faults)
@@ -73,6 +80,10 @@ class FormBody:
                 faults.append(Fault(pointer_inside("/body", [name]), "REPEATED", "Must be given only once."))
             members[name] = [*texts, [*texts]] if len(texts) == 1 else [[*texts]]
         return members
+
+
+def _form(reader: TextReader, readings: dict[str, list[Raw]], *, plain: bool = False) -> Json:
+    return {name: reader.member(name).best(texts, plain=plain).value for name, texts in readings.items()}
 
 
 def _kinds(encoding: Json) -> set[str]:

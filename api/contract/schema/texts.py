@@ -207,10 +207,30 @@ class TextReader:
         first = self.read(readings[0], plain=plain)
         if self.validator.is_valid(first):
             return Reading(first, True)
-        values = (self.read(raw, plain=way) for raw in readings for way in (plain, not plain))
         # Most texts have one reading, whose faults the caller reports.
-        valid = (Reading(value, True) for value in values if value != first and self.validator.is_valid(value))
-        return next(valid, Reading(first, False))
+        others = (value for raw in readings for value in self._values(raw, plain) if value != first)
+        return next((Reading(value, True) for value in others if self.validator.is_valid(value)), Reading(first, False))
+
+    def _values(self, raw: Raw, plain: bool) -> Iterator[Any]:
+        """Yield the values that the texts may mean."""
+        yield self.read(raw, plain=plain)
+        yield self.read(raw, plain=not plain)
+        for alternative in self.alternatives if not isinstance(raw, str) else ():
+            value, is_valid = alternative.best([raw], plain=plain)
+            if is_valid:
+                yield value
+
+    @cached_property
+    def alternatives(self) -> list["TextReader"]:
+        """The readers of the schemas that `oneOf` or `anyOf` offers, which may have other types for the same member."""
+        whole = object_of(self._schemas.resolve(self.schema))
+        keyword = next((name for name in ("oneOf", "anyOf") if len(whole.get(name, ())) > 1), None)
+        if keyword is None:
+            return []
+        rest = {name: part for name, part in whole.items() if name != keyword}
+        options = _listed(whole, keyword)
+        schemas = [{**rest, "allOf": [*rest.get("allOf", ()), option]} for option in options]
+        return [TextReader(schema, self._schemas, self._made) for schema in schemas]
 
     @cached_property
     def validator(self) -> SchemaValidator:
