@@ -8,11 +8,11 @@ from api.contract.bodies.styled import has_style, styled
 from api.contract.document.operation import Json
 from api.contract.schema.fault_text import escaped, pointer_inside
 from api.contract.schema.media_types import parse
-from api.contract.schema.parameters import read_pairs
+from api.contract.schema.places import Given, read_pairs
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styled_values import StyledValue, StyledValues
-from api.contract.schema.styles import Given, Style
+from api.contract.schema.styles import Style
 from api.contract.schema.texts import Raw, TextReader
 from api.errors import BodyTooLarge, Fault
 

@@ -16,10 +16,10 @@ from api.contract.http.body_stream import BodyStream
 from api.contract.http.framing import HEADER_BYTES
 from api.contract.schema.fault_text import pointer_inside
 from api.contract.schema.media_types import MediaType, find, parse
+from api.contract.schema.places import Given, Texts
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styled_values import StyledValues
-from api.contract.schema.styles import Given, Texts
 from api.contract.schema.texts import TextReader
 from api.errors import BodyTooLarge, Fault, InvalidInput
 

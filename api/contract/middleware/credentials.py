@@ -14,7 +14,7 @@ from api.contract.document.operation import Json, Operation, resolve
 from api.contract.document.prefixes import prefixes_of
 from api.contract.http.client import address_of
 from api.contract.http.scope import fields_of
-from api.contract.schema.parameters import cookies_of, read_pairs
+from api.contract.schema.places import cookies_of, read_pairs
 from api.errors import InvalidCredentials, InvalidInput
 
 MALFORMED_BASIC = "The Basic credentials must be `id:secret` in Base64, without control characters (RFC 7617)."

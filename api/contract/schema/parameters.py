@@ -1,14 +1,12 @@
 """Parse the parameters of an operation strictly: the exact notation of their types, each once, and no unknown names."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from itertools import combinations
 from typing import Any
-from urllib.parse import unquote_plus
 
 from starlette.types import Scope
-from werkzeug.sansio.http import parse_cookie
 
 from api.contract.document.arguments import argument_names, is_ignored
 from api.contract.document.model import ContractError
@@ -16,10 +14,11 @@ from api.contract.document.operation import Json, Operation, media_kind
 from api.contract.schema import strict_json
 from api.contract.schema.defaults import NO_DEFAULT, default_of
 from api.contract.schema.fault_text import escaped, unknown_name
+from api.contract.schema.places import READERS, Given, read_pairs
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.styled_values import StyledValue, StyledValues
-from api.contract.schema.styles import Given, Style, Texts
+from api.contract.schema.styles import Style
 from api.contract.schema.texts import TextReader
 from api.errors import Fault, InvalidInput
 
@@ -138,7 +137,7 @@ class Parameters:
         self._keeps_raw = any({"array", "object"} & value.reader.types for value in query.values())
         places = {place for place, _ in self._parameters}
         self._others: dict[str, Callable[[Scope], Given]] = {
-            place: read for place, read in _READERS.items() if place in places
+            place: read for place, read in READERS.items() if place in places
         }
 
     def read(self, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
@@ -174,56 +173,3 @@ def _check_spread(parameters: dict[str, StyledValue]) -> None:
 
 _NOTHING = Given({}, {})
 _NO_QUERY = Fault("/query", "UNKNOWN", "This operation has no query parameters.")
-
-
-def read_pairs(text: str, pointer: str, *, keep_raw: bool = True) -> Given:
-    """Return the pairs of a query or a form by name. Raises InvalidInput if the text is not UTF-8."""
-    texts: Texts = {}
-    raw: Texts = {}
-    for name, value, undecoded in _pairs(text, pointer):
-        texts.setdefault(name, []).append(value)
-        if keep_raw:
-            raw.setdefault(name, []).append(undecoded)
-    return Given(texts, raw)
-
-
-def _pairs(text: str, pointer: str) -> Iterator[tuple[str, str, str]]:
-    # The URL Standard skips empty pairs, which clients leave when they build a query.
-    for pair in filter(None, text.split("&")):
-        name, _, value = pair.partition("=")
-        try:
-            yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"), value
-        except UnicodeDecodeError:
-            raise InvalidInput([Fault(pointer, "WRONG_FORMAT", "Must be valid UTF-8.")]) from None
-
-
-def _path(scope: Scope) -> Given:
-    raw = {name: [text] for name, text in scope["raw_path_params"].items()}
-    return Given({name: [text] for name, text in scope["path_params"].items()}, raw)
-
-
-def headers_of(scope: Scope) -> Given:
-    """Return the values of the headers by their names in lower case."""
-    texts: Texts = {}
-    for name, value in scope["headers"]:
-        texts.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
-    return Given(texts, {})
-
-
-def cookies_of(scope: Scope) -> Given:
-    """Return the values of the cookies by name (RFC 6265, section 4.2)."""
-    texts: Texts = {}
-    for header, value in scope["headers"]:
-        for pair in value.decode("latin-1").split(";") if header == b"cookie" else ():
-            name, sign, text = (part.strip(" \t") for part in pair.partition("="))
-            if sign:
-                texts.setdefault(name, []).append(_unquoted(text))
-    return Given(texts, {})
-
-
-def _unquoted(text: str) -> str:
-    # Libraries escape characters inside of quotes. Werkzeug leaves out invalid values, which must fail the validation.
-    return parse_cookie(f"x={text}").get("x", text) if text.startswith('"') else text
-
-
-_READERS: dict[str, Callable[[Scope], Given]] = {"path": _path, "header": headers_of, "cookie": cookies_of}

@@ -13,8 +13,9 @@ from api.contract.document.model import Contract
 from api.contract.document.operation import Json, header_content, resolve
 from api.contract.schema import media_types
 from api.contract.schema.last_valid import Check, skip_last_valid
+from api.contract.schema.places import Given
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.styles import Given, Style, StyleFault
+from api.contract.schema.styles import Style, StyleFault
 from api.contract.schema.texts import TextReader
 from api.contract.schema.validator import SchemaValidator
 

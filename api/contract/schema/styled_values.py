@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 
 from api.contract.document.operation import Json
+from api.contract.schema.places import Given, Texts
 from api.contract.schema.schemas import Schemas
-from api.contract.schema.styles import Extract, Given, Style, StyleFault, Texts, deep_steps
+from api.contract.schema.styles import Extract, Style, StyleFault, deep_steps
 from api.contract.schema.texts import Raw, TextReader
 from api.errors import Fault
 

@@ -1,26 +1,13 @@
 """The styles of parameters: how a list or an object is written as text (OpenAPI, Style Values, and RFC 6570)."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from api.contract.document.model import ContractError
+from api.contract.schema.places import Given
 from api.contract.schema.strict_json import MAX_DEPTH
 from api.contract.schema.texts import Raw, TextReader
-
-Texts = dict[str, list[str]]
-
-
-class Given(NamedTuple):
-    """The texts of one place by name. `raw` has those of the path, the query and forms before they were decoded.
-
-    `others` are the texts for open objects: those whose names the contract does not declare.
-    """
-
-    texts: Mapping[str, list[str]]
-    raw: Mapping[str, list[str]]
-    others: Mapping[str, list[str]] = MappingProxyType({})
 
 
 class StyleFault(Exception):

@@ -1,79 +1,30 @@
 """Read the texts of parameters and forms as the values that a schema describes."""
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import cached_property
-from math import isfinite
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.contract.document.operation import Json, object_of
-from api.contract.schema import strict_json
+from api.contract.schema.allowed import branches_of, is_open, parts_of, types_of
+from api.contract.schema.notations import NOTATIONS, NoMatch
 from api.contract.schema.patterns import compile_pattern
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.validator import SchemaValidator
-from api.errors import InvalidInput
 
 Raw = str | list["Raw"] | dict[str, "Raw"]
 """The texts of a value, in lists and mappings as its style defines."""
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,308})")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_CONSTANTS = {"true": True, "false": False}
 # The deepest level at which a format is found. Only deepObject and JSON have more than two levels.
 _DEEPEST = 4
-
-
-class _NoMatch(Exception):
-    """The text does not have the notation of a type."""
-
-
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text) or not isfinite(float(text)):
-        raise _NoMatch
-    return int(text)
-
-
-def _number(text: str) -> int | float:
-    if not _NUMBER.fullmatch(text) or not isfinite(number := float(text)):
-        raise _NoMatch
-    return int(text) if _INTEGER.fullmatch(text) else number
-
-
-def _boolean(text: str) -> bool:
-    if text not in _CONSTANTS:
-        raise _NoMatch
-    return _CONSTANTS[text]
-
-
-def _null(text: str) -> None:
-    if text != "null":
-        raise _NoMatch
-
-
-def _json(text: str) -> Any:
-    try:
-        return strict_json.parse(text.encode())
-    except InvalidInput:
-        raise _NoMatch from None
-
-
-# The order in which the types are tried: a text that fits several types gets the first one.
-_NOTATIONS: dict[str, Callable[[str], Any]] = {
-    "null": _null,
-    "boolean": _boolean,
-    "integer": _integer,
-    "number": _number,
-    # No style defines a list or an object inside of another one, so it is JSON, as in most clients.
-    "array": _json,
-    "object": _json,
-}
 _NATIVE: dict[str, Callable[[str], Any]] = {
     "date": date.fromisoformat,
     "date-time": lambda text: datetime.fromisoformat(text.upper()),
     "uuid": UUID,
 }
+_Made = dict[tuple[int, ...], "TextReader"]
+_SCALARS = frozenset({"boolean", "integer", "null", "number", "string"})
 
 
 class Reading(NamedTuple):
@@ -81,10 +32,6 @@ class Reading(NamedTuple):
 
     value: Any
     is_valid: bool
-
-
-_Made = dict[tuple[int, ...], "TextReader"]
-_SCALARS = frozenset({"boolean", "integer", "null", "number", "string"})
 
 
 class TextReader:
@@ -95,10 +42,10 @@ class TextReader:
         self._schemas = schemas
         # Shared by the readers inside each other, because a schema may contain itself.
         self._made: _Made = {} if made is None else made
-        self._branches = _branches(schema, schemas)
-        self._declared = _types(schema, schemas, {})
+        self._branches = branches_of(schema, schemas)
+        self._declared = types_of(schema, schemas)
         self.types = self._declared or frozenset({"string"})
-        self._notations = [read for name, read in _NOTATIONS.items() if name in self.types]
+        self._notations = [read for name, read in NOTATIONS.items() if name in self.types]
         formats = {branch["format"] for branch in self._branches if isinstance(branch.get("format"), str)}
         self.format: str | None = formats.pop() if len(formats) == 1 else None
         self._native = _NATIVE.get(self.format or "") if "string" in self.types else None
@@ -128,7 +75,7 @@ class TextReader:
     @cached_property
     def is_open(self) -> bool:
         """True if an object may have members that the schema does not name."""
-        return _is_open(self.schema, self._schemas, {})
+        return is_open(self.schema, self._schemas)
 
     @cached_property
     def names(self) -> dict[str, None]:
@@ -193,7 +140,7 @@ class TextReader:
         for notation in self._notations:
             try:
                 value = notation(text)
-            except _NoMatch:
+            except NoMatch:
                 continue
             return text if self._is_text(text, value) else value
         return text
@@ -228,7 +175,7 @@ class TextReader:
         if keyword is None:
             return []
         rest = {name: part for name, part in whole.items() if name != keyword}
-        options = _listed(whole, keyword)
+        options = parts_of(whole, keyword)
         schemas = [{**rest, "allOf": [*rest.get("allOf", ()), option]} for option in options]
         return [TextReader(schema, self._schemas, self._made) for schema in schemas]
 
@@ -277,74 +224,3 @@ class TextReader:
 
     def _has_format(self, text: str) -> bool:
         return not self._formatted or any(validator.is_valid(text) for validator in self._formatted)
-
-
-def _listed(schema: Json, *keywords: str) -> list[Json]:
-    return [part for keyword in keywords for part in schema.get(keyword, []) if isinstance(part, dict)]
-
-
-def _target(schema: Json, schemas: Schemas) -> list[Json]:
-    return [schemas.resolve(schema)] if "$ref" in schema else []
-
-
-def _branches(schema: Json, schemas: Schemas) -> list[Json]:
-    """Return the schema and the schemas that it is composed of, each once."""
-    found: list[Json] = []
-    pending, seen = [schema], set[int]()
-    while pending:
-        part = pending.pop()
-        if id(part) not in seen:
-            seen.add(id(part))
-            found.append(part)
-            pending += reversed([*_target(part, schemas), *_listed(part, "allOf", "anyOf", "oneOf")])
-    return found
-
-
-def _types(schema: Json, schemas: Schemas, known: dict[int, frozenset[str] | None]) -> frozenset[str] | None:
-    """Return the types that a schema allows, or None if it allows all types. `known` holds those of other schemas."""
-    if id(schema) in known:
-        return known[id(schema)]
-    known[id(schema)] = None
-    found = [_own_types(schema)]
-    found += [_types(part, schemas, known) for part in [*_target(schema, schemas), *_listed(schema, "allOf")]]
-    for keyword in ("anyOf", "oneOf"):
-        options = [_types(part, schemas, known) for part in _listed(schema, keyword)]
-        some = [option for option in options if option is not None]
-        found.append(frozenset().union(*some) if options and len(some) == len(options) else None)
-    limits = [types for types in found if types is not None]
-    allowed = frozenset.intersection(*limits) if limits else None
-    known[id(schema)] = allowed | {"null"} if allowed and schema.get("nullable") is True else allowed
-    return known[id(schema)]
-
-
-def _own_types(schema: Json) -> frozenset[str] | None:
-    if "type" in schema:
-        named = schema["type"]
-        return frozenset([named] if isinstance(named, str) else named)
-    if "enum" in schema or "const" in schema:
-        return frozenset(_type_of(value) for value in schema.get("enum", [schema.get("const")]))
-    if "properties" in schema or "additionalProperties" in schema:
-        return frozenset({"object"})
-    return frozenset({"array"}) if "items" in schema else None
-
-
-def _type_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    kinds = {int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return kinds.get(type(value), "null")
-
-
-def _is_open(schema: Json, schemas: Schemas, known: dict[int, bool]) -> bool:
-    if id(schema) in known:
-        return known[id(schema)]
-    known[id(schema)] = True
-    everywhere = [*_target(schema, schemas), *_listed(schema, "allOf")]
-    options = _listed(schema, "anyOf", "oneOf")
-    known[id(schema)] = (
-        schema.get("additionalProperties") is not False
-        and schema.get("unevaluatedProperties") is not False
-        and all(_is_open(part, schemas, known) for part in everywhere)
-        and (not options or any(_is_open(part, schemas, known) for part in options))
-    )
-    return known[id(schema)]
