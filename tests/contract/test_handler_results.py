@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +157,8 @@ BINARY = "{schema: {type: string, format: binary}}"
         (f"text/csv: {TEXT}", iter(["a\r\n", "b\r\n"]), b"a\r\nb\r\n", "text/csv; charset=utf-8"),
         ("text/plain: {schema: {type: string, format: date}}", NOON, b"2026-01-31", "text/plain; charset=utf-8"),
         ("text/plain: {schema: {type: integer}}", 5, b"5", "text/plain; charset=utf-8"),
+        ("text/plain: {schema: {type: boolean}}", True, b"true", "text/plain; charset=utf-8"),
+        ("text/plain: {schema: {type: number}}", Decimal("1.50"), b"1.5", "text/plain; charset=utf-8"),
         (f"application/xml: {TEXT}", "<a/>", b"<a/>", "application/xml"),
         (f"application/pdf: {BINARY}", b"\xff", b"\xff", "application/pdf"),
         (f"application/octet-stream: {BINARY}", io.BytesIO(b"\xff"), b"\xff", "application/octet-stream"),

@@ -20,7 +20,7 @@ def make_encoder(media_type: str, schema: Any, serializers: Serializers) -> Enco
     if media_types.is_json(media_type):
         return _json_encoder(serializers.make(schema))
     if media_types.is_json_lines(media_type):
-        return partial(_json_lines, serializers.make(_schema_of_lines(schema, serializers)))
+        return partial(_json_lines, serializers.make_lines(schema))
     as_is = partial(_as_is, serializers.make(_form_of(serializers.resolve(schema))))
     if media_types.essence(media_type) in {"*/*", "application/*"}:
         return partial(_by_type, _json_encoder(serializers.make(schema)), as_is)
@@ -48,12 +48,12 @@ def _json_encoder(shape: Shape) -> Encoder:
     return lambda body: encode(shape(body))
 
 
-def _json_lines(shape: Shape, rows: Any) -> bytes | Iterator[bytes]:
+def _json_lines(shape_of: Callable[[int], Shape], rows: Any) -> bytes | Iterator[bytes]:
     if isinstance(rows, str | bytes):
         return rows.encode() if isinstance(rows, str) else rows
     if not isinstance(rows, Iterable):
         raise NotSerializable("the value must be an iterable of rows")
-    lines = (_line(shape, number, row) for number, row in enumerate(rows))
+    lines = (_line(shape_of(number), number, row) for number, row in enumerate(rows))
     return lines if isinstance(rows, Iterator) else b"".join(lines)
 
 
@@ -62,12 +62,6 @@ def _line(shape: Shape, number: int, row: Any) -> bytes:
         return encode(shape(row)) + b"\n"
     except NotSerializable as error:
         raise error.inside(number) from None
-
-
-def _schema_of_lines(schema: Any, serializers: Serializers) -> Any:
-    """Return the schema of a line: the items of an array, because OpenAPI describes the lines together."""
-    whole = serializers.resolve(schema)
-    return whole.get("items", {}) if isinstance(whole, dict) and whole.get("type") == "array" else schema
 
 
 def _form_of(schema: Any) -> Json:
@@ -93,9 +87,9 @@ def _as_is(shape: Shape, body: Any) -> bytes | Iterator[bytes]:
     if isinstance(body, Iterator):
         return map(_part, body)
     text = shape(body)
-    if text is None or isinstance(text, bool | list | dict):
+    if text is None or isinstance(text, list | dict):
         raise NotSerializable("the value must be a text, bytes, a file or an iterator of them")
-    return str(text).encode()
+    return _utf8(text) if isinstance(text, str) else encode(text)
 
 
 def _part(part: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.contract.document.operation import Json
+from api.contract.document.operation import Json, object_of
 from api.contract.schema.schemas import Schemas
 
 
@@ -26,6 +26,12 @@ def branches_of(schema: Json, schemas: Schemas) -> list[Json]:
             found.append(part)
             pending += reversed([*_target(part, schemas), *parts_of(part, "allOf", "anyOf", "oneOf")])
     return found
+
+
+def is_array(schema: Any, schemas: Schemas) -> bool:
+    """Return True if a schema allows arrays and nothing else, apart from null."""
+    types = types_of(object_of(schema), schemas) or frozenset()
+    return "array" in types and types <= {"array", "null"}
 
 
 def types_of(schema: Json, schemas: Schemas) -> frozenset[str] | None:

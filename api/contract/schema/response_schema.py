@@ -12,6 +12,7 @@ from jsonschema import ValidationError
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, header_content, resolve
 from api.contract.schema import media_types
+from api.contract.schema.allowed import is_array
 from api.contract.schema.last_valid import Check, skip_last_valid
 from api.contract.schema.places import Given
 from api.contract.schema.schemas import Schemas
@@ -123,9 +124,8 @@ def _body_check(media_type: str, schema: Any, schemas: Schemas) -> Check:
     if media_types.is_json(media_type):
         return partial(_json_violations, "the body", schemas.response_validator(schema))
     if media_types.is_json_lines(media_type):
-        whole = schemas.resolve(schema)
-        line = whole.get("items", {}) if whole.get("type") == "array" else schema
-        return partial(_line_violations, schemas.response_validator(line))
+        check = _rows_violations if is_array(schema, schemas) else _line_violations
+        return partial(check, schemas.response_validator(schema))
     if media_types.is_text(media_type):
         return partial(_text_violations, _TextCheck("the body", schema, schemas))
     return lambda _: []
@@ -152,12 +152,25 @@ def _reject(_: str) -> NoReturn:
 
 
 def _line_violations(validator: SchemaValidator, body: bytes) -> list[str]:
-    lines = body.removesuffix(b"\n").split(b"\n") if body else []
     return [
         violation
-        for number, line in enumerate(lines)
+        for number, line in enumerate(_lines(body))
         for violation in _json_violations(f"the line {number}", validator, line)
     ]
+
+
+def _rows_violations(validator: SchemaValidator, body: bytes) -> list[str]:
+    rows = []
+    for number, line in enumerate(_lines(body)):
+        try:
+            rows.append(_parse(line))
+        except (ValueError, RecursionError):
+            return [f"the line {number} is not JSON"]
+    return _violations("the body", validator.errors(rows))
+
+
+def _lines(body: bytes) -> list[bytes]:
+    return body.removesuffix(b"\n").split(b"\n") if body else []
 
 
 def _text_violations(check: "_TextCheck", body: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from operator import is_
 from typing import Any, NamedTuple, cast
 
 from api.contract.document.operation import NOTHING, Json
+from api.contract.schema.allowed import is_array
 from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
 from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, is_file, key_of, to_json
@@ -45,6 +46,7 @@ class Serializers:
     def __init__(self, schemas: Schemas) -> None:
         self.resolve = schemas.resolve
         self._check = schemas.check
+        self._is_array = partial(is_array, schemas=schemas)
         self._composition = Composition(schemas, self._shape_of)
         self._made: dict[tuple[int, ...], Shape | None] = {}
         self._kept: Pieces = []
@@ -62,6 +64,20 @@ class Serializers:
         """
         self._check(schema)
         return self._make([schema])
+
+    def make_lines(self, schema: Any) -> Callable[[int], Shape]:
+        """Return the function that finds the serializer of the JSON line with a number.
+
+        The schema describes each line, or an array of all lines.
+        """
+        whole = self.make(schema)
+        if not self._is_array(schema):
+            return lambda _: whole
+        pieces = self._composition.expand([schema])
+        if self._composition.varies(pieces):
+            return lambda _: partial(_item, whole)
+        *first, other = [shape or _no_item for shape in self._items(pieces)]
+        return lambda number: first[number] if number < len(first) else other
 
     def _make(self, schemas: Iterable[Any]) -> Shape:
         pieces = self._composition.expand(schemas)
@@ -138,9 +154,13 @@ class Serializers:
         return shape
 
     def _array(self, pieces: Pieces) -> Shape:
+        *first, other = self._items(pieces)
+        return _array_shape(first, other)
+
+    def _items(self, pieces: Pieces) -> list[Shape | None]:
+        """Return the serializers of the first items of a list, each with its own schema, and of all others."""
         fixed = max((len(piece.get("prefixItems", ())) for piece in pieces), default=0)
-        first = [self._item(pieces, number) for number in range(fixed)]
-        return _array_shape(first, self._item(pieces, fixed))
+        return [self._item(pieces, number) for number in range(fixed + 1)]
 
     def _item(self, pieces: Pieces, number: int) -> Shape | None:
         """Return the serializer of the item with this number, or None if the schemas forbid the item."""
@@ -222,6 +242,19 @@ def _held(value: Any) -> Any:
         items = [_held(item) for item in value]
         return value if isinstance(value, list) and all(map(is_, items, value)) else items
     return value
+
+
+def _item(array: Shape, value: Any) -> Any:
+    """Return the JSON of an item by the serializer of its array."""
+    try:
+        items = array([value])
+    except NotSerializable as error:
+        raise NotSerializable(error.reason, error.pointer.removeprefix("/0")) from None
+    return items[0] if items else _no_item(value)
+
+
+def _no_item(_: Any) -> Any:
+    raise NotSerializable("the schema of the array forbids the item")
 
 
 def _item_schema(piece: Json, number: int) -> Any:
