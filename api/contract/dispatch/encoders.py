@@ -7,7 +7,8 @@ from typing import Any
 from api.contract.document.operation import Json
 from api.contract.schema import media_types
 from api.contract.schema.json_values import NotSerializable, encode, is_file
-from api.contract.schema.serializer import Serializers, Shape
+from api.contract.schema.serializer import Serializers
+from api.contract.schema.shapes import Shape
 
 Encoder = Callable[[Any], bytes | Iterator[bytes]]
 """Returns the bytes of a body, or its chunks if the body is streamed."""

@@ -3,21 +3,28 @@
 `composition.py` finds the schemas that apply to a value. This module turns them into functions, each once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from operator import is_
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from api.contract.document.operation import NOTHING, Json
 from api.contract.schema.allowed import is_array
 from api.contract.schema.building import Building
 from api.contract.schema.composition import Composition, Pieces
-from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, is_file, key_of, to_json
+from api.contract.schema.json_values import ANY, Form, NotSerializable, free_form, to_json
 from api.contract.schema.memoization import once
 from api.contract.schema.schemas import Schemas
-
-Shape = Callable[[Any], Any]
-"""Returns the JSON value of a result, with the declared members only."""
+from api.contract.schema.shapes import (
+    Member,
+    Shape,
+    array_shape,
+    by_type,
+    constant_shape,
+    item_of,
+    no_item,
+    object_shape,
+)
 
 _OBJECT = {
     "properties",
@@ -34,10 +41,6 @@ _OBJECT = {
 _ARRAY = {"items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems", "unevaluatedItems"}
 # A name that `properties` does not contain, because no member has this name.
 _ANY_OTHER = "\x00"
-_MISSING = object()
-_TEXTS = frozenset({bool, int, str})
-_NOT_ARRAYS = (str, bytes, Mapping)
-_NOT_OBJECTS = (str, bytes, bytearray, int, float, list, set, frozenset, tuple, Iterator)
 
 
 class Serializers:
@@ -75,8 +78,8 @@ class Serializers:
             return lambda _: whole
         pieces = self._composition.expand([schema])
         if self._composition.varies(pieces):
-            return lambda _: partial(_item, whole)
-        *first, other = [shape or _no_item for shape in self._items(pieces)]
+            return lambda _: partial(item_of, whole)
+        *first, other = [shape or no_item for shape in self._items(pieces)]
         return lambda number: first[number] if number < len(first) else other
 
     def _make(self, schemas: Iterable[Any]) -> Shape:
@@ -132,7 +135,7 @@ class Serializers:
         form = _form(pieces)
         constants = [value for piece in pieces for value in _constants(piece, is_typed=form.types is not None)]
         if constants:
-            return _constant_shape(constants, form)
+            return constant_shape(constants, form)
         if form.types is None and not set().union(*pieces) & (_OBJECT | _ARRAY):
             return self._as_plain(partial(free_form, form=form)) if form != ANY else free_form
         return self._typed(pieces, form)
@@ -147,7 +150,7 @@ class Serializers:
             return thing
         if kinds is not None and kinds <= {"array", "null"}:
             return array
-        return _by_type(scalar, array, thing)
+        return by_type(scalar, array, thing)
 
     def _as_plain(self, shape: Shape) -> Shape:
         self._plain.add(shape)
@@ -155,7 +158,7 @@ class Serializers:
 
     def _array(self, pieces: Pieces) -> Shape:
         *first, other = self._items(pieces)
-        return _array_shape(first, other)
+        return array_shape(first, other)
 
     def _items(self, pieces: Pieces) -> list[Shape | None]:
         """Return the serializers of the first items of a list, each with its own schema, and of all others."""
@@ -184,7 +187,7 @@ class Serializers:
             part = self._make(schemas)
             optional = name not in required
             members.append(Member(name, part, part in self._plain, optional, self._composition.allows_null(schemas)))
-        return _object_shape(members, self._others(pieces, frozenset(names)))
+        return object_shape(members, self._others(pieces, frozenset(names)))
 
     def _member(self, pieces: Pieces, name: str) -> list[Any] | None:
         """Return the schemas of a member, or None if it must not leave."""
@@ -244,19 +247,6 @@ def _held(value: Any) -> Any:
     return value
 
 
-def _item(array: Shape, value: Any) -> Any:
-    """Return the JSON of an item by the serializer of its array."""
-    try:
-        items = array([value])
-    except NotSerializable as error:
-        raise NotSerializable(error.reason, error.pointer.removeprefix("/0")) from None
-    return items[0] if items else _no_item(value)
-
-
-def _no_item(_: Any) -> Any:
-    raise NotSerializable("the schema of the array forbids the item")
-
-
 def _item_schema(piece: Json, number: int) -> Any:
     prefix = piece.get("prefixItems", ())
     return prefix[number] if number < len(prefix) else piece.get("items")
@@ -266,16 +256,6 @@ def _constants(piece: Json, *, is_typed: bool) -> list[Any]:
     """Return the values of `enum` and `const`, if one of them has members or items, or if no type excludes those."""
     values = [*piece.get("enum", ()), *([piece["const"]] if "const" in piece else ())]
     return values if not is_typed or any(isinstance(value, dict | list) for value in values) else []
-
-
-def _constant_shape(constants: list[Any], form: Form) -> Shape:
-    def shape(value: Any) -> Any:
-        shaped = free_form(value, form)
-        if isinstance(shaped, dict | list) and shaped not in constants:
-            raise NotSerializable("the value must be one of the contract")
-        return shaped
-
-    return shape
 
 
 def _is_open(piece: Any) -> bool:
@@ -294,104 +274,3 @@ def _form(pieces: Pieces) -> Form:
     formats = [piece["format"] for piece in pieces if "format" in piece]
     encodings = [piece["contentEncoding"] for piece in pieces if "contentEncoding" in piece]
     return Form(types, formats[0] if formats else None, encodings[0] if encodings else None)
-
-
-def _by_type(scalar: Shape, array: Shape, thing: Shape) -> Shape:
-    """Return the serializer of a value whose schema allows several types."""
-
-    def shape(value: Any) -> Any:
-        if isinstance(value, Mapping) or hasattr(value, "_fields"):
-            return thing(value)
-        if isinstance(value, list | tuple | set | frozenset | Iterator):
-            return array(value)
-        try:
-            return scalar(value)
-        except NotSerializable:
-            if thing is scalar:
-                raise
-        return thing(value)
-
-    return shape
-
-
-def _array_shape(first: list[Shape | None], other: Shape | None) -> Shape:
-    def shape(values: Any) -> list[Any] | None:
-        if values is None:
-            return None
-        if type(values) is not list and (isinstance(values, _NOT_ARRAYS) or not isinstance(values, Iterable)):
-            raise NotSerializable("the value must be a list")
-        items: list[Any] = []
-        try:
-            if not first and other is not None:
-                for value in values:
-                    items.append(other(value))
-                return items
-            for value in values:
-                item = first[len(items)] if len(items) < len(first) else other
-                if item is None:
-                    break
-                items.append(item(value))
-        except NotSerializable as error:
-            raise error.inside(len(items)) from None
-        return items
-
-    return shape
-
-
-class Member(NamedTuple):
-    """A named member of an object. An optional member that must not be null is left out if it is None."""
-
-    name: str
-    shape: Shape
-    is_plain: bool
-    is_optional: bool
-    may_be_null: bool
-
-
-def _object_shape(members: list[Member], others: Callable[[str], Shape | None] | None) -> Shape:
-    parts = [(name, part, plain, optional, optional and not null) for name, part, plain, optional, null in members]
-
-    def shape(value: Any) -> dict[str, Any] | None:
-        if value is None:
-            return None
-        is_mapping = type(value) is dict or isinstance(value, Mapping)
-        if not is_mapping:
-            value, is_mapping = _row(value)
-            if not parts and not is_mapping:
-                raise NotSerializable("the schema names no members of the object")
-        shaped: dict[str, Any] = {}
-        name: Any = None
-        try:
-            for name, part, is_plain, is_optional, leaves_none_out in parts:
-                member = value.get(name, _MISSING) if is_mapping else getattr(value, name, _MISSING)
-                # The type check is faster than a call.
-                if is_plain and type(member) in _TEXTS:
-                    shaped[name] = member
-                elif member is _MISSING:
-                    _check_optional(is_optional)
-                elif member is not None or not leaves_none_out:
-                    shaped[name] = part(member)
-            if others is not None and is_mapping:
-                for name, member in value.items():
-                    other = others(key := key_of(name))
-                    if other is not None:
-                        shaped[key] = other(member)
-        except NotSerializable as error:
-            raise error.inside(name) from None
-        return shaped
-
-    return shape
-
-
-def _check_optional(is_optional: bool) -> None:
-    if not is_optional:
-        raise NotSerializable("the required member is missing")
-
-
-def _row(value: Any) -> tuple[Any, bool]:
-    """Return a value with members, and True if it is a mapping: named tuples and rows of SQLAlchemy become mappings."""
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict(), True
-    if isinstance(value, _NOT_OBJECTS) or is_file(value):
-        raise NotSerializable("the value must be an object")
-    return value, False
