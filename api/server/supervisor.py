@@ -19,7 +19,7 @@ from api.config import Config
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT, Terminal
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
-from api.server.worker import Worker
+from api.server.worker import Worker, fork_server
 
 # After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
 _LAST_SECONDS = SHUTDOWN_TIMEOUT + 2
@@ -39,6 +39,7 @@ class Supervisor(Multiprocess):
 
     def __init__(self, config: Config, listener: socket.socket) -> None:
         super().__init__(uvicorn_config(partial(_worker, config), config.keepalive_seconds, config.workers), [listener])
+        self._fork_server = fork_server(config.database_url.get_dialect().import_dbapi().__name__)
         self._patience = config.drain_seconds + _LAST_SECONDS
         self._terminal = Terminal()
         self._generation = 0
@@ -101,7 +102,7 @@ class Supervisor(Multiprocess):
             self._retire(self.processes.pop())
 
     def _started(self) -> Worker:
-        worker = Worker(self.config, self.sockets, self._generation)
+        worker = Worker(self.config, self.sockets, self._generation, self._fork_server)
         worker.start()
         return worker
 

@@ -1,15 +1,33 @@
 """A worker process, as its supervisor sees it."""
 
+import logging
+import multiprocessing
+import os
 import signal
+from contextlib import suppress
 from math import inf
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from socket import socket
 from time import monotonic
 
+from uvicorn._subprocess import subprocess_started
 from uvicorn.config import Config
 from uvicorn.supervisors.multiprocess import Process
 
+from api.config.settings import export_env
+
 _START_SECONDS = 60
 _PING, _SPREAD = b"ping", b"spread"
+_FORK_SERVER_DIED = 255
+
+
+def fork_server(driver: str) -> ForkServerContext:
+    """Return the context that starts workers. The fork server imports their modules, and the driver of the database."""
+    # Otherwise, the fork server imports modules of the current folder first.
+    export_env("PYTHONSAFEPATH", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([driver, "api.server.worker_modules"])
+    return context
 
 
 class Worker(Process):
@@ -18,8 +36,10 @@ class Worker(Process):
     `generation` is the number of SIGHUPs before its start. A retired worker must exit before `deadline`.
     """
 
-    def __init__(self, config: Config, sockets: list[socket], generation: int) -> None:
+    def __init__(self, config: Config, sockets: list[socket], generation: int, context: ForkServerContext) -> None:
         super().__init__(config, sockets)
+        arguments = {"config": config, "target": self.target, "sockets": sockets, "stdin_fileno": None}
+        self.process: ForkServerProcess = context.Process(target=subprocess_started, kwargs=arguments)  # type: ignore[assignment]
         self.generation = generation
         self.deadline = inf
         self.serves = False
@@ -35,6 +55,23 @@ class Worker(Process):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         # Close our copy of the worker's pipe end, or we never see EOF when the worker dies.
         self.child_conn.close()
+
+    def kill(self) -> None:
+        super().kill()
+        if self.exitcode == _FORK_SERVER_DIED and self.pid is not None:
+            # The worker may live, and `multiprocessing` sends it no signal.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def target(self, sockets: list[socket] | None = None) -> None:
+        """Serve, in the worker."""
+        # The fork server ignores SIGTERM.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            super().target(sockets)
+        finally:
+            # A forked process calls no exit handlers.
+            logging.shutdown()
 
     def is_well(self, patience: float) -> bool:
         """Return True if the worker lives and answers each check within `patience` seconds. Begin a check.

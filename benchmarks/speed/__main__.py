@@ -16,6 +16,7 @@ from benchmarks.speed.kept import Kept, subject
 from benchmarks.speed.keys import keys
 from benchmarks.speed.logins import logins
 from benchmarks.speed.measure import Length
+from benchmarks.speed.memory import memory
 from benchmarks.speed.purge import purge
 from benchmarks.speed.refusals import refusals
 from benchmarks.speed.report import bars
@@ -38,6 +39,7 @@ def measurements(base: Path | None) -> dict[str, Measurement]:
         "logins": logins,
         "starts": starts,
         "workers": workers,
+        "memory": memory,
         "scale": scale,
         "purge": purge,
         "refusals": refusals,

@@ -16,10 +16,12 @@ _UVICORN = ("--loop=uvloop", "--http=httptools", "--no-access-log")
 Baseline = Callable[[Place, Path], AbstractContextManager[Service]]
 
 
-def template(place: Place, folder: Path, database: str) -> AbstractContextManager[Service]:
+def template(place: Place, folder: Path, database: str, workers: int = 1) -> AbstractContextManager[Service]:
     """Return FastAPI with its own user, which it reads from this database for each request."""
-    user = json.dumps(place.user)
-    return _under_uvicorn("template", "service", folder, PUBLIC_KEY=place.public_key, DATABASE=database, USER=user)
+    settings = {"PUBLIC_KEY": place.public_key, "DATABASE": database, "USER": json.dumps(place.user)}
+    # Several workers need more than the default of 5 seconds to start on one core.
+    settings |= {"WEB_CONCURRENCY": str(workers), "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "60"}
+    return _under_uvicorn("template", "service", folder, **settings)
 
 
 def accounts(folder: Path, database: str) -> AbstractContextManager[Service]:

@@ -66,6 +66,11 @@ def _sized(database: str) -> dict[str, Bar]:
     }
 
 
+def _memory(database: str) -> Bar:
+    what = f"Memory per worker with 4 workers on {database}, of that of FastAPI with the template's look-up"
+    return Bar(what, "at most", 100, "%")
+
+
 def _refusal(database: str) -> Bar:
     refused = f"A log-in that a rate limit refuses, on {database}"
     return Bar(f"{refused}: CPU, beside that of GET /api/v1/me, not cached", "at most", 1.5, "times")
@@ -111,5 +116,7 @@ BARS = {
     **_beside_logins(64),
     **_beside_template("SQLite"),
     **_beside_template("PostgreSQL"),
+    "memory/SQLite": _memory("SQLite"),
+    "memory/PostgreSQL": _memory("PostgreSQL"),
     "grown": Bar("Growth of the memory under log-ins", "at most", 5, "%"),
 }

@@ -30,6 +30,12 @@ class Service:
         return max(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses) * 1024 / 1e6
 
     @property
+    def shared_memory(self) -> float:
+        """The memory in MB of all processes. A page that several processes share counts once."""
+        parts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids]
+        return sum(int(part.partition("\nPss:")[2].split()[0]) for part in parts) * 1024 / 1e6
+
+    @property
     def spent(self) -> float:
         """The CPU seconds of the service."""
         stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids]
@@ -46,7 +52,13 @@ class Service:
 
     @property
     def _pids(self) -> list[int]:
-        return [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
+        return _family(self.pid)
+
+
+def _family(pid: int) -> list[int]:
+    """Return this process and its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(process for child in children for process in _family(int(child)))]
 
 
 def free_port() -> int:

@@ -6,10 +6,12 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.support.charter import SECRETS, Charter, Server, is_ready, serves, until, workers
+from tests.support.charter import SECRETS, Charter, Server, fork_servers, is_ready, serves, until, workers
 from tests.support.paths import CHECKOUT
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -28,6 +30,13 @@ def test_a_worker_that_cannot_start_stops_the_service(charter: Charter) -> None:
     *log, last = result.stderr.splitlines()
     assert (result.returncode, last) == (1, "Error: a worker cannot start; see the log for the reason")
     assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
+
+
+def test_workers_import_no_module_of_the_current_folder(charter: Charter) -> None:
+    (charter.folder / "api.py").write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        assert server.stop() == 0
 
 
 def test_workers_share_the_cores_for_hashing(charter: Charter) -> None:
@@ -97,3 +106,43 @@ def test_a_sighup_for_the_process_group_does_not_kill_workers(charter: Charter) 
         until(lambda: len(now := set(workers(server))) == 2 and not now & before)
         assert server.stop() == 0
     assert "worker_died" not in server.log.read_text()
+
+
+def test_workers_share_the_memory_of_their_modules(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        memory = [_kilobytes(worker) for worker in workers(server)]
+        assert server.stop() == 0
+    # The modules take about 35 MB.
+    assert all(kilobytes["Shared_Dirty"] > 20_000 for kilobytes in memory), memory
+
+
+def _kilobytes(process: int) -> dict[str, int]:
+    _, *lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return {name: int(amount) for name, amount, _ in (line.replace(":", "").split() for line in lines)}
+
+
+def test_sigterm_for_the_process_group_lets_workers_finish(charter: Charter) -> None:
+    charter.settings["CHARTER_DRAIN_SECONDS"] = "2"
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        (fork_server,) = fork_servers(server)
+        os.kill(fork_server, signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
+        # The workers still serve, because the service drains.
+        assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert len(workers(server)) == 2
+        assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert "worker_died" not in server.log.read_text()
+
+
+def test_the_workers_of_a_killed_fork_server_are_replaced(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        before = serving_workers(server)
+        (fork_server,) = fork_servers(server)
+        os.kill(fork_server, signal.SIGKILL)
+        until(lambda: len(serving_workers(server) - before) == 2 and is_ready(server.url))
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in before))
+        assert server.stop() == 0
+    assert server.log.read_text().count("worker_died") == 2

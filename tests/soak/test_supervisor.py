@@ -112,6 +112,8 @@ def test_idle_connections_close_after_the_keep_alive_time(charter: Charter, sett
 def test_a_hanging_worker_is_replaced(charter: Charter) -> None:
     with two_workers(charter) as server:
         first, second = workers(server)
+        # A worker may take a minute until its first answer, and the supervisor asks twice a second.
+        sleep(2)
         os.kill(first, signal.SIGSTOP)
         until(lambda: events(server, "worker_died"), 30)
         (line,) = events(server, "worker_died")

@@ -62,12 +62,22 @@ class Server:
 
 
 def workers(server: Server) -> list[int]:
-    """Return the process ids of the workers, oldest first. One child process only supervises shared resources."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+    """Return the process ids of the workers, oldest first."""
+    return [worker for process in fork_servers(server) for worker in _children(process)]
 
 
-def _command_line(process: str) -> bytes:
+def fork_servers(server: Server) -> list[int]:
+    """Return the process ids of the fork server, whose children are the workers."""
+    return [child for child in _children(server.process.pid) if b"forkserver" in _command_line(child)]
+
+
+def _children(process: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return []
+
+
+def _command_line(process: int) -> bytes:
     # The process may have exited since the listing.
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{process}/cmdline").read_bytes()
