@@ -106,11 +106,12 @@ def _warn_of_broken_rules(server: "uvicorn.Server") -> None:
 def _supervise(config: "Config", listener: socket.socket, metrics: AbstractContextManager[None]) -> None:
     from api import logs
     from api.server.supervisor import Supervisor
+    from api.server.worker import WorkerCannotStartError
 
     logs.configure(config.log_format)
     supervisor = Supervisor(config, listener)
     _greet(config, listener)
-    with metrics:
+    with metrics, support.friendly_errors(WorkerCannotStartError):
         supervisor.run()
     if supervisor.has_failed():
         raise click.ClickException("a worker cannot start; see the log for the reason")

@@ -1,7 +1,7 @@
 """A worker process, as its supervisor sees it."""
 
 import logging
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 from contextlib import suppress
@@ -21,10 +21,16 @@ _PING, _SPREAD = b"ping", b"spread"
 _FORK_SERVER_DIED = 255
 
 
+class WorkerCannotStartError(Exception):
+    """The fork server or a worker cannot start, for lack of a resource of the machine."""
+
+
 def fork_server(driver: str) -> ForkServerContext:
     """Return the context that starts workers. The fork server imports their modules, and the driver of the database."""
     # Otherwise, the fork server imports modules of the current folder first.
     export_env("PYTHONSAFEPATH", "1")
+    # CPython 3.11.0 otherwise lets all users of the machine connect to the fork server (CVE-2022-42919).
+    multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([driver, "api.server.worker_modules"])
     return context
@@ -51,8 +57,13 @@ class Worker(Process):
     def start(self) -> None:
         # The worker inherits the mask: a SIGHUP for the process group is for the supervisor.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-        super().start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        try:
+            super().start()
+        except OSError as error:
+            hint = "It needs a writable folder for temporary files, with a path of at most 70 characters: set TMPDIR."
+            raise WorkerCannotStartError(f"a worker cannot start: {error}. {hint}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         # Close our copy of the worker's pipe end, or we never see EOF when the worker dies.
         self.child_conn.close()
 

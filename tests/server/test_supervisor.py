@@ -32,6 +32,16 @@ def test_a_worker_that_cannot_start_stops_the_service(charter: Charter) -> None:
     assert any("api/handlers/profile.py has no function get_profile" in line for line in log)
 
 
+def test_a_temporary_folder_with_a_long_path_is_reported(charter: Charter) -> None:
+    folder = charter.folder / ("long" * 20)
+    folder.mkdir()
+    charter.settings |= {"TMPDIR": str(folder), "CHARTER_WORKERS": "2"}
+    result = charter.run("serve")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: a worker cannot start: AF_UNIX path too long.")
+    assert "set TMPDIR" in result.stderr
+
+
 def test_workers_import_no_module_of_the_current_folder(charter: Charter) -> None:
     (charter.folder / "api.py").write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
     with charter.serving("--workers", "2") as server:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import time
 
 import httpx
@@ -60,10 +61,11 @@ class Figures:
 def measured(installed: Charter, **settings: str) -> Iterator[tuple[Server, Figures]]:
     """Run a server with metrics."""
     port = free_port()
-    # A killed server leaves its folder behind.
-    installed.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": str(installed.folder), **settings}
-    with installed.serving() as server:
-        yield server, Figures(port)
+    # A killed server leaves its folder behind. The path of pytest's folder is too long for the socket of workers.
+    with TemporaryDirectory(prefix="charter-") as temporary:
+        installed.settings |= {"CHARTER_METRICS_PORT": str(port), "TMPDIR": temporary, **settings}
+        with installed.serving() as server:
+            yield server, Figures(port)
 
 
 @on_sqlite
@@ -277,7 +279,7 @@ def test_all_workers_are_one_service(installed: Charter) -> None:
 @on_sqlite
 def test_an_empty_metrics_file_does_not_hide_other_processes(installed: Charter) -> None:
     with measured(installed) as (_, figures):
-        (folder,) = installed.folder.glob("charter-metrics-*")
+        (folder,) = Path(installed.settings["TMPDIR"]).glob("charter-metrics-*")
         # The process has created its file and has not written to it yet.
         (folder / f"counter_{os.getpid()}.db").touch()
         assert len(figures.pids()) == 1
