@@ -36,6 +36,7 @@ ONLY = {"3.0.3": "only_3_0.yaml", "3.1.0": "only_3_1.yaml"}
 WEBHOOKS = "webhooks: {made: {post: {responses: {'200': {description: ''}}}}}\n"
 CREDENTIAL = "read,write"
 """The token, password or API key that all security schemes accept. It is the list of its scopes."""
+FORMATS = {"even": TypedFormat(lambda number: number % 2 == 0, "integer")}
 RGB = {"R": 1, "G": 2}
 WORDS = ["b", "cd"]
 
@@ -166,13 +167,7 @@ class Items:
 class Everything:
     """The application for one version of OpenAPI. It counts the calls of each handler."""
 
-    def __init__(self, version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for path in SOURCE.glob("*.yaml"):
-            if path.name not in ONLY.values():
-                (folder / path.name).write_text(path.read_text())
-        (folder / "versioned.yaml").write_text((SOURCE / ONLY[version]).read_text())
-        shared = (SOURCE / "openapi.yaml").read_text().replace("openapi: 3.0.3", f"openapi: {version}")
-        (folder / "openapi.yaml").write_text(shared + (WEBHOOKS if version == "3.1.0" else ""))
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.contract = contract.load(folder)
         self.calls: Counter[str] = Counter()
         items = Items()
@@ -240,7 +235,7 @@ class Everything:
             self.contract,
             handlers="everything",
             authenticators=dict.fromkeys(self.contract.document["components"]["securitySchemes"], identify),
-            formats={"even": TypedFormat(lambda number: number % 2 == 0, "integer")},
+            formats=FORMATS,
             serving=contract.HandlerResources(TransactionLog().transaction, {}),
             lifespan=lifespan,
             body_bytes=100_000,
@@ -256,7 +251,28 @@ def _package(folder: Path) -> ModuleType:
     return package
 
 
-@pytest.fixture(params=["3.0.3", "3.1.0"])
-def everything(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Everything:
+def _write(version: str, folder: Path) -> None:
+    """Write the contract for a version of OpenAPI to a folder."""
+    for path in SOURCE.glob("*.yaml"):
+        if path.name not in ONLY.values():
+            (folder / path.name).write_text(path.read_text())
+    (folder / "versioned.yaml").write_text((SOURCE / ONLY[version]).read_text())
+    shared = (SOURCE / "openapi.yaml").read_text().replace("openapi: 3.0.3", f"openapi: {version}")
+    (folder / "openapi.yaml").write_text(shared + (WEBHOOKS if version == "3.1.0" else ""))
+
+
+@pytest.fixture(scope="session")
+def everything_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of the contract for each version of OpenAPI. Each folder is parsed and compiled once."""
+    folders = {version: tmp_path_factory.mktemp("everything") for version in ONLY}
+    for version, folder in folders.items():
+        _write(version, folder)
+    return folders
+
+
+@pytest.fixture(params=ONLY)
+def everything(
+    request: pytest.FixtureRequest, everything_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Everything:
     """The application for each version of OpenAPI."""
-    return Everything(request.param, tmp_path, monkeypatch)
+    return Everything(everything_folders[request.param], monkeypatch)
