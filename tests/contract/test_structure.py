@@ -32,13 +32,13 @@ def faults_of(document: Json) -> list[str]:
     return [fault.message for fault in faults.found]
 
 
-def documents(version: str) -> list[Json]:
-    """Return valid documents of a version that have every object and field of OpenAPI."""
+def every_object(version: str) -> Json:
+    """Return a valid document of a version that has every object and field of OpenAPI."""
     every = deepcopy(EVERY_OBJECT) | {"openapi": version}
     if version.startswith("3.1"):
         every["components"]["schemas"] = deepcopy(EVERY_SCHEMA_OF_3_1)
         every |= {"webhooks": {"x": {"post": {}}}, "jsonSchemaDialect": "https://example.com/dialect"}
-    return [every, deepcopy(CONTRACT) | {"openapi": version}]
+    return every
 
 
 def nodes(node: Any) -> Iterator[Any]:
@@ -65,7 +65,7 @@ def mutate(document: Json, random: Random) -> None:
 
 @pytest.mark.parametrize(("version", "official"), OFFICIAL)
 def test_the_check_accepts_what_the_official_schema_accepts(version: str, official: Any) -> None:
-    for document in documents(version):
+    for document in (every_object(version), CONTRACT | {"openapi": version}):
         assert [error.message for error in official.iter_errors(document)] == []
         assert faults_of(document) == []
 
@@ -76,7 +76,7 @@ def test_the_check_rejects_what_the_official_schema_rejects(version: str, offici
     rejected = 0
     for _ in range(400):
         # This document has every object and field. The contract would take most of the time, and has fewer.
-        document, _ = documents(version)
+        document = every_object(version)
         mutate(document, random)
         # The official schema of 3.1 accepts only strings as the parameters of a link, unlike the specification.
         if errors := [error for error in official.iter_errors(document) if "links" not in error.instance_path]:
