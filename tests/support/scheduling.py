@@ -20,6 +20,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         module = nodeid.partition("::")[0]
         return module if module.endswith(TOGETHER) else nodeid
 
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        """Assign more tests to the process, and remove its finished ones. Each call counts all that are assigned."""
+        super().mark_test_complete(node, item_index, duration)
+        scope = self._split_scope(self.registered_collections[node][item_index])
+        if all(self.assigned_work[node][scope].values()):
+            del self.assigned_work[node][scope]
+
     def remove_node(self, node: Any) -> str | None:
         """Return the test that ended its worker process, and queue the tests after it again.
 

@@ -19,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `--quick`, deselect the tests that are marked as slow and those that run on PostgreSQL."""
     if config.getoption("quick"):
-        slow = [item for item in items if _is_slow(item)]
-        config.hook.pytest_deselected(items=slow)
+        slow = {item for item in items if _is_slow(item)}
+        config.hook.pytest_deselected(items=[*slow])
         items[:] = [item for item in items if item not in slow]
 
 
