@@ -13,15 +13,15 @@ import werkzeug.exceptions
 from starlette.testclient import TestClient
 from werkzeug.datastructures import WWWAuthenticate
 
-from api import contract, errors, oauth_errors
-from api.config.paths import resource_dir
+from api import errors, oauth_errors
 from api.errors import ApiError, Fault
 from api.services import readiness
 from tests.support.databases import on_sqlite
 from tests.support.person import Person
+from tests.support.shipped import CONTRACT
 from tests.support.violations import Violations
 
-DOCUMENT = contract.load(resource_dir("openapi")).document
+DOCUMENT = CONTRACT.document
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SIGN_UP = "/api/v1/auth/signup"
 

@@ -7,10 +7,8 @@ from inspect import ismethod
 from typing import Any
 
 import pytest
-from connexion.json_schema import resolve_refs
 
-from api import app, contract
-from api.config.paths import resource_dir
+from api import app
 from api.contract.document.operation import Json
 from api.contract.schema.compiler import Compiler
 from api.contract.schema.formats import TypedFormat
@@ -18,8 +16,9 @@ from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 from api.contract.schema.validator import SchemaValidator
 from tests.support.random_json import RandomJson
+from tests.support.shipped import resolved
 
-DOCUMENT: Json = resolve_refs(contract.load(resource_dir("openapi")).document)
+DOCUMENT = resolved()
 FORMATS = app.formats("Charter")
 OLD, NEW = "3.0.3", "3.1.0"
 

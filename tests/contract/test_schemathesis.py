@@ -13,7 +13,6 @@ from schemathesis.engine import Status
 from api import contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import resource_dir
 from api.storage.database import Database
 from tests.support import fuzzed
 from tests.support.admins import dead_mail
@@ -22,10 +21,10 @@ from tests.support.codes import code_for
 from tests.support.databases import DATABASES, settings
 from tests.support.roles import make_admin
 from tests.support.serving import serving
+from tests.support.shipped import CONTRACT
 from tests.support.success import success_of
 from tests.support.violations import Violations
 
-CONTRACT = contract.load(resource_dir("openapi"))
 SUCCESSES = {operation.id: int(success_of(operation)) for operation in CONTRACT.operations()}
 LIMITED = {operation.id for operation, _ in contract.limited(CONTRACT)}
 

@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 from api import contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import resource_dir
 from tests.features.test_sessions import session_of
 from tests.support.charter import free_port
 from tests.support.concurrency import at_once
@@ -28,6 +27,7 @@ from tests.support.problems import assert_problem
 from tests.support.readme import block
 from tests.support.scopes import USER_SCOPE
 from tests.support.serving import serving
+from tests.support.shipped import CONTRACT
 from tests.support.types import Events, Travel
 from tests.support.workers import worker
 
@@ -36,7 +36,6 @@ CALLS = ("login", "refresh", "logout")
 COOKIE = re.compile(
     r"__Host-charter=([A-Za-z0-9_-]{64}); Path=/; Max-Age=2592000; Secure; HttpOnly; SameSite=Strict", re.ASCII
 )
-CONTRACT = contract.load(resource_dir("openapi"))
 
 # On a slow machine, the grace period of a token could end during a test.
 pytestmark = pytest.mark.usefixtures("still")

@@ -17,11 +17,9 @@ from hypothesis.strategies import SearchStrategy
 from sqlalchemy import URL, delete, select
 from starlette.testclient import TestClient
 
-from api import contract
 from api.app import create_app
 from api.clock import now, rfc3339
 from api.config import Config
-from api.config.paths import resource_dir
 from api.contract.document.operation import Json, resolve
 from api.models import User
 from api.services.names import email_key, is_email, normalize_email
@@ -33,8 +31,8 @@ from tests.support import codes
 from tests.support.databases import on_sqlite
 from tests.support.person import Person, newcomer
 from tests.support.roles import promote
+from tests.support.shipped import CONTRACT
 
-CONTRACT = contract.load(resource_dir("openapi"))
 PROFILE: Json = CONTRACT.document["components"]["schemas"]["ProfileChange"]["properties"]
 SERVICE: Json = CONTRACT.document["components"]["schemas"]["NewServiceAccount"]["properties"]
 

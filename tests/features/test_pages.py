@@ -11,7 +11,6 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from api import contract
 from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
@@ -26,8 +25,8 @@ from tests.support.mailbox import Mailbox
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person, newcomer
+from tests.support.shipped import CONTRACT
 
-CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
 SHIPPED = resource_dir("mail")
 LOCALES = ("en", "de")

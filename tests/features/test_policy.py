@@ -13,10 +13,8 @@ import yaml
 from inflection import underscore
 from starlette.testclient import TestClient
 
-from api import contract
 from api.clock import now
 from api.config import Config
-from api.config.paths import resource_dir
 from api.contract import Operation
 from api.contract.dispatch.lookup import find_handler
 from api.contract.document.operation import Json
@@ -31,10 +29,10 @@ from tests.support.person import Person, newcomer
 from tests.support.readme import block
 from tests.support.roles import make_admin, promote
 from tests.support.service_accounts import SERVICE_SCOPES, basic, new_service
+from tests.support.shipped import CONTRACT
 from tests.support.success import success_of
 from tests.support.workers import by_hand
 
-CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation for operation in CONTRACT.operations()}
 # The public operations, each with a reason. All others require a token.
 PUBLIC = {

@@ -19,11 +19,10 @@ import pytest
 from inflection import underscore
 
 from api import contract
-from api.config.paths import resource_dir
 from api.contract.document.operation import Json, resolve
 from tests.support.paths import CHECKOUT
+from tests.support.shipped import CONTRACT
 
-CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = [operation.definition for operation in CONTRACT.operations()]
 TAGS = {tag["name"] for tag in CONTRACT.document["tags"]}
 

@@ -19,18 +19,16 @@ import httpx
 import pytest
 from inflection import underscore
 
-from api import contract
 from api.config import Config
-from api.config.paths import resource_dir
 from api.contract.document.operation import Json, resolve
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.readme import blocks
 from tests.support.scopes import USER_SCOPE
+from tests.support.shipped import CONTRACT
 
 NODE_MODULES = CHECKOUT / "tests/node/node_modules"
-CONTRACT = contract.load(resource_dir("openapi"))
 OPERATIONS = {operation.id: operation.definition for operation in CONTRACT.operations()}
 
 

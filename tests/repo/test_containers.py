@@ -13,10 +13,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from api import contract
 from api.cli import main as cli
 from api.config import Config, read, variable
-from api.config.paths import resource_dir
 from api.crypto.secret import parse_secret
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT
 from tests.support.charter import SECRETS, Charter, beside, free_port
@@ -26,9 +24,9 @@ from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.readme import blocks
+from tests.support.shipped import CONTRACT
 
 SETTINGS = {variable(setting) for setting in fields(Config)}
-CONTRACT = contract.load(resource_dir("openapi"))
 COMPOSE = yaml.safe_load((CHECKOUT / "compose.yaml").read_text())
 JOB, DEPLOYMENT, SERVICE, BUDGET = yaml.safe_load_all((CHECKOUT / "deploy/kubernetes.yaml").read_text())
 POD = DEPLOYMENT["spec"]["template"]["spec"]

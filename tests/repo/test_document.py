@@ -16,7 +16,6 @@ import httpx
 import pytest
 import yaml
 from connexion import ConnexionMiddleware
-from connexion.json_schema import resolve_refs
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from starlette.testclient import TestClient
@@ -45,13 +44,13 @@ from tests.support.person import Person, newcomer
 from tests.support.roles import promote
 from tests.support.scopes import USER_SCOPE
 from tests.support.service_accounts import basic, new_service
+from tests.support.shipped import CONTRACT, resolved
 from tests.support.success import success_of
 from tests.support.workers import by_hand
 from tests.test_errors import SIGN_UP, catalogue
 
-CONTRACT = contract.load(resource_dir("openapi"))
 SHARED = yaml.safe_load((resource_dir("openapi") / "openapi.yaml").read_text())["x-shared"]
-RESOLVED = Contract(resolve_refs(CONTRACT.document))
+RESOLVED = Contract(resolved())
 OPERATIONS = {
     operation.id: (operation.path, operation.method, operation.definition) for operation in RESOLVED.operations()
 }

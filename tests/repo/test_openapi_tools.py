@@ -13,13 +13,12 @@ from connexion import ConnexionMiddleware
 from api import contract
 from api.app import create_app
 from api.config import Config
-from api.config.paths import resource_dir
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
+from tests.support.shipped import CONTRACT
 from tests.support.success import success_of
 
-CONTRACT = contract.load(resource_dir("openapi"))
 DREDD = CHECKOUT / "tests/node/node_modules/.bin/dredd"
 
 pytestmark = pytest.mark.slow

@@ -27,14 +27,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from api import contract, models
+from api import models
 from api.clock import now, rfc3339
-from api.config.paths import resource_dir
 from api.contract.document.operation import Json, resolve
 from api.services.names import canonical, email_key, is_email, normalize_email
 from api.storage.database import Base, UtcDateTime, new_id
+from tests.support.shipped import CONTRACT
 
-CONTRACT = contract.load(resource_dir("openapi"))
 SCHEMAS: dict[str, Json] = CONTRACT.document["components"]["schemas"]
 TABLES: dict[str, Table] = {name: getattr(models, name).__table__ for name in models.__all__}
 COLUMNS = [column for table in Base.metadata.sorted_tables for column in table.c]
@@ -310,13 +309,15 @@ def test_every_index_entry_fits_a_page_of_postgresql() -> None:
             assert sum(texts) * bytes_of_a_character <= largest, list(columns)
 
 
-CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+def characters() -> list[str]:
+    """Return all characters of Unicode."""
+    return [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 
 
 @pytest.mark.slow
 def test_a_username_has_only_characters_that_do_not_grow() -> None:
     pattern = SCHEMAS["NewUsername"]["pattern"]
-    let_in = [character for character in CHARACTERS if re.search(pattern, f"a{character}a")]
+    let_in = [character for character in characters() if re.search(pattern, f"a{character}a")]
     assert len(let_in) == 26 + 26 + 10 + len("._-")
     assert {len(canonical(character)) for character in let_in} == {1}
     columns = TABLES["User"].c
@@ -325,7 +326,7 @@ def test_a_username_has_only_characters_that_do_not_grow() -> None:
 
 @pytest.mark.slow
 def test_an_email_that_outgrows_its_columns_is_rejected() -> None:
-    tried = [address for character in CHARACTERS if len(canonical(character)) > 1 for address in addresses(character)]
+    tried = [address for character in characters() if len(canonical(character)) > 1 for address in addresses(character)]
     kept = [normalize_email(address) for address in tried if is_email(address)]
     assert 1000 < len(kept) < len(tried)
     columns = TABLES["User"].c

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from api import contract, logs
-from api.config.paths import resource_dir
+from api import logs
 from api.services import events
 from api.storage.database import Db
+from tests.support.shipped import CONTRACT
 
-_CONTRACT = contract.load(resource_dir("openapi"))
-EVENTS = {operation.id: {*operation.events} for operation in _CONTRACT.operations()}
+EVENTS = {operation.id: {*operation.events} for operation in CONTRACT.operations()}
 """The events that each operation declares."""
-NAMES = {*_CONTRACT.document["x-events"]}
+NAMES = {*CONTRACT.document["x-events"]}
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 
 import httpx
 
-from api import contract
 from api.config import Config
-from api.config.paths import resource_dir
 from api.services import service_accounts
 from api.services.service_accounts import NewSecret
 from api.storage.database import Database
+from tests.support.shipped import CONTRACT
 
-SERVICE_SCOPES = sorted(contract.load(resource_dir("openapi")).service_scopes)
+SERVICE_SCOPES = sorted(CONTRACT.service_scopes)
 """All scopes that a service account can have."""
 
 

@@ -18,9 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from api import contract
 from api.config import Config
-from api.config.paths import resource_dir
 from tests.support.charter import Charter, Server, beside, free_port, until
 from tests.support.concurrency import at_once
 from tests.support.databases import on_sqlite
@@ -29,8 +27,7 @@ from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.raw_http import RawConnection, raw_request
 from tests.support.readme import page
-
-CONTRACT = contract.load(resource_dir("openapi"))
+from tests.support.shipped import CONTRACT
 
 
 class Figures:
