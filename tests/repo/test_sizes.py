@@ -1,7 +1,6 @@
 """Files, functions and the names of tests are short."""
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 
 from tests.support.paths import CHECKOUT
@@ -20,12 +19,15 @@ def sources() -> dict[str, str]:
     }
 
 
-def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Yield each function with the path of its module."""
-    for path, source in sources().items():
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield path, node
+@cache
+def functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Return each function with the path of its module."""
+    return [
+        (path, node)
+        for path, source in sources().items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def test_files_have_at_most_400_lines() -> None:
