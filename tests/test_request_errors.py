@@ -169,6 +169,7 @@ def test_a_path_outside_the_contract_is_404(client: TestClient, method: str) -> 
         assert (path, response.status_code, problem(response)["code"]) == (path, 404, "NOT_FOUND")
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_an_undeclared_method_is_405_with_the_allowed_methods(client: TestClient) -> None:
     methods = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"}

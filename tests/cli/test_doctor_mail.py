@@ -46,6 +46,7 @@ def url(port: int, user: str = "") -> dict[str, str]:
     return {"CHARTER_SMTP_URL": f"smtp://{user}127.0.0.1:{port}", "CHARTER_MAIL_FROM": SENDER}
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_mails_is_ok(local: Charter) -> None:
     with mail_server(auth_require_tls=False, authenticator=only("hunter2")) as server:
         place = f"127.0.0.1:{server.port}"
@@ -54,6 +55,7 @@ def test_a_server_that_accepts_mails_is_ok(local: Charter) -> None:
         assert server.mails == []
 
 
+@pytest.mark.slow
 def test_a_rejected_log_in_is_wrong(local: Charter) -> None:
     with mail_server(auth_require_tls=False, authenticator=only("right")) as server:
         code, line = mail_finding(local, **url(server.port, "user:hunter2@"))
@@ -62,6 +64,7 @@ def test_a_rejected_log_in_is_wrong(local: Charter) -> None:
     assert line.endswith("; check that server, and CHARTER_SMTP_URL")
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_wrong(local: Charter) -> None:
     port = free_port()
     code, line = mail_finding(local, **url(port))
@@ -82,6 +85,7 @@ def test_postgresql_without_a_server_is_wrong(charter: Charter) -> None:
     assert mail_finding(charter) == (1, line)
 
 
+@pytest.mark.slow
 def test_own_templates_are_checked(local: Charter) -> None:
     own = local.folder / "templates"
     file = own / "de" / "test.txt"

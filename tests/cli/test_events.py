@@ -1,5 +1,7 @@
 """The `charter events` command."""
 
+import pytest
+
 from api.config import Config
 from tests.support.admins import USERS
 from tests.support.charter import beside
@@ -8,6 +10,7 @@ from tests.support.person import Person
 from tests.support.roles import promote
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_command_lists_the_newest_events_first(config: Config, alice: Person) -> None:
     alice.log_in(password="wrong")
@@ -24,6 +27,7 @@ def test_the_command_lists_the_newest_events_first(config: Config, alice: Person
     assert charter.run("events", "list", "--user", "nobody").stderr == "Error: no such user: nobody\n"
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_command_names_an_actor_who_is_another_user(config: Config, alice: Person, bobby: Person) -> None:
     promote(config, bobby, "admin")

@@ -52,6 +52,7 @@ def test_a_service_without_settings_resets_a_password_by_a_file(charter: Charter
         assert secret.lower() not in log.lower()
 
 
+@pytest.mark.slow
 def test_the_greeting_names_the_place_of_mails(config: Config) -> None:
     remedy = "set CHARTER_SMTP_URL to send it"
     with beside(config, 2525).serving() as server:

@@ -173,6 +173,7 @@ def test_a_terminal_asks_twice_and_shows_nothing(charter: Charter, server: str) 
         assert Person(client, "alice").log_in().status_code == 200
 
 
+@pytest.mark.slow
 def test_an_invitation_completes_a_sign_up_in_each_mode(config: Config, mailbox: Mailbox, travel: Travel) -> None:
     charter = beside(config, mailbox.server.port)
     with worker(replace(config, sign_up="closed")) as client:

@@ -48,6 +48,7 @@ def chain(length: int, **last: Any) -> Json:
     return {"A": ref(0), **objects, length: last}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
 def test_schemas_that_double_at_each_level_can_be_served(tmp_path: Path, keyword: str, version: str) -> None:
@@ -56,6 +57,7 @@ def test_schemas_that_double_at_each_level_can_be_served(tmp_path: Path, keyword
     assert verdict == (1, 1, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_schemas_that_all_contain_each_other_can_be_served(tmp_path: Path, version: str) -> None:
     names = ["A", *range(30)]
@@ -63,6 +65,7 @@ def test_schemas_that_all_contain_each_other_can_be_served(tmp_path: Path, versi
     assert checked(tmp_path, full, version) == (1, 1, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_long_chains_of_schemas_can_be_served(tmp_path: Path, version: str) -> None:
     assert checked(tmp_path, chain(500, type="string"), version) == (1, 1, [])

@@ -32,6 +32,7 @@ def serve(engine: Engine, schemas: Json) -> TestClient:
     return TestClient(engine.start())
 
 
+@pytest.mark.slow
 def test_long_chains_of_schemas_are_served(engine: Engine) -> None:
     client = serve(engine, chain(500, type="string", maxLength=3))
     value: Json = {"p": {"q": {"p": {}}}}

@@ -306,6 +306,7 @@ def test_wrong_passwords_of_a_deletion_are_limited(config: Config, still: None) 
         assert request(alice).status_code == 429
 
 
+@pytest.mark.slow
 def test_the_command_deletes_a_user(config: Config, database: Database, client: TestClient, alice: Person) -> None:
     charter = beside(config, smtp_port=1)
     assert request(newcomer(client, "bobby")).status_code == 202

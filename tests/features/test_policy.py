@@ -152,6 +152,7 @@ def is_accepted(name: str, caller: str) -> bool:
 ACCEPTED = [(name, caller) for name in sorted(OPERATIONS) for caller in callers_of(name) if is_accepted(name, caller)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "caller"), ACCEPTED)
 def test_each_operation_accepts_authorized_callers(callers: "Callers", name: str, caller: str) -> None:
     response = callers.call(name, caller)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from api import contract
 from api.config import Config
@@ -29,6 +30,7 @@ def run(command: str, server: str, **variables: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_work(config: Config, server: str) -> None:
     create, printed, ask, answer, get_token, *_ = blocks("docs/services.md")
     result = beside(config).run(*create.text.split()[1:])

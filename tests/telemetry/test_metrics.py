@@ -102,6 +102,7 @@ def test_the_docs_list_every_metric(installed: Charter) -> None:
     assert {name: set(re.findall("[a-z]+", text)) for name, text in listed.items()} == labels
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_age_of_a_mail_that_waits_is_measured(config: Config) -> None:
     with measured(beside(config, 1)) as (server, figures):
