@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
@@ -19,7 +20,9 @@ from api.contract import Operation
 from api.contract.dispatch.lookup import find_handler
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
+from api.crypto.signing_keys import SigningKey
 from api.services.authentication import Caller, ServiceCaller
+from api.services.service_accounts import NewSecret
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support import codes
@@ -201,19 +204,36 @@ class Callers:
         self._key: str | None = None
         self._made: dict[str, Json] = {}
         self._config, self._database = config, database
-        self.owner, other = newcomer(client, "bobby"), newcomer(client, "carol")
-        self._service = new_service(config, "reporting")
-        tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
-        keyring = Keyring(config.secret, config.signing_algorithm, config.access_token_seconds)
-        with database.transaction() as db:
-            key = keyring.signing(db)
-        claims = tokens.decode(other.token, key)
+        self.owner = newcomer(client, "bobby")
+        self._people = {OWNER: self.owner}
+        self._tokens = AccessTokenCodec(config.issuer, config.audience, config.client_id, config.access_token_seconds)
+
+    @cached_property
+    def _another(self) -> Person:
+        return newcomer(self.client, "carol")
+
+    @cached_property
+    def _service(self) -> NewSecret:
+        return new_service(self._config, "reporting")
+
+    @cached_property
+    def _signing_key(self) -> SigningKey:
+        keyring = Keyring(self._config.secret, self._config.signing_algorithm, self._config.access_token_seconds)
+        with self._database.transaction() as db:
+            return keyring.signing(db)
+
+    @cached_property
+    def _scopeless(self) -> Person:
+        claims = self._tokens.decode(self._another.token, self._signing_key)
         assert claims.session_id is not None
         times = {"ends_at": now() + timedelta(days=1), "authenticated_at": now()}
-        scopeless = tokens.encode(key, claims.subject, claims.session_id, scope="", **times)
-        self._people = {"another user": other, OWNER: self.owner}
-        self._scopeless = replace(other, token=scopeless)
-        self._of_service = tokens.encode_for_service(key, self._service.client_id, " ".join(SERVICE_SCOPES))
+        scopeless = self._tokens.encode(self._signing_key, claims.subject, claims.session_id, scope="", **times)
+        return replace(self._another, token=scopeless)
+
+    @cached_property
+    def _of_service(self) -> str:
+        scope = " ".join(SERVICE_SCOPES)
+        return self._tokens.encode_for_service(self._signing_key, self._service.client_id, scope)
 
     def check_privacy(self, response: httpx.Response) -> None:
         """Check that a response to another caller says nothing about the owner."""
@@ -224,6 +244,8 @@ class Callers:
         """Return a caller with its tokens. Only those that a test needs are created, because a log-in takes time."""
         if caller == "a user without scopes":
             return self._scopeless
+        if caller == "another user":
+            return self._another
         if caller not in self._people:
             role = ROLES[caller]
             self._people[caller] = promote(self._config, newcomer(self.client, f"{role}9"), role)
@@ -263,7 +285,7 @@ class Callers:
             codes.request_changes(self._database)
         if name == "requestDeletion" and caller == "an admin":
             # The only admin must stay.
-            make_admin(self._config, "carol")
+            make_admin(self._config, self._another.username)
         if name == "retryMail":
             by_hand(self._config, "UPDATE outbox SET state = 'dead'")
         for media_type in (operation.body or {}).get("content", {}):
