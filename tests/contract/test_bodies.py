@@ -225,6 +225,7 @@ def test_malformed_forms_are_rejected(engine: Engine, content: bytes, content_ty
     assert faults(post(engine, content, content_type)) == expected
 
 
+@pytest.mark.slow
 def test_mutated_forms_never_fail_on_the_server(engine: Engine) -> None:
     serve(engine, MULTIPART)
     whole = NAME + part("file", "abc", "a.txt", "text/csv") + part("data", '{"x":1}') + b"--b--\r\n"

@@ -91,6 +91,7 @@ PIECES = st.sampled_from([*ATOMS, *OTHERS])
 TEXTS = st.text(st.sampled_from("ab-c.$\n\r\u2028\x00 ^é\U0001f600"), max_size=8)
 
 
+@pytest.mark.slow
 @given(pattern=st.lists(PIECES, max_size=6).map("".join), texts=st.lists(TEXTS, min_size=1, max_size=10))
 def test_python_and_ecma_262_agree_on_every_text(pattern: str, texts: list[str]) -> None:
     try:

@@ -70,6 +70,7 @@ def test_the_check_accepts_what_the_official_schema_accepts(version: str, offici
         assert faults_of(document) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "official"), OFFICIAL)
 def test_the_check_rejects_what_the_official_schema_rejects(version: str, official: Any) -> None:
     random = Random(1)  # noqa: S311 - not used for security

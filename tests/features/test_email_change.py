@@ -115,6 +115,7 @@ def test_the_former_address_undoes_a_change(
     assert profile(alice) == (OLD, None, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["oldest", "newest"])
 def test_a_second_change_does_not_help_a_thief(
     client: TestClient, travel: Travel, alice: Person, mailbox: Mailbox, database: Database, first: str
@@ -150,6 +151,7 @@ def test_a_notice_that_waits_brings_no_code_after_the_owner_has_undone_all(
     assert "reset" in mailbox.server.message()["Subject"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thief", ["password", "reset", "disabled", "deletion"])
 @on_sqlite
 def test_nothing_that_a_thief_can_do_ends_the_code_that_undoes_a_change(

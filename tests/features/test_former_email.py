@@ -55,6 +55,7 @@ def test_a_reader_of_a_former_address_can_take_it(client: TestClient, alice: Per
     assert profile(bobby)[0] == OLD
 
 
+@pytest.mark.slow
 def test_no_sign_up_overtakes_a_change(client: TestClient, mailbox: Mailbox) -> None:
     for number in range(ROUNDS):
         name = f"alice{number}"

@@ -23,6 +23,7 @@ from tests.support.workers import statements, worker
 SIMULTANEOUS = 80
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("still")
 def test_unknown_keys_are_limited_by_address(config: Config) -> None:
     with worker(replace(config, rate_limits=())) as client:

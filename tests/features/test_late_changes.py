@@ -50,6 +50,7 @@ def admin(config: Config, client: TestClient, mailbox: Mailbox) -> Person:
     return admin_of(config, client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ENDS)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_request_of_a_former_admin_changes_nothing(

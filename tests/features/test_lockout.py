@@ -90,6 +90,7 @@ def test_places_are_looked_up_alike_for_known_and_unknown_names(
     assert sum("known_places" in statement for statement in sent) == 1
 
 
+@pytest.mark.slow
 def test_an_attack_at_50_guesses_a_second_never_locks_the_owner_out(
     limited: Callable[..., TestClient], travel: Travel, mailbox: Mailbox
 ) -> None:

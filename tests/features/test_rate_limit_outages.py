@@ -51,6 +51,7 @@ def fill(store: RateLimitStore, seconds: int) -> list[bytes]:
     return keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", ["on", "off"])
 def test_a_full_table_refuses_new_budgets_only(
     limited: Start, config: Config, store: RateLimitStore, log: io.StringIO, background: str
@@ -69,6 +70,7 @@ def test_a_full_table_refuses_new_budgets_only(
     until(lambda: wrong(client, "new_name").status_code == 401)
 
 
+@pytest.mark.slow
 def test_purged_budgets_make_room_for_new_ones(limited: Start, store: RateLimitStore) -> None:
     client = limited(limit_rows=FEW)
     keys = fill(store, 1)

@@ -157,6 +157,7 @@ def test_names_have_budgets_of_their_own(limited: Callable[..., TestClient]) -> 
     assert statuses(wrong(client, name) for name in ["alice", "bobby"] * 10) == {401: 20}
 
 
+@pytest.mark.slow
 def test_an_hour_has_a_budget_as_well(limited: Callable[..., TestClient], travel: Travel) -> None:
     client = limited()
     counts: Counter[int] = Counter()
@@ -211,6 +212,7 @@ def test_budgets_are_shared_by_processes_and_survive_a_restart(limited: Callable
     assert wrong(limited()).status_code == 429
 
 
+@pytest.mark.slow
 def test_parallel_guesses_spend_no_more_than_the_budget(config: Config) -> None:
     app = create_app(replace(config, rate_limits=GENEROUS))
     with serving(app) as address, httpx.Client(base_url=address) as client, ThreadPoolExecutor(20) as threads:
@@ -313,6 +315,7 @@ def test_a_user_who_guesses_the_current_password_is_refused(limited: Callable[..
     assert alice.put(path, json=change | {"current_password": PASSWORD}).status_code == 429
 
 
+@pytest.mark.slow
 def test_a_stranger_can_send_few_mails_with_the_address_of_another_person(
     limited: Callable[..., TestClient], mailbox: Mailbox
 ) -> None:

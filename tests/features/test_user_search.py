@@ -23,6 +23,7 @@ def add(database: Database, *people: tuple[str, str]) -> None:
             users.add(db, name, email, "")
 
 
+@pytest.mark.slow
 def test_pages_have_each_user_once_while_others_sign_up(client: TestClient, database: Database, admin: Person) -> None:
     added = [f"user{number:04}" for number in range(1999)]
     add(database, *((name, f"{name}@example.com") for name in added))

@@ -57,6 +57,7 @@ def with_origin(origin: str | None) -> dict[str, str]:
     return {} if origin is None else {"origin": origin}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize(
     ("status", "method", "path", "options"),

@@ -33,6 +33,7 @@ def test_stalled_bodies_do_not_delay_other_requests(server: str, connect: Callab
     assert all(httpx.get(f"{server}/ping").status_code == 200 for _ in range(20))
 
 
+@pytest.mark.slow
 def test_reset_connections_leave_nothing_in_memory(
     connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_each_mail_is_sent_once(mailbox: Mailbox, write: Write) -> None:
     assert set(mailbox.states()) == {("password_changed", "sent", 1, None)}
 
 
+@pytest.mark.slow
 def test_four_workers_send_each_mail_once(mailbox: Mailbox, write: Write) -> None:
     addresses = [f"reader{number}@example.com" for number in range(60)]
     write(*addresses)

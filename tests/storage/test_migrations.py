@@ -161,6 +161,7 @@ def downgrade() -> None:
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["nothing", "head"])
 @pytest.mark.parametrize("fault", ["raise LookupError", "op.execute('SELECT nothing')", "raise KeyboardInterrupt"])
 def test_a_failed_migration_leaves_no_trace(engine: Engine, tmp_path: Path, start: str, fault: str) -> None:

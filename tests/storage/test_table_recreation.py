@@ -37,6 +37,7 @@ def counts(database: Database) -> dict[str, int]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
 def test_a_recreated_table_keeps_rows_triggers_and_constraints(
     alice: Person, database: Database, tmp_path: Path, table: str
