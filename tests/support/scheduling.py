@@ -87,7 +87,7 @@ ROOM = 4 * 2**30
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the imported modules from garbage collection, and collect less often. This saves 15 % of the time."""
+    """Exclude the imported modules from garbage collection, and collect less often. This saves 10 % of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000)

@@ -243,7 +243,7 @@ class _ShortPauses:
 def _in_this_thread(call: Callable[..., Any]) -> Callable[..., Any]:
     """Create the events, scopes and streams of Starlette's TestClient without its event loop.
 
-    The client would pass four objects of each request from thread to thread, which costs half of the time of a request.
+    The client would create four objects of each request in another thread, half of the times that it waits for one.
     """
     stream = anyio.create_memory_object_stream
     made: dict[Any, Any] = {anyio.Event: anyio.Event, anyio.CancelScope: CancelScope, stream: stream}
