@@ -51,8 +51,12 @@ def _beside_template(database: str) -> dict[str, Bar]:
     }
 
 
-def _with_two_workers(what: str) -> Bar:
-    return Bar(f"{what} on PostgreSQL with two workers: CPU beside one at the same rate", "at most", 1.15, "times")
+def _with_two_workers(name: str, what: str) -> dict[str, Bar]:
+    two = f"{what} on PostgreSQL with two workers: CPU beside one at"
+    return {
+        f"workers/{name}": Bar(f"{two} the same rate", "at most", 1.15, "times"),
+        f"workers/{name}/each": Bar(f"{two} the same rate per worker", "at most", 1.15, "times"),
+    }
 
 
 def _sized(database: str) -> dict[str, Bar]:
@@ -108,8 +112,8 @@ BARS = {
     "introspection/PostgreSQL": _introspection("PostgreSQL"),
     "refusal/SQLite": _refusal("SQLite"),
     "refusal/PostgreSQL": _refusal("PostgreSQL"),
-    "workers/me": _with_two_workers("GET /api/v1/me"),
-    "workers/refresh": _with_two_workers("Refresh"),
+    **_with_two_workers("me", "GET /api/v1/me"),
+    **_with_two_workers("refresh", "Refresh"),
     "logins/1": Bar("Log-ins on one core, of its raw bcrypt rate", "at least", 95, "%"),
     "logins/2": Bar("Log-ins on two cores, of their raw bcrypt rate", "at least", 92, "%"),
     **_beside_logins(8),

@@ -1,4 +1,8 @@
-"""Two workers beside one, on PostgreSQL, at a rate that is half of what one can serve: CPU for each request."""
+"""Two workers beside one, on PostgreSQL, at a rate that is half of what one can serve: CPU for each request.
+
+A busy process serves several requests each time it wakes up, so a request costs more at a lower rate. One worker at
+half of the rate has the same load as each of the two, and shows how much of the difference is due to that.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +21,6 @@ from benchmarks.speed.results import Section
 from benchmarks.speed.service import Service
 from tests.support.installations import postgresql
 
-_COUNTS = (1, 2)
 _CORES = frozenset({0, 1})
 # More users than connections, so that no two simultaneous requests use the same refresh token.
 _USERS = [f"user{number:08}" for number in range(64)]
@@ -57,11 +60,25 @@ class _Run(NamedTuple):
     p99: float
 
 
+class _Load(NamedTuple):
+    """A number of workers, and the part of the rate that they get."""
+
+    workers: int
+    part: float
+
+
+_ONE, _TWO, _HALF = _Load(1, 1), _Load(2, 1), _Load(1, 0.5)
+
+
 class _Found(NamedTuple):
-    """The rate, and the median run for each number of workers."""
+    """The rate, and the median run of each load."""
 
     rate: float
-    runs: Mapping[int, _Run]
+    runs: Mapping[_Load, _Run]
+
+    def ratio(self, load: _Load) -> float:
+        """Return the CPU for a request with two workers, beside that with this load."""
+        return self.runs[_TWO].cost / self.runs[load].cost
 
 
 def workers(length: Length, folder: Path) -> Iterator[Section]:
@@ -69,7 +86,7 @@ def workers(length: Length, folder: Path) -> Iterator[Section]:
     with ExitStack() as stack:
         charter = without_hashes(installed(stack.enter_context(postgresql())))
         services = {
-            count: stack.enter_context(beginning(charter, _CORES, CHARTER_WORKERS=str(count))) for count in _COUNTS
+            count: stack.enter_context(beginning(charter, _CORES, CHARTER_WORKERS=str(count))) for count in (1, 2)
         }
         with connected(services[1].port) as client_:
             for username in _USERS:
@@ -80,13 +97,13 @@ def workers(length: Length, folder: Path) -> Iterator[Section]:
 
 def _compare(operation: _Operation, services: Mapping[int, Service], length: Length, folder: Path) -> _Found:
     rate = _most(operation, services[1], length, folder) / 2
-    runs: dict[int, list[_Run]] = {count: [] for count in services}
+    runs: dict[_Load, list[_Run]] = {load: [] for load in (_ONE, _TWO, _HALF)}
     # The first round is for warming up.
     for number in range(length.rounds + 1):
-        for count, service in services.items():
-            run = _run(operation, service, rate, length.seconds)
-            runs[count] += [run] if number else []
-    return _Found(rate, {count: _Run(*map(median, zip(*each, strict=True))) for count, each in runs.items()})
+        for load in runs:
+            run = _run(operation, services[load.workers], rate * load.part, length.seconds)
+            runs[load] += [run] if number else []
+    return _Found(rate, {load: _Run(*map(median, zip(*each, strict=True))) for load, each in runs.items()})
 
 
 def _most(operation: _Operation, service: Service, length: Length, folder: Path) -> float:
@@ -110,14 +127,24 @@ def _log_in(service: Service) -> list[Pair]:
 
 
 def _section(found: Mapping[str, _Found]) -> Section:
-    columns = ("operation", "requests/s", "CPU µs with 1 worker", "with 2", "ratio", "p99 ms with 1 worker", "with 2")
-    ratios = {name: runs[2].cost / runs[1].cost for name, (_, runs) in found.items()}
-    rows = (_row(_OPERATIONS[name].title, each, ratios[name]) for name, each in found.items())
-    figures = {f"workers/{name}": ratio for name, ratio in ratios.items()}
+    columns = (
+        "operation",
+        "requests/s",
+        "CPU µs with 1 worker",
+        "with 2",
+        "with 1 at half of the rate",
+        "ratio",
+        "at the same rate per worker",
+        "p99 ms with 1 worker",
+        "with 2",
+    )
+    rows = (_row(_OPERATIONS[name].title, each) for name, each in found.items())
+    figures = {f"workers/{name}": each.ratio(_ONE) for name, each in found.items()}
+    figures |= {f"workers/{name}/each": each.ratio(_HALF) for name, each in found.items()}
     return Section("Two workers on PostgreSQL, at half of what one can serve", table(columns, rows), figures, {})
 
 
-def _row(title: str, found: _Found, ratio: float) -> Iterator[str]:
-    one, two = (found.runs[count] for count in _COUNTS)
-    yield from (title, f"{found.rate:,.0f}", f"{one.cost:.0f}", f"{two.cost:.0f}", f"{ratio:.2f}")
-    yield from (f"{one.p99:.1f}", f"{two.p99:.1f}")
+def _row(title: str, found: _Found) -> Iterator[str]:
+    one, two, half = (found.runs[load] for load in (_ONE, _TWO, _HALF))
+    yield from (title, f"{found.rate:,.0f}", f"{one.cost:.0f}", f"{two.cost:.0f}", f"{half.cost:.0f}")
+    yield from (f"{found.ratio(_ONE):.2f}", f"{found.ratio(_HALF):.2f}", f"{one.p99:.1f}", f"{two.p99:.1f}")
