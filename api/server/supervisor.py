@@ -32,7 +32,7 @@ class Supervisor(Multiprocess):
     """uvicorn's supervisor, with Charter's timeouts and log lines.
 
     Workers that die or hang are replaced. On SIGHUP, all workers are replaced one by one. On SIGTERM, all are stopped.
-    No step of the loop blocks, so a signal takes effect at once.
+    A signal takes effect at once, because only the start of a worker blocks, until the fork server has forked.
     """
 
     processes: list[Worker]  # type: ignore[assignment]
