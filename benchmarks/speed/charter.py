@@ -133,8 +133,14 @@ def served(config: Config, cores: frozenset[int] = frozenset({CORE})) -> Iterato
         port = service.port
         with service.awake():
             user = _post(port, "/api/v1/auth/signup", CREDENTIALS | {"email": "alice@example.com"})
-            token = _post(port, "/api/v1/auth/login", CREDENTIALS)["access_token"]
+            token = logged_in(port)
         yield Place(service, _signing_key(config), token, user)
+
+
+def logged_in(port: int) -> str:
+    """Log the user in, and return the access token."""
+    token: str = _post(port, "/api/v1/auth/login", CREDENTIALS)["access_token"]
+    return token
 
 
 def _post(port: int, path: str, body: dict[str, str]) -> dict[str, Any]:

@@ -90,7 +90,6 @@ def _logged_in(service: Service, times: int, cores: int) -> _Pace:
 
 def _beside(place: Place, length: Length, folder: Path, alone: _Rates) -> Section:
     file = folder / "requests"
-    file.write_text(Request("/protected", place.token).raw)
     _pressed(place, file, Length(1, 1), 0)
     before = place.service.resident
     rounds = [[_pressed(place, file, length, clients) for clients in _CROWDS] for _ in range(length.rounds)]
@@ -103,6 +102,9 @@ def _beside(place: Place, length: Length, folder: Path, alone: _Rates) -> Sectio
 
 def _pressed(place: Place, file: Path, length: Length, clients: int) -> _Pressed:
     crowd = Crowd(place.service.port, clients)
+    with place.service.awake():
+        # The log-ins of earlier runs may have ended the session of an older token: a user has a limited number.
+        file.write_text(Request("/protected", charter.logged_in(place.service.port)).raw)
     with place.service.awake(), crowd.logging_in():
         began = perf_counter()
         run = once(place.service, file, _TIMES_AS_LONG * length.seconds)
