@@ -105,10 +105,10 @@ def _pressed(place: Place, file: Path, length: Length, clients: int) -> _Pressed
     with place.service.awake():
         # The log-ins of earlier runs may have ended the session of an older token: a user has a limited number.
         file.write_text(Request("/protected", charter.logged_in(place.service.port)).raw)
-    with place.service.awake(), crowd.logging_in():
-        began = perf_counter()
-        run = once(place.service, file, _TIMES_AS_LONG * length.seconds)
-        ended = perf_counter()
+        with crowd.logging_in():
+            began = perf_counter()
+            run = once(place.service, file, _TIMES_AS_LONG * length.seconds)
+            ended = perf_counter()
     served = _rate_of([moment for moment in crowd.served if began < moment < ended])
     return _Pressed(run, served, max(crowd.refused, default=0.0))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from time import sleep
@@ -12,7 +11,7 @@ from benchmarks.speed.charter import beginning, installed
 from benchmarks.speed.measure import Length
 from benchmarks.speed.report import table
 from benchmarks.speed.results import Section
-from benchmarks.speed.service import Service
+from benchmarks.speed.service import Service, answers
 from tests.support.installations import DATABASES
 
 _WORKERS = 4
@@ -54,15 +53,11 @@ def _after_requests(service: Service) -> float:
     """Return the MB of the service once all workers have started and served requests."""
     while any(abs(after / before - 1) > 0.01 for before, after in pairwise(_readings(service))):
         pass
-    for _ in range(_REQUESTS):
-        connection = HTTPConnection("127.0.0.1", service.port)
-        connection.request("GET", "/ping")
-        connection.getresponse().read()
-        connection.close()
-    return service.shared_memory
+    assert all(answers(service.port) for _ in range(_REQUESTS))
+    return service.proportional
 
 
 def _readings(service: Service) -> Iterator[float]:
     for _ in range(4):
-        yield service.shared_memory
+        yield service.proportional
         sleep(0.5)

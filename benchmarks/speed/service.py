@@ -30,8 +30,8 @@ class Service:
         return max(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses) * 1024 / 1e6
 
     @property
-    def shared_memory(self) -> float:
-        """The memory in MB of all processes. A page that several processes share counts once."""
+    def proportional(self) -> float:
+        """The memory in MB of all processes, as the sum of their proportional set sizes: a shared page counts once."""
         parts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids]
         return sum(int(part.partition("\nPss:")[2].split()[0]) for part in parts) * 1024 / 1e6
 
@@ -81,7 +81,7 @@ def started(
         try:
             # The process has only one thread yet, so all later ones inherit its cores.
             os.sched_setaffinity(process.pid, cores)
-            while not _answers(port):
+            while not answers(port):
                 assert process.poll() is None, (folder / "log").read_text()
                 assert perf_counter() < began + _PATIENCE, (folder / "log").read_text()
                 sleep(0.002)
@@ -94,7 +94,8 @@ def started(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Return True if the service responds to /ping on a new connection."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/ping")
