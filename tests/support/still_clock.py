@@ -5,10 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 
 class StillClock:
-    """A clock that only a test moves. Each reading adds a microsecond, so that readings stay in order."""
+    """A clock that only a test moves. Each reading adds a microsecond, so that readings stay in order.
+
+    It starts at the next full second, so no run begins shortly before the next millisecond or second, and rows that
+    exist are older.
+    """
 
     def __init__(self) -> None:
-        self._now = datetime.now(UTC)
+        self._now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
