@@ -1,7 +1,7 @@
 """Assemble the layers. Middlewares of Connexion are used where they do the job."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from connexion import ConnexionMiddleware
@@ -89,7 +89,9 @@ def _resolve(
     try:
         operations = contract.served_by(handlers)
         options["schemas"] = Schemas(contract.document, formats)
-        app.add_api(contract.skeleton(handlers), resolver=Resolver(find_handler), operations=operations, **options)
+        # Three of the layers look up each handler.
+        resolver = Resolver(cache(find_handler))
+        app.add_api(contract.skeleton(handlers), resolver=resolver, operations=operations, **options)
         # Connexion would build this on the first request, and report a missing handler only then.
         app.app, app.middleware_stack = app._build_middleware_stack()
     except ResolverError as error:

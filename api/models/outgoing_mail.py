@@ -8,6 +8,7 @@ from sqlalchemy import JSON, CheckConstraint, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.storage.database import Base, UtcDateTime
+from api.storage.partial_index import partial_index
 
 _WAITING = text("state = 'waiting'")
 
@@ -23,7 +24,7 @@ class OutgoingMail(Base):
     __tablename__ = "outbox"
     __exported__ = ("template", "state", "created_at", "sent_at")
     __table_args__ = (
-        Index("ix_outbox_due_at", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
+        partial_index("ix_outbox_due_at", "due_at", _WAITING),
         Index("ix_outbox_state_id", "state", "id"),
         CheckConstraint("state IN ('waiting', 'sent', 'dead')", "state"),
         # SQLite ignores the length of a String.

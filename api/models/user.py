@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api import clock
 from api.storage.database import Base, UtcDateTime, new_id
+from api.storage.partial_index import partial_index, with_postgresql
 
 _DELETES = text("deletes_at IS NOT NULL")
 _DISABLED = text("disabled_at IS NOT NULL AND deletes_at IS NULL")
@@ -81,8 +82,8 @@ def _prefix_index(column: str) -> Index:
 
     On SQLite, the index of the unique values serves as well, because SQLite compares bytes.
     """
-    operators = {column: "text_pattern_ops"}
-    index = Index(f"ix_users_{column}_prefix", column, postgresql_ops=operators, info={"dialect": "postgresql"})
+    options = with_postgresql(ops={column: "text_pattern_ops"})
+    index = Index(f"ix_users_{column}_prefix", column, info=options | {"dialect": "postgresql"})
     index.ddl_if(dialect="postgresql")
     return index
 
@@ -105,14 +106,14 @@ class User(Base):
         # SQLite ignores the length of a String.
         CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
         CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
-        Index("ix_users_deletes_at", "deletes_at", sqlite_where=_DELETES, postgresql_where=_DELETES),
+        partial_index("ix_users_deletes_at", "deletes_at", _DELETES),
         Index("ix_users_role_id", "role", "id"),
         _prefix_index("username_key"),
         _prefix_index("email_key"),
         # Lists of users filter by the state.
-        Index("ix_users_enabled", "id", sqlite_where=_ENABLED, postgresql_where=_ENABLED),
-        Index("ix_users_disabled", "id", sqlite_where=_DISABLED, postgresql_where=_DISABLED),
-        Index("ix_users_deleting", "id", sqlite_where=_DELETES, postgresql_where=_DELETES),
+        partial_index("ix_users_enabled", "id", _ENABLED),
+        partial_index("ix_users_disabled", "id", _DISABLED),
+        partial_index("ix_users_deleting", "id", _DELETES),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

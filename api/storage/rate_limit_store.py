@@ -9,6 +9,7 @@ own beside the database, so requests never wait for the write lock of the databa
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Executable,
     LargeBinary,
     MetaData,
     Table,
@@ -30,7 +32,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 from api.errors import DatabaseUnavailable
@@ -62,13 +64,6 @@ _moved = _base + bindparam("step", type_=BigInteger)
 _has_room = _base <= bindparam("latest", type_=BigInteger)
 
 _RETAKE = update(_limits).where(_is_of, _has_room).values(tat=_moved).returning(_tat)
-_TAKE = {
-    name: insert(_limits)
-    .values(key=bindparam("of_key"), tat=bindparam("first"))
-    .on_conflict_do_update(index_elements=[_key], set_={"tat": _moved}, where=_has_room)
-    .returning(_tat)
-    for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
-}
 _FIND = select(_tat).where(_is_of)
 _less = _tat - bindparam("step", type_=BigInteger)
 # A full budget has the time 0. The time of the refund would be in the future if the clock is set back later.
@@ -103,6 +98,7 @@ class RateLimitStore:
 
     def __init__(self, database: Database) -> None:
         self._engine, self._file = _engine_beside(database)
+        self._take = _statement_to_take(self._engine.dialect.name)
         self._is_behind = database.is_behind
         self._identity: tuple[int, int] | None = None
         self._after = b""
@@ -113,7 +109,7 @@ class RateLimitStore:
 
         Raises DatabaseUnavailable if the table cannot be used.
         """
-        statement = _TAKE[self._engine.dialect.name] if accepts_new else _RETAKE
+        statement = self._take if accepts_new else _RETAKE
         taken: dict[bytes, int] = {}
         with self._connect() as connection:
             # All processes lock the rows in the same order.
@@ -188,6 +184,16 @@ class RateLimitStore:
     def close(self) -> None:
         """Close all connections that are not those of the database."""
         self._engine.dispose()
+
+
+def _statement_to_take(dialect: str) -> Executable:
+    """Return the statement that takes a unit, and creates the row of a budget that has none.
+
+    Only the dialect of the database is imported, because that of PostgreSQL takes 5 MB.
+    """
+    insert = import_module(f"sqlalchemy.dialects.{dialect}").insert
+    row = insert(_limits).values(key=bindparam("of_key"), tat=bindparam("first"))
+    return row.on_conflict_do_update(index_elements=[_key], set_={"tat": _moved}, where=_has_room).returning(_tat)  # type: ignore[no-any-return]
 
 
 def _values(take: Take, now: int) -> dict[str, Any]:

@@ -42,6 +42,7 @@ UNNEEDED = {
     "prometheus_client",
     "psycopg",
     "requests",
+    "sqlalchemy.dialects.postgresql",
     "starlette.testclient",
     "urllib3",
 }

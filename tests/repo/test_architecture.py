@@ -234,6 +234,7 @@ def test_setup_lists_every_package() -> None:
                 "services/",
                 "storage/database",
                 "storage/engine",
+                "storage/partial_index",
                 "storage/rate_limit_store",
                 "storage/revisions",
                 "storage/table_recreation",

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.config import Config
 from api.services import readiness
-from api.storage import rate_limit_store, revisions
+from api.storage import partial_index, rate_limit_store, revisions
 from api.storage.database import Base, Database, Db
 from tests.support.charter import SECRETS, Charter, until
 from tests.support.concurrency import at_once
@@ -59,6 +59,7 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres
         command.check(alembic)
     with created(postgres, "template0") as url:
         other = Database(url)
+        partial_index.set_options(Base.metadata)
         for metadata in (Base.metadata, rate_limit_store.METADATA):
             metadata.create_all(other.engine)
         assert constraints(engine) == constraints(other.engine)
