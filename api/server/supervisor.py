@@ -19,11 +19,12 @@ from api.config import Config
 from api.runtime.shutdown import SHUTDOWN_TIMEOUT, Terminal
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
-from api.server.worker import Worker, fork_server
+from api.server.worker import Worker, WorkerCannotStartError, fork_server
 
 # After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
 _LAST_SECONDS = SHUTDOWN_TIMEOUT + 2
 _TICK_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
 
 _log = logging.getLogger("charter.workers")
 
@@ -32,7 +33,8 @@ class Supervisor(Multiprocess):
     """uvicorn's supervisor, with Charter's timeouts and log lines.
 
     Workers that die or hang are replaced. On SIGHUP, all workers are replaced one by one. On SIGTERM, all are stopped.
-    A signal takes effect at once, because only the start of a worker blocks, until the fork server has forked.
+    A signal takes effect at once, because only the start of a worker blocks, until the fork server has forked. If the
+    machine lacks a resource for a new worker, the others go on.
     """
 
     processes: list[Worker]  # type: ignore[assignment]
@@ -43,6 +45,7 @@ class Supervisor(Multiprocess):
         self._patience = config.drain_seconds + _LAST_SECONDS
         self._terminal = Terminal()
         self._generation = 0
+        self._next_start = 0.0
         self._successor: Worker | None = None
         self._retired: list[Worker] = []
         # The interpreter writes a byte for each signal.
@@ -57,32 +60,40 @@ class Supervisor(Multiprocess):
     def run(self) -> None:
         signal.set_wakeup_fd(self._wakeup.fileno())
         try:
-            self.init_processes()
-            while not self.should_exit.is_set():
-                self._wait(_TICK_SECONDS)
-                self.handle_signals()
-                self._reap()
-                self.keep_subprocess_alive()
-                self._replace_outdated()
-            self._stop()
+            self._supervise()
         finally:
+            self._stop()
             signal.set_wakeup_fd(-1)
             self._signals.close()
             self._wakeup.close()
 
+    def _supervise(self) -> None:
+        """Keep the workers alive until the service stops. Raises WorkerCannotStartError if one of the first cannot."""
+        self.init_processes()
+        while not self.should_exit.is_set():
+            self._wait(_TICK_SECONDS)
+            self.handle_signals()
+            self._reap()
+            self.keep_subprocess_alive()
+            self._replace_outdated()
+
     def init_processes(self) -> None:
-        self.processes += [self._started() for _ in range(self.processes_num)]
+        for _ in range(self.processes_num):
+            self.processes.append(self._started())
 
     def keep_subprocess_alive(self) -> None:
         for index, old in enumerate(self.processes):
-            if self._is_well(old):
-                continue
-            old.kill()
-            old.join()
+            if not old.has_died:
+                if self._is_well(old):
+                    continue
+                old.end()
             if old.exitcode == STARTUP_FAILURE:
                 self.should_exit.set()
                 return
-            self.processes[index] = new = self._started()
+            new = self._new()
+            if new is None:
+                continue
+            self.processes[index] = new
             facts = {"died": old.pid, "exit_code": old.exitcode, "replaced_by": new.pid}
             _log.error("worker_died", extra={"facts": facts})
 
@@ -93,8 +104,10 @@ class Supervisor(Multiprocess):
         self._generation += 1
 
     def handle_ttin(self) -> None:
-        self.processes_num += 1
-        self.processes.append(self._started())
+        new = self._new()
+        if new is not None:
+            self.processes_num += 1
+            self.processes.append(new)
 
     def handle_ttou(self) -> None:
         if self.processes_num > 1:
@@ -105,6 +118,17 @@ class Supervisor(Multiprocess):
         worker = Worker(self.config, self.sockets, self._generation, self._fork_server)
         worker.start()
         return worker
+
+    def _new(self) -> Worker | None:
+        """Return a new worker, or None if the machine lacks a resource for it now."""
+        if monotonic() < self._next_start:
+            return None
+        try:
+            return self._started()
+        except WorkerCannotStartError as error:
+            _log.error("worker_not_started", extra={"facts": {"reason": str(error)}})
+            self._next_start = monotonic() + _RETRY_SECONDS
+            return None
 
     def _is_well(self, worker: Worker) -> bool:
         """Return True if the worker lives and answers. Once it serves, the others share their clients with it."""
@@ -126,7 +150,7 @@ class Supervisor(Multiprocess):
         successor = self._successor
         if successor is None:
             if is_outdated and not self._retired:
-                self._successor = self._started()
+                self._successor = self._new()
         elif not self._is_well(successor):
             self._give_up(successor)
         elif successor.serves:
@@ -138,8 +162,7 @@ class Supervisor(Multiprocess):
     def _give_up(self, successor: Worker) -> None:
         """Keep the old workers, because the new one does not start."""
         _log.error("worker_not_ready", extra={"facts": {"worker": successor.pid}})
-        successor.kill()
-        successor.join()
+        successor.end()
         self._successor = None
         for worker in self.processes:
             worker.generation = self._generation

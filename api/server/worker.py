@@ -1,13 +1,16 @@
 """A worker process, as its supervisor sees it."""
 
+import errno
 import logging
 import multiprocessing.util
 import os
 import signal
 from contextlib import suppress
 from math import inf
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from socket import socket
+from threading import Timer
 from time import monotonic
 
 from uvicorn._subprocess import subprocess_started
@@ -17,6 +20,9 @@ from uvicorn.supervisors.multiprocess import Process
 from api.config.settings import export_env
 
 _START_SECONDS = 60
+# A signal for the process group must not end the fork server, or a worker before its supervisor stops it.
+_HELD = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+_UNAVAILABLE = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _PING, _SPREAD = b"ping", b"spread"
 _FORK_SERVER_DIED = 255
 
@@ -49,23 +55,35 @@ class Worker(Process):
         self.generation = generation
         self.deadline = inf
         self.serves = False
+        self.has_died = False
         self._question = _PING
         self._asked_at: float | None = None
         self._has_answered = False
         self._start_ends = monotonic() + _START_SECONDS
 
     def start(self) -> None:
-        # The worker inherits the mask: a SIGHUP for the process group is for the supervisor.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        """Start the process. Raises WorkerCannotStartError."""
+        watchdog = Timer(_START_SECONDS, _kill_fork_server)
         try:
+            watchdog.start()
+            # `multiprocessing` unblocks signals when it starts this process.
+            resource_tracker.ensure_running()
+            # The fork server and the worker inherit the mask.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
             super().start()
-        except OSError as error:
-            hint = "It needs a writable folder for temporary files, with a path of at most 70 characters: set TMPDIR."
-            raise WorkerCannotStartError(f"a worker cannot start: {error}. {hint}") from None
+        except (EOFError, OSError, RuntimeError) as error:
+            raise WorkerCannotStartError(f"a worker cannot start: {_reason(error)}") from None
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+            watchdog.cancel()
         # Close our copy of the worker's pipe end, or we never see EOF when the worker dies.
         self.child_conn.close()
+
+    def end(self) -> None:
+        """Kill the worker and wait for its end."""
+        self.kill()
+        self.join()
+        self.has_died = True
 
     def kill(self) -> None:
         super().kill()
@@ -76,8 +94,10 @@ class Worker(Process):
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Serve, in the worker."""
-        # The fork server ignores SIGTERM.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # A signal that the mask has held ends the worker now. Once it serves, the server handles both.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             super().target(sockets)
         finally:
@@ -114,3 +134,20 @@ class Worker(Process):
             for connection in [*self.server.server_state.connections]:
                 connection.end_soon()  # type: ignore[union-attr]
         self.child_conn.send(self.server.started)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "the fork server has ended."
+    if isinstance(error, OSError) and error.errno not in _UNAVAILABLE:
+        hint = "It needs a writable folder for temporary files, with a path of at most 70 characters: set TMPDIR."
+        return f"{error}. {hint}"
+    return f"{error}."
+
+
+def _kill_fork_server() -> None:
+    """End the wait for a fork server that hangs. The next start of a worker starts another one."""
+    process: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if process is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)

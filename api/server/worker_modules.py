@@ -2,13 +2,9 @@
 
 import gc
 import importlib
-import signal
 from contextlib import suppress
 
 from api.server import connexion_import
-
-# A signal for the process group must not end the fork server before its workers have finished their requests.
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 # A worker imports again what fails here, and logs the reason.
 with suppress(Exception):

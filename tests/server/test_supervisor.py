@@ -1,9 +1,12 @@
 """The start of several workers on one socket. Other tests of the supervisor are in tests/soak."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -156,3 +159,71 @@ def test_the_workers_of_a_killed_fork_server_are_replaced(charter: Charter) -> N
         until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in before))
         assert server.stop() == 0
     assert server.log.read_text().count("worker_died") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_workers_start_stops_the_service(charter: Charter, number: signal.Signals) -> None:
+    # A worker that misses the signal serves until the supervisor kills it.
+    for _ in range(3):
+        with charter.serving("--workers", "3") as server:
+            until(lambda: workers(server))
+            # A terminal sends SIGINT to all processes.
+            others = [*fork_servers(server), *workers(server)] if number == signal.SIGINT else []
+            for process in (server.process.pid, *others):
+                os.kill(process, number)
+            assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert "worker_killed" not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_worker_without_file_descriptors_starts_later(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        with without_descriptors(server):
+            os.kill(workers(server)[0], signal.SIGKILL)
+            until(lambda: "worker_not_started" in server.log.read_text())
+            assert "Too many open files" in server.log.read_text()
+            assert "TMPDIR" not in server.log.read_text()
+        until(lambda: len(serving_workers(server)) == 2)
+        assert server.stop() == 0
+
+
+def test_a_service_that_cannot_replace_a_worker_stops_on_sigterm(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        with without_descriptors(server):
+            os.kill(workers(server)[0], signal.SIGKILL)
+            until(lambda: "worker_not_started" in server.log.read_text())
+            assert server.stop() == 0
+
+
+@contextmanager
+def without_descriptors(server: Server) -> Iterator[None]:
+    """Let the supervisor open no more files."""
+    limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (len(descriptors(server)), limits[1]))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+
+
+def descriptors(server: Server) -> list[Path]:
+    return [*Path(f"/proc/{server.process.pid}/fd").iterdir()]
+
+
+def test_a_fork_server_that_dies_while_a_worker_starts_is_replaced(charter: Charter) -> None:
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        before = serving_workers(server)
+        (fork_server,) = fork_servers(server)
+        os.kill(fork_server, signal.SIGSTOP)
+        count = len(descriptors(server))
+        server.process.send_signal(signal.SIGHUP)
+        # The supervisor waits for the fork server.
+        until(lambda: len(descriptors(server)) > count)
+        os.kill(fork_server, signal.SIGKILL)
+        until(lambda: len(serving_workers(server) - before) == 2 and is_ready(server.url))
+        assert server.stop() == 0
+    assert "the fork server has ended" in server.log.read_text()
