@@ -317,8 +317,8 @@ class BodyTooLarge(ApiError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "BODY_TOO_LARGE"
 
-    def __init__(self, limit: int, unit: str = "bytes") -> None:
-        super().__init__(f"The body is larger than {limit} {unit}.", headers={"Connection": "close"})
+    def __init__(self, limit: int, unit: str = "bytes", part: str = "body") -> None:
+        super().__init__(f"The {part} is larger than {limit} {unit}.", headers={"Connection": "close"})
 
 
 class UnsupportedMediaType(ApiError):

@@ -331,6 +331,8 @@ def test_headers_of_parts_stay_small(engine: Engine) -> None:
     # The headers may end in the same chunk of 64 KiB, or never.
     for size, status in ((15_000, 200), (20_000, 413), (100_000, 413)):
         assert send(engine, NAME, part("file", "x", "a", "a/b; c=" + "d" * size)).status_code == status
+    response = send(engine, NAME, part("file", "x", "a", "a/b; c=" + "d" * 20_000))
+    assert response.json()["detail"] == "The header section of a part is larger than 16384 bytes."
     many = [part("files", "x", "a" * 12_000)] * 100
     assert send(engine, NAME, *many).status_code == 413
 

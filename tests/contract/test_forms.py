@@ -161,3 +161,10 @@ def test_a_default_in_an_alternative_does_not_break_a_request(engine: Engine) ->
     inner = "a: {type: object, properties: {b: {type: integer, default: x}}}"
     serve(engine, f"{{{FORM}: {{schema: {{type: object, anyOf: [{{properties: {{{inner}}}}}]}}}}}}")
     assert body_of(engine, "a=%7B%7D") == {"a": {}}
+
+
+def test_a_list_has_few_items(engine: Engine) -> None:
+    content = f"{{{FORM}: {{schema: {{properties: {{p: {{{NUMBERS}}}}}}}, encoding: {{p: {{explode: false}}}}}}}}"
+    serve(engine, content, "x-body-bytes: 30000, ")
+    assert body_of(engine, "p=" + ",".join("1" * 1000)) == {"p": [1] * 1000}
+    assert faults(post(engine, "p=" + ",".join("1" * 1001), FORM)) == ["/body/p TOO_MANY"]

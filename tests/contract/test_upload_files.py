@@ -1,7 +1,9 @@
 """The files of uploads, on disk."""
 
 import asyncio
+import errno
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.contract.bodies.files import Spool
+from api.errors import TooBusy
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -70,3 +73,20 @@ def test_readers_of_files_seek_within_their_file(size: int) -> None:
         assert reader.seek(-2, os.SEEK_END) == len(data) - 2
         assert reader.read() == data[-2:]
         assert (reader.seek(1), reader.seek(2, os.SEEK_CUR), reader.read(2)) == (1, 3, b"\x03\x04")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT])
+def test_a_folder_that_is_full_or_missing_is_a_503(
+    number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", fail)
+    if number == errno.ENOENT:
+        monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    spool = Spool()
+    with pytest.raises(TooBusy):
+        asyncio.run(spool.write(b"x" * 1_000_000))
+    (record,) = caplog.records
+    assert (record.message, vars(record)["facts"]) == ("upload_not_stored", {"reason": os.strerror(number)})

@@ -1,11 +1,16 @@
 """The files of a request, on disk above a size."""
 
 import asyncio
+import logging
 import os
 from dataclasses import dataclass
 from io import SEEK_CUR, SEEK_END, BufferedReader, BytesIO, RawIOBase
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
+
+from api.errors import TooBusy
+
+_log = logging.getLogger("charter.uploads")
 
 # Files of up to this size together stay in memory.
 _IN_MEMORY = 256 * 1024
@@ -24,7 +29,10 @@ class Spool:
         self._is_closed = False
 
     async def write(self, data: bytes) -> None:
-        """Append data. A thread writes to the disk, so that a slow disk does not block other requests."""
+        """Append data. A thread writes to the disk, so that a slow disk does not block other requests.
+
+        Raises TooBusy if the folder for temporary files is full or missing.
+        """
         self._buffer += data
         self.size += len(data)
         if len(self._buffer) > _IN_MEMORY:
@@ -36,10 +44,14 @@ class Spool:
             await self._flush()
 
     async def _flush(self) -> None:
-        if self._disk is None:
-            self._disk = _Disk()
-        data, self._buffer = self._buffer, bytearray()
-        await asyncio.to_thread(self._disk.write, data)
+        try:
+            if self._disk is None:
+                self._disk = _new_disk()
+            data, self._buffer = self._buffer, bytearray()
+            await asyncio.to_thread(self._disk.write, data)
+        except OSError as error:
+            _log.error("upload_not_stored", extra={"facts": {"reason": error.strerror}})
+            raise TooBusy() from error
 
     def open(self, start: int, end: int) -> BinaryIO:
         """Return a reader of a part. Raises ValueError after the request."""
@@ -61,9 +73,8 @@ class _Disk:
     If a request ends during a write, another file or connection must not get the same descriptor before its end.
     """
 
-    def __init__(self) -> None:
-        with TemporaryFile(buffering=0) as file:
-            self.descriptor = os.dup(file.fileno())
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
 
     def write(self, data: bytearray) -> None:
         """Write all data."""
@@ -73,6 +84,11 @@ class _Disk:
 
     def __del__(self) -> None:
         os.close(self.descriptor)
+
+
+def _new_disk() -> _Disk:
+    with TemporaryFile(buffering=0) as file:
+        return _Disk(os.dup(file.fileno()))
 
 
 class _Section(RawIOBase):

@@ -160,6 +160,11 @@ def _malformed() -> InvalidInput:
     return InvalidInput([Fault("/body", "WRONG_FORMAT", "Not valid multipart/form-data.")])
 
 
+def _check_headers(size: int) -> None:
+    if size > HEADER_BYTES:
+        raise BodyTooLarge(HEADER_BYTES, part="header section of a part")
+
+
 class _Decoder(multipart.MultipartDecoder):
     """A decoder that rejects lines without a name in the headers of a part.
 
@@ -207,16 +212,15 @@ class _Parser:
             elif isinstance(event, multipart.Data):
                 await self._add(event)
         # Headers of 1 MB take seconds to parse.
-        if self._decoder.state is multipart.State.PART and len(self._decoder.buffer) > HEADER_BYTES:
-            raise RequestEntityTooLarge()
+        if self._decoder.state is multipart.State.PART:
+            _check_headers(len(self._decoder.buffer))
 
     def _begin(self, event: multipart.Field | multipart.File) -> None:
         filename = getattr(event, "filename", None)
         if not event.name or "\x00" in f"{event.name}{filename}{event.headers.get('content-type')}":
             raise ValueError("a part must have a name, and no NUL character in its headers")
         size = sum(len(name) + len(value) for name, value in event.headers)
-        if size > HEADER_BYTES:
-            raise RequestEntityTooLarge()
+        _check_headers(size)
         self._count(size)
         self._event = event
         self._number = self._numbers[event.name]

@@ -10,6 +10,8 @@ from api.contract.schema.texts import Raw, TextReader
 from api.errors import Fault
 
 _NUL = "Must not contain a NUL character."
+# Reading and validation take up to 25 us for each item, and other requests wait.
+_MOST_ITEMS = 1000
 
 
 class StyledValue:
@@ -35,6 +37,9 @@ class StyledValue:
         except StyleFault as fault:
             faults.append(Fault(self.pointer, fault.code, fault.detail))
             return []
+        if any(_size(raw) > _MOST_ITEMS for raw in found):
+            faults.append(Fault(self.pointer, "TOO_MANY", f"Must have at most {_MOST_ITEMS} items."))
+            return []
         if any(map(_has_nul, found)):
             faults.append(Fault(self.pointer, "WRONG_FORMAT", _NUL))
             return []
@@ -44,6 +49,13 @@ class StyledValue:
     def takes_others(self) -> bool:
         """True if the object takes the names that the contract does not declare."""
         return self._spreads and self.reader.is_open
+
+
+def _size(raw: Raw) -> int:
+    """Return the number of texts in a value."""
+    if isinstance(raw, str):
+        return 1
+    return sum(map(_size, raw.values() if isinstance(raw, dict) else raw))
 
 
 def _has_nul(raw: Raw) -> bool:
