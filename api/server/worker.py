@@ -5,7 +5,8 @@ import logging
 import multiprocessing.util
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -45,11 +46,13 @@ def fork_server(driver: str) -> ForkServerContext:
 class Worker(Process):
     """uvicorn's worker process, with health checks that do not block.
 
-    `generation` is the number of SIGHUPs before its start. A retired worker must exit before `deadline`.
+    `generation` is the number of SIGHUPs before its start. A retired worker must exit before `deadline`. The
+    constructor and `start` raise WorkerCannotStartError.
     """
 
     def __init__(self, config: Config, sockets: list[socket], generation: int, context: ForkServerContext) -> None:
-        super().__init__(config, sockets)
+        with _start_errors():
+            super().__init__(config, sockets)
         arguments = {"config": config, "target": self.target, "sockets": sockets, "stdin_fileno": None}
         self.process: ForkServerProcess = context.Process(target=subprocess_started, kwargs=arguments)  # type: ignore[assignment]
         self.generation = generation
@@ -62,17 +65,16 @@ class Worker(Process):
         self._start_ends = monotonic() + _START_SECONDS
 
     def start(self) -> None:
-        """Start the process. Raises WorkerCannotStartError."""
+        """Start the process."""
         watchdog = Timer(_START_SECONDS, _kill_fork_server)
         try:
-            watchdog.start()
-            # `multiprocessing` unblocks signals when it starts this process.
-            resource_tracker.ensure_running()
-            # The fork server and the worker inherit the mask.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-            super().start()
-        except (EOFError, OSError, RuntimeError) as error:
-            raise WorkerCannotStartError(f"a worker cannot start: {_reason(error)}") from None
+            with _start_errors():
+                watchdog.start()
+                # `multiprocessing` unblocks signals when it starts this process.
+                resource_tracker.ensure_running()
+                # The fork server and the worker inherit the mask.
+                signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+                super().start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
             watchdog.cancel()
@@ -134,6 +136,14 @@ class Worker(Process):
             for connection in [*self.server.server_state.connections]:
                 connection.end_soon()  # type: ignore[union-attr]
         self.child_conn.send(self.server.started)
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError, RuntimeError) as error:
+        raise WorkerCannotStartError(f"a worker cannot start: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
