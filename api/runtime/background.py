@@ -7,6 +7,7 @@ from random import SystemRandom
 from time import monotonic
 
 from api.errors import ApiError
+from api.runtime.priority import lower_priority
 
 Task = Callable[[], bool]
 """Does one small step of work, and returns True if more work is waiting."""
@@ -23,11 +24,11 @@ _log = logging.getLogger("charter.background")
 class BackgroundWorker:
     """Runs each task about every 2 seconds, and more often while the task has more work.
 
-    A task with more work waits `pause_ratio` times as long as its last step took, so that requests come first. A task
-    that fails is logged and tried again after 10 seconds. The other tasks go on.
+    A task with more work waits `pause_ratio` times as long as its last step took, and the thread has a low priority, so
+    that requests come first. A task that fails is logged and tried again after 10 seconds. The other tasks go on.
     """
 
-    def __init__(self, tasks: Sequence[Task], pause_ratio: float = 9, stop_seconds: float = 1) -> None:
+    def __init__(self, tasks: Sequence[Task], pause_ratio: float = 29, stop_seconds: float = 1) -> None:
         self._tasks = tasks
         self._pause_ratio = pause_ratio
         self._stop_seconds = stop_seconds
@@ -47,6 +48,7 @@ class BackgroundWorker:
             self._thread.join(self._stop_seconds)
 
     def _run(self) -> None:
+        lower_priority()
         # Workers that started together take their steps at different times.
         due = dict.fromkeys(self._tasks, monotonic() + _uniform(0, _IDLE_SECONDS))
         while due and not self._stopping.wait(max(0.0, min(due.values()) - monotonic())):

@@ -6,8 +6,6 @@ the work keeps a share of a busy core.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -16,11 +14,10 @@ from time import monotonic
 
 from api.errors import TooBusy
 from api.runtime.executor import Executor, Result
+from api.runtime.priority import lower_priority
 
 _MAX_WAIT_SECONDS = 2.0
 _SPREAD_SECONDS = 10.0
-# On Linux, a niceness of 4 leaves 29 % of a busy core to this work. (3: 34 %, 5: 25 %, 19: 2 %.)
-_NICENESS = 4
 # The weight of the newest duration in the moving average.
 _WEIGHT = 0.2
 
@@ -95,7 +92,7 @@ class Bulkhead(Executor):
 
     def _open(self) -> None:
         self._callers = ThreadPoolExecutor(self.threads, "caller")
-        self._workers = ThreadPoolExecutor(self._max_concurrent, "work", initializer=_lower_priority)
+        self._workers = ThreadPoolExecutor(self._max_concurrent, "work", initializer=lower_priority)
 
     def _admit(self) -> None:
         begun = [turn.seconds for turn in list(self._calls)]
@@ -120,9 +117,3 @@ class Bulkhead(Executor):
         # Calls without any work must not lower the average.
         if seconds > 0:
             self._average += (seconds - self._average) * _WEIGHT
-
-
-def _lower_priority() -> None:
-    """Lower the priority of this thread. Only Linux has a niceness per thread."""
-    if sys.platform == "linux":
-        os.nice(_NICENESS)

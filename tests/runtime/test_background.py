@@ -1,6 +1,7 @@
 """The background thread: it runs tasks in steps, survives their failures, and stops."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,6 +58,18 @@ class Steps:
         if isinstance(result, Exception):
             raise result
         return result
+
+
+def test_tasks_run_at_a_low_priority(started: list[BackgroundWorker]) -> None:
+    found: list[int] = []
+
+    def task() -> bool:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return False
+
+    run(started, task)
+    until(lambda: found)
+    assert found[0] == os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + 4
 
 
 def test_all_tasks_run_again_and_again(started: list[BackgroundWorker]) -> None:
