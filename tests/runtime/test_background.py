@@ -1,7 +1,6 @@
 """The background thread: it runs tasks in steps, survives their failures, and stops."""
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from api.runtime import background
 from api.runtime.background import BackgroundWorker, Task
 from api.storage.database import Database
 from tests.support.charter import until
+from tests.support.niceness import niceness
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
 from tests.support.types import Travel
@@ -64,12 +64,12 @@ def test_tasks_run_at_a_low_priority(started: list[BackgroundWorker]) -> None:
     found: list[int] = []
 
     def task() -> bool:
-        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        found.append(niceness())
         return False
 
     run(started, task)
     until(lambda: found)
-    assert found[0] == os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + 4
+    assert found[0] == niceness() + 4
 
 
 def test_all_tasks_run_again_and_again(started: list[BackgroundWorker]) -> None:

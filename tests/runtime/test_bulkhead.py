@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -30,6 +29,7 @@ from api.runtime.bulkhead import Bulkhead
 from tests.support.bcrypt_spy import Bcrypt
 from tests.support.charter import until
 from tests.support.concurrency import at_once
+from tests.support.niceness import niceness
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.serving import serving
@@ -207,9 +207,6 @@ def test_no_database_connection_is_held_while_a_password_is_hashed(config: Confi
 def test_only_hashes_run_at_a_low_priority(
     client: TestClient, hashing: Bcrypt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
     def now() -> datetime:
         of_handlers.add(niceness())
         return datetime.now(UTC)

@@ -47,8 +47,7 @@ def test_a_temporary_folder_with_a_long_path_is_reported(charter: Charter) -> No
 
 def test_workers_import_no_module_of_the_current_folder(charter: Charter) -> None:
     (charter.folder / "api.py").write_text("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         assert server.stop() == 0
 
 
@@ -63,6 +62,14 @@ def serving_workers(server: Server) -> set[int]:
     return {worker for worker in workers(server) if serves(worker)}
 
 
+@contextmanager
+def two_workers(charter: Charter) -> Iterator[Server]:
+    """Run a service until the block ends, once both of its workers serve."""
+    with charter.serving("--workers", "2") as server:
+        until(lambda: len(serving_workers(server)) == 2)
+        yield server
+
+
 def has_exited(server: Server) -> bool:
     try:
         server.process.wait(timeout=0.2)
@@ -74,8 +81,7 @@ def has_exited(server: Server) -> bool:
 def test_sigterm_does_not_wait_for_a_replacement_of_the_workers(charter: Charter) -> None:
     # With this drain period, the first worker that SIGHUP replaces outlasts the patience of the test.
     charter.settings["CHARTER_DRAIN_SECONDS"] = "300"
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         before = serving_workers(server)
         for _ in range(20):
             server.process.send_signal(signal.SIGHUP)
@@ -90,8 +96,7 @@ def test_sigterm_does_not_wait_for_a_replacement_of_the_workers(charter: Charter
 
 
 def test_sighups_during_a_replacement_are_merged(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         before = serving_workers(server)
         seen = set(before)
         for _ in range(20):
@@ -110,8 +115,7 @@ def test_sighups_during_a_replacement_are_merged(charter: Charter) -> None:
 
 
 def test_a_sighup_for_the_process_group_does_not_kill_workers(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         before = serving_workers(server)
         for worker in before:
             os.kill(worker, signal.SIGHUP)
@@ -122,8 +126,7 @@ def test_a_sighup_for_the_process_group_does_not_kill_workers(charter: Charter) 
 
 
 def test_workers_share_the_memory_of_their_modules(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         memory = [_kilobytes(worker) for worker in workers(server)]
         assert server.stop() == 0
     # The modules take about 35 MB.
@@ -137,8 +140,7 @@ def _kilobytes(process: int) -> dict[str, int]:
 
 def test_sigterm_for_the_process_group_lets_workers_finish(charter: Charter) -> None:
     charter.settings["CHARTER_DRAIN_SECONDS"] = "2"
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         (fork_server,) = fork_servers(server)
         os.kill(fork_server, signal.SIGTERM)
         server.process.send_signal(signal.SIGTERM)
@@ -150,8 +152,7 @@ def test_sigterm_for_the_process_group_lets_workers_finish(charter: Charter) -> 
 
 
 def test_the_workers_of_a_killed_fork_server_are_replaced(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         before = serving_workers(server)
         (fork_server,) = fork_servers(server)
         os.kill(fork_server, signal.SIGKILL)
@@ -177,11 +178,8 @@ def test_a_signal_while_workers_start_stops_the_service(charter: Charter, number
 
 
 def test_a_worker_without_file_descriptors_starts_later(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
-        with without_descriptors(server):
-            os.kill(workers(server)[0], signal.SIGKILL)
-            until(lambda: "worker_not_started" in server.log.read_text())
+    with two_workers(charter) as server:
+        with without_replacement(server):
             assert "Too many open files" in server.log.read_text()
             assert "TMPDIR" not in server.log.read_text()
         until(lambda: len(serving_workers(server)) == 2)
@@ -189,21 +187,19 @@ def test_a_worker_without_file_descriptors_starts_later(charter: Charter) -> Non
 
 
 def test_a_service_that_cannot_replace_a_worker_stops_on_sigterm(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
-        with without_descriptors(server):
-            os.kill(workers(server)[0], signal.SIGKILL)
-            until(lambda: "worker_not_started" in server.log.read_text())
-            assert server.stop() == 0
+    with two_workers(charter) as server, without_replacement(server):
+        assert server.stop() == 0
 
 
 @contextmanager
-def without_descriptors(server: Server) -> Iterator[None]:
-    """Let the supervisor open no more files."""
+def without_replacement(server: Server) -> Iterator[None]:
+    """Kill a worker while the supervisor can open no file, until it has failed to start another one."""
     limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     # All lower numbers are in use.
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (5, limits[1]))
     try:
+        os.kill(workers(server)[0], signal.SIGKILL)
+        until(lambda: "worker_not_started" in server.log.read_text())
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -215,8 +211,7 @@ def descriptors(server: Server) -> list[Path]:
 
 
 def test_a_fork_server_that_dies_while_a_worker_starts_is_replaced(charter: Charter) -> None:
-    with charter.serving("--workers", "2") as server:
-        until(lambda: len(serving_workers(server)) == 2)
+    with two_workers(charter) as server:
         before = serving_workers(server)
         (fork_server,) = fork_servers(server)
         os.kill(fork_server, signal.SIGSTOP)
