@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
     from api.telemetry.tracing import Tracing
 
-# On SQLite, deleting these holds the write lock for about 3 ms.
+# On SQLite, deleting these holds the write lock for about 1 ms.
 _PURGED_AT_ONCE = 20
 # A statement of a rate limit takes less than a millisecond. Behind statements that hang, requests would pile up.
 _LIMITER_WAIT_SECONDS = 2.0
