@@ -109,8 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._awaiting_headers or self._awaiting_body:
-            self._received += len(data)
+        self._received += len(data)
         self._begun = False
         self._unset_keepalive_if_required()
         try:
@@ -143,8 +142,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._awaiting_headers = True
-        # The share of this read that belongs to the message is unknown. Later reads are counted in full.
-        self._received = 1
+        # The share of a message that follows another one in the same read is unknown. Later reads are counted in full.
+        self._received = self._received or 1
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -177,6 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
             # `ignore_offer` repeats this call after the body.
             return
         self._awaiting_body = False
+        self._received = 0
         if not self.parser.should_keep_alive():
             # A trailer can also ask to close the connection. The parser reads nothing after that trailer.
             self.cycle.keep_alive = False
