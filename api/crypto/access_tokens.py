@@ -114,7 +114,7 @@ class AccessTokenCodec:
             if not algorithm.verify(signed.encode(), algorithm.prepare_key(key.public), _decode_strict(signature)):
                 raise InvalidToken()
             return self._claims(key.id, orjson.loads(_decode_strict(signed.partition(".")[2])))
-        except (ValueError, RecursionError):
+        except ValueError:
             raise InvalidToken() from None
 
     def _claims(self, key_id: str, payload: Any) -> Claims:
@@ -215,13 +215,15 @@ def _header(token: str) -> _Header:
 def _read_header(segment: str) -> _Header:
     """Parse the header segment. Cached because all tokens of a key have the same header."""
     try:
-        header = jwt.get_unverified_header(f"{segment}..")
-    except (jwt.PyJWTError, ValueError, RecursionError):
+        # PyJWT's own reader recurses for each level of a nested header.
+        header = orjson.loads(_decode_strict(segment))
+    except ValueError:
         raise InvalidToken() from None
-    name, algorithm = header.get("kid"), header.get("alg")
-    if not isinstance(name, str) or header.get("typ") != TYPE or header.keys() & {"crit", "b64"}:
+    if not isinstance(header, dict) or header.get("typ") != TYPE or header.keys() & {"crit", "b64"}:
         raise InvalidToken()
-    return _Header(name, str(algorithm))
+    if not isinstance(header.get("kid"), str):
+        raise InvalidToken()
+    return _Header(header["kid"], str(header.get("alg")))
 
 
 def public_jwk(key: SigningKey) -> dict[str, Any]:

@@ -130,6 +130,22 @@ def test_nesting_up_to_the_limit_is_parsed(levels: int) -> None:
         assert json.dumps(parse(f"{opening * levels}{inner}{closing * levels}".encode())).count(closing) == levels
 
 
+@pytest.mark.parametrize("text", ["[" * 33, '{"a":' * 33, "[" * 50_000, '"\\"", ' + "[" * 33, "tru" + "[" * 33])
+def test_a_malformed_text_that_is_too_deep_is_not_decoded(text: str) -> None:
+    # A decoder recurses for each level. At the recursion limit, finalizers of other objects fail, too.
+    with pytest.raises(InvalidInput) as error:
+        parse(text.encode())
+    assert [fault.detail for fault in error.value.faults] == [DEEP]
+    assert error.value.__context__ is None
+
+
+@pytest.mark.parametrize("text", ['"' + "[" * 50_000, '"\\', '"\\"' + "[" * 33, "]" * 100 + "[" * 33])
+def test_brackets_in_strings_are_not_levels(text: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse(text.encode())
+    assert error.value.faults[0].detail.startswith(SYNTAX)
+
+
 def test_duplicate_names_are_rejected_beside_other_colons() -> None:
     for text in ('{"a":1,"a":2}', '{"a" :1,"a":2}', '{"a":{"b":1},"c":[{"d":1,"d":2}]}', '{"a":":","a":"::"}'):
         with pytest.raises(InvalidInput) as error:

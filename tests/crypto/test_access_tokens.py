@@ -18,7 +18,9 @@ from starlette.testclient import TestClient
 from api import clock
 from api.app import create_app
 from api.config import Config
+from api.crypto.access_tokens import key_id
 from api.crypto.signing_keys import ALGORITHMS, SigningKey
+from api.errors import InvalidToken
 from api.models import User
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
@@ -41,6 +43,7 @@ from tests.support.forged_tokens import (
     ORDER,
     Genuine,
     decode,
+    encode,
     es256,
     hmac_of,
     respelled,
@@ -147,6 +150,17 @@ def test_bytes_that_are_not_ascii_are_rejected(client: TestClient, genuine: Genu
         b"\x1b[m",
     ]
     assert {ask(client, b"Bearer " + each) for each in bad} == {INVALID}
+
+
+def test_a_nested_header_is_rejected_without_recursion() -> None:
+    # At the recursion limit, finalizers of other objects fail, too.
+    token = f"{encode(b'[' * 3000)}.e30.AA"
+    with pytest.raises(InvalidToken) as error:
+        key_id(token)
+    cause: BaseException | None = error.value
+    while cause is not None:
+        assert not isinstance(cause, RecursionError)
+        cause = cause.__context__
 
 
 def test_headers_that_name_a_key_are_not_followed(client: TestClient, genuine: Genuine) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from itertools import chain
+from itertools import accumulate
 from math import isfinite
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,6 +17,10 @@ MAX_DEPTH = 32
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # NUL and lone surrogates only occur as escapes. Other numbers than these fit.
 _MAY_NOT_FIT = re.compile(rb"\\u|[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
+# A string that the text does not close goes on to its end.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 
 
 def parse(body: bytes) -> Any:
@@ -76,27 +80,27 @@ def _parse_closely(body: bytes) -> Any:
     # Some tools of Windows write this mark. RFC 8259, section 8.1, forbids it.
     if body.startswith(BOM_UTF8):
         raise _malformed("Must not begin with a byte order mark.")
+    if _may_be_deep(body) and _levels(body) > MAX_DEPTH:
+        raise _malformed(f"Must not be nested deeper than {MAX_DEPTH} levels.")
     try:
         value = _DECODER.decode(body.decode())
     except UnicodeDecodeError:
         raise _malformed("Must be valid UTF-8.") from None
     except json.JSONDecodeError as error:
         raise _malformed(f"Not valid JSON at line {error.lineno}, column {error.colno}.") from None
-    except RecursionError:
-        raise _too_deep() from None
-    if _may_be_deep(body) and _is_deep(value):
-        raise _too_deep()
     if _MAY_NOT_FIT.search(body) and (faults := list(_misfits(value, "/body"))):
         raise InvalidInput(faults)
     return value
 
 
+def _levels(body: bytes) -> int:
+    """Return the depth of the nesting. The text may be malformed, and is not decoded: a decoder would recurse."""
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
 def _malformed(detail: str) -> InvalidInput:
     return InvalidInput([Fault("/body", "MALFORMED_JSON", detail)])
-
-
-def _too_deep() -> InvalidInput:
-    return _malformed(f"Must not be nested deeper than {MAX_DEPTH} levels.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,14 +137,6 @@ def _number(text: str) -> float | _Misfit:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number
 )
-
-
-def _is_deep(value: Any) -> bool:
-    level: list[Any] = [[value]]
-    for _ in range(MAX_DEPTH + 1):
-        members = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
-        level = [member for member in members if type(member) is dict or type(member) is list]
-    return bool(level)
 
 
 def _misfits(value: Any, pointer: str) -> Iterator[Fault]:
