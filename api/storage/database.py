@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     DateTime,
+    Delete,
     Dialect,
     Engine,
     Executable,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    Update,
     bindparam,
     event,
     func,
@@ -116,6 +118,17 @@ class Db(Session):
         with self._engine.connect() as connection, outside_transaction(connection):
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
+
+    def write(self, statement: Update | Delete, parameters: dict[str, Any]) -> int:
+        """Execute a statement in a transaction of its own, commit it, and return the number of rows that it changed.
+
+        Call it before the transaction of this handle has begun, because it uses a connection of its own.
+        """
+        with self._engine.connect() as connection, outside_transaction(connection):
+            changed = connection.execute(statement, parameters).rowcount
+            connection.commit()
+        self._on_write()
+        return changed
 
     def lock(self, name: str) -> None:
         """Wait for other transactions with a lock of this name, and hold the lock until the transaction ends.

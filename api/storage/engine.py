@@ -42,9 +42,9 @@ def make_engine(url: URL, connections: int) -> Engine:
 
 @contextmanager
 def outside_transaction(connection: Connection) -> Iterator[None]:
-    """Run a single query without a transaction. On PostgreSQL, that saves two of three round trips.
+    """Run a single statement without a transaction. On PostgreSQL, that saves two of three round trips.
 
-    On SQLite, a query begins no transaction anyway.
+    On SQLite, a query begins no transaction anyway, and a write must be committed.
     """
     driver: Any = connection.connection.driver_connection
     # Behind a pooler, only a transaction has limits for its waits.

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from starlette.testclient import TestClient
 
@@ -98,6 +98,23 @@ def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database
         with pytest.raises(type(error)):
             write(error)
     assert count(database) == 1
+
+
+def test_a_write_of_its_own_outlives_the_transaction(database: Database) -> None:
+    with database.transaction() as db:
+        db.add(key(datetime.now(UTC)))
+    left = []
+    database.on_write(lambda: left.append(count(database)))
+
+    def delete_and_fail() -> None:
+        with database.transaction() as db:
+            assert db.write(delete(StoredSigningKey), {}) == 1
+            assert database.in_use() == 0
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        delete_and_fail()
+    assert left == [0]
 
 
 @on_sqlite
