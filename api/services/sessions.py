@@ -110,7 +110,7 @@ def _rotate(db: Db, issuer: TokenIssuer, found: Any, token: str, use: dict[str, 
     refresh_token = issuer.refresh_tokens.next(token)
     latest = [*_since(found.refreshes, use["now"] - issuer.refresh_grace), _milliseconds(use["now"])]
     rotation = {"used": found.refresh_token, "next": digest(refresh_token), "latest": latest}
-    return refresh_token if db.write(sql.ROTATE, use | rotation) else None
+    return refresh_token if db.run_alone(sql.ROTATE, use | rotation) else None
 
 
 def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str | None:

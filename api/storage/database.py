@@ -119,7 +119,7 @@ class Db(Session):
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 
-    def write(self, statement: Update | Delete, parameters: dict[str, Any]) -> int:
+    def run_alone(self, statement: Update | Delete, parameters: dict[str, Any]) -> int:
         """Execute a statement in a transaction of its own, commit it, and return the number of rows that it changed.
 
         Call it before the transaction of this handle has begun, because it uses a connection of its own.

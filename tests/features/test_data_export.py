@@ -15,6 +15,7 @@ from api.models import RetiredName
 from api.services import data_export
 from api.storage.database import Base, Database
 from tests.features.test_deletion import fill
+from tests.support import own
 from tests.support.databases import on_sqlite
 from tests.support.mailbox import Mailbox
 from tests.support.person import Person
@@ -43,7 +44,7 @@ def test_an_export_has_the_rows_of_the_caller_only(
     phone = alice
     found = export(phone)
     assert found["profile"] == phone.get("/api/v1/me").json()
-    tables = found["tables"]
+    tables = {name: rows for name, rows in found["tables"].items() if name not in own.TABLES}
     assert {name: (len(rows["items"]), rows["complete"]) for name, rows in tables.items()} == {
         "event_origins": (5, True),
         "events": (5, True),

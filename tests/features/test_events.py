@@ -23,7 +23,7 @@ from api.storage.database import Database
 from tests.support.admins import USERS, admin_of
 from tests.support.charter import beside
 from tests.support.databases import on_sqlite
-from tests.support.declared_events import EVENTS, NAMES
+from tests.support.declared_events import EVENTS, NAMES, OF_CHARTER
 from tests.support.event_drives import DRIVEN_BY_COMMANDS, World, drives
 from tests.support.person import PASSWORD, Person, newcomer
 from tests.support.problems import assert_problem
@@ -64,7 +64,8 @@ def test_each_request_writes_exactly_its_events(database: Database, world: World
         assert {row.operation for row in rows} <= {operation}
         found[operation] |= expected
     # Each event that an operation declares was written.
-    assert {name: seen for name, seen in found.items() if seen} == {name: own for name, own in EVENTS.items() if own}
+    declared = {name: names for name, names in OF_CHARTER.items() if names}
+    assert {name: seen for name, seen in found.items() if seen} == declared, "name your tags in tests/support/own.py"
     assert NAMES - {name for names in EVENTS.values() for name in names} == DRIVEN_BY_COMMANDS
 
 

@@ -7,13 +7,11 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.features.test_rate_limits import GENEROUS, HOME, limited, statuses, wrong
+from tests.features.test_rate_limits import GENEROUS, HOME, statuses, wrong
 from tests.support.mailbox import Mailbox
 from tests.support.person import newcomer
 from tests.support.types import Travel
 from tests.support.workers import at, statements
-
-__all__ = ["limited"]
 
 TRAIN, HOTEL, ELSEWHERE = "203.0.113.8", "203.0.113.9", "198.51.100.1"
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from api.config import Config
 from api.storage.database import Database
 from api.storage.rate_limit_store import MICROSECONDS, RateLimitStore, Take
-from tests.features.test_rate_limits import limited, statuses, wrong
+from tests.features.test_rate_limits import statuses, wrong
 from tests.storage.test_database import locked
 from tests.support.charter import beside, until
 from tests.support.databases import administration, on_postgresql, on_sqlite
@@ -25,8 +25,6 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.types import Travel
-
-__all__ = ["limited"]
 
 Start = Callable[..., TestClient]
 

@@ -157,7 +157,7 @@ def test_every_name_in_the_python_client_is_in_the_contract(imported: Callable[[
 
 
 def is_class(schema: Json) -> bool:
-    return schema["type"] == "object" or "enum" in schema
+    return schema.get("type") == "object" or "enum" in schema
 
 
 def test_enum_members_are_named_like_their_values(imported: Callable[[str], Any]) -> None:

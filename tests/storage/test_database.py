@@ -100,7 +100,7 @@ def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database
     assert count(database) == 1
 
 
-def test_a_write_of_its_own_outlives_the_transaction(database: Database) -> None:
+def test_a_statement_run_alone_outlives_the_transaction(database: Database) -> None:
     with database.transaction() as db:
         db.add(key(datetime.now(UTC)))
     left = []
@@ -108,7 +108,7 @@ def test_a_write_of_its_own_outlives_the_transaction(database: Database) -> None
 
     def delete_and_fail() -> None:
         with database.transaction() as db:
-            assert db.write(delete(StoredSigningKey), {}) == 1
+            assert db.run_alone(delete(StoredSigningKey), {}) == 1
             assert database.in_use() == 0
             raise LookupError
 

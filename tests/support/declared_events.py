@@ -9,10 +9,13 @@ import pytest
 from api import logs
 from api.services import events
 from api.storage.database import Db
+from tests.support import own
 from tests.support.shipped import CONTRACT
 
 EVENTS = {operation.id: {*operation.events} for operation in CONTRACT.operations()}
 """The events that each operation declares."""
+OF_CHARTER = {operation.id: {*operation.events} for operation in CONTRACT.operations() if operation.tag not in own.TAGS}
+"""The same without your own operations."""
 NAMES = {*CONTRACT.document["x-events"]}
 
 
