@@ -109,6 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._pending_error is not None:
+            # The connection closes after the response in flight. Until then, read nothing more.
+            self.flow.pause_reading()
+            return
         self._received += len(data)
         self._begun = False
         self._unset_keepalive_if_required()

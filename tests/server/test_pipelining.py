@@ -1,15 +1,21 @@
 """Several requests on one connection: order, isolation, limits and errors between them."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
+from threading import Event
 from time import sleep
 
 import httpx
 import pytest
+from anyio import to_thread
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from api.server.protocol import BoundedProtocol
+from tests.support.charter import until
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.raw_http import RawConnection, raw_request, sign_up_request
 from tests.support.serving import serving
 
@@ -71,6 +77,34 @@ def test_floods_of_pipelined_requests_are_cut_off(connect: Callable[[], RawConne
     statuses = re.findall(rb"HTTP/1.1 ([0-9]+)", connection.read_all())
     assert set(statuses) == {b"200"}
     assert 1 <= len(statuses) <= 40
+
+
+def test_a_flood_behind_a_request_in_flight_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocols: list[BoundedProtocol] = []
+    begin = BoundedProtocol.connection_made
+
+    def remember(protocol: BoundedProtocol, transport: asyncio.Transport) -> None:
+        protocols.append(protocol)
+        begin(protocol, transport)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", remember)
+    may_end = Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await to_thread.run_sync(may_end.wait, PATIENCE_SECONDS)
+            await PlainTextResponse("done")(scope, receive, send)
+
+    with serving(app) as server:
+        connection = RawConnection(server)
+        # A read has up to 256 KiB, and its share of the second request is unknown.
+        connection.send(raw_request("GET /") + b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000)
+        until(lambda: protocols and protocols[0].flow.read_paused)
+        assert len(protocols[0].headers) < 95_000
+        may_end.set()
+        assert connection.read_response().body == b"done"
+        assert connection.is_closed()
+        connection.close()
 
 
 @pytest.mark.slow
