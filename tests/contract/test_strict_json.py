@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -137,6 +138,15 @@ def test_a_malformed_text_that_is_too_deep_is_not_decoded(text: str) -> None:
         parse(text.encode())
     assert [fault.detail for fault in error.value.faults] == [DEEP]
     assert error.value.__context__ is None
+
+
+def test_many_escapes_take_little_memory() -> None:
+    text = b'["' + rb"\"" * 100_000 + b'"' + b",[]" * 33 + b"]"
+    tracemalloc.start()
+    parse(text)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5 * len(text)
 
 
 @pytest.mark.parametrize("text", ['"' + "[" * 50_000, '"\\', '"\\"' + "[" * 33, "]" * 100 + "[" * 33])
