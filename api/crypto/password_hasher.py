@@ -49,8 +49,15 @@ class PasswordHasher:
         For an unknown user, pass None: the check takes as long and returns False.
         """
         _, _, inner = (hashed or self._dummy_hash).partition(":")
-        is_right: bool = self._work(partial(bcrypt.checkpw, self._digest(password), inner.encode()))
+        is_right: bool = self._work(partial(self._check, self._digest(password), inner.encode()))
         return is_right and hashed is not None
+
+    def _check(self, digest: bytes, inner: bytes) -> bool:
+        is_right = bcrypt.checkpw(digest, inner)
+        # A hash of a lower cost c must not answer sooner. The costs c, c, c + 1 and so on add up to the current one.
+        for cost in range(int(inner[4:6]), self._cost):
+            bcrypt.hashpw(digest, bcrypt.gensalt(cost))
+        return is_right
 
     def needs_rehash(self, hashed: str) -> bool:
         """Return True if `hashed` does not have the current scheme and cost."""

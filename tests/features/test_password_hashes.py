@@ -75,7 +75,9 @@ def test_a_hash_of_another_cost_is_renewed_only_by_a_log_in(
         assert renewed.startswith(f"hmac-sha384-nfkc:$2b${cost:02}$")
         assert alice.log_in().status_code == 200
         assert stored_hash(database) == renewed
-    assert hashing.hashed == [f"$2b${cost:02}$"]
+    # Each check of the older hash takes as long as one of the current cost.
+    rest = [f"$2b${lower:02}$" for lower in range(4, cost)]
+    assert hashing.hashed == [*rest, *rest, f"$2b${cost:02}$"]
 
 
 def test_a_failed_log_in_costs_one_check_for_any_username(alice: Person, hashing: Bcrypt) -> None:
@@ -104,6 +106,15 @@ def is_locked(config: Config) -> bool:
     return False
 
 
+def test_a_failed_log_in_costs_the_same_with_an_older_hash(renewing_client: TestClient, hashing: Bcrypt) -> None:
+    for name in ("alice", "nobody99"):
+        before = len(hashing.hashed), len(hashing.checked)
+        response = renewing_client.post("/api/v1/auth/login", json={"username": name, "password": "wrong"})
+        assert_problem(response, 401, "INVALID_CREDENTIALS")
+        spent = hashing.hashed[before[0] :] + hashing.checked[before[1] :]
+        assert sum(2 ** int(each.split("$")[2]) for each in spent) == 2**5
+
+
 def test_hashing_a_password_holds_no_transaction(client: TestClient, config: Config, hashing: Bcrypt) -> None:
     locked: list[bool] = []
     hashing.meanwhile = lambda: locked.append(is_locked(config))
@@ -112,8 +123,9 @@ def test_hashing_a_password_holds_no_transaction(client: TestClient, config: Con
     with TestClient(create_app(replace(config, bcrypt_cost=5))) as later:
         alice = Person(later, "alice")
         assert [alice.log_in(password=WRONG).status_code, alice.log_in().status_code] == [401, 200]
-    assert (hashing.hashed, hashing.checked) == (["$2b$04$", "$2b$05$"], ["$2b$04$"] * 2)
-    assert locked == [False] * 4
+    # Each check also costs a hash, because alice's has a lower cost.
+    assert (hashing.hashed, hashing.checked) == ([*["$2b$04$"] * 3, "$2b$05$"], ["$2b$04$"] * 2)
+    assert locked == [False] * 6
 
 
 def test_log_in_with_a_damaged_hash_fails(alice: Person, database: Database) -> None:
