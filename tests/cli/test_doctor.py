@@ -279,13 +279,13 @@ def test_clocks_that_differ_are_wrong(config: Config, mail_host: MailServer, sec
 @on_postgresql
 def test_more_processes_than_postgresql_has_connections_are_wrong(config: Config, mail_host: MailServer) -> None:
     charter = beside(config, mail_host.port)
-    limit = "of the 97 that PostgreSQL allows, 51 for each process"
     code, found = examine(charter, CHARTER_HASHES="4")
-    assert (code, found["connections"]) == (0, f"ok: up to 51 {limit}")
+    assert (code, found["connections"]) == (0, "ok: up to 51 needed (workers: 1, each 51), PostgreSQL allows 97")
     charter.settings["CHARTER_WORKERS"] = "2"
     code, found = examine(charter, "--replicas", "2")
+    fact = "up to 204 needed (workers: 4, each 51), PostgreSQL allows 97"
     advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
-    assert (code, found["connections"]) == (1, f"wrong: up to 204 {limit}; {advice}")
+    assert (code, found["connections"]) == (1, f"wrong: {fact}; {advice}")
 
 
 def test_an_existing_database_without_utf8_is_wrong(

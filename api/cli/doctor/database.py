@@ -82,7 +82,7 @@ def _pooled(each: int) -> Finding:
 
 
 def _connections(most: int, each: int, processes: int) -> Finding:
-    fact = f"up to {each * processes} of the {most} that PostgreSQL allows, {each} for each process"
+    fact = f"up to {each * processes} needed (workers: {processes}, each {each}), PostgreSQL allows {most}"
     if each * processes > most:
         advice = "raise max_connections, or lower CHARTER_HASHES or the number of workers"
         return error("connections", f"{fact}; {advice}")
