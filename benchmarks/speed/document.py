@@ -18,7 +18,7 @@ _PARTS = ("charter", "connexion", "flask", "uvicorn", "bcrypt")
 def document(sections: Sequence[Section], circumstances: str) -> str:
     """Return the whole page."""
     figures = {name: figure for section in sections for name, figure in section.figures.items()}
-    promises = Section("Bars and results", all_bars(figures), {}, {})
+    promises = Section("Goals and results", all_bars(figures), {}, {})
     tables = ("\n".join([f"## {section.title}", "", *section.table]) for section in (promises, *sections))
     head = ("# How fast Charter is", circumstances, "![Requests per second](speed.svg)")
     return "\n\n".join([*head, *tables, _ABOUT])
