@@ -52,7 +52,8 @@ def main(name: str = "") -> None:
     with TemporaryDirectory() as temporary:
         upgrade, downgrade = _compare(Path(temporary) / "new.db")
     if upgrade.is_empty():
-        sys.exit(f"The models are the same as in migration {previous}. Change a model first.")
+        remedy = "Change a model, or add it to api/models/__init__.py."
+        sys.exit(f"The models are the same as in migration {previous}. {remedy}")
     file = _VERSIONS / f"{revision}_{name}.py"
     title = name.replace("_", " ").capitalize()
     file.write_text(
@@ -60,9 +61,24 @@ def main(name: str = "") -> None:
             title=title, revision=revision, previous=previous, upgrade=_render(upgrade), downgrade=_render(downgrade)
         )
     )
-    for command in (["check", "--fix"], ["format"]):
-        subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", file], check=True)
-    print(f"Wrote {file.relative_to(_VERSIONS.parent.parent)}. Read it, then run the tests.")
+    written = file.relative_to(_VERSIONS.parent.parent)
+    if fault := _format(file):
+        file.unlink()
+        sys.exit(f"Ruff rejects {written}, so the file is deleted: {fault}")
+    print(f"Wrote {written}. Read it, then run the tests.")
+
+
+def _format(file: Path) -> str:
+    """Format a file and apply the fixes of the linter. Return the first fault that remains, or an empty text."""
+    # Only the author can divide a long text, such as the comment of a column.
+    check = ["check", "--ignore", "E501", "--output-format", "concise"]
+    for command in ([*check, "--fix-only"], ["format"], check):
+        result = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--quiet", file], check=False, capture_output=True, text=True
+        )
+        if result.returncode:
+            return (result.stdout + result.stderr).strip().partition("\n")[0]
+    return ""
 
 
 def _compare(file: Path) -> tuple[UpgradeOps, DowngradeOps]:
