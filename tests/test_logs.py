@@ -14,13 +14,12 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from api import logs
 from api.services import credentials
-from api.storage.database import Database
 from tests.support.databases import on_sqlite
 from tests.support.log_stream import Configure, LogStream, lines
 from tests.support.patience import PATIENCE_SECONDS
@@ -347,10 +346,15 @@ def test_a_buffered_line_is_written_soon_or_at_exit(then: str) -> None:
 
 
 @on_sqlite
-def test_the_log_has_the_cause_of_a_database_failure(client: TestClient, log: io.StringIO, database: Database) -> None:
-    with database.transaction() as db:
-        db.execute(text("DROP TABLE users"))
-    response = Person(client, "alice", PASSWORD).log_in()
+def test_the_log_has_the_cause_of_a_database_failure(client: TestClient, log: io.StringIO) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", None, Exception("disk I/O error"))
+
+    event.listen(Engine, "before_cursor_execute", fail)
+    try:
+        response = Person(client, "alice", PASSWORD).log_in()
+    finally:
+        event.remove(Engine, "before_cursor_execute", fail)
     assert response.status_code == 503
     (failure,) = lines(log, "database")
     assert stable_members(failure) == {
@@ -359,7 +363,7 @@ def test_the_log_has_the_cause_of_a_database_failure(client: TestClient, log: io
         "event": "database_unavailable",
         "request_id": response.headers["x-request-id"],
         "address": "127.0.0.1",
-        "cause": "no such table: users",
+        "cause": "disk I/O error",
     }
 
 

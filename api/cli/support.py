@@ -80,7 +80,10 @@ def mute_database_log() -> None:
 def reason_of(error: Exception, config: "Config") -> str:
     """Return the reason of an error of the database in one line, with a remedy if the database is unavailable."""
     from api.errors import DatabaseUnavailable
+    from api.storage.database import SchemaMismatch
 
+    if isinstance(error, SchemaMismatch):
+        return str(error)
     reason = str(getattr(error.__cause__, "orig", error)).partition("\n")[0]
     if not isinstance(error, DatabaseUnavailable):
         return reason
@@ -92,10 +95,10 @@ def reason_of(error: Exception, config: "Config") -> str:
 def open_database(config: "Config", *mendable: type[Exception], cannot: str) -> Iterator["Database"]:
     """Yield the database. Report DatabaseUnavailable and the `mendable` exceptions in one line, and end the command."""
     from api.errors import DatabaseUnavailable
-    from api.storage.database import Database
+    from api.storage.database import Database, SchemaMismatch
 
     database = Database(config.database_url)
-    reported: tuple[type[Exception], ...] = (DatabaseUnavailable, *mendable)
+    reported: tuple[type[Exception], ...] = (DatabaseUnavailable, SchemaMismatch, *mendable)
     mute_database_log()
     try:
         yield database
@@ -114,7 +117,7 @@ def report_database(config: "Config") -> None:
     from api.errors import DatabaseUnavailable, MigrationsBehind
     from api.services import readiness, roles
     from api.storage import revisions
-    from api.storage.database import Database
+    from api.storage.database import Database, SchemaMismatch
 
     database = Database(config.database_url)
     try:
@@ -124,6 +127,8 @@ def report_database(config: "Config") -> None:
                 _log.info("no_admin", extra={"facts": {"hint": MAKE_ADMIN}})
     except MigrationsBehind as error:
         _log.warning("migrations_behind", extra={"facts": {"hint": error.message}})
+    except SchemaMismatch as error:
+        _log.error("schema_mismatch", extra={"facts": {"cause": str(error)}})
     except DatabaseUnavailable:
         pass
     finally:

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from sqlalchemy import inspect, text
 
-from api import clock
-from api.storage import engine
+from api import clock, models
+from api.storage import engine, revisions
 from api.storage.database import Db
 
 
@@ -43,6 +43,23 @@ def keys_that_keep_users(db: Db) -> list[str]:
         if key["referred_table"] == "users" and key["options"].get("ondelete") not in {"CASCADE", "SET NULL"}
         for column in key["constrained_columns"]
     )
+
+
+def missing_objects(db: Db) -> list[str]:
+    """Return each table that the models have and the database lacks, and each such column as table.column."""
+    connection = db.connection()
+    found = {table: columns for (_, table), columns in inspect(connection).get_multi_columns().items()}
+    needed = [
+        table for table in models.User.metadata.sorted_tables if revisions.is_compared(connection.dialect.name, table)
+    ]
+    tables = [table.name for table in needed if table.name not in found]
+    columns = [
+        f"{table.name}.{column.name}"
+        for table in needed
+        for column in table.columns
+        if table.name in found and column.name not in {known["name"] for known in found[table.name]}
+    ]
+    return sorted(tables) + sorted(columns)
 
 
 def max_connections(db: Db) -> int:

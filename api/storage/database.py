@@ -231,8 +231,8 @@ class Database:
 
         The first statement acquires the connection. An ApiError with `commits` commits as well, to keep the evidence.
         Raises DatabaseUnavailable if the database is unreachable, full or locked. Raises MigrationsBehind if the schema
-        lacks an object because it is at another revision. Raises TransactionConflict if the transaction conflicted with
-        another one.
+        lacks an object because it is at another revision, and SchemaMismatch if no migration creates the object. Raises
+        TransactionConflict if the transaction conflicted with another one.
         """
         with translate_errors(self.is_behind), Db(self.engine, self._written) as db:
             try:
@@ -293,13 +293,23 @@ _UNAVAILABLE = {
 _MISSING = re.compile("42P01|42703|42883|42704|no such (table|column)|table .* has no column named")
 
 
+class SchemaMismatch(Exception):
+    """The schema is at the right revision, but lacks a table or a column of the models."""
+
+    def __init__(self, cause: str) -> None:
+        lacking = cause.partition("\n")[0]
+        super().__init__(
+            f"{lacking}, although each migration has run; write the one that creates it: make migration NAME=..."
+        )
+
+
 @contextmanager
-def translate_errors(is_behind: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def translate_errors(is_behind: Callable[[], bool] | None = None) -> Iterator[None]:
     """Translate driver errors: a context manager for code that uses the database.
 
-    Raises DatabaseUnavailable if the driver cannot reach or use the database, and logs the driver's message. Raises
-    MigrationsBehind if the schema lacks an object and `is_behind` returns True. Raises TransactionConflict if the
-    transaction conflicted with another one.
+    Raises DatabaseUnavailable if the driver cannot reach or use the database, and logs the driver's message. If the
+    schema lacks an object and `is_behind` is given, raises MigrationsBehind or SchemaMismatch. Raises
+    TransactionConflict if the transaction conflicted with another one.
     """
     try:
         yield
@@ -309,7 +319,9 @@ def translate_errors(is_behind: Callable[[], bool] = lambda: False) -> Iterator[
             _log.warning("transactions_clash", extra={"facts": {"cause": _CLASHES[state]}})
             raise TransactionConflict() from error
         cause = str(getattr(error, "orig", error))
-        if _MISSING.match(state or cause) and is_behind():
+        if is_behind is not None and _MISSING.match(state or cause):
+            if not is_behind():
+                raise SchemaMismatch(cause) from error
             _log.error("migrations_behind", extra={"facts": {"cause": cause}})
             raise MigrationsBehind() from error
         # The other subclasses concern a single statement. DatabaseError itself means that the file is not a database.

@@ -67,7 +67,17 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     code, findings = examine(charter)
     assert code == 0
     assert {line.partition(":")[0] for line in findings.values()} == {"ok"}
-    common = {"settings", "issuer", "algorithm", "data folder", "hashes", "database", "revision", "revocation"}
+    common = {
+        "settings",
+        "issuer",
+        "algorithm",
+        "data folder",
+        "hashes",
+        "database",
+        "revision",
+        "revocation",
+        "schema",
+    }
     common |= {"origins", "proxies", "mail", "outbox", "deletion", "roles"}
     its_own = {"disk"} if "sqlite" in charter.settings["DATABASE_URL"] else {"clock", "connections", "encoding"}
     assert findings.keys() == common | {"signing key"} | its_own
@@ -113,6 +123,18 @@ def test_a_foreign_key_that_keeps_users_is_wrong(charter: Charter) -> None:
     code, findings = examine(charter)
     advice = "add ON DELETE CASCADE or SET NULL in a migration, or the deletion of a user fails"
     assert (code, findings["deletion"]) == (1, f"wrong: letters.writer: {advice}")
+
+
+def test_tables_and_columns_that_no_migration_creates_are_wrong(charter: Charter) -> None:
+    by_hand(charter, "ALTER TABLE users RENAME COLUMN email TO mail", "ALTER TABLE known_places RENAME TO places")
+    code, findings = examine(charter)
+    advice = "restore them, or write the migration that creates them: make migration NAME=..."
+    line = f"wrong: the database lacks known_places and users.email, although its revision is the newest; {advice}"
+    assert (code, findings["schema"]) == (1, line)
+    result = charter.run("users", "list")
+    (message,) = result.stderr.splitlines()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert message.endswith(", although each migration has run; write the one that creates it: make migration NAME=...")
 
 
 def test_unknown_roles_and_a_missing_admin_are_warnings(charter: Charter) -> None:

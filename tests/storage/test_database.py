@@ -1,6 +1,5 @@
 """The database: times, transactions, SQLite under many writers, and outages."""
 
-import io
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -29,10 +28,8 @@ from api.storage.change_feed import subscribe
 from api.storage.database import Database, new_id
 from tests.support.charter import beside, until
 from tests.support.databases import on_sqlite
-from tests.support.log_stream import lines
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
-from tests.support.problems import assert_problem
 from tests.support.workers import statements
 
 UNAVAILABLE = {
@@ -328,35 +325,6 @@ def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
     for connection in taken:
         connection.close()
     assert count(database) == 0
-
-
-def test_a_missing_migration_is_reported(client: TestClient, database: Database) -> None:
-    with database.transaction() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    response = client.get("/ready")
-    assert_problem(response, 503, "MIGRATIONS_BEHIND")
-
-
-def test_an_operation_on_an_older_schema_reports_the_missing_migration(
-    client: TestClient, alice: Person, database: Database, log: io.StringIO
-) -> None:
-    with database.transaction() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    # The older schema still serves what it can.
-    assert alice.log_in().status_code == 200
-    with database.transaction() as db:
-        db.execute(text("ALTER TABLE users RENAME COLUMN email TO mail"))
-    for response in (Person(client, "bobby").sign_up(), alice.log_in()):
-        assert_problem(response, 503, "MIGRATIONS_BEHIND")
-        assert "Run charter migrate." in response.json()["detail"]
-    assert {line["event"] for line in lines(log, "database")} == {"migrations_behind"}
-
-
-def test_an_operation_without_a_schema_reports_the_missing_migration(client: TestClient, database: Database) -> None:
-    with database.transaction() as db:
-        for table in ("api_keys", "codes", "known_places", "retired_names", "sessions", "users", "alembic_version"):
-            db.execute(text(f"DROP TABLE {table}"))
-    assert_problem(Person(client, "alice").sign_up(), 503, "MIGRATIONS_BEHIND")
 
 
 def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:

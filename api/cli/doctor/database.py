@@ -31,6 +31,9 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
         if revision.verdict is Verdict.OK:
             yield _triggers(database) or _revocation(database)
             with database.transaction() as db:
+                yield (schema := _schema(diagnostics.missing_objects(db)))
+                if schema.verdict is not Verdict.OK:
+                    return
                 yield _signing_key(db, support.keyring(settings))
                 yield _outbox(outbox.oldest_waiting(db))
                 yield _deletion(diagnostics.keys_that_keep_users(db))
@@ -96,6 +99,13 @@ def _revision(current: str | None) -> Finding:
     if current is not None and current > needed:
         return error("revision", f"{current} is from a later release; use that release")
     return error("revision", f"{current or 'none'}, but this release requires {needed}; run charter migrate")
+
+
+def _schema(missing: list[str]) -> Finding:
+    if not missing:
+        return ok("schema", "has each table and column that this release uses")
+    fact = f"the database lacks {' and '.join(missing)}, although its revision is the newest"
+    return error("schema", f"{fact}; restore them, or write the migration that creates them: make migration NAME=...")
 
 
 def _triggers(database: Database) -> Finding | None:
