@@ -24,8 +24,13 @@ _SAFE = {"get", "head", "options", "trace"}
 _BOUNDS = {"maximum", "minimum"}
 
 
-def broken_rules(contract: Contract, formats: Mapping[str, Format]) -> list[ContractFault]:
-    """Return the rules that a loaded contract breaks, with their places."""
+def broken_rules(
+    contract: Contract, formats: Mapping[str, Format], administrator: str | None = None
+) -> list[ContractFault]:
+    """Return the rules that a loaded contract breaks, with their places.
+
+    `administrator` is the role that manages the users of all roles, if there is one.
+    """
     faults = Faults()
     parts = [part for part in contract.parts if not {"callbacks", "webhooks"} & set(part.pointer)]
     linked = _linked(contract)
@@ -34,12 +39,21 @@ def broken_rules(contract: Contract, formats: Mapping[str, Format]) -> list[Cont
     for tag in contract.document.get("tags", []):
         if not tag.get("description"):
             faults.add(("tags", contract.document["tags"].index(tag)), f"the tag {tag['name']!r} needs a description")
+    if administrator is not None:
+        _check_administrator(contract, administrator, faults)
     _check_examples(parts, faults)
     _check_values(parts, Schemas(contract.document, formats), faults)
     _check_request_schemas(contract, parts, faults)
     _check_patterns(parts, faults)
     _check_references(parts, faults)
     return contract.sources.located(faults.found)
+
+
+def _check_administrator(contract: Contract, role: str, faults: Faults) -> None:
+    needed = {scope for scopes in contract.roles.values() for scope in scopes}
+    if missing := sorted(needed - contract.roles.get(role, frozenset())):
+        lacking = f"the role {role!r} lacks {' and '.join(missing)}"
+        faults.add(("x-roles", role), f"{lacking}, so it cannot manage users whose role has them")
 
 
 def _linked(contract: Contract) -> set[tuple[str, str]]:

@@ -108,6 +108,14 @@ def test_check_fails_on_a_broken_rule_that_does_not_prevent_a_start(copied: Char
     assert result.stdout.endswith(f"{SERVED}. The contract breaks rules in 1 place.\n")
 
 
+def test_check_requires_each_scope_for_the_admin(copied: Charter) -> None:
+    replace(copied, "openapi/openapi.yaml", ("    - events:read\n", ""))
+    result = copied.run("check")
+    (line, summary) = result.stdout.splitlines()
+    assert "x-roles > admin: the role 'admin' lacks events:read, so it cannot manage users whose role has" in line
+    assert (result.returncode, summary) == (1, f"{SERVED}. The contract breaks rules in 1 place.")
+
+
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
 @pytest.mark.parametrize("suffix", [".yaml", ".json"])
 def test_check_lists_what_could_not_be_served_of_a_file(charter: Charter, version: str, suffix: str) -> None:

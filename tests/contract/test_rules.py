@@ -158,6 +158,18 @@ def test_missing_errors_are_reported(tmp_path: Path) -> None:
     assert "declare the errors 408, 503, best for all in x-shared" in messages
 
 
+def test_the_administrator_needs_each_scope_of_other_roles(tmp_path: Path) -> None:
+    folder = copytree(resource_dir("openapi"), tmp_path / "openapi", ignore=ignore_patterns("released.json"))
+    shared = folder / "openapi.yaml"
+    shared.write_text(shared.read_text().replace("    - events:read\n    - keys\n", "", 1))
+    loaded = contract.load(folder)
+    (fault,) = contract.broken_rules(loaded, app.formats(loaded.title), administrator="admin")
+    number = shared.read_text().splitlines().index("  admin:") + 1
+    message = "the role 'admin' lacks events:read and keys, so it cannot manage users whose role has them"
+    assert str(fault) == f"openapi.yaml:{number}: x-roles > admin: {message}"
+    assert contract.broken_rules(loaded, app.formats(loaded.title)) == []
+
+
 def test_the_page_of_the_rules_names_each_rule() -> None:
     text = page("docs/contract-rules.md")
     for word in ("camel case", "summary", "description", "example", "additionalProperties: false", "maxLength"):
