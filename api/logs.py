@@ -97,8 +97,6 @@ def configure(form: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for chatty in ("alembic", "connexion", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Connexion logs why a contract cannot be served, but the ContractError that follows gives the reason, too.
-    logging.getLogger("connexion.middleware.abstract").setLevel(logging.CRITICAL)
     # uvicorn warns of malformed requests, for which Charter's own line has the client's address and the request id.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 

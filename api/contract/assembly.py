@@ -1,5 +1,6 @@
 """Assemble the layers. Middlewares of Connexion are used where they do the job."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -30,6 +31,9 @@ from api.contract.middleware.routing import Router, RoutingMiddleware
 from api.contract.middleware.security import SecurityStep
 from api.contract.schema.formats import Format, known_formats
 from api.contract.schema.schemas import Schemas
+
+# Connexion logs that an operation cannot be added, but the ContractError that follows gives the reason.
+logging.getLogger("connexion.middleware.abstract").setLevel(logging.CRITICAL)
 
 
 @with_all_faults

@@ -1,7 +1,7 @@
 """Check what can be served: all operations of a contract with its handlers, or those of any OpenAPI document."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import wraps
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from starlette.types import Receive, Scope, Send
 
-from api.contract.dispatch.lookup import find_handler
+from api.contract.dispatch.lookup import HandlersUnusable, find_handler, module_of
 from api.contract.dispatch.view import HandlerResources, HandlerView
 from api.contract.document.checks import check_formats, check_operation, names_of
 from api.contract.document.faults import ContractError, ContractFault, Faults
@@ -63,14 +63,31 @@ def find_faults(
     serializers = Serializers(schemas)
     with faults.at((), contract.document):
         check_formats(contract, known_formats(formats))
-    for operation in contract.operations():
+    for operation, handler in _handlers(contract, handlers, faults):
         with faults.at(operation.pointer, contract.document):
-            HandlerView(operation, find_handler(operation.address(handlers)), serving, serializers)
+            HandlerView(operation, handler, serving, serializers)
+    for operation in contract.operations():
         with faults.at(operation.pointer, contract.document):
             ValidatedOperation(operation, _nowhere, schemas)
         with faults.at(operation.pointer, contract.document):
             make_verification(operation, authenticators)
     return contract.sources.located(faults.found)
+
+
+def _handlers(contract: Contract, handlers: str, faults: Faults) -> Iterator[tuple[Operation, Callable[..., Any]]]:
+    """Yield each operation that has a handler, and add the others. A module that is unusable is one fault."""
+    unusable = set()
+    for operation in contract.operations():
+        address = operation.address(handlers)
+        if module_of(address) in unusable:
+            continue
+        with faults.at(operation.pointer):
+            try:
+                found = find_handler(address)
+            except HandlersUnusable:
+                unusable.add(module_of(address))
+                raise
+            yield operation, found
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -101,6 +101,15 @@ def test_check_lists_missing_handlers_and_broken_rules_together(copied: Charter)
     assert lines[2:] == ["The contract cannot be served."]
 
 
+def test_check_names_a_syntax_error_of_a_handler_once(copied: Charter) -> None:
+    replace(copied, "api/handlers/sessions.py", ("def ", "def def "))
+    result = copied.run("check")
+    assert (result.returncode, result.stderr) == (1, "")
+    (line, summary) = result.stdout.splitlines()
+    assert "api/handlers/sessions.py cannot be imported: SyntaxError: invalid syntax; see " in line
+    assert summary == "The contract cannot be served."
+
+
 def test_check_fails_on_a_broken_rule_that_does_not_prevent_a_start(copied: Charter) -> None:
     replace(copied, "openapi/sessions.yaml", ("      summary: List your sessions\n", ""))
     result = copied.run("check")

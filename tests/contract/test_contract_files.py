@@ -218,6 +218,7 @@ def test_a_start_lists_all_faults_of_the_handlers(engine: Engine) -> None:
         engine.start()
     assert str(caught.value).splitlines() == [
         "a.yaml:28: GET /must: made/a.py has no function echo_other",
-        "a.yaml:34: GET /things: unknown parameters of the handler: word",
+        "a.yaml:34: GET /things: unknown parameters of the handler: word in tests/contract/test_contract_files.py; "
+        "it can take client, db, media_type",
         "b.yaml:4: GET /y: made/b.py not found",
     ]

@@ -202,6 +202,8 @@ def test_tags_without_a_module_are_rejected(engine: Engine) -> None:
     [
         ("import made.nothing", "No module named 'made.nothing'"),
         ("from api.errors import Nothing", "cannot import name 'Nothing' from 'api.errors'"),
+        ("def list_things(:", "SyntaxError: invalid syntax"),
+        ("nothing.x = 1", "NameError: name 'nothing' is not defined"),
     ],
 )
 def test_a_handler_that_cannot_be_imported_is_named_with_the_line(
@@ -210,13 +212,49 @@ def test_a_handler_that_cannot_be_imported_is_named_with_the_line(
     file = tmp_path_factory.mktemp("handlers") / "b.py"
     file.write_text(f'"""A handler."""\n\n{line}\n')
     monkeypatch.setattr(sys.modules["made"], "__path__", [str(file.parent)], raising=False)
-    engine.write(document(OPERATION).replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
-    engine.write(PARTS.replace("listThings", "listThings2"))
-    engine.handlers.list_things2 = list_things  # type: ignore[attr-defined]
+    text = document(OPERATION.replace("listThings", "readIt")) + f"    post: {OPERATION}\n".replace(
+        "listThings", "addIt"
+    )
+    engine.write(text.replace("name: a", "name: b").replace("[a]", "[b]"), "b.yaml")
     with pytest.raises(ContractError) as raised:
         engine.start()
+    # Two operations have the same module.
+    assert len(raised.value.faults) == 1
     assert str(raised.value).startswith(f"b.yaml:4: GET /x: made/b.py cannot be imported: {reason}")
     assert str(raised.value).endswith(f"; see {file}, line 3")
+
+
+def test_a_misspelled_handler_suggests_a_function_of_the_module(engine: Engine) -> None:
+    engine.write(PARTS.replace("listThings", "listThing"))
+    with pytest.raises(ContractError, match=r"made/a\.py has no function list_thing; did you mean list_things\?$"):
+        engine.start()
+
+
+def test_unknown_parameters_of_a_handler_suggest_the_allowed_names(engine: Engine) -> None:
+    def misspelled(wrod: str, flag: bool) -> None: ...
+
+    def singular(cursor: object) -> None: ...
+
+    def strange(foo: str, bar: str) -> None: ...
+
+    engine.resources = {"cursors": None}
+    start = "a.yaml:19: GET /query: unknown parameters of the handler: "
+    for handler, message in (
+        (misspelled, "wrod in {file}; did you mean word?"),
+        (singular, "cursor in {file}; did you mean cursors?"),
+        (strange, "bar, foo in {file}; it can take client, cursors, db, flag, media_type, number, word"),
+    ):
+        engine.handlers.echo_query = handler  # type: ignore[attr-defined]
+        with pytest.raises(ContractError) as raised:
+            engine.start()
+        assert str(raised.value) == start + message.format(file="tests/contract/test_loading.py")
+
+
+def test_an_error_of_a_handler_is_not_logged_by_connexion(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    del engine.handlers.list_things
+    with pytest.raises(ContractError, match="has no function list_things"):
+        engine.start()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_handlers_with_unknown_parameters_are_rejected(engine: Engine) -> None:

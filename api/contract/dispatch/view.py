@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from random import SystemRandom
 from time import sleep
 from typing import Any, TypeVar
@@ -104,7 +105,7 @@ class HandlerView:
         self._wants_client = "client" in parameters
         self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
-        _check_names(operation, self._from_request, serving.resources.keys())
+        _check_names(operation, function, self._from_request, serving.resources.keys())
         _check_place(operation, function, parameters, serving.bound)
         marked = getattr(self._function, "runs_in", None)
         self.executor = None if marked is None else serving.executors[marked]
@@ -167,11 +168,14 @@ def _check_place(
         raise ContractError(f"the resources of the handler require {marks}")
 
 
-def _check_names(operation: Operation, asked_for: Set[str], resources: Set[str]) -> None:
+def _check_names(operation: Operation, function: Callable[..., Any], asked_for: Set[str], resources: Set[str]) -> None:
     offered = _offered(operation)
-    if unknown := asked_for - offered:
-        names = ", ".join(sorted(unknown))
-        raise ContractError(f"unknown parameters of the handler: {names}")
+    if unknown := sorted(asked_for - offered):
+        allowed = sorted({*offered, *resources, *_BUILT_IN, "media_type"})
+        nearest = [near for name in unknown for near in get_close_matches(name, allowed, 1, 0.75)]
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"it can take {', '.join(allowed)}"
+        file = f"{function.__module__.replace('.', '/')}.py"
+        raise ContractError(f"unknown parameters of the handler: {', '.join(unknown)} in {file}; {hint}")
     if clash := resources & (offered | _BUILT_IN):
         raise ContractError(f"name already in use by a resource: {', '.join(sorted(clash))}")
 
