@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from api.telemetry.metrics import Metrics
     from api.telemetry.tracing import Tracing
 
+HANDLERS = "api.handlers"
+"""The package with a module of handlers for each tag of the contract."""
 # On SQLite, deleting these holds the write lock for about 1 ms.
 _PURGED_AT_ONCE = 20
 # A statement of a rate limit takes less than a millisecond. Behind statements that hang, requests would pile up.
@@ -116,7 +118,7 @@ def create_app(config: Config, shutdown: GracefulShutdown | None = None) -> Conn
     background = _background(config, database, limited, uses, document.title, metrics)
     return contract.assemble(
         document,
-        handlers="api.handlers",
+        handlers=HANDLERS,
         authenticators=authenticator.schemes(),
         formats=formats(document.title),
         serving=_serving(database, resources, bulkhead),

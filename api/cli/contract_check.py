@@ -55,7 +55,8 @@ def warn_of_broken_rules() -> None:
 
 
 def _broken_rules(document: contract.Contract) -> list[contract.ContractFault]:
-    return contract.broken_rules(document, app.formats(document.title), administrator=roles.ADMIN)
+    broken = contract.broken_rules(document, app.formats(document.title), administrator=roles.ADMIN)
+    return broken + contract.ignored_arguments(document, app.HANDLERS)
 
 
 def _number(count: int, noun: str) -> str:

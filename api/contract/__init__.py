@@ -22,7 +22,7 @@ This package contains no feature. All operations come from the document.
 
 from api.contract.assembly import assemble
 from api.contract.bodies.files import UploadedFile
-from api.contract.checking import Verdict, check_file, load
+from api.contract.checking import Verdict, check_file, ignored_arguments, load
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.faults import ContractError, ContractFault
 from api.contract.document.features import with_features
@@ -73,6 +73,7 @@ __all__ = [
     "closing",
     "default_headers",
     "faults_of_properties",
+    "ignored_arguments",
     "limited",
     "load",
     "nonblocking",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from starlette.types import Receive, Scope, Send
 
 from api.contract.dispatch.lookup import HandlersUnusable, find_handler, module_of
-from api.contract.dispatch.view import HandlerResources, HandlerView
+from api.contract.dispatch.view import HandlerResources, HandlerView, ignored_by
 from api.contract.document.checks import check_formats, check_operation, names_of
 from api.contract.document.faults import ContractError, ContractFault, Faults
 from api.contract.document.load import load_file, read_folder, share
@@ -71,6 +71,15 @@ def find_faults(
             ValidatedOperation(operation, _nowhere, schemas)
         with faults.at(operation.pointer, contract.document):
             make_verification(operation, authenticators)
+    return contract.sources.located(faults.found)
+
+
+def ignored_arguments(contract: Contract, handlers: str) -> list[ContractFault]:
+    """Return each parameter, and each body, that the handler of its operation does not take. The start ignores them."""
+    faults = Faults()
+    for operation, handler in _handlers(contract, handlers, Faults()):
+        for message in ignored_by(operation, handler):
+            faults.add(operation.pointer, message)
     return contract.sources.located(faults.found)
 
 

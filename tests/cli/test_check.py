@@ -101,6 +101,14 @@ def test_check_lists_missing_handlers_and_broken_rules_together(copied: Charter)
     assert lines[2:] == ["The contract cannot be served."]
 
 
+def test_check_lists_a_parameter_that_the_handler_ignores(copied: Charter) -> None:
+    replace(copied, "api/handlers/sessions.py", (" limit: int,", ""), ("limit=limit", "limit=1"))
+    result = copied.run("check")
+    (line, summary) = result.stdout.splitlines()
+    assert line.endswith("GET /api/v1/sessions: the handler ignores the query parameter 'limit'; it must take limit")
+    assert (result.returncode, summary) == (1, f"{SERVED}. The contract breaks rules in 1 place.")
+
+
 def test_check_names_a_syntax_error_of_a_handler_once(copied: Charter) -> None:
     replace(copied, "api/handlers/sessions.py", ("def ", "def def "))
     result = copied.run("check")

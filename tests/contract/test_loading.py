@@ -250,6 +250,26 @@ def test_unknown_parameters_of_a_handler_suggest_the_allowed_names(engine: Engin
         assert str(raised.value) == start + message.format(file="tests/contract/test_loading.py")
 
 
+def test_the_parameters_that_a_handler_ignores_are_listed(engine: Engine) -> None:
+    def partial(number: int, flag: bool) -> None: ...
+
+    def complete(number: int, flag: bool, the_word: str) -> None: ...
+
+    def with_body(body: object) -> None: ...
+
+    text = PARTS.replace("operationId: addThing", f"operationId: addThing\n      requestBody: {REQUEST_BODY}")
+    engine.write(text.replace("name: word, in: query, schema", "name: the-word, in: query, schema"))
+    engine.handlers.echo_query = partial  # type: ignore[attr-defined]
+    loaded = contract.load(engine.folder)
+    assert list(map(str, contract.ignored_arguments(loaded, "made"))) == [
+        "a.yaml:19: GET /query: the handler ignores the query parameter 'the-word'; it must take the_word",
+        "a.yaml:43: POST /things: the handler ignores the request body; it must take body",
+    ]
+    engine.handlers.echo_query = complete  # type: ignore[attr-defined]
+    engine.handlers.add_thing = with_body  # type: ignore[attr-defined]
+    assert contract.ignored_arguments(loaded, "made") == []
+
+
 def test_an_error_of_a_handler_is_not_logged_by_connexion(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     del engine.handlers.list_things
     with pytest.raises(ContractError, match="has no function list_things"):

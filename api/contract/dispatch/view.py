@@ -1,7 +1,7 @@
 """Call the handler of an operation with the arguments that it declares, and serialize its result by the contract."""
 
 import inspect
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -178,6 +178,16 @@ def _check_names(operation: Operation, function: Callable[..., Any], asked_for: 
         raise ContractError(f"unknown parameters of the handler: {', '.join(unknown)} in {file}; {hint}")
     if clash := resources & (offered | _BUILT_IN):
         raise ContractError(f"name already in use by a resource: {', '.join(sorted(clash))}")
+
+
+def ignored_by(operation: Operation, function: Callable[..., Any]) -> Iterator[str]:
+    """Yield a message for each parameter of an operation, and for a body, that its handler does not take."""
+    taken = inspect.signature(function).parameters
+    for (place, name), argument in argument_names(operation).items():
+        if argument not in taken:
+            yield f"the handler ignores the {place} parameter {name!r}; it must take {argument}"
+    if operation.body and "body" not in taken:
+        yield "the handler ignores the request body; it must take body"
 
 
 def _offered(operation: Operation) -> set[str]:
