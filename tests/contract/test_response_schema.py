@@ -60,6 +60,7 @@ NUMBERS = {"type": "array", "items": {"type": "integer", "maximum": 5}}
         ({"schema": {"oneOf": [{"type": "integer"}, {"type": "boolean"}]}}, "5", "x", "oneOf"),
         ({"content": {"application/json": {"schema": NUMBERS}}}, "[1]", "[6]", "maximum"),
         ({"schema": {"enum": ["a"]}}, "a", "b", "enum"),
+        ({"schema": {"type": "string", "pattern": "^/api/"}}, "/api/x", "/x", "pattern ^/api/"),
     ],
 )
 def test_headers_of_every_type_are_checked(header: Json, valid: str, invalid: str, keyword: str) -> None:

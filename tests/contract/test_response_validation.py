@@ -132,9 +132,15 @@ def test_each_value_of_a_repeated_header_is_validated(violations: Violations) ->
     response = Response(b'{"status":"running"}', 200, FIXED, media_type="application/json")
     response.headers.append("Cache-Control", "public")
     TestClient(ResponseValidationMiddleware(response, Router(document), Schemas(document.document, {}))).get("/ping")
-    found = [fact["violation"] for fact in violations.found]
+    (found,) = violations.found
     violations.found.clear()
-    assert found == ["the header cache-control breaks enum"]
+    assert found == {
+        "operation": "ping",
+        "method": "GET",
+        "path": "/ping",
+        "status": 200,
+        "violation": "the header cache-control breaks enum",
+    }
 
 
 def test_the_documentation_page_is_not_validated(client: TestClient) -> None:

@@ -28,17 +28,20 @@ class ResponseValidationMiddleware:
             return
         sent = _ResponseCollector(send)
         await self.app(scope, receive, sent.send)
-        for violation in self._violations(scope, sent):
-            facts = {"method": scope["method"], "path": scope["path"], "status": sent.status, "violation": violation}
-            _log.error("contract_violation", extra={"facts": facts})
-
-    def _violations(self, scope: Scope, sent: "_ResponseCollector") -> Iterable[str]:
         if not sent.is_whole or is_docs(scope["path"], self._routes.prefix):
-            return []
+            return
+        name = self._name_of(scope)
+        for violation in self._violations(name, scope, sent):
+            facts = {"method": scope["method"], "path": scope["path"], "status": sent.status, "violation": violation}
+            _log.error("contract_violation", extra={"facts": {"operation": name, **facts}})
+
+    def _name_of(self, scope: Scope) -> str:
         try:
-            name = self._routes.find(scope["method"], scope["raw_path"]).operation.id
+            return self._routes.find(scope["method"], scope["raw_path"]).operation.id
         except (NotFound, MethodNotAllowed):
-            name = ELSEWHERE
+            return ELSEWHERE
+
+    def _violations(self, name: str, scope: Scope, sent: "_ResponseCollector") -> Iterable[str]:
         response = self._responses.find(name, sent.status)
         if response is None:
             return [f"{name} does not declare the status {sent.status}"]

@@ -218,7 +218,11 @@ class _TextCheck:
 
 
 def _violations(what: str, errors: Iterable[ValidationError]) -> list[str]:
-    return [f"{what}{_pointer(error)} breaks {error.validator}" for error in errors]
+    return [f"{what}{_pointer(error)} breaks {_rule(error)}" for error in errors]
+
+
+def _rule(error: ValidationError) -> str:
+    return f"pattern {error.validator_value}" if error.validator == "pattern" else str(error.validator)
 
 
 def _pointer(error: ValidationError) -> str:
