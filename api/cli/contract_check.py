@@ -24,8 +24,7 @@ def check_contract() -> bool:
     except contract.ContractError as error:
         unserved += error.faults
     faults = [*unserved, *_broken_rules(document)]
-    for fault in faults:
-        click.echo(fault)
+    _print(faults, contract.unknown_formats(document, app.formats(document.title)))
     operations = len(list(document.operations()))
     if unserved:
         click.echo("The contract cannot be served.")
@@ -41,17 +40,23 @@ def check_document(file: Path) -> bool:
     Raises ContractError if the file is not OpenAPI 3.0 or 3.1.
     """
     verdict = contract.check_file(file)
-    for fault in verdict.faults:
-        click.echo(fault)
+    _print(verdict.faults, verdict.warnings)
     click.echo(f"{verdict.served} of {_number(verdict.operations, 'operation')} can be served.")
     return not verdict.faults
 
 
 def warn_of_broken_rules() -> None:
-    """Log each broken rule of the contract as a warning."""
+    """Log each broken rule and each unknown format of the contract as a warning."""
     document = contract.load(resource_dir("openapi"))
-    for fault in _broken_rules(document):
+    for fault in _broken_rules(document) + contract.unknown_formats(document, app.formats(document.title)):
         _log.warning("contract_rule", extra={"facts": {"place": fault.place, "hint": fault.message}})
+
+
+def _print(faults: list[contract.ContractFault], warnings: list[contract.ContractFault]) -> None:
+    for fault in faults:
+        click.echo(fault)
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
 
 
 def _broken_rules(document: contract.Contract) -> list[contract.ContractFault]:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.contract.dispatch.lookup import HandlersUnusable, find_handler, module_of
 from api.contract.dispatch.view import HandlerResources, HandlerView, ignored_by
-from api.contract.document.checks import check_formats, check_operation, names_of
+from api.contract.document.checks import check_formats, check_operation, names_of, unchecked_formats
 from api.contract.document.faults import ContractError, ContractFault, Faults
 from api.contract.document.load import load_file, read_folder, share
 from api.contract.document.model import Contract
@@ -121,11 +121,12 @@ def load(folder: Path) -> Contract:
 
 
 class Verdict(NamedTuple):
-    """The number of operations in a document, the number of those that can be served, and all faults."""
+    """The number of operations in a document, the number of those that can be served, all faults, and warnings."""
 
     operations: int
     served: int
     faults: list[ContractFault]
+    warnings: list[ContractFault]
 
 
 def check_file(file: Path) -> Verdict:
@@ -151,7 +152,12 @@ def check_file(file: Path) -> Verdict:
             found = own.take()
             listed += contract.sources.located(found, operation.pointer)
             served += not found
-    return Verdict(len(broken), served, listed)
+    return Verdict(len(broken), served, listed, unknown_formats(contract, {}))
+
+
+def unknown_formats(contract: Contract, formats: Mapping[str, Format]) -> list[ContractFault]:
+    """Return each `format` that is unknown, so that it is not checked. `formats` are those of the service."""
+    return contract.sources.located(unchecked_formats(contract, known_formats(formats)).found)
 
 
 def _counted(fault: ContractFault, operations: int) -> str:

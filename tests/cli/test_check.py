@@ -184,6 +184,32 @@ def test_a_misspelled_format_of_a_file_is_a_fault(tmp_path: Path) -> None:
     ]
 
 
+def test_an_unknown_format_of_a_file_is_a_warning(charter: Charter) -> None:
+    file = charter.folder / "pets.yaml"
+    text = PETS.format(version="3.0.3", field="format").replace(", contents: {}", "")
+    file.write_text(text.replace("format: 9", "format: url"))
+    result = charter.run("check", str(file))
+    assert (result.returncode, result.stdout.splitlines()) == (
+        0,
+        [
+            "warning: pets.yaml:19: schemas > Pet > properties > name > format: unknown format 'url' is not checked; "
+            "did you mean 'uri'?",
+            "3 of 3 operations can be served.",
+        ],
+    )
+
+
+def test_an_unknown_format_of_the_contract_is_a_warning(copied: Charter) -> None:
+    pattern = "          pattern: '^[0-9a-f-]*$'\n"
+    replace(copied, "openapi/sessions.yaml", (pattern, f"{pattern}          format: frobnicate\n"))
+    result = copied.run("check")
+    (line, summary) = result.stdout.splitlines()
+    number = line_of(copied, "openapi/sessions.yaml", "frobnicate")
+    assert line.startswith(f"warning: sessions.yaml:{number}: ")
+    assert line.endswith(": unknown format 'frobnicate' is not checked")
+    assert (result.returncode, summary) == (0, f"{SERVED}. The contract keeps all rules.")
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -8,7 +8,7 @@ from api.contract.document.model import ContractError
 from api.contract.schema.formats import TypedFormat
 from api.contract.schema.request_schema import faults_of
 from tests.support.engine import Engine
-from tests.support.schemas import BODY, NEW, OLD, post, schemas
+from tests.support.schemas import NEW, OLD, post, schemas
 
 # ruff: noqa: E501 - a table is clearer with one row a line
 
@@ -306,19 +306,6 @@ def test_a_format_of_a_service_can_check_numbers() -> None:
         False,
         True,
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "error"), [("date-tme", "did you mean 'date-time'?"), ("int-64", "did you mean 'int64'?"), ("color", None)]
-)
-def test_only_a_misspelled_format_prevents_the_start(engine: Engine, name: str, error: str | None) -> None:
-    engine.write(BODY.format(schema=f"{{type: string, format: {name}}}"))
-    if error is None:
-        engine.start()
-    else:
-        with pytest.raises(ContractError) as caught:
-            engine.start()
-        assert error in str(caught.value)
 
 
 CLOSED = {"properties": {"refresh_token": True, "is_on": True, "username": True}, "additionalProperties": False}

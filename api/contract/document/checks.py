@@ -1,6 +1,7 @@
 """Find what cannot be served in a document of the right structure. Each fault names its part of the document."""
 
-from collections.abc import Collection, Container
+import re
+from collections.abc import Collection, Container, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -64,14 +65,54 @@ def check_operation(operation: Operation, names: Container[Any], faults: Faults)
 
 
 def check_formats(contract: Contract, known: Collection[str]) -> None:
-    """Raise ContractError for each unknown `format` that resembles a known one. Others are not checked."""
+    """Raise ContractError for each unknown `format` that is misspelled. Others are not checked."""
     faults = Faults()
-    candidates = [name for name in known if len(name) > _SHORT]
+    for pointer, name in _unknown_formats(contract, known):
+        if intended := _intended(name, known):
+            faults.add(pointer, f"unknown format {name!r}; did you mean {intended!r}?")
+    contract.reject(faults)
+
+
+def unchecked_formats(contract: Contract, known: Collection[str]) -> Faults:
+    """Return each unknown `format` that `check_formats` accepts, with the nearest known one if there is one."""
+    faults = Faults()
+    for pointer, name in _unknown_formats(contract, known):
+        if not _intended(name, known):
+            nearest = get_close_matches(name.lower(), sorted(known), 1, 0.65)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            faults.add(pointer, f"unknown format {name!r} is not checked{hint}")
+    return faults
+
+
+def _unknown_formats(contract: Contract, known: Collection[str]) -> Iterator[tuple[Pointer, str]]:
     for part in contract.parts:
         name = part.node.get("format") if part.kind == "Schema" else None
-        if isinstance(name, str) and name not in known and (nearest := get_close_matches(name, candidates, 1, 0.85)):
-            faults.add((*part.pointer, "format"), f"unknown format {name!r}; did you mean {nearest[0]!r}?")
-    contract.reject(faults)
+        if isinstance(name, str) and name not in known:
+            yield (*part.pointer, "format"), name
+
+
+def _intended(name: str, known: Collection[str]) -> str | None:
+    """Return the known format that a name misspells, or None if the name may be a format of its own.
+
+    A format such as `base64`, `float32` or `ulid` resembles a known one, but means something else.
+    """
+    for candidate in known:
+        if _plain(candidate) == _plain(name) or (len(name) > _SHORT and _is_transposed(name, candidate)):
+            return candidate
+    nearest = get_close_matches(name, [candidate for candidate in known if len(candidate) > _SHORT], 1, 0.85)
+    return nearest[0] if nearest else None
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^0-9a-z]", "", name.lower())
+
+
+def _is_transposed(name: str, candidate: str) -> bool:
+    """Return True if two neighbouring letters of the candidate are exchanged."""
+    return any(
+        candidate[:index] + candidate[index + 1] + candidate[index] + candidate[index + 2 :] == name
+        for index in range(len(candidate) - 1)
+    )
 
 
 def _check_name(operation: Json) -> None:
