@@ -17,7 +17,7 @@ def check_contract() -> bool:
 
     Raises ContractError if the contract cannot be served.
     """
-    document = contract.load(resource_dir("openapi"))
+    document = _load()
     unserved: list[contract.ContractFault] = []
     try:
         app.check_handlers()
@@ -50,6 +50,16 @@ def warn_of_broken_rules() -> None:
     document = contract.load(resource_dir("openapi"))
     for fault in _broken_rules(document) + contract.unknown_formats(document, app.formats(document.title)):
         _log.warning("contract_rule", extra={"facts": {"place": fault.place, "hint": fault.message}})
+
+
+def _load() -> contract.Contract:
+    """Return the contract. Raises ContractError with all faults of its files, and with the missing handlers."""
+    folder = resource_dir("openapi")
+    try:
+        return contract.load(folder)
+    except contract.ContractError as error:
+        missing = contract.missing_handlers(folder, app.HANDLERS)
+        raise contract.ContractError(faults=[*error.faults, *missing]) from None
 
 
 def _print(faults: list[contract.ContractFault], warnings: list[contract.ContractFault]) -> None:

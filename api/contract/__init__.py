@@ -22,7 +22,7 @@ This package contains no feature. All operations come from the document.
 
 from api.contract.assembly import assemble
 from api.contract.bodies.files import UploadedFile
-from api.contract.checking import Verdict, check_file, ignored_arguments, load, unknown_formats
+from api.contract.checking import Verdict, check_file, ignored_arguments, load, missing_handlers, unknown_formats
 from api.contract.dispatch.view import HandlerResources, nonblocking, runs_in
 from api.contract.document.faults import ContractError, ContractFault
 from api.contract.document.features import with_features
@@ -76,6 +76,7 @@ __all__ = [
     "ignored_arguments",
     "limited",
     "load",
+    "missing_handlers",
     "nonblocking",
     "problem_response",
     "published",

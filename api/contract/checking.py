@@ -1,7 +1,7 @@
 """Check what can be served: all operations of a contract with its handlers, or those of any OpenAPI document."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import wraps
@@ -63,7 +63,7 @@ def find_faults(
     serializers = Serializers(schemas)
     with faults.at((), contract.document):
         check_formats(contract, known_formats(formats))
-    for operation, handler in _handlers(contract, handlers, faults):
+    for operation, handler in _handlers(contract.operations(), handlers, faults):
         with faults.at(operation.pointer, contract.document):
             HandlerView(operation, handler, serving, serializers)
     for operation in contract.operations():
@@ -77,16 +77,18 @@ def find_faults(
 def ignored_arguments(contract: Contract, handlers: str) -> list[ContractFault]:
     """Return each parameter, and each body, that the handler of its operation does not take. The start ignores them."""
     faults = Faults()
-    for operation, handler in _handlers(contract, handlers, Faults()):
+    for operation, handler in _handlers(contract.operations(), handlers, Faults()):
         for message in ignored_by(operation, handler):
             faults.add(operation.pointer, message)
     return contract.sources.located(faults.found)
 
 
-def _handlers(contract: Contract, handlers: str, faults: Faults) -> Iterator[tuple[Operation, Callable[..., Any]]]:
+def _handlers(
+    operations: Iterable[Operation], handlers: str, faults: Faults
+) -> Iterator[tuple[Operation, Callable[..., Any]]]:
     """Yield each operation that has a handler, and add the others. A module that is unusable is one fault."""
     unusable = set()
-    for operation in contract.operations():
+    for operation in operations:
         address = operation.address(handlers)
         if module_of(address) in unusable:
             continue
@@ -118,6 +120,19 @@ def load(folder: Path) -> Contract:
     contract.reject(faults)
     share(contract)
     return contract
+
+
+def missing_handlers(folder: Path, handlers: str) -> list[ContractFault]:
+    """Return each operation of a folder whose handler is missing, also if the contract has faults of its own."""
+    contract, _ = read_folder(folder)
+    faults = Faults()
+    list(_handlers(filter(_has_address, contract.operations()), handlers, faults))
+    return contract.sources.located(faults.found)
+
+
+def _has_address(operation: Operation) -> bool:
+    tags = operation.definition.get("tags")
+    return str(operation.definition.get("operationId", "")).isidentifier() and isinstance(tags, list) and len(tags) == 1
 
 
 class Verdict(NamedTuple):
