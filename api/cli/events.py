@@ -33,6 +33,8 @@ def list_events(user: str | None, event: str | None, limit: int) -> None:
     with support.transaction(support.load_existing()) as db:
         filters = events.Filters(None if user is None else _id_of(db, user), event)
         found = events.list_newest(db, filters, limit)
+    if event is not None and not found:
+        _check_event(event)
     click.echo(_FORM.format("TIME", "EVENT", "USER", "ACTOR", "FACTS"))
     for row in found:
         click.echo(_line(row))
@@ -50,6 +52,20 @@ def _id_of(db: "Db", user: str) -> UUID:
         return users.get(db, user).id
     except NotFound:
         raise click.ClickException(f"no such user: {user}") from None
+
+
+def _check_event(name: str) -> None:
+    """End the command unless the contract has this event. The log may have events of earlier releases, too."""
+    from difflib import get_close_matches
+
+    from api import contract
+    from api.config.paths import resource_dir
+
+    known = contract.load(resource_dir("openapi")).document.get("x-events", {})
+    if name not in known:
+        nearest = get_close_matches(name, known, 1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(sorted(known))}"
+        raise click.ClickException(f"no such event: {name}; {hint}")
 
 
 _FORM = "{:24}  {:28}  {:36}  {:9}  {}"

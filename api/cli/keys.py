@@ -31,7 +31,7 @@ def list_keys() -> None:
     config = support.load_existing()
     with support.transaction(config) as db:
         lines = [_line(row, support.keyring(config)) for row in signing_keys.list_all(db)]
-    for line in (_FORM.format("ID", "ALGORITHM", "STATE", "CREATED", ""), *lines):
+    for line in (_FORM.format("ID", "ALGORITHM", "STATE", "CREATED", "NOTE"), *lines):
         click.echo(line.rstrip())
 
 

@@ -80,7 +80,12 @@ def show(name: str) -> None:
 @users.command()
 @click.argument("username")
 @click.argument("email")
-@click.option("--role", default="user", show_default=True, help="The role, such as admin.")
+@click.option(
+    "--role",
+    default="user",
+    show_default=True,
+    help="A role of the contract, such as admin. An unknown role lists all.",
+)
 def create(username: str, email: str, role: str) -> None:
     """Create a user, with the rules of a sign-up."""
     from api.services import users

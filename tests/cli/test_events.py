@@ -24,6 +24,12 @@ def test_the_command_lists_the_newest_events_first(config: Config, alice: Person
     for user in ("alice", alice.id):
         (line,) = charter.run("events", "list", "--user", user, "--event", "log_in_failed").stdout.splitlines()[1:]
         assert line.split()[1:] == ["log_in_failed", alice.id, "anonymous"]
+    known = charter.run("events", "list", "--event", "log_in_faild")
+    assert (known.returncode, known.stdout) == (1, "")
+    assert known.stderr == "Error: no such event: log_in_faild; did you mean log_in_failed?\n"
+    unknown = charter.run("events", "list", "--event", "nonsense").stderr
+    assert unknown.startswith("Error: no such event: nonsense; there are api_key_changed, api_key_created, ")
+    assert charter.run("events", "list", "--event", "user_deleted").stdout.split() == lines[0]
     assert charter.run("events", "list", "--user", "nobody").stderr == "Error: no such user: nobody\n"
 
 

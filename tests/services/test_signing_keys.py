@@ -162,7 +162,7 @@ def listed(charter: Charter) -> list[tuple[str, str, str]]:
     result = charter.run("keys", "list")
     assert (result.returncode, result.stderr) == (0, "")
     head, *lines = result.stdout.splitlines()
-    assert head == "ID                ALGORITHM  STATE    CREATED"
+    assert head == "ID                ALGORITHM  STATE    CREATED                   NOTE"
     moment = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     form = rf"([0-9a-f]{{16}})  ES256      (\w+) +{moment}(?:  (signs|until) ?(?:{moment})?)?"
     found = [re.fullmatch(form, line) for line in lines]
