@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from functools import partial
 from math import inf
 from time import monotonic
@@ -30,6 +31,7 @@ _SHUTDOWN_GRACE = 0.5
 _PIPELINED = 16
 # A chunk with one byte of data takes six bytes.
 _CHUNK_BYTES = 6
+_WITHOUT_PATH = re.compile(rb"\A[^/?]+://[^/?]+(?=\?|\Z)")
 # How a socket for both families writes an IPv4 address.
 _MAPPED = "::ffff:"
 
@@ -160,6 +162,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")
         if b"#" in self.url or self._is_long_url():
             raise ValueError("the target must be a path and a query")
+        if not self.url.startswith(b"/"):
+            # An absolute URL without a path has the path "/" (RFC 9110, section 4.2.3).
+            self.url = _WITHOUT_PATH.sub(rb"\g<0>/", self.url)
         self._awaiting_headers = False
         self._awaiting_body = True
         self._received = 1

@@ -63,6 +63,9 @@ def test_absolute_urls_are_accepted_as_targets(connect: Callable[[], RawConnecti
     connection = connect()
     connection.send(raw_request("GET http://127.0.0.1/ping"))
     assert connection.read_response().status == 200
+    for target in ("http://127.0.0.1", "http://127.0.0.1?/ping"):
+        connection.send(raw_request(f"GET {target}"))
+        assert connection.read_response().code == "NOT_FOUND"
 
 
 @pytest.mark.parametrize("target", ["/ping#" + "x" * 60_000, "/ping#", "/ping?#a", f"http://{'a' * 60_000}/ping"])
