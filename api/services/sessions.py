@@ -79,7 +79,7 @@ def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: s
     """
     keep = issuer.cache.begin_fill()
     # Neither statement needs the transaction of the request. Without it, a refresh takes two round trips, not four.
-    found = _found(db.read(sql.OF_FAMILY, _family(issuer, token)))
+    found = _first(db.read(sql.OF_FAMILY, _family(issuer, token)))
     expires_at = issuer.expiry(found.created_at)
     use = {"of_session": found.id, "now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
     session = LiveSession(found.id, expires_at, _owner(found))
@@ -94,7 +94,12 @@ def _family(issuer: TokenIssuer, token: str) -> dict[str, Any]:
     return {"family": issuer.refresh_tokens.family(token)}
 
 
-def _found(rows: Sequence[Any]) -> Any:
+def _find(db: Db, issuer: TokenIssuer, token: str) -> Any:
+    """Return the row of the token's session. This takes no lock, because SQLite has a single one."""
+    return _first(db.run(sql.OF_FAMILY, _family(issuer, token)).all())
+
+
+def _first(rows: Sequence[Any]) -> Any:
     if not rows:
         raise InvalidRefreshToken()
     return rows[0]
@@ -121,8 +126,7 @@ def _repeat(db: Db, issuer: TokenIssuer, token: str, use: dict[str, Any]) -> str
     # The update locks the session: other requests with its tokens wait for this transaction.
     if not db.run(sql.TOUCH, use).rowcount:
         raise InvalidRefreshToken()
-    found = _found(db.run(sql.OF_FAMILY, _family(issuer, token)).all())
-    used_after = _milliseconds(use["now"] - issuer.refresh_grace)
+    found, used_after = _find(db, issuer, token), _milliseconds(use["now"] - issuer.refresh_grace)
     # The newest refresh used the token before the valid one.
     for used_at in reversed(found.refreshes):
         token = issuer.refresh_tokens.next(token)
@@ -184,14 +188,14 @@ def end(db: Db, user_id: UUID, session_id: UUID) -> None:
 
 def end_with_token(db: Db, issuer: TokenIssuer, token: str) -> None:
     """End the session that a refresh token belongs to. Raises InvalidRefreshToken if it is unknown or has ended."""
-    found = _found(db.run(sql.OF_FAMILY, _family(issuer, token)).all())
+    found = _find(db, issuer, token)
     if not _end_one(db, found.user_id, found.id):
         raise InvalidRefreshToken()
 
 
 def owner_of_token(db: Db, issuer: TokenIssuer, token: str) -> tuple[UUID, UUID]:
     """Return the user and the session of a refresh token. Raises InvalidRefreshToken if it is unknown or has ended."""
-    found = _found(db.run(sql.OF_FAMILY, _family(issuer, token)).all())
+    found = _find(db, issuer, token)
     return found.user_id, found.id
 
 
