@@ -84,7 +84,7 @@ def show(name: str) -> None:
     "--role",
     default="user",
     show_default=True,
-    help="A role of the contract, such as admin. An unknown role lists all.",
+    help="A role of the contract, such as admin. The error for an unknown role lists all.",
 )
 def create(username: str, email: str, role: str) -> None:
     """Create a user, with the rules of a sign-up."""

@@ -86,7 +86,10 @@ def ignored_arguments(contract: Contract, handlers: str) -> list[ContractFault]:
 def _handlers(
     operations: Iterable[Operation], handlers: str, faults: Faults
 ) -> Iterator[tuple[Operation, Callable[..., Any]]]:
-    """Yield each operation that has a handler, and add the others. A module that is unusable is one fault."""
+    """Yield each operation with its handler, and add a fault for each operation without one.
+
+    A module that cannot be used is one fault for all its operations.
+    """
     unusable = set()
     for operation in operations:
         address = operation.address(handlers)
@@ -131,8 +134,8 @@ def missing_handlers(folder: Path, handlers: str) -> list[ContractFault]:
 
 
 def _has_address(operation: Operation) -> bool:
-    tags = operation.definition.get("tags")
-    return str(operation.definition.get("operationId", "")).isidentifier() and isinstance(tags, list) and len(tags) == 1
+    name, tags = (operation.definition.get(field) for field in ("operationId", "tags"))
+    return isinstance(name, str) and name.isidentifier() and isinstance(tags, list) and len(tags) == 1
 
 
 class Verdict(NamedTuple):

@@ -48,17 +48,16 @@ def keys_that_keep_users(db: Db) -> list[str]:
 def missing_objects(db: Db) -> list[str]:
     """Return each table that the models have and the database lacks, and each such column as table.column."""
     connection = db.connection()
-    found = {table: columns for (_, table), columns in inspect(connection).get_multi_columns().items()}
-    needed = [
-        table for table in models.User.metadata.sorted_tables if revisions.is_compared(connection.dialect.name, table)
-    ]
-    tables = [table.name for table in needed if table.name not in found]
-    columns = [
-        f"{table.name}.{column.name}"
-        for table in needed
-        for column in table.columns
-        if table.name in found and column.name not in {known["name"] for known in found[table.name]}
-    ]
+    listed = inspect(connection).get_multi_columns().items()
+    found = {table: {column["name"] for column in columns} for (_, table), columns in listed}
+    tables, columns = [], []
+    for table in models.User.metadata.sorted_tables:
+        if not revisions.is_compared(connection.dialect.name, table):
+            continue
+        if table.name in found:
+            columns += [f"{table.name}.{name}" for name in {*table.columns.keys()} - found[table.name]]
+        else:
+            tables.append(table.name)
     return sorted(tables) + sorted(columns)
 
 

@@ -294,12 +294,13 @@ _MISSING = re.compile("42P01|42703|42883|42704|no such (table|column)|table .* h
 
 
 class SchemaMismatch(Exception):
-    """The schema is at the right revision, but lacks a table or a column of the models."""
+    """The schema is at the right revision, but lacks a table, a column or another object that a statement uses."""
 
     def __init__(self, cause: str) -> None:
         lacking = cause.partition("\n")[0]
         super().__init__(
-            f"{lacking}, although each migration has run; write the one that creates it: make migration NAME=..."
+            f"{lacking}, although all migrations have run; correct the statement, restore the object, or write the "
+            "migration that creates it: make migration NAME=..."
         )
 
 

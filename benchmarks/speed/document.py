@@ -1,4 +1,4 @@
-"""The page RESULTS.md, with the bars and all figures."""
+"""The page RESULTS.md, with the goals and all figures."""
 
 import os
 import platform

@@ -38,12 +38,12 @@ def _rate(name: str, service: Service, runs: Mapping[str, Run]) -> Iterator[str]
 
 
 def bars(figures: Mapping[str, float]) -> list[str]:
-    """Return a line for each bar that was measured."""
+    """Return a line for each goal that was measured."""
     return _bars(_bar(BARS[name], figures[name]) for name in BARS if name in figures)
 
 
 def all_bars(figures: Mapping[str, float]) -> list[str]:
-    """Return a line for each bar, measured or not."""
+    """Return a line for each goal, measured or not."""
     return _bars(_bar(bar, figures.get(name)) for name, bar in BARS.items())
 
 

@@ -134,7 +134,7 @@ def test_tables_and_columns_that_no_migration_creates_are_wrong(charter: Charter
     result = charter.run("users", "list")
     (message,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (1, "")
-    assert message.endswith(", although each migration has run; write the one that creates it: make migration NAME=...")
+    assert message.endswith(", or write the migration that creates it: make migration NAME=...")
 
 
 def test_unknown_roles_and_a_missing_admin_are_warnings(charter: Charter) -> None:

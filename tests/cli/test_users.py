@@ -178,7 +178,7 @@ def test_an_invitation_completes_a_sign_up_in_each_mode(config: Config, mailbox:
     charter = beside(config, mailbox.server.port)
     with worker(replace(config, sign_up="closed")) as client:
         said = run(charter, "invite", "Carol@EXAMPLE.com", "--locale", "de")
-        # The clock of the command does not stop, and an invitation is valid for 7 days.
+        # The jumps add up to less than the 7 days of an invitation, because the clock also runs between them.
         travel(timedelta(hours=23))
         code = mailbox.deliver().code("Carol@example.com")
         assert mailbox.server.message()["Subject"] == "Charter: Sie sind eingeladen"

@@ -54,4 +54,4 @@ def test_an_object_that_no_migration_creates_is_an_internal_error(
     line = next(line for line in lines(log, "requests") if line["event"] == "unhandled_error")
     *_, cause = line["exception"].splitlines()
     assert cause.startswith("api.storage.database.SchemaMismatch: ")
-    assert cause.endswith(", although each migration has run; write the one that creates it: make migration NAME=...")
+    assert cause.endswith(", or write the migration that creates it: make migration NAME=...")

@@ -14,8 +14,8 @@ from tests.support.shipped import CONTRACT
 
 EVENTS = {operation.id: {*operation.events} for operation in CONTRACT.operations()}
 """The events that each operation declares."""
-OF_CHARTER = {operation.id: {*operation.events} for operation in CONTRACT.operations() if operation.tag not in own.TAGS}
-"""The same without your own operations."""
+OF_CHARTER = {each.id: EVENTS[each.id] for each in CONTRACT.operations() if each.tag not in own.TAGS}
+"""The events that each operation of Charter declares, without those of your own operations."""
 NAMES = {*CONTRACT.document["x-events"]}
 
 

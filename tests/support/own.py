@@ -3,8 +3,8 @@
 TAGS: set[str] = set()
 """The tags of your operations.
 
-Some tests send a request of Charter's own to each operation that has rate limits or writes events, or compare the
-schemas of its bodies with the tables. They leave out these operations, which you test yourself.
+Some tests contain a request for each operation that has rate limits or writes events. Others compare the schemas of
+bodies with the tables. All these tests leave out the operations with these tags, so test those yourself.
 """
 
 TABLES: set[str] = set()

@@ -31,8 +31,9 @@ def run_checks(settings: Config, processes: int) -> Iterator[Finding]:
         if revision.verdict is Verdict.OK:
             yield _triggers(database) or _revocation(database)
             with database.transaction() as db:
-                yield (schema := _schema(diagnostics.missing_objects(db)))
-                if schema.verdict is not Verdict.OK:
+                missing = diagnostics.missing_objects(db)
+                yield _schema(missing)
+                if missing:
                     return
                 yield _signing_key(db, support.keyring(settings))
                 yield _outbox(outbox.oldest_waiting(db))

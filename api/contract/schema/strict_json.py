@@ -17,8 +17,8 @@ MAX_DEPTH = 32
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # NUL and lone surrogates only occur as escapes. Other numbers than these fit.
 _MAY_NOT_FIT = re.compile(rb"\\u|[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
-# A string that the text does not close goes on to its end. Without possessive quantifiers, `re` would use 60 bytes for
-# each escape.
+# An unclosed string extends to the end of the text. Without possessive quantifiers, `re` would use 60 bytes for each
+# escape.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
