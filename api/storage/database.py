@@ -115,7 +115,7 @@ class Db(Session):
 
         Call it before the transaction has begun, because it uses a connection of its own.
         """
-        with self._engine.connect() as connection, outside_transaction(connection):
+        with outside_transaction(self._engine) as connection:
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 
@@ -124,7 +124,7 @@ class Db(Session):
 
         Call it before the transaction of this handle has begun, because it uses a connection of its own.
         """
-        with self._engine.connect() as connection, outside_transaction(connection):
+        with outside_transaction(self._engine) as connection:
             changed = connection.execute(statement, parameters).rowcount
             connection.commit()
         self._on_write()
@@ -248,11 +248,7 @@ class Database:
 
         This costs 40 us less than a transaction that reads once.
         """
-        with (
-            translate_errors(self.is_behind),
-            self.engine.connect() as connection,
-            outside_transaction(connection),
-        ):
+        with translate_errors(self.is_behind), outside_transaction(self.engine) as connection:
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
         return rows
 

@@ -35,16 +35,8 @@ def test_stalled_bodies_do_not_delay_other_requests(server: str, connect: Callab
 
 @pytest.mark.slow
 def test_reset_connections_leave_nothing_in_memory(
-    connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch
+    connect: Callable[[], RawConnection], connections: WeakSet[BoundedProtocol]
 ) -> None:
-    connections: WeakSet[BoundedProtocol] = WeakSet()
-    begin = BoundedProtocol.connection_made
-
-    def remember(protocol: BoundedProtocol, transport: asyncio.Transport) -> None:
-        connections.add(protocol)
-        begin(protocol, transport)
-
-    monkeypatch.setattr(BoundedProtocol, "connection_made", remember)
     connection = connect()
     connection.send(raw_request("GET /ping"))
     assert connection.read_response().status == 200
