@@ -104,6 +104,14 @@ def test_validators_agree_on_deeply_nested_schemas() -> None:
     assert compare_verdicts(schema, [value, broken, [None], [{"a": [{}, 1]}]]) == {True: 4, False: 4}
 
 
+@pytest.mark.parametrize("const", [1, "x", [1]])
+@pytest.mark.parametrize("enum", [[1, 2], ["x", "y"], [[1], 2, "y"]])
+def test_a_value_must_fit_both_const_and_enum(const: Any, enum: list[Any]) -> None:
+    fits = const in enum
+    counts = compare_verdicts({"const": const, "enum": enum}, [1, 2, "x", "y", [1], None], NEW)
+    assert counts[True] == 2 * fits
+
+
 def test_contract_text_is_never_compiled_as_code() -> None:
     for word in ("'", '"', "\\", "\n", "v0", "c0", "1): return True\n", "type", "__builtins__"):
         texts = {"type": "string", "enum": [word], "description": word}

@@ -102,10 +102,11 @@ class _Emitter:
         if self._is_apart or self._depth == _DEEPEST or not _is_supported(self.validator):
             return self._test(self.validator)
         has_const = "const" in schema and "const" in self.validator.VALIDATORS
-        values = [schema["const"]] if has_const else schema.get("enum")
-        if values is not None and (texts := self._texts(values)) is not None:
-            return texts
-        listed = [] if values is None else self._listed(values)
+        enumerations = [*([[schema["const"]]] if has_const else []), *([schema["enum"]] if "enum" in schema else [])]
+        for values in enumerations:
+            if (texts := self._texts(values)) is not None:
+                return texts
+        listed = [line for values in enumerations for line in self._listed(values)]
         return [*listed, *self._combined(), *_typed(self)]
 
     def _texts(self, values: list[Any]) -> Lines | None:
