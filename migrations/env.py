@@ -11,11 +11,11 @@ from api.storage import (
     revisions,
     table_recreation,  # noqa: F401 - keeps triggers when a table is recreated
 )
-from api.storage.database import Base
+from api.storage.database import METADATA
 
 connection = context.config.attributes["connection"]
-tables = [Base.metadata, rate_limit_store.METADATA] if connection.dialect.name == "postgresql" else Base.metadata
-partial_index.set_options(Base.metadata)
+tables = [METADATA, rate_limit_store.RATE_LIMITS] if connection.dialect.name == "postgresql" else METADATA
+partial_index.set_options(METADATA)
 compared = partial(revisions.is_compared, connection.dialect.name)
 context.configure(connection=connection, target_metadata=tables, include_object=compared)
 with context.begin_transaction():

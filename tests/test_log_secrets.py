@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
+from api import models
 from api.config import Config
 from api.crypto.password_hasher import PasswordHasher
-from api.models import User
 from api.services import credentials
 from api.storage.database import Database
 from tests.support.log_stream import Configure, lines
@@ -46,22 +46,22 @@ def test_no_log_or_response_contains_a_secret(
     responses += _send_invalid_requests(client, alice)
     responses += [alice.log_out(), alice.get("/protected")]
     with database.transaction() as db:
-        hashes = list(db.scalars(text("SELECT password_hash FROM users")))
+        hashes = list(db.run(text("SELECT password_hash FROM users")).scalars())
         # The next log-in renews the hash, and the database rejects the change.
-        db.execute(
-            update(User).values(
+        db.run(
+            update(models.users).values(
                 password_hash=PasswordHasher(config.pepper, 5, lambda call: call()).hash(alice.password)
             )
         )
         reject, accept = REJECTING[database.engine.dialect.name]
-        db.execute(text(reject))
+        db.run(text(reject))
     responses.append(alice.log_in())
     with database.transaction() as db:
-        db.execute(text(accept))
-        db.execute(update(User).values(password_hash=f"{CANARY}-hash"))
+        db.run(text(accept))
+        db.run(update(models.users).values(password_hash=f"{CANARY}-hash"))
     responses.append(alice.log_in())
     with database.transaction() as db:
-        db.execute(text("ALTER TABLE users RENAME COLUMN email TO electronic_mail"))
+        db.run(text("ALTER TABLE users RENAME COLUMN email TO electronic_mail"))
     responses += [Person(client, "bobby", f"{CANARY}-four").sign_up(), alice.log_in()]
     assert [response.status_code for response in responses[-4:]] == [500] * 4
     output = log.getvalue() + "".join(str(response.headers) + response.text for response in responses)

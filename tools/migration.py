@@ -21,7 +21,7 @@ from sqlalchemy import URL
 from api import models
 from api.config.paths import resource_dir
 from api.storage import revisions
-from api.storage.database import Base, Database, UtcDateTime
+from api.storage.database import METADATA, Database, UtcDateTime
 
 _VERSIONS = resource_dir("migrations") / "versions"
 _TEMPLATE = '''\
@@ -90,7 +90,7 @@ def _compare(file: Path) -> tuple[UpgradeOps, DowngradeOps]:
         with database.engine.connect() as connection:
             options = {"include_object": partial(revisions.is_compared, "sqlite")}
             context = MigrationContext.configure(connection, opts=options)
-            script: MigrationScript = produce_migrations(context, Base.metadata)
+            script: MigrationScript = produce_migrations(context, METADATA)
     finally:
         database.dispose()
     assert script.upgrade_ops is not None

@@ -11,8 +11,7 @@ import click
 from api.cli import support
 
 if TYPE_CHECKING:
-    from api.models import StoredSigningKey
-    from api.services.signing_keys import Keyring
+    from api.services.signing_keys import Keyring, KeyRow
 
 
 @click.group()
@@ -78,7 +77,7 @@ def retire(key_id: str) -> None:
 _FORM = "{:16}  {:9}  {:7}  {:24}  {}"
 
 
-def _line(row: "StoredSigningKey", keyring: "Keyring") -> str:
+def _line(row: "KeyRow", keyring: "Keyring") -> str:
     from api import clock
     from api.services.signing_keys import State, state
 

@@ -5,25 +5,23 @@ Changes made by hand in SQL are therefore recorded as well. SQLite stores the ne
 PostgreSQL sends them on the channel `charter`, and its table stays empty.
 """
 
-from sqlalchemy import Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Column, Integer, String, Table
 
-from api.storage.database import Base
+from api.storage.database import METADATA
 from api.storage.triggers import declare
 
+changes = Table(
+    "changes",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("topic", String(16), nullable=False),
+    Column("subject", String(36), nullable=False),
+    sqlite_autoincrement=True,
+)
+"""A change of the row `subject` in the table `topic`. An empty subject means all rows of the table.
 
-class Change(Base):
-    """A change of the row `subject` in the table `topic`. An empty subject means all rows of the table.
-
-    Ids increase by one, in the order of the commits.
-    """
-
-    __tablename__ = "changes"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy's own way
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    topic: Mapped[str] = mapped_column(String(16))
-    subject: Mapped[str] = mapped_column(String(36))
+Ids increase by one, in the order of the commits.
+"""
 
 
 def _noting(name: str, when: str, notes: str) -> str:

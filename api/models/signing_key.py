@@ -1,24 +1,20 @@
 """Signing keys, as the database stores them."""
 
-from datetime import datetime
+from sqlalchemy import Column, LargeBinary, String, Table
 
-from sqlalchemy import LargeBinary, String
-from sqlalchemy.orm import Mapped, mapped_column
+from api.storage.database import METADATA, UtcDateTime
 
-from api.storage.database import Base, UtcDateTime
+signing_keys = Table(
+    "signing_keys",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("activated_at", UtcDateTime),
+    Column("retires_at", UtcDateTime),
+)
+"""An encrypted signing key: next until `activated_at`, then active, and retired from `retires_at` on.
 
-
-class StoredSigningKey(Base):
-    """An encrypted signing key: next until `activated_at`, then active, and retired from `retires_at` on.
-
-    The newest active key signs. The other active keys verify until all tokens that they signed have expired.
-    """
-
-    __tablename__ = "signing_keys"
-
-    id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    algorithm: Mapped[str] = mapped_column(String(16))
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    retires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+The newest active key signs. The other active keys verify until all tokens that they signed have expired.
+"""

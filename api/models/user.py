@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, Text, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, Column, Index, String, Table, Text, Uuid, text
 
 from api import clock
-from api.storage.database import Base, UtcDateTime, new_id
+from api.storage.database import METADATA, UtcDateTime, new_id
 from api.storage.partial_index import partial_index, with_postgresql
 
 _DELETES = text("deletes_at IS NOT NULL")
@@ -93,41 +92,39 @@ def _length(column: str, least: int, most: int) -> CheckConstraint:
     return CheckConstraint(f"length({column}) BETWEEN {least} AND {most}", f"{column}_length")
 
 
-class User(Base):
-    """A person with an account. The `_key` columns hold the canonical forms, which must be unique.
-
-    A user with a `disabled_at` cannot log in. A user who asked for the deletion of the account has a `deletes_at` too.
-    `pending_email` is the address that the user wants, until its owner confirms it. `role` is one of `x-roles` in the
-    contract, which has the scopes of each.
-    """
-
-    __tablename__ = "users"
-    __table_args__ = (
-        # SQLite ignores the length of a String.
-        CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
-        CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
-        partial_index("ix_users_deletes_at", "deletes_at", _DELETES),
-        Index("ix_users_role_id", "role", "id"),
-        _prefix_index("username_key"),
-        _prefix_index("email_key"),
-        # Lists of users filter by the state.
-        partial_index("ix_users_enabled", "id", _ENABLED),
-        partial_index("ix_users_disabled", "id", _DISABLED),
-        partial_index("ix_users_deleting", "id", _DELETES),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    username: Mapped[str] = mapped_column(String(80))
-    username_key: Mapped[str] = mapped_column(String(80), unique=True)
-    email: Mapped[str] = mapped_column(String(254))
-    email_key: Mapped[str] = mapped_column(String(254), unique=True)
-    password_hash: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: clock.now())  # noqa: PLW0108 - tests replace clock.now
-    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    pending_email: Mapped[str | None] = mapped_column(String(254), _length("pending_email", 3, 254))
-    display_name: Mapped[str | None] = mapped_column(String(80), _length("display_name", 1, 80))
-    locale: Mapped[str | None] = mapped_column(String(16), _length("locale", 2, 16))
-    deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+users = Table(
+    "users",
+    METADATA,
+    Column("id", Uuid, primary_key=True, default=new_id),
+    Column("username", String(80), nullable=False),
+    Column("username_key", String(80), nullable=False, unique=True),
+    Column("email", String(254), nullable=False),
+    Column("email_key", String(254), nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=lambda: clock.now()),  # noqa: PLW0108 - tests replace clock.now
+    Column("disabled_at", UtcDateTime),
+    Column("email_verified_at", UtcDateTime),
+    Column("pending_email", String(254), _length("pending_email", 3, 254)),
+    Column("display_name", String(80), _length("display_name", 1, 80)),
+    Column("locale", String(16), _length("locale", 2, 16)),
+    Column("deletes_at", UtcDateTime),
     # The migration adds it to existing rows, which need a default.
-    role: Mapped[str] = mapped_column(String(32), _length("role", 1, 32), default="user", server_default="user")
+    Column("role", String(32), _length("role", 1, 32), nullable=False, default="user", server_default="user"),
+    # SQLite ignores the length of a String.
+    CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
+    CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
+    partial_index("ix_users_deletes_at", "deletes_at", _DELETES),
+    Index("ix_users_role_id", "role", "id"),
+    _prefix_index("username_key"),
+    _prefix_index("email_key"),
+    # Lists of users filter by the state.
+    partial_index("ix_users_enabled", "id", _ENABLED),
+    partial_index("ix_users_disabled", "id", _DISABLED),
+    partial_index("ix_users_deleting", "id", _DELETES),
+)
+"""A person with an account. The `_key` columns hold the canonical forms, which must be unique.
+
+A user with a `disabled_at` cannot log in. A user who asked for the deletion of the account has a `deletes_at` too.
+`pending_email` is the address that the user wants, until its owner confirms it. `role` is one of `x-roles` in the
+contract, which has the scopes of each.
+"""

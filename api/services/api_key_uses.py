@@ -7,9 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, or_, update
 
-from api import clock
-from api.models import ApiKey
-from api.storage.database import Db, table_of
+from api import clock, models
+from api.storage.database import Db
 
 _PERIOD = timedelta(seconds=60)
 _WRITTEN_AT_ONCE = 20
@@ -55,7 +54,7 @@ class KeyUses:
             del self._waiting[key_id]
 
 
-_keys = table_of(ApiKey)
+_keys = models.api_keys
 _USED = (
     update(_keys)
     .where(

@@ -8,17 +8,16 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock
+from api import clock, models
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import ExpiryOutOfRange, InvalidToken, NotFound, TooManyKeys
-from api.models import ApiKey, User
 from api.models.user import Profile, profile_of
 from api.services import events, grants, notices, paging, sessions
 from api.services.expired_rows import ExpiredRows
 from api.services.outbox import Outbox
 from api.services.session_statements import LOCK_USER, PROFILE
-from api.storage.database import Db, new_id, table_of
+from api.storage.database import Db, new_id
 
 KIND = "key"
 MOST_KEYS = 50
@@ -200,8 +199,8 @@ def _check_expiry(expires_at: datetime, now: datetime, latest: datetime) -> None
         raise ExpiryOutOfRange()
 
 
-_keys, _users = table_of(ApiKey), table_of(User)
-_SHOWN = [_keys.c[name] for name in ApiKey.__exported__]
+_keys, _users = models.api_keys, models.users
+_SHOWN = [_keys.c[name] for name in ("id", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at")]
 _of_user = _keys.c.user_id == bindparam("of_user")
 _of_id = _keys.c.id == bindparam("of_id")
 _is_live = _keys.c.expires_at > bindparam("now")
@@ -230,4 +229,4 @@ _owners = (
 )
 _BY_DIGEST = _owners.where(_keys.c.digest == bindparam("of_digest"))
 _BY_ID = _owners.where(_of_id)
-_EXPIRED = ExpiredRows(ApiKey, "expires_at")
+_EXPIRED = ExpiredRows(models.api_keys, "expires_at")

@@ -6,13 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
-from api import clock
+from api import clock, models
 from api.crypto.one_time_codes import OneTimeCodes
 from api.errors import InvalidCode
-from api.models import OneTimeCode
 from api.services import events, names, outbox
 from api.services.expired_rows import ExpiredRows
-from api.storage.database import Db, table_of
+from api.storage.database import Db
 
 
 class Purpose(NamedTuple):
@@ -192,7 +191,7 @@ def delete_expired(db: Db, most: int) -> int:
     return _EXPIRED.delete(db, clock.now(), most)
 
 
-_codes = table_of(OneTimeCode)
+_codes = models.codes
 _INSERT = insert(_codes)
 _SET_DIGEST = (
     update(_codes)
@@ -232,4 +231,4 @@ _IS_PROMISED = (
 _DISCARD = delete(_codes).where(_of_user, _codes.c.purpose != EMAIL_REVERT.name)
 _DISCARD_PURPOSE = delete(_codes).where(_of_purpose, _codes.c.email != bindparam("besides"))
 _DISCARD_LATER = delete(_codes).where(_of_purpose, _codes.c.created_at > bindparam("since"))
-_EXPIRED = ExpiredRows(OneTimeCode, "expires_at")
+_EXPIRED = ExpiredRows(models.codes, "expires_at")

@@ -5,15 +5,15 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, update
 
+from api import models
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailUnverified, InvalidCredentials, PasswordContainsName
-from api.models import User
 from api.models.user import UserRow
 from api.services import codes, email_verification, events, notices, password_policy, sessions, users
 from api.services.outbox import Outbox
 from api.services.recognition import Recognition, Visitor
 from api.services.token_issuer import TokenIssuer, TokenPair
-from api.storage.database import Db, release_connection, table_of
+from api.storage.database import Db, release_connection
 
 
 def log_in(
@@ -112,7 +112,7 @@ def _renew_hash(db: Db, hasher: PasswordHasher, user: UserRow, password: str) ->
     return user._replace(password_hash=renewed) if _replace_hash(db, user, renewed) else user
 
 
-def _replace_hash(db: Db, user: User | UserRow, password_hash: str) -> bool:
+def _replace_hash(db: Db, user: UserRow, password_hash: str) -> bool:
     """Replace the hash if the user is enabled and still has the verified hash, and return True if so.
 
     The user's row stays locked until the transaction ends.
@@ -121,7 +121,7 @@ def _replace_hash(db: Db, user: User | UserRow, password_hash: str) -> bool:
     return db.run(_REPLACE_HASH, {**read, "renewed": password_hash}).rowcount == 1
 
 
-_users = table_of(User)
+_users = models.users
 _REPLACE_HASH = (
     update(_users)
     .where(

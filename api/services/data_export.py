@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Column, Select, Table, bindparam, select
 
 from api import clock
 from api.models.user import Profile
 from api.services import events
-from api.storage.database import Base, Db, table_of
+from api.storage.database import EXPORTED, METADATA, Db
 
 _MOST_ROWS = 10_000
 
@@ -17,7 +17,7 @@ _MOST_ROWS = 10_000
 def export(db: Db, user: Profile) -> dict[str, Any]:
     """Return the profile of a user, and up to 10,000 rows of each table, the newest first.
 
-    A model names the columns in `__exported__`, and the user of a row is in its column `user_id`.
+    The columns are `EXPORTED`, and the user of a row is in the column `user_id`.
     """
     tables = {name: _rows(db, query, user.id) for name, query in _queries().items()}
     # Not earlier: on SQLite, the write locks the database.
@@ -25,22 +25,31 @@ def export(db: Db, user: Profile) -> dict[str, Any]:
     return {"exported_at": clock.now(), "profile": user, "tables": tables}
 
 
-def exported_models() -> list[type[Base]]:
-    """Return the models that export columns, in the order of their tables."""
-    models: list[type[Base]] = [mapper.class_ for mapper in Base.registry.mappers if mapper.class_.__exported__]
-    return sorted(models, key=lambda model: model.__tablename__)
+def exported_tables() -> list[Table]:
+    """Return the tables that export columns, in the order of their names."""
+    return sorted(
+        (table for table in METADATA.tables.values() if exported_columns(table)), key=lambda table: table.name
+    )
+
+
+def exported_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns that a table exports."""
+    return [column for column in table.c if column.info is EXPORTED]
 
 
 def _queries() -> dict[str, Select[Any]]:
-    return {model.__tablename__: _query(model) for model in exported_models()}
+    return {table.name: _query(table) for table in exported_tables()}
 
 
-def _query(model: type[Base]) -> Select[Any]:
-    table = table_of(model)
+def _query(table: Table) -> Select[Any]:
     # Ids are in the order of creation (UUIDv7).
     newest = [column.desc() for column in table.primary_key]
-    columns = [table.c[name] for name in model.__exported__]
-    return select(*columns).where(table.c.user_id == bindparam("of_user")).order_by(*newest).limit(_MOST_ROWS + 1)
+    return (
+        select(*exported_columns(table))
+        .where(table.c.user_id == bindparam("of_user"))
+        .order_by(*newest)
+        .limit(_MOST_ROWS + 1)
+    )
 
 
 def _rows(db: Db, query: Select[Any], user_id: UUID) -> dict[str, Any]:

@@ -11,17 +11,16 @@ from uuid import UUID
 from sqlalchemy import Executable, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock
+from api import clock, models
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
-from api.models import User
 from api.models.user import UserRow
 from api.services import codes as one_time_codes
 from api.services import events, roles, sessions, usernames, users
 from api.services import outbox as mails
 from api.services.codes import Purpose
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, table_of
+from api.storage.database import Db
 
 MAIL, FAREWELL = "deletion_requested", "account_deleted"
 # Each code lives until the deletion.
@@ -145,7 +144,7 @@ def _delete(db: Db, outbox: Outbox, name_stay: timedelta, statement: Executable,
     events.forget_user(db, user.id)
 
 
-_users = table_of(User)
+_users = models.users
 _is_user = _users.c.id == bindparam("of_user")
 _REQUEST = (
     update(_users)

@@ -4,20 +4,20 @@ from datetime import timedelta
 
 from sqlalchemy import inspect, text
 
-from api import clock, models
+from api import clock
 from api.storage import engine, revisions
-from api.storage.database import Db
+from api.storage.database import METADATA, Db
 
 
 def ping(db: Db) -> None:
     """Run a trivial query, so that the caller can measure the response time."""
-    db.execute(text("SELECT 1"))
+    db.run(text("SELECT 1"))
 
 
 def clock_skew(db: Db) -> timedelta:
     """Return how far PostgreSQL's clock is ahead of this host's, or zero if the query took longer than this time."""
     began = clock.now()
-    theirs = db.execute(text("SELECT clock_timestamp()")).scalar_one()
+    theirs = db.run(text("SELECT clock_timestamp()")).scalar_one()
     took = clock.now() - began
     skew: timedelta = theirs - began - took / 2
     return skew if abs(skew) > took else timedelta()
@@ -51,7 +51,7 @@ def missing_objects(db: Db) -> list[str]:
     listed = inspect(connection).get_multi_columns().items()
     found = {table: {column["name"] for column in columns} for (_, table), columns in listed}
     tables, columns = [], []
-    for table in models.User.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         if not revisions.is_compared(connection.dialect.name, table):
             continue
         if table.name in found:
@@ -64,4 +64,4 @@ def missing_objects(db: Db) -> list[str]:
 def max_connections(db: Db) -> int:
     """Return the number of connections that PostgreSQL accepts from all clients together."""
     query = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-    return int(db.execute(text(query)).scalar_one())
+    return int(db.run(text(query)).scalar_one())

@@ -10,16 +10,15 @@ from uuid import UUID
 from sqlalchemy import Update, bindparam, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock
+from api import clock, models
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import NO_PASSWORD, PasswordHasher
 from api.errors import EmailTaken, NotFound
-from api.models import User
 from api.services import api_keys, events, known_places, names, notices, password_reset, sessions, users
 from api.services import codes as one_time_codes
 from api.services.codes import EMAIL_CHANGE, EMAIL_REVERT, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, table_of
+from api.storage.database import Db
 
 MAIL = "confirm_new_email"
 
@@ -88,7 +87,7 @@ def confirm(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langu
     """
     outbox.must_serve()
     found = one_time_codes.find(db, codes, EMAIL_CHANGE, code)
-    user = db.get(User, found.user_id)
+    user = users.find_by_id(db, found.user_id)
     if user is None or not _move(db, _CONFIRM, found, {"former": user.email}):
         one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
@@ -116,7 +115,7 @@ def revert(db: Db, codes: OneTimeCodes, outbox: Outbox, code: str, accept_langua
     user has the address now. The code can then be used again.
     """
     found = one_time_codes.find(db, codes, EMAIL_REVERT, code)
-    user = db.get(User, found.user_id)
+    user = users.find_by_id(db, found.user_id)
     if user is None or not _move(db, _REVERT, found, {}):
         one_time_codes.reject(db, found)
     one_time_codes.use(db, found)
@@ -143,7 +142,7 @@ def _move(db: Db, statement: Update, found: one_time_codes.CodeRow, read: dict[s
         raise EmailTaken() from None
 
 
-_users = table_of(User)
+_users = models.users
 _of_user = _users.c.id == bindparam("of_user")
 _is_enabled = _users.c.disabled_at.is_(None)
 _REQUEST = (

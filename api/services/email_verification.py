@@ -8,16 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, update
 
-from api import clock
+from api import clock, models
 from api.crypto.one_time_codes import OneTimeCodes
 from api.errors import AlreadyVerified
-from api.models import User
 from api.models.user import Profile, UserRow
 from api.services import codes as one_time_codes
 from api.services import events, users
 from api.services.codes import VERIFY_EMAIL
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, UtcDateTime, table_of
+from api.storage.database import Db, UtcDateTime
 
 MAIL = "verify_email"
 _REMINDER = {"is_reminder": True}
@@ -35,7 +34,7 @@ def request(db: Db, outbox: Outbox, user_id: UUID, accept_language: str | None) 
     return {"expires_in": VERIFY_EMAIL.seconds}
 
 
-def send(db: Db, outbox: Outbox, user: Profile | User, accept_language: str | None) -> None:
+def send(db: Db, outbox: Outbox, user: Profile | UserRow, accept_language: str | None) -> None:
     """Send a code to the email of a user, in the language of the user or else of the request."""
     locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, MAIL, user.email, VERIFY_EMAIL.lifetime, user_id=user.id, locale=locale)
@@ -78,7 +77,7 @@ def verify(db: Db, codes: OneTimeCodes, code: str) -> None:
     events.record(db, "email_verified", user_id=found.user_id)
 
 
-_users = table_of(User)
+_users = models.users
 _VERIFY = (
     update(_users)
     .where(

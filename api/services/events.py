@@ -14,12 +14,11 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from api import clock, logs
+from api import clock, logs, models
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import ApiError
-from api.models import Event, EventOrigin, EventsPurge
 from api.services import paging
-from api.storage.database import HIGHEST_ID, Db, first_id, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, first_id, new_id
 
 _LISTING, _OWN_LISTING = "events", "own events"
 _PURGED_AT_ONCE = 100
@@ -82,7 +81,7 @@ def _insert(db: Db, event: dict[str, Any], origin: dict[str, Any] | None) -> Non
     try:
         if origin is None:
             db.run(_INSERT, event)
-        elif db.get_bind().dialect.name == "postgresql":
+        elif db.connection().dialect.name == "postgresql":
             # One round trip for both rows.
             db.run(_INSERT_BOTH, event | origin)
         else:
@@ -205,7 +204,7 @@ def forget_user(db: Db, user_id: UUID) -> None:
     db.run(_FORGET, {"of_user": user_id})
 
 
-_events, _origins, _purge = table_of(Event), table_of(EventOrigin), table_of(EventsPurge)
+_events, _origins, _purge = models.events, models.event_origins, models.events_purge
 _INSERT = insert(_events)
 _origin_values = {
     "user_id": bindparam("owner", type_=_origins.c.user_id.type),

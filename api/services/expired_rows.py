@@ -3,16 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Table, bindparam, delete, select
 
-from api.storage.database import Base, Db, table_of
+from api.storage.database import Db
 
 
 class ExpiredRows:
     """The rows of a table whose time, in an indexed column, is over. The table has one column as its primary key."""
 
-    def __init__(self, model: type[Base], time: str) -> None:
-        table = table_of(model)
+    def __init__(self, table: Table, time: str) -> None:
         (key,) = table.primary_key
         column = table.c[time]
         is_over = column <= bindparam("before")

@@ -8,10 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 
-from api import clock
+from api import clock, models
 from api.crypto.place_digests import PlaceDigests
-from api.models import KnownPlace, User
-from api.storage.database import Database, Db, table_of
+from api.storage.database import Database, Db
 
 # Only the latest places of a user are known.
 _MOST = 20
@@ -68,7 +67,7 @@ def is_known(database: Database, digests: PlaceDigests, address: str, name: str)
     return bool(database.read(_IS_KNOWN, {"key": name, "place": digests.of(address)}))
 
 
-_places, _users = table_of(KnownPlace), table_of(User)
+_places, _users = models.known_places, models.users
 _of_user = _places.c.user_id == bindparam("of_user")
 _is_place = (_of_user, _places.c.digest == bindparam("place"))
 _TOUCH = update(_places).where(*_is_place).values(seen_at=bindparam("now"))

@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from api.models import User
 from api.models.user import Profile, UserRow
 from api.services.outbox import Outbox
 from api.storage.database import Db
@@ -17,7 +16,7 @@ PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
 _LIFETIME = timedelta(days=3)
 
 
-def password_changed(db: Db, outbox: Outbox, user: User | UserRow, accept_language: str | None) -> None:
+def password_changed(db: Db, outbox: Outbox, user: UserRow, accept_language: str | None) -> None:
     """Send a user a mail about a change of the password."""
     locale = outbox.locale_of(accept_language, user.locale)
     outbox.add(db, PASSWORD_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
@@ -32,7 +31,7 @@ def api_key_created(
     outbox.add(db, API_KEY_CREATED, user.email, _LIFETIME, user_id=user.id, locale=locale, facts=facts)
 
 
-def email_changed(db: Db, outbox: Outbox, user: User, accept_language: str | None) -> UUID:
+def email_changed(db: Db, outbox: Outbox, user: UserRow, accept_language: str | None) -> UUID:
     """Send a mail about a change of the email to the former address, and return the id of the mail."""
     locale = outbox.locale_of(accept_language)
     return outbox.add(db, EMAIL_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)

@@ -9,12 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import and_, bindparam, delete, insert, select, update
 
-from api import clock
+from api import clock, models
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import MailNotDead, MailUnavailable, NotFound
-from api.models import OutgoingMail
 from api.services import events, paging
-from api.storage.database import Db, first_id, new_id, table_of
+from api.storage.database import Db, first_id, new_id
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
@@ -255,7 +254,7 @@ def purge(db: Db, sent_stay: timedelta) -> bool:
     return len(found) >= _CHANGED_AT_ONCE
 
 
-_outbox = table_of(OutgoingMail)
+_outbox = models.outbox
 _ROWS = [_outbox.c[name] for name in MailRow._fields]
 _INSERT = insert(_outbox)
 _is_due = and_(_outbox.c.state == "waiting", _outbox.c.due_at <= bindparam("now"))

@@ -5,17 +5,16 @@ The request looks for no user, so its response and its time are the same for eve
 
 from sqlalchemy import bindparam, func, update
 
-from api import clock
+from api import clock, models
 from api.crypto.one_time_codes import OneTimeCodes
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import PasswordContainsName
-from api.models import User
 from api.models.user import UserRow
 from api.services import codes as one_time_codes
 from api.services import events, known_places, names, notices, password_policy, sessions, users
 from api.services.codes import NEW_USER, PASSWORD_RESET
 from api.services.outbox import MailRow, Outbox, Prepared
-from api.storage.database import Db, UtcDateTime, release_connection, table_of
+from api.storage.database import Db, UtcDateTime, release_connection
 
 MAIL = one_time_codes.RESET_MAIL
 
@@ -68,8 +67,8 @@ def reset(
     """
     # A user whom an admin has created sets the first password.
     found = one_time_codes.find(db, codes, PASSWORD_RESET, code, NEW_USER)
-    user = db.get(User, found.user_id)
-    if user is None or user.disabled_at is not None or user.email_key != found.email_key:
+    user = users.find_by_id(db, found.user_id)
+    if user is None or user.disabled_at is not None or names.email_key(user.email) != found.email_key:
         one_time_codes.reject(db, found)
     # Hashing takes long, and must hold no connection and no lock.
     release_connection(db)
@@ -90,7 +89,7 @@ def reset(
     events.record(db, "password_reset", user_id=user.id)
 
 
-_users = table_of(User)
+_users = models.users
 _SET_HASH = (
     update(_users)
     .where(

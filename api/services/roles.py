@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 
+from api import models
 from api.errors import InsufficientScope, InvalidToken, LastAdmin, NotFound, OwnUser
-from api.models import User
 from api.services import events, sessions
-from api.storage.database import Db, table_of
+from api.storage.database import Db
 
 ADMIN, DEFAULT = "admin", "user"
 """The role that administers the others, and the role of a user who signs up."""
@@ -95,7 +95,7 @@ def in_use(db: Db) -> list[str]:
     return found
 
 
-_users = table_of(User)
+_users = models.users
 _is_user = _users.c.id == bindparam("of_user")
 # A user whom an admin has created cannot log in before the first password.
 _is_admin = (_users.c.role == ADMIN, _users.c.disabled_at.is_(None), _users.c.password_hash != "")

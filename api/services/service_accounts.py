@@ -11,13 +11,12 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock
+from api import clock, models
 from api.crypto import prefixed_secrets
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import NotFound, ServiceNameTaken
-from api.models import Service, ServiceSecret
 from api.services import events, names, paging
-from api.storage.database import HIGHEST_ID, Db, new_id, table_of
+from api.storage.database import HIGHEST_ID, Db, new_id
 
 KIND = "svc"
 """The part of a secret that names its kind."""
@@ -174,7 +173,7 @@ def _with_secrets(db: Db, rows: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
-_services, _secrets = table_of(Service), table_of(ServiceSecret)
+_services, _secrets = models.services, models.service_secrets
 _of_service = _services.c.id == bindparam("of_service")
 _secret_of_service = _secrets.c.service_id == bindparam("of_service")
 _CREATE = insert(_services)

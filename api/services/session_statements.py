@@ -4,11 +4,10 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, ColumnElement, bindparam, delete, exists, func, insert, select, update
 
-from api.models import KnownPlace, Session, User
+from api import models
 from api.services.expired_rows import ExpiredRows
-from api.storage.database import table_of
 
-_session, _user, _place = table_of(Session), table_of(User), table_of(KnownPlace)
+_session, _user, _place = models.sessions, models.users, models.known_places
 
 _of_session = _session.c.id == bindparam("of_session")
 _of_user = _session.c.user_id == bindparam("of_user")
@@ -149,4 +148,4 @@ OWNERS = (
 )
 """The user of each session, in the order of the index."""
 
-EXPIRED = ExpiredRows(Session, "expires_at")
+EXPIRED = ExpiredRows(models.sessions, "expires_at")

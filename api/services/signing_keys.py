@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, delete, or_, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
-from api import clock
+from api import clock, models
 from api.crypto.access_tokens import public_jwk
 from api.crypto.signing_keys import KeyCipher, KeyDecryptionError, SigningKey, generate
 from api.errors import NotFound
-from api.models import StoredSigningKey
 from api.services import events
-from api.storage.database import Db, lock_table, table_of
+from api.storage.database import Db, lock_table
 
 # A new key starts to sign only after all processes have invalidated their cached keys.
 _PROPAGATION = timedelta(seconds=1)
@@ -35,6 +33,17 @@ class State(StrEnum):
     RETIRED = "retired"
 
 
+class KeyRow(NamedTuple):
+    """The columns of a key."""
+
+    id: str
+    algorithm: str
+    sealed: bytes
+    created_at: datetime
+    activated_at: datetime | None
+    retires_at: datetime | None
+
+
 class Keyring:
     """The signing keys that this process can decrypt, because they were encrypted under its master secret.
 
@@ -51,17 +60,15 @@ class Keyring:
     def verifying(self, db: Db) -> dict[str, SigningKey]:
         """Return all keys that may verify a token, by id. They include the next key, which signs nothing yet."""
         rows = db.run(_VERIFYING, {"until": clock.now()})
-        return {key.id: key for key in map(self.open, rows) if key is not None}
+        return {key.id: key for key in map(self.open, map(KeyRow._make, rows)) if key is not None}
 
     def signing(self, db: Db) -> SigningKey:
         """Return the key that signs now. If no such key exists, create it and the next one."""
         found = self.active(self.verifying(db))
         if found is not None:
             return found
-        first = self.add(db)
-        first.activated_at = first.created_at
+        self.add(db, signs=True)
         self.add(db)
-        db.flush()
         return self.signing(db)
 
     def active(self, keys: Mapping[str, SigningKey]) -> SigningKey | None:
@@ -75,16 +82,14 @@ class Keyring:
         ]
         return keys[max(begun)[1]] if begun else None
 
-    def add(self, db: Db) -> StoredSigningKey:
-        """Create a key in the state `next`."""
-        key = generate(self.algorithm)
-        row = StoredSigningKey(
-            id=key.id, algorithm=key.algorithm, sealed=self._cipher.seal(key), created_at=clock.now(), activated_at=None
-        )
-        db.add(row)
+    def add(self, db: Db, *, signs: bool = False) -> KeyRow:
+        """Create a key in the state `next`, or one that signs from now on."""
+        key, now = generate(self.algorithm), clock.now()
+        row = KeyRow(key.id, key.algorithm, self._cipher.seal(key), now, now if signs else None, None)
+        db.run(_INSERT, row._asdict())
         return row
 
-    def open(self, row: StoredSigningKey | Row[Any]) -> SigningKey | None:
+    def open(self, row: KeyRow) -> SigningKey | None:
         """Return the decrypted key, or None if it was encrypted under another secret."""
         try:
             return self._opened(row.id, row.algorithm, row.sealed, row.retires_at, row.activated_at)
@@ -92,16 +97,16 @@ class Keyring:
             return None
 
 
-def state(row: StoredSigningKey) -> State:
+def state(row: KeyRow) -> State:
     """Return the current state of a key."""
     if row.retires_at is not None and row.retires_at <= clock.now():
         return State.RETIRED
     return State.NEXT if row.activated_at is None or row.activated_at > clock.now() else State.ACTIVE
 
 
-def list_all(db: Db) -> list[StoredSigningKey]:
+def list_all(db: Db) -> list[KeyRow]:
     """Return all keys, oldest first."""
-    return list(db.scalars(select(StoredSigningKey).order_by(StoredSigningKey.created_at, StoredSigningKey.id)))
+    return [KeyRow._make(row) for row in db.run(_ALL)]
 
 
 def jwks(db: Db, keyring: Keyring) -> list[dict[str, Any]]:
@@ -109,18 +114,17 @@ def jwks(db: Db, keyring: Keyring) -> list[dict[str, Any]]:
     return [public_jwk(key) for key in keyring.verifying(db).values() if not key.is_symmetric]
 
 
-def rotate(db: Db, keyring: Keyring) -> StoredSigningKey:
+def rotate(db: Db, keyring: Keyring) -> KeyRow:
     """Let the next key sign, as soon as all processes know it, and return it.
 
     The previous key verifies until all tokens that it signed have expired.
     """
     _take_turn(db)
     row = _next(db, keyring)
-    _activate(db, keyring, row, max(clock.now(), row.created_at + _PROPAGATION))
-    return row
+    return _activate(db, keyring, row, max(clock.now(), row.created_at + _PROPAGATION))
 
 
-def was_published_late(row: StoredSigningKey) -> bool:
+def was_published_late(row: KeyRow) -> bool:
     """Return True if other services that cache the published keys may not know this key when it starts to sign."""
     return row.activated_at is not None and row.activated_at - row.created_at < timedelta(seconds=CACHE_SECONDS)
 
@@ -131,12 +135,12 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
     Raises NotFound if the id is unknown or the key is retired already.
     """
     _take_turn(db)
-    row = db.get(StoredSigningKey, key_id)
+    found = db.run(_BY_ID, {"of_id": key_id}).first()
+    row = None if found is None else KeyRow._make(found)
     if row is None or state(row) is State.RETIRED:
         raise NotFound()
     signs = row.activated_at is not None and row.retires_at is None
-    row.retires_at = clock.now()
-    db.flush()
+    db.run(_RETIRE, {"of_id": key_id, "at": clock.now()})
     following = _next(db, keyring)
     if signs:
         _activate(db, keyring, following, clock.now())
@@ -145,38 +149,38 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
 
 def _take_turn(db: Db) -> None:
     """Lock the keys against changes until this transaction ends, and delete the keys that retired long ago."""
-    lock_table(db, StoredSigningKey)
-    db.execute(delete(StoredSigningKey).where(StoredSigningKey.retires_at < clock.now() - _KEPT_RETIRED))
+    lock_table(db, _keys)
+    db.run(_DELETE_OLD, {"before": clock.now() - _KEPT_RETIRED})
 
 
-def _activate(db: Db, keyring: Keyring, row: StoredSigningKey, at: datetime) -> None:
-    """Let the key sign from `at` on, and create another next key."""
-    last = at + keyring.lifetime + _CLOCK_SKEW
-    db.execute(
-        update(StoredSigningKey)
-        .where(StoredSigningKey.activated_at.is_not(None), _has_no_end())
-        .values(retires_at=last)
-    )
-    row.activated_at = at
-    db.flush()
-    db.execute(delete(StoredSigningKey).where(_is_next()))
+def _activate(db: Db, keyring: Keyring, row: KeyRow, at: datetime) -> KeyRow:
+    """Let the key sign from `at` on, create another next key, and return the key that signs."""
+    db.run(_END_FORMER, {"last": at + keyring.lifetime + _CLOCK_SKEW})
+    db.run(_ACTIVATE, {"of_id": row.id, "at": at})
+    db.run(_DELETE_NEXT)
     keyring.add(db)
     events.record(db, "signing_key_rotated", key_id=row.id)
+    return row._replace(activated_at=at)
 
 
-def _next(db: Db, keyring: Keyring) -> StoredSigningKey:
+def _next(db: Db, keyring: Keyring) -> KeyRow:
     """Return the next key for the configured algorithm. Create it if no such key exists or can be decrypted."""
-    rows = db.scalars(select(StoredSigningKey).where(_is_next(), StoredSigningKey.algorithm == keyring.algorithm))
+    rows = map(KeyRow._make, db.run(_NEXT, {"algorithm": keyring.algorithm}).all())
     return next((row for row in rows if keyring.open(row) is not None), None) or keyring.add(db)
 
 
-def _has_no_end() -> ColumnElement[bool]:
-    return StoredSigningKey.retires_at.is_(None)
-
-
-def _is_next() -> ColumnElement[bool]:
-    return StoredSigningKey.activated_at.is_(None) & _has_no_end()
-
-
-_keys = table_of(StoredSigningKey)
-_VERIFYING = select(_keys).where(or_(_keys.c.retires_at.is_(None), _keys.c.retires_at > bindparam("until")))
+_keys = models.signing_keys
+_of_id = _keys.c.id == bindparam("of_id")
+_has_no_end = _keys.c.retires_at.is_(None)
+_is_next = and_(_keys.c.activated_at.is_(None), _has_no_end)
+_ROWS = select(*[_keys.c[name] for name in KeyRow._fields])
+_ALL = _ROWS.order_by(_keys.c.created_at, _keys.c.id)
+_BY_ID = _ROWS.where(_of_id)
+_NEXT = _ROWS.where(_is_next, _keys.c.algorithm == bindparam("algorithm"))
+_VERIFYING = _ROWS.where(or_(_has_no_end, _keys.c.retires_at > bindparam("until")))
+_INSERT = insert(_keys)
+_RETIRE = update(_keys).where(_of_id).values(retires_at=bindparam("at"))
+_END_FORMER = update(_keys).where(_keys.c.activated_at.is_not(None), _has_no_end).values(retires_at=bindparam("last"))
+_ACTIVATE = update(_keys).where(_of_id).values(activated_at=bindparam("at"))
+_DELETE_NEXT = delete(_keys).where(_is_next)
+_DELETE_OLD = delete(_keys).where(_keys.c.retires_at < bindparam("before"))

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Select, Uuid, and_, any_, bindparam, func, select, text
 
+from api import models
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import NotFound
-from api.models import KnownPlace, Session, User
 from api.models.user import ManagedUser
 from api.services import names
 from api.services.roles import DEFAULT
-from api.storage.database import HIGHEST_ID, Db, table_of
+from api.storage.database import HIGHEST_ID, Db
 
 _LISTING, _SEARCH = "users", "user search"
 # Every character that continues a prefix is lower.
@@ -85,7 +85,7 @@ def _matching(db: Db, search: str, filters: Filters, limit: int, after: str) -> 
     window = limit + 1 if filters == (None, None) else _WINDOW
     # No name contains this character, so no name is between `after` and the start.
     wanted = {"start": f"{after}\x01" if after else prefix, "until": prefix + _HIGHEST, "most": window}
-    searches = _SEARCHES[db.get_bind().dialect.name]
+    searches = _SEARCHES[db.connection().dialect.name]
     # Only an email contains this character.
     columns = (["email_key"] if "@" in prefix else ["username_key", "email_key"]) if prefix else []
     found = [list(db.run(searches[column], wanted)) for column in columns]
@@ -108,7 +108,7 @@ def _is_repeated(row: Any, prefix: str) -> bool:
 
 def _details(db: Db, ids: list[UUID]) -> list[Any]:
     """Return users in the order of these ids. Leave out those who were deleted meanwhile."""
-    details = _DETAILS[db.get_bind().dialect.name]
+    details = _DETAILS[db.connection().dialect.name]
     rows = {row.id: row for row in db.run(details, {"found": ids})} if ids else {}
     return [rows[user_id] for user_id in ids if user_id in rows]
 
@@ -137,7 +137,7 @@ def _managed(row: Any) -> ManagedUser:
     )
 
 
-_users, _sessions, _places = table_of(User), table_of(Session), table_of(KnownPlace)
+_users, _sessions, _places = models.users, models.sessions, models.known_places
 # Ids are in the order of creation (UUIDv7).
 _began_at = (
     select(_sessions.c.created_at)

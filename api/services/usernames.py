@@ -5,11 +5,10 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from api import clock
+from api import clock, models
 from api.errors import TooManyNames, UsernameTaken
-from api.models import RetiredName
 from api.services.expired_rows import ExpiredRows
-from api.storage.database import Db, table_of
+from api.storage.database import Db
 
 _FREED_A_DAY = 3
 _DAY = timedelta(days=1)
@@ -57,7 +56,7 @@ def _must_be_rare(db: Db, user_id: UUID, stay: timedelta) -> None:
         raise TooManyNames()
 
 
-_retired = table_of(RetiredName)
+_retired = models.retired_names
 _FIND = select(_retired.c.user_id).where(_retired.c.key == bindparam("of_key"), _retired.c.until > bindparam("now"))
 _RELEASE = delete(_retired).where(_retired.c.key == bindparam("of_key"))
 _INSERT = insert(_retired)
@@ -67,4 +66,4 @@ _LATEST = (
     .order_by(_retired.c.until.desc())
     .limit(bindparam("most"))
 )
-_EXPIRED = ExpiredRows(RetiredName, "until")
+_EXPIRED = ExpiredRows(models.retired_names, "until")

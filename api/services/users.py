@@ -6,13 +6,12 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api import clock
+from api import clock, models
 from api.crypto.password_hasher import PasswordHasher
 from api.errors import EmailTaken, InvalidToken, NotFound, PasswordContainsName, UsernameTaken, WrongPassword
-from api.models import Session, User
 from api.models.user import Profile, UserRow
 from api.services import codes, events, names, password_policy, roles, sessions, usernames
-from api.storage.database import Db, new_id, release_connection, table_of
+from api.storage.database import Db, new_id, release_connection
 
 
 def create(
@@ -67,15 +66,21 @@ def add(
     return user
 
 
-def find(db: Db, user_id: UUID) -> User:
+def find_by_id(db: Db, user_id: UUID | None) -> UserRow | None:
+    """Return the user with this id, or None."""
+    row = db.run(_BY_ID, {"of_user": user_id}).first()
+    return None if row is None else UserRow._make(row)
+
+
+def find(db: Db, user_id: UUID) -> UserRow:
     """Return the user with this id from a token. Raises InvalidToken if the user is unknown or disabled."""
-    user = db.get(User, user_id)
+    user = find_by_id(db, user_id)
     if user is None or user.disabled_at is not None:
         raise InvalidToken()
     return user
 
 
-def find_by_password(db: Db, hasher: PasswordHasher, user_id: UUID, current_password: str, failure: str) -> User:
+def find_by_password(db: Db, hasher: PasswordHasher, user_id: UUID, current_password: str, failure: str) -> UserRow:
     """Return the user with this id from a token, who has proved the identity by the password.
 
     Raises InvalidToken if the user is unknown or disabled. Raises WrongPassword, and records the event `failure`, if
@@ -124,11 +129,7 @@ def list_after(db: Db, user_id: UUID | None, most: int) -> list[UserRow]:
 
 def get(db: Db, user: str | UUID) -> UserRow:
     """Return the user with this username, email or id. Raises NotFound if the user is unknown."""
-    if isinstance(user, str):
-        found = find_by_name(db, user)
-    else:
-        row = db.run(_BY_ID, {"of_user": user}).first()
-        found = None if row is None else UserRow._make(row)
+    found = find_by_name(db, user) if isinstance(user, str) else find_by_id(db, user)
     if found is None:
         raise NotFound()
     return found
@@ -177,7 +178,7 @@ def _set_state(db: Db, user_id: UUID, *, disabled_at: datetime | None) -> None:
         raise NotFound()
 
 
-_users = table_of(User)
+_users = models.users
 _CREATE = insert(_users)
 _ROWS = select(*(_users.c[name] for name in UserRow._fields))
 _BY_NAME = _ROWS.where(or_(_users.c.username_key == bindparam("key"), _users.c.email_key == bindparam("key")))
@@ -189,7 +190,7 @@ _LOCK = select(_users.c.id).where(_users.c.id == bindparam("of_user")).with_for_
 _LOCK_BY_EMAIL = _ROWS.where(_users.c.email_key == bindparam("key")).with_for_update()
 # Ids are in the order of creation (UUIDv7).
 _AFTER = _ROWS.where(_users.c.id > bindparam("after")).order_by(_users.c.id).limit(bindparam("most"))
-_sessions = table_of(Session)
+_sessions = models.sessions
 _COUNT = select(func.count()).where(
     _sessions.c.user_id == bindparam("of_user"), _sessions.c.expires_at > bindparam("now")
 )

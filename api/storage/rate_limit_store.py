@@ -32,28 +32,27 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 from api.errors import DatabaseUnavailable
-from api.storage.database import Base, Database, translate_errors
+from api.storage.database import METADATA, Database, translate_errors
 from api.storage.engine import make_engine
 
 MICROSECONDS = 1_000_000
 _KEY_BYTES = 16
 _MAX_SKEW = 60 * MICROSECONDS
 
-METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
+RATE_LIMITS = MetaData(naming_convention=METADATA.naming_convention)
 """The tables that only PostgreSQL has in the database itself. Its migration also makes the table unlogged."""
 
 _limits = Table(
     "rate_limits",
-    METADATA,
+    RATE_LIMITS,
     Column("key", LargeBinary, primary_key=True),
     Column("tat", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-TABLE_ON_SQLITE = str(CreateTable(_limits, if_not_exists=True).compile(dialect=sqlite.dialect()))
+CREATE_TABLE = CreateTable(_limits, if_not_exists=True)
 _key, _tat = _limits.c.key, _limits.c.tat
 _now = bindparam("now", type_=BigInteger)
 _is_of = _key == bindparam("of_key")
@@ -220,14 +219,15 @@ def _engine_beside(database: Database) -> tuple[Engine, Path | None]:
     # A transaction of another process takes less than a millisecond, unless the machine is busy.
     beside = URL.create(url.drivername, database=str(file), query={"timeout": "2"})
     engine = make_engine(beside, RateLimitStore.CONNECTIONS)
-    event.listen(engine, "connect", _prepare)
+    create_table = str(CREATE_TABLE.compile(engine))
+
+    def prepare(connection: Any, _: object) -> None:
+        # After a crash of the host, the file may lack the last requests.
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(create_table)
+
+    event.listen(engine, "connect", prepare)
     return engine, file
-
-
-def _prepare(connection: Any, _: object) -> None:
-    # After a crash of the host, the file may lack the last requests.
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(TABLE_ON_SQLITE)
 
 
 def _identity_of(file: Path) -> tuple[int, int] | None:

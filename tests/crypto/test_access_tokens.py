@@ -12,16 +12,15 @@ import httpx
 import pytest
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc.jwk import KeySet
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, models
 from api.app import create_app
 from api.config import Config
 from api.crypto.access_tokens import key_id
 from api.crypto.signing_keys import ALGORITHMS, SigningKey
 from api.errors import InvalidToken
-from api.models import User
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
 from tests.support.databases import on_sqlite
@@ -71,8 +70,10 @@ def keys(config: Config, database: Database) -> dict[str, SigningKey]:
         ]:
             ring = Keyring(secret, algorithm, LIFETIME)
             row = ring.add(db)
-            row.activated_at = row.created_at - timedelta(hours=1)
-            row.retires_at = clock.now() if name == "retired" else None
+            row = row._replace(
+                activated_at=row.created_at - timedelta(hours=1), retires_at=clock.now() if name == "retired" else None
+            )
+            db.run(update(models.signing_keys).where(models.signing_keys.c.id == row.id).values(row._asdict()))
             key = ring.open(row)
             assert key is not None
             found[name] = key
@@ -240,7 +241,7 @@ def test_all_workers_reject_revoked_sessions_and_deleted_users_in_100_ms(
         alice.log_out()
         assert ask(client, f"Bearer {alice.token}") == INVALID
         with database.transaction() as db:
-            db.execute(delete(User).where(User.username == "bobby"))
+            db.run(delete(models.users).where(models.users.c.username == "bobby"))
         time.sleep(0.1)
         responses = [ask(each, f"Bearer {person.token}") for each in (client, worker) for person in (alice, bobby)]
     assert responses == [INVALID] * 4

@@ -10,15 +10,14 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, models
 from api.app import create_app, deletion_rules
 from api.clock import rfc3339
 from api.config import Config
 from api.mailing import make_outbox
-from api.models import KnownPlace, OutgoingMail, RetiredName
 from api.services import deletion, users
 from api.storage.database import Database
 from tests.features.test_sessions import ACTIVE, ENDED, comparable, log_in_again, session_state
@@ -63,7 +62,7 @@ def rows_of(database: Database, user_id: str) -> dict[str, int]:
     """Return how many rows of each table refer to a user, without the tables that have none or outlive the user."""
     with database.transaction() as db:
         counts = {
-            table.name: len(db.execute(select(table).where(column == UUID(user_id))).all())
+            table.name: len(db.run(select(table).where(column == UUID(user_id))).all())
             for table, column in USER_COLUMNS
             if table.name not in KEPT
         }
@@ -194,7 +193,8 @@ def fill(config: Config, database: Database, person: Person) -> None:
     assert person.change_profile(username=f"{person.username}9").status_code == 200
     code_for("resetPassword", config, database, f"{person.username}9")
     with database.transaction() as db:
-        db.add(KnownPlace(user_id=UUID(person.id), digest=bytes(16), seen_at=clock.now()))
+        place = {"user_id": UUID(person.id), "digest": bytes(16), "seen_at": clock.now()}
+        db.run(insert(models.known_places), place)
         make_outbox(config).add(db, "password_changed", person.email, WEEK, user_id=UUID(person.id))
     tables = {table.name for table, _ in USER_COLUMNS} - KEPT.keys() - own.TABLES
     assert rows_of(database, person.id).keys() == tables, "name your tables in tests/support/own.py"
@@ -227,9 +227,9 @@ def test_a_deletion_leaves_no_row(
     assert (rows_of(database, alice.id), rows_of(database, bobby.id)) == ({}, kept)
     assert events()[-1] == ("user_deleted", {"user_id": alice.id})
     with database.transaction() as db:
-        waiting = db.scalars(select(OutgoingMail).where(OutgoingMail.address == alice.email)).all()
+        waiting = db.run(select(models.outbox).where(models.outbox.c.address == alice.email)).all()
         assert [(mail.template, mail.user_id, mail.facts) for mail in waiting] == [("account_deleted", None, {})]
-        reserved = db.scalars(select(RetiredName).where(RetiredName.user_id.is_(None))).all()
+        reserved = db.run(select(models.retired_names).where(models.retired_names.c.user_id.is_(None))).all()
         assert sorted(name.key for name in reserved) == ["alice", "alice9"]
     server = mailbox.deliver()
     assert server.message(alice.email)["Subject"] == "Charter: your account was deleted"
@@ -251,7 +251,7 @@ def test_all_due_users_are_deleted_and_no_others(
     assert request(late).status_code == 202
     at_once(*[partial(delete_due, config, database)] * 3)
     with database.transaction() as db:
-        assert db.query(OutgoingMail).filter_by(template="account_deleted").count() == 4
+        assert db.run(select(models.outbox.c.template)).scalars().all().count("account_deleted") == 4
         assert [user.username for user in users.list_after(db, None, 9)] == ["user4", "user5"]
 
 
@@ -340,9 +340,9 @@ def test_a_deletion_and_a_delivery_to_one_user_do_not_block_each_other(
     with database.transaction() as db, ThreadPoolExecutor() as pool:
         users.lock(db, UUID(alice.id))
         deleted = pool.submit(delete)
-        until(lambda: db.scalar(waiting) == 1)
+        until(lambda: db.run(waiting).scalar() == 1)
         delivered = pool.submit(mailbox.deliver)
-        until(lambda: db.scalar(waiting) == 2)
+        until(lambda: db.run(waiting).scalar() == 2)
         db.commit()
         deleted.result()
         delivered.result()

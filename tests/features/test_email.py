@@ -7,12 +7,12 @@ from time import sleep
 
 import httpx
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
+from api import models
 from api.clock import now
 from api.config import Config
-from api.models import OneTimeCode, OutgoingMail, User
 from api.storage.database import Database
 from tests.features.test_password_reset import code_of as reset_code_of
 from tests.features.test_password_reset import reset
@@ -23,6 +23,7 @@ from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
+from tests.support.rows import count
 from tests.support.types import Events, Travel
 from tests.support.workers import at, worker
 
@@ -40,11 +41,6 @@ def verify(client: httpx.Client, code: str) -> httpx.Response:
 
 def is_verified(person: Person) -> bool:
     return bool(person.get("/api/v1/me").json()["email_verified"])
-
-
-def counted(database: Database, model: type) -> int:
-    with database.transaction() as db:
-        return int(db.scalar(select(func.count()).select_from(model)) or 0)
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def test_a_second_request_sends_the_same_code(
     response = request(alice)
     assert (response.status_code, response.json()) == (202, {"expires_in": 86400})
     assert mailbox.deliver().code() == first
-    assert counted(database, OneTimeCode) == 1
+    assert count(database, models.codes) == 1
     travel(DAY / 2)
     alice.log_in()
     request(alice)
@@ -105,7 +101,7 @@ def test_no_mail_follows_once_the_email_is_verified(alice: Person, mailbox: Mail
     request(alice)
     verify(alice.client, code)
     assert len(mailbox.deliver().mails) == 1
-    assert counted(database, OutgoingMail) == 1
+    assert count(database, models.outbox) == 1
 
 
 @pytest.mark.parametrize(("later", "status"), [(DAY - timedelta(seconds=1), 204), (DAY, 403)])
@@ -139,8 +135,7 @@ def test_a_code_verifies_only_the_address_it_was_sent_to(alice: Person, mailbox:
     code = mailbox.deliver().code()
     request(alice)
     with database.transaction() as db:
-        user = db.scalars(select(User)).one()
-        user.email = user.email_key = "other@example.com"
+        db.run(update(models.users).values(email="other@example.com", email_key="other@example.com"))
     assert_problem(verify(alice.client, code), 403, "INVALID_CODE")
     assert not is_verified(alice)
     # Nor does a mail for the former address follow.
@@ -152,7 +147,7 @@ def test_a_disabled_user_cannot_verify(alice: Person, mailbox: Mailbox, database
     request(alice)
     with database.transaction() as db:
         # `users.disable` would delete the code as well.
-        db.scalars(select(User)).one().disabled_at = now()
+        db.run(update(models.users).values(disabled_at=now()))
     assert_problem(verify(alice.client, code), 403, "INVALID_CODE")
     assert len(mailbox.deliver().mails) == 1
 
@@ -224,7 +219,7 @@ def test_the_database_and_the_log_hold_no_code_that_verifies(
     code = mailbox.deliver().code()
     verify(alice.client, code)
     with database.transaction() as db:
-        stored = repr([*db.execute(select(OutgoingMail.__table__)), *db.execute(select(OneTimeCode.__table__))])
+        stored = repr([*db.run(select(models.outbox)), *db.run(select(models.codes))])
     logged = " ".join(repr(vars(record)) for record in caplog.records if record.name.startswith("charter"))
     assert "mail_sent" in logged
     for secret in (code, code.replace("-", "")):
@@ -255,7 +250,7 @@ def test_a_refused_user_gets_a_mail_every_15_minutes(
         assert {alice.log_in().status_code for _ in range(3)} == {403}
         mailbox.deliver()
         codes.append(mailbox.server.code())
-    assert len(mailbox.server.mails) == len(set(codes)) == counted(database, OneTimeCode) == 3
+    assert len(mailbox.server.mails) == len(set(codes)) == count(database, models.codes) == 3
     # A mail may arrive late.
     assert verify(strict, codes[0]).status_code == 204
 
@@ -270,7 +265,7 @@ def test_users_who_signed_up_elsewhere_keep_their_session(strict: TestClient, al
 def test_a_verification_during_the_log_in_counts(config: Config, database: Database, hashing: Bcrypt) -> None:
     def verify_meanwhile() -> None:
         with database.transaction() as db:
-            db.execute(update(User).values(email_verified_at=now()))
+            db.run(update(models.users).values(email_verified_at=now()))
         # The worker learns of the change before it starts the session.
         sleep(0.15)
 

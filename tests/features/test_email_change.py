@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
-from api import clock
-from api.models import KnownPlace, OneTimeCode, OutgoingMail, User
+from api import clock, models
 from api.services import users
 from api.storage.database import Database
 from tests.features.test_password_reset import NEW as PASSWORD
@@ -66,7 +65,7 @@ def profile(person: Person) -> tuple[str, str | None, bool]:
 
 def purposes(database: Database) -> list[str]:
     with database.transaction() as db:
-        return sorted(db.scalars(select(OneTimeCode.purpose)))
+        return sorted(db.run(select(models.codes.c.purpose)).scalars())
 
 
 @pytest.mark.usefixtures("still")
@@ -108,7 +107,7 @@ def test_the_former_address_undoes_a_change(
     assert_problem(alice.log_in(username="alice"), 401, "INVALID_CREDENTIALS")
     assert purposes(database) == []
     with database.transaction() as db:
-        assert db.scalars(select(KnownPlace.digest)).all() == []
+        assert db.run(select(models.known_places.c.digest)).scalars().all() == []
     assert mailbox.deliver().to[-1] == OLD
     assert reset(client, mailbox.server.code(OLD)).status_code == 204
     assert alice.log_in(username=OLD, password=PASSWORD).status_code == 200
@@ -168,7 +167,7 @@ def test_nothing_that_a_thief_can_do_ends_the_code_that_undoes_a_change(
         with database.transaction() as db:
             users.disable(db, "alice")
             if thief == "deletion":
-                db.execute(update(User).values(deletes_at=clock.now() + WEEK))
+                db.run(update(models.users).values(deletes_at=clock.now() + WEEK))
     if thief == "disabled":
         assert_problem(revert(client, code), 403, "INVALID_CODE")
         with database.transaction() as db:
@@ -177,7 +176,7 @@ def test_nothing_that_a_thief_can_do_ends_the_code_that_undoes_a_change(
     assert reset(client, mailbox.deliver().code(OLD)).status_code == 204
     assert alice.log_in(username=OLD, password=PASSWORD).status_code == 200
     with database.transaction() as db:
-        assert db.scalars(select(User.deletes_at)).all() == [None]
+        assert db.run(select(models.users.c.deletes_at)).scalars().all() == [None]
 
 
 @pytest.mark.parametrize("email", [OLD, "alice@EXAMPLE.com"])
@@ -249,7 +248,7 @@ def test_a_code_belongs_to_the_pending_address(
     code = code_of(alice, mailbox)
     # As if another request had won a race.
     with database.transaction() as db:
-        db.execute(update(User).values(pending_email=NEWER))
+        db.run(update(models.users).values(pending_email=NEWER))
     assert_problem(confirm(client, code), 403, "INVALID_CODE")
 
 
@@ -332,7 +331,7 @@ def test_an_address_that_was_taken_meanwhile_is_a_conflict(
 def _free(database: Database, username: str) -> None:
     email = f"{username}@example.com"
     with database.transaction() as db:
-        db.execute(update(User).where(User.username == username).values(email=email, email_key=email))
+        db.run(update(models.users).where(models.users.c.username == username).values(email=email, email_key=email))
 
 
 def test_one_of_20_simultaneous_confirmations_wins(
@@ -385,7 +384,7 @@ def test_the_database_and_the_log_hold_no_code(
     assert confirm(client, code).status_code == 204
     undoing = mailbox.deliver().code(OLD)
     with database.transaction() as db:
-        stored = repr([*db.execute(select(OutgoingMail.__table__)), *db.execute(select(OneTimeCode.__table__))])
+        stored = repr([*db.run(select(models.outbox)), *db.run(select(models.codes))])
     logged = " ".join(repr(vars(record)) for record in caplog.records if record.name.startswith("charter"))
     for secret in (code, undoing):
         assert secret not in stored + logged

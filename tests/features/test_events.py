@@ -10,14 +10,13 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.exc import DatabaseError
 from starlette.testclient import TestClient
 
-from api import logs
+from api import logs, models
 from api.clock import now, rfc3339
 from api.config import Config
-from api.models import Event, EventOrigin
 from api.services import events
 from api.storage.database import Database
 from tests.support.admins import USERS, admin_of
@@ -34,13 +33,13 @@ from tests.support.workers import by_hand, stored_bytes, worker
 YEAR, MONTH = timedelta(days=366), timedelta(days=31)
 
 
-def written(database: Database, response: httpx.Response | None = None) -> list[Event]:
+def written(database: Database, response: httpx.Response | None = None) -> list[Row[Any]]:
     """Return the events of a request, or of all of them, the oldest first."""
-    query = select(Event).order_by(Event.id)
+    query = select(models.events).order_by(models.events.c.id)
     if response is not None:
-        query = query.where(Event.request_id == UUID(response.headers["x-request-id"]))
+        query = query.where(models.events.c.request_id == UUID(response.headers["x-request-id"]))
     with database.transaction() as db:
-        return list(db.scalars(query))
+        return list(db.run(query))
 
 
 def names_of(database: Database, response: httpx.Response | None = None) -> list[str]:
@@ -80,7 +79,7 @@ def test_an_event_states_the_caller_and_the_client(config: Config, database: Dat
     assert (event.actor, event.actor_id, event.user_id) == ("user", UUID(alice.id), UUID(alice.id))
     assert (event.session_id, event.operation, event.facts) == (session, "updateProfile", {})
     with database.transaction() as db:
-        origin = db.get_one(EventOrigin, event.id)
+        origin = db.run(select(models.event_origins).where(models.event_origins.c.event_id == event.id)).one()
         assert (origin.user_id, origin.ip_address, origin.user_agent) == (UUID(alice.id), "127.0.0.1", "browser")
 
 
@@ -98,7 +97,7 @@ def test_a_command_is_an_actor_without_an_origin(config: Config, database: Datab
     event = written(database)[-1]
     assert (event.event, event.actor, event.operation, event.request_id) == ("user_disabled", "cli", None, None)
     with database.transaction() as db:
-        assert db.get(EventOrigin, event.id) is None
+        assert db.run(select(models.event_origins).where(models.event_origins.c.event_id == event.id)).all() == []
 
 
 CHANGES = ["UPDATE events SET event = 'x'", "DELETE FROM events"]
@@ -119,7 +118,7 @@ def test_sql_cannot_change_events(config: Config, database: Database, alice: Per
 
 def stored(database: Database) -> list[tuple[Any, ...]]:
     with database.transaction() as db:
-        return [tuple(row) for row in db.execute(select(Event.__table__))]
+        return [tuple(row) for row in db.run(select(models.events))]
 
 
 def test_a_change_fails_if_its_event_cannot_be_written(config: Config, database: Database, alice: Person) -> None:
@@ -143,7 +142,7 @@ def purge(config: Config, database: Database) -> None:
 
 def counts(database: Database) -> tuple[int, int]:
     with database.transaction() as db:
-        return len(db.scalars(select(Event.id)).all()), len(db.scalars(select(EventOrigin.event_id)).all())
+        return len(db.run(select(models.events)).all()), len(db.run(select(models.event_origins)).all())
 
 
 @pytest.mark.slow

@@ -17,14 +17,14 @@ from hypothesis.strategies import SearchStrategy
 from sqlalchemy import URL, delete, select
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.clock import now, rfc3339
 from api.config import Config
 from api.contract.document.operation import Json, resolve
-from api.models import User
 from api.services.names import email_key, is_email, normalize_email
 from api.services.password_policy import is_hard_to_guess
-from api.storage.database import Base, Database, new_id
+from api.storage.database import METADATA, Database, new_id
 from tests.repo.test_readme import normalized
 from tests.storage.test_agreement import stored
 from tests.support import codes
@@ -287,17 +287,17 @@ def _log_in_by_every_name(both: BothDatabases, form: Json) -> None:
 def rows(database: Database) -> list[tuple[Any, ...]]:
     """Return all stored values that came from bodies, except for the hashes, which are salted."""
     columns = {column for column, name, _ in stored() if column.name != f"{name}_hash"}
-    tables = [[column for column in table.c if column in columns] for table in Base.metadata.sorted_tables]
+    tables = [[column for column in table.c if column in columns] for table in METADATA.sorted_tables]
     with database.transaction() as db:
-        return sorted(tuple(row) for kept in tables if kept for row in db.execute(select(*kept)))
+        return sorted(tuple(row) for kept in tables if kept for row in db.run(select(*kept)))
 
 
 def _delete_other_users(both: BothDatabases) -> None:
     """Delete all users but alice, the oldest one, because the next example may use the same names and emails."""
     for database in both.databases:
         with database.transaction() as db:
-            alice = db.scalars(select(User.id).order_by(User.id).limit(1)).one()
-            db.execute(delete(User).where(User.id != alice))
+            alice = db.run(select(models.users.c.id).order_by(models.users.c.id).limit(1)).scalar_one()
+            db.run(delete(models.users).where(models.users.c.id != alice))
 
 
 @on_sqlite

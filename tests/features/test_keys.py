@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, models
 from api.config import Config
 from api.crypto import prefixed_secrets
 from api.errors import NotFound
-from api.models import ApiKey
 from api.services import api_key_uses, api_keys
 from api.services.api_key_uses import KeyUses
 from api.storage.database import Database, new_id
@@ -276,7 +276,7 @@ def test_a_session_that_ended_meanwhile_creates_no_key(
     monkeypatch.setattr(prefixed_secrets, "make", end_then_make)
     assert_problem(alice.post(KEYS, json=FORM), 401, "INVALID_TOKEN")
     with database.transaction() as db:
-        assert db.query(ApiKey).count() == 0
+        assert db.run(select(models.api_keys)).all() == []
 
 
 def test_an_undone_change_of_the_email_revokes_all_keys(

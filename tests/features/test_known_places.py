@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.models import KnownPlace, OutgoingMail, User
 from api.services import notices
 from api.storage.database import Database
 from tests.support.concurrency import at_once
@@ -18,6 +18,7 @@ from tests.support.databases import on_sqlite
 from tests.support.mail_server import text_of
 from tests.support.mailbox import Mailbox
 from tests.support.person import Person, newcomer
+from tests.support.rows import count
 from tests.support.types import Travel
 from tests.support.workers import at, statements
 
@@ -43,14 +44,14 @@ def alice(place: Place, database: Database) -> Person:
     alice = newcomer(place(HOME), "alice")
     change(database, email_verified_at=func.current_timestamp())
     with database.transaction() as db:
-        db.execute(delete(OutgoingMail))
+        db.run(delete(models.outbox))
     return alice
 
 
 def change(database: Database, **columns: Any) -> None:
     """Change all users."""
     with database.transaction() as db:
-        db.execute(update(User).values(**columns))
+        db.run(update(models.users).values(**columns))
 
 
 def log_in(alice: Person, client: TestClient, **body: str) -> None:
@@ -59,12 +60,9 @@ def log_in(alice: Person, client: TestClient, **body: str) -> None:
 
 def mails(database: Database) -> list[str]:
     with database.transaction() as db:
-        return list(db.scalars(select(OutgoingMail.template).where(OutgoingMail.template != "verify_email")))
-
-
-def count(database: Database) -> int:
-    with database.transaction() as db:
-        return int(db.scalar(select(func.count()).select_from(KnownPlace)) or 0)
+        return list(
+            db.run(select(models.outbox.c.template).where(models.outbox.c.template != "verify_email")).scalars()
+        )
 
 
 def test_a_log_in_from_a_new_place_sends_one_notice(
@@ -83,7 +81,7 @@ def test_a_log_in_from_a_new_place_sends_one_notice(
     assert "Device      Mozilla/5.0 (X11; Linux x86_64; rv 145.0) Gecko/20100101 Firefox/145.0" in text
     # The outbox forgets the client once the mail is sent.
     with database.transaction() as db:
-        assert db.scalars(select(OutgoingMail.facts)).all() == [None]
+        assert db.run(select(models.outbox.c.facts)).scalars().all() == [None]
 
 
 def test_a_user_gets_at_most_one_notice_in_an_hour(
@@ -104,7 +102,7 @@ def test_simultaneous_log_ins_send_one_notice(alice: Person, place: Place, datab
     calls = [at(place(address), alice).log_in for address in (ABROAD, OFFICE, ABROAD, OFFICE)]
     assert {response.status_code for response in at_once(*calls)} == {200}
     assert mails(database) == ["new_log_in"]
-    assert count(database) == 3
+    assert count(database, models.known_places) == 3
 
 
 @on_sqlite
@@ -121,7 +119,7 @@ def test_an_unverified_address_gets_no_notice(alice: Person, place: Place, datab
     change(database, email_verified_at=None)
     log_in(alice, place(ABROAD))
     assert mails(database) == []
-    assert count(database) == 2
+    assert count(database, models.known_places) == 2
 
 
 @on_sqlite
@@ -129,20 +127,20 @@ def test_a_notice_is_in_the_language_of_the_user(alice: Person, place: Place, da
     change(database, locale="de")
     log_in(alice, place(ABROAD))
     with database.transaction() as db:
-        assert db.scalars(select(OutgoingMail.locale)).all() == ["de"]
+        assert db.run(select(models.outbox.c.locale)).scalars().all() == ["de"]
 
 
 @on_sqlite
 def test_a_refresh_from_elsewhere_sends_no_notice(alice: Person, place: Place, database: Database) -> None:
     assert at(place(ABROAD), alice).refresh().status_code == 200
-    assert (mails(database), count(database)) == ([], 1)
+    assert (mails(database), count(database, models.known_places)) == ([], 1)
 
 
 @on_sqlite
 def test_an_ipv6_network_is_one_place(alice: Person, place: Place, database: Database) -> None:
     log_in(alice, place(NETWORK))
     log_in(alice, place("2001:db8:1:2:ffff::2"))
-    assert (mails(database), count(database)) == (["new_log_in"], 2)
+    assert (mails(database), count(database, models.known_places)) == (["new_log_in"], 2)
 
 
 @on_sqlite
@@ -158,7 +156,7 @@ def test_the_latest_twenty_places_of_a_user_are_known(
         if number % 10 == 0:
             log_in(alice, place(HOME))
     # The places of other users stay.
-    assert count(database) == 20 + 1
+    assert count(database, models.known_places) == 20 + 1
     before = len(mails(database))
     log_in(alice, place(HOME))
     log_in(alice, place("198.51.100.24"))
@@ -191,7 +189,7 @@ def test_a_finished_reset_makes_only_its_place_known(
     body = {"code": mailbox.deliver().code(), "new_password": "a better battery for this horse"}
     assert client.post("/api/v1/auth/password/reset", json=body).status_code == 204
     # The places of other users stay.
-    assert count(database) == 1 + 1
+    assert count(database, models.known_places) == 1 + 1
     log_in(alice, client, password=body["new_password"])
     assert "new_log_in" not in mails(database)[1:]
     # A thief may have logged in at the other places.
@@ -203,7 +201,7 @@ def test_a_finished_reset_makes_only_its_place_known(
 @on_sqlite
 def test_addresses_of_places_are_not_stored(alice: Person, database: Database) -> None:
     with database.transaction() as db:
-        (digest,) = db.scalars(select(KnownPlace.digest))
+        (digest,) = db.run(select(models.known_places.c.digest)).scalars()
     assert len(digest) == 16
     assert HOME.encode() not in digest
 

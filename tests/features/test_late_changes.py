@@ -5,12 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
+from api import models
 from api.config import Config
 from api.contract.dispatch.view import HandlerView
-from api.models import Event
 from api.storage.database import Database
 from tests.features.test_deletion import request as request_deletion
 from tests.support.admins import USERS, admin_of, dead_mail
@@ -18,6 +17,7 @@ from tests.support.mailbox import Mailbox
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
 from tests.support.roles import promote
+from tests.support.rows import count
 from tests.support.service_accounts import SERVICE_SCOPES
 from tests.support.workers import by_hand
 
@@ -67,15 +67,10 @@ def test_a_request_of_a_former_admin_changes_nothing(
         return transact(view, *given)
 
     monkeypatch.setattr(HandlerView, "_transact", change_first)
-    before = events(database)
+    before = count(database, models.events)
     response = CALLS[name](admin, user, service, mail)
     assert_problem(response, int(status), "INSUFFICIENT_SCOPE" if status == "403" else "INVALID_TOKEN")
-    assert events(database) == before
-
-
-def events(database: Database) -> int:
-    with database.transaction() as db:
-        return db.scalars(select(func.count()).select_from(Event)).one()
+    assert count(database, models.events) == before
 
 
 def test_an_admin_without_a_password_is_not_the_last_one(config: Config, client: TestClient, mailbox: Mailbox) -> None:

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text, update
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.models import User
 from api.storage.database import Database
 from tests.features.test_passwords import NEW, WRONG, change, stored_hash
 from tests.support.bcrypt_spy import Bcrypt
@@ -130,6 +130,6 @@ def test_hashing_a_password_holds_no_transaction(client: TestClient, config: Con
 
 def test_log_in_with_a_damaged_hash_fails(alice: Person, database: Database) -> None:
     with database.transaction() as db:
-        db.execute(update(User).values(password_hash="hmac-sha384-nfkc:"))
+        db.run(update(models.users).values(password_hash="hmac-sha384-nfkc:"))
     response = alice.log_in(password=PASSWORD)
     assert_problem(response, 500, "INTERNAL_ERROR")

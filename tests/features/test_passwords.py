@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from api.models import User
+from api import models
 from api.storage.database import Database
 from tests.features.test_sessions import ACTIVE, ENDED, log_in_again, session_state
 from tests.support.bcrypt_spy import Bcrypt
@@ -32,7 +32,9 @@ def sign_up(client: TestClient, password: str, username: str = "alice", email: s
 
 def stored_hash(database: Database, username: str = "alice") -> str:
     with database.transaction() as db:
-        return db.scalars(select(User.password_hash).where(User.username == username)).one()
+        query = select(models.users.c.password_hash).where(models.users.c.username == username)
+        found: str = db.run(query).scalar_one()
+    return found
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.models import RetiredName
 from api.services import usernames
 from api.storage.database import Database
 from tests.support.concurrency import at_once
@@ -124,7 +125,7 @@ def test_a_user_takes_a_given_up_name_back(alice: Person, database: Database) ->
     # Another spelling of the same name gives nothing up.
     assert alice.change_profile(username="alice").status_code == 200
     with database.transaction() as db:
-        assert {row.key for row in db.query(RetiredName)} == {"alicia"}
+        assert {*db.run(select(models.retired_names.c.key)).scalars()} == {"alicia"}
 
 
 def test_a_name_that_expired_can_be_given_up_by_its_next_user(
@@ -184,7 +185,8 @@ def test_simultaneous_changes_of_one_username_reserve_each_old_name(client: Test
         person, wanted = newcomer(client, f"user{number}"), {f"first{number}", f"other{number}"}
         assert race(*(partial(person.change_profile, username=name) for name in wanted)) == [200, 200]
         with database.transaction() as db:
-            reserved = {row.key for row in db.query(RetiredName).filter_by(user_id=UUID(person.id))}
+            names = select(models.retired_names.c.key).where(models.retired_names.c.user_id == UUID(person.id))
+            reserved = {*db.run(names).scalars()}
         assert reserved == {person.username, *wanted} - {profile(person)["username"]}
 
 

@@ -81,8 +81,8 @@ def test_without_its_migration_limited_operations_report_it(limited: Start, data
     client = limited()
     alice = newcomer(client, "alice")
     with database.transaction() as db:
-        db.execute(text("DROP TABLE rate_limits"))
-        db.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+        db.run(text("DROP TABLE rate_limits"))
+        db.run(text("UPDATE alembic_version SET version_num = '0005'"))
     for response in (wrong(client), replace(alice).log_in(), replace(alice).refresh()):
         assert_problem(response, 503, "MIGRATIONS_BEHIND")
     assert [alice.get(path).status_code for path in ("/api/v1/me", "/protected", "/ping")] == [200] * 3
@@ -94,7 +94,7 @@ def test_on_sqlite_rate_limits_need_no_migration(limited: Start, database: Datab
     client = limited()
     newcomer(client, "alice")
     with database.transaction() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+        db.run(text("UPDATE alembic_version SET version_num = '0005'"))
     assert statuses(wrong(client) for _ in range(21)) == {401: 20, 429: 1}
 
 

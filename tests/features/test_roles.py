@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import String
 
-from api import contract
+from api import contract, models
 from api.config import Config
 from api.config.paths import resource_dir
 from api.crypto.password_hasher import PasswordHasher
-from api.models import User
-from api.storage.database import table_of
 from tests.support.person import newcomer
 from tests.support.problems import assert_problem
 from tests.support.roles import change_role, promote
@@ -86,7 +84,7 @@ def test_nobody_gives_or_takes_a_role_with_more_scopes(config: Config, monkeypat
 
 def test_the_contract_names_each_role() -> None:
     document = contract.load(resource_dir("openapi"))
-    role = table_of(User).c.role.type
+    role = models.users.c.role.type
     assert isinstance(role, String)
     assert max(map(len, document.roles)) <= (role.length or 0)
     assert {*document.document["components"]["schemas"]["Role"]["enum"]} == document.roles.keys()

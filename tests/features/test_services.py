@@ -12,13 +12,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from api import contract
+from api import contract, models
 from api.config import Config
 from api.config.paths import resource_dir
 from api.crypto import prefixed_secrets
-from api.models import Service
 from api.services.service_accounts import NewSecret
-from api.storage.database import table_of
 from tests.support.databases import on_sqlite
 from tests.support.person import PASSWORD, Person
 from tests.support.problems import assert_problem
@@ -178,7 +176,7 @@ def test_the_contract_names_each_scope_of_services() -> None:
     document = contract.load(resource_dir("openapi"))
     schemas = document.document["components"]["schemas"]
     assert {*schemas["ServiceScope"]["enum"]} == document.service_scopes
-    lengths = {column.name: getattr(column.type, "length", None) for column in table_of(Service).c}
+    lengths = {column.name: getattr(column.type, "length", None) for column in models.services.c}
     # All characters of a name are ASCII, so its canonical form is as long.
     assert schemas["NewServiceAccount"]["properties"]["name"]["maxLength"] == lengths["name"] == lengths["name_key"]
     assert len(" ".join(document.service_scopes)) <= (lengths["scopes"] or 0)

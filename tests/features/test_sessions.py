@@ -12,13 +12,12 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, select, text, update
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, models
 from api.config import Config
 from api.crypto.cursors import CursorCodec, Listing
-from api.models import Session, User
 from api.services import sessions
 from api.storage.change_feed import Change, subscribe
 from api.storage.database import Database
@@ -27,6 +26,7 @@ from tests.support.concurrency import at_once
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.person import Person, newcomer
 from tests.support.problems import assert_problem
+from tests.support.rows import count
 from tests.support.types import Events, Travel
 from tests.support.workers import worker
 
@@ -292,7 +292,7 @@ def test_two_sessions_that_end_all_others_do_not_end_each_other(alice: Person, d
         with database.transaction() as db:
             sessions.revoke_others(db, UUID(alice.id), UUID(session_of(alice)))
             response = pool.submit(late.delete, SESSIONS)
-            until(lambda: response.done() or db.scalar(waiting))
+            until(lambda: response.done() or db.run(waiting).scalar())
         assert_problem(response.result(), 401, "INVALID_TOKEN")
     assert [session_state(alice), session_state(late)] == [ACTIVE, ENDED]
 
@@ -320,8 +320,8 @@ def test_concurrent_revocations_and_refreshes_do_not_fail(server: str) -> None:
 def test_deleting_a_user_ends_access(alice: Person, bobby: Person, database: Database) -> None:
     assert session_state(alice) == ACTIVE
     with database.transaction() as db:
-        db.execute(delete(User).where(User.username == "alice"))
-        assert db.scalars(select(func.count()).select_from(Session)).one() == 1
+        db.run(delete(models.users).where(models.users.c.username == "alice"))
+    assert count(database, models.sessions) == 1
     # The application knows a change of another process after a short time, which tests/soak measures.
     until(lambda: alice.get("/protected").status_code == 401)
     assert session_state(alice) == ENDED
@@ -345,24 +345,18 @@ def test_expired_sessions_are_purged_an_hour_later(alice: Person, database: Data
         log_in_again(alice)
     travel(30 * DAY)
     bobby = newcomer(alice.client, "bobby")
-    assert count(database) == 6
+    assert count(database, models.sessions) == 6
     assert [purged(database) for _ in range(2)] == [0, 0]
     travel(timedelta(minutes=61))
     assert [purged(database, most=3) for _ in range(3)] == [3, 2, 0]
-    assert count(database) == 1
+    assert count(database, models.sessions) == 1
     assert bobby.refresh().status_code == 200
 
 
 def test_log_ins_do_not_purge(alice: Person, database: Database, travel: Travel) -> None:
     travel(31 * DAY)
     log_in_again(alice)
-    assert count(database) == 2
-
-
-def count(database: Database) -> int:
-    """Return the number of sessions in the database."""
-    with database.transaction() as db:
-        return db.scalars(select(func.count()).select_from(Session)).one()
+    assert count(database, models.sessions) == 2
 
 
 def purged(database: Database, most: int = 100) -> int:
@@ -374,12 +368,14 @@ def purged(database: Database, most: int = 100) -> int:
 def test_a_purge_of_expired_sessions_is_not_reported_as_a_change(alice: Person, database: Database) -> None:
     log_in_again(alice)
     with database.transaction() as db:
-        ended = select(Session.id).order_by(Session.id)
-        first, second = db.scalars(ended)
+        ended = select(models.sessions.c.id).order_by(models.sessions.c.id)
+        first, second = db.run(ended).scalars()
         for session_id, since in ((first, timedelta(hours=2)), (second, timedelta(minutes=-5))):
-            db.execute(update(Session).where(Session.id == session_id).values(expires_at=clock.now() - since))
+            db.run(
+                update(models.sessions).where(models.sessions.c.id == session_id).values(expires_at=clock.now() - since)
+            )
     following = subscribe(database)
     with database.transaction() as db:
-        db.execute(delete(Session))
+        db.run(delete(models.sessions))
     assert following.feed.read() == [Change("sessions", second.hex)]
     following.connection.close()

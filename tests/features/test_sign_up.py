@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, select
 from starlette.testclient import TestClient
 
+from api import models
 from api.config import Config
-from api.models import OneTimeCode, OutgoingMail, User
 from api.services import users
 from api.storage.database import Database
 from tests.support.concurrency import at_once
@@ -21,6 +21,7 @@ from tests.support.mail_server import CODE, text_of
 from tests.support.mailbox import Mailbox
 from tests.support.person import FRESH, PASSWORD, Person, newcomer
 from tests.support.problems import assert_problem
+from tests.support.rows import count
 from tests.support.types import Events, Travel
 from tests.support.workers import worker
 
@@ -43,11 +44,6 @@ def code_of(client: httpx.Client, mailbox: Mailbox, email: str = CAROL) -> str:
     return mailbox.deliver().code(email)
 
 
-def counted(database: Database, model: type) -> int:
-    with database.transaction() as db:
-        return int(db.scalar(select(func.count()).select_from(model)) or 0)
-
-
 @pytest.fixture
 def verified(config: Config) -> Iterator[TestClient]:
     """A worker whose users prove their email before they sign up."""
@@ -62,7 +58,7 @@ def test_a_code_from_a_mail_completes_a_sign_up(
     assert (response.status_code, response.json()) == (202, {"expires_in": 3600})
     server = mailbox.deliver()
     assert (server.to, server.message()["Subject"]) == ([CAROL], "Charter: complete your sign-up")
-    assert counted(database, User) == 0
+    assert count(database, models.users) == 0
     response = complete(verified, server.code(), "Carol")
     assert response.status_code == 201
     assert response.headers["location"] == "/api/v1/me"
@@ -96,7 +92,7 @@ def test_requests_for_all_addresses_are_alike(
         message = server.message(registered)
         assert message["Subject"] == "Charter: you already have an account"
         assert not CODE.search(text_of(message))
-    assert counted(database, OneTimeCode) == 1
+    assert count(database, models.codes) == 1
 
 
 def with_statements(database: Database, call: Callable[[], Any]) -> tuple[Any, list[str]]:
@@ -129,7 +125,7 @@ def test_a_second_request_sends_the_same_code(
 ) -> None:
     first = code_of(verified, mailbox)
     assert code_of(verified, mailbox) == first
-    assert counted(database, OneTimeCode) == 1
+    assert count(database, models.codes) == 1
     travel(HOUR / 2)
     second = code_of(verified, mailbox)
     assert second != first
@@ -157,7 +153,7 @@ def test_workers_that_resolve_one_address_at_once_make_one_code(
     at_once(*[mailbox.deliver] * 4)
     assert len({tuple(CODE.findall(text_of(message))) for _, message in mailbox.server.mails}) == 1
     assert len(mailbox.server.mails) == 10
-    assert counted(database, OneTimeCode) == 1
+    assert count(database, models.codes) == 1
 
 
 def test_another_spelling_of_an_address_gets_its_own_code(verified: TestClient, mailbox: Mailbox) -> None:
@@ -177,7 +173,7 @@ def test_one_of_20_simultaneous_completions_wins(verified: TestClient, mailbox: 
     names = [f"carol{number}" for number in range(20)]
     responses = at_once(*(lambda name=name: complete(verified, code, name) for name in names))
     assert sorted(response.status_code for response in responses) == [201] + [403] * 19
-    assert counted(database, User) == 1
+    assert count(database, models.users) == 1
 
 
 def test_one_of_two_codes_for_an_address_wins(verified: TestClient, travel: Travel, mailbox: Mailbox) -> None:
@@ -272,7 +268,7 @@ def test_the_database_and_the_log_hold_no_code_of_a_sign_up(
     caplog.set_level("DEBUG")
     code = code_of(verified, mailbox)
     with database.transaction() as db:
-        stored = repr([*db.execute(select(OutgoingMail.__table__)), *db.execute(select(OneTimeCode.__table__))])
+        stored = repr([*db.run(select(models.outbox)), *db.run(select(models.codes))])
     complete(verified, code)
     logged = " ".join(repr(vars(record)) for record in caplog.records if record.name.startswith("charter"))
     assert "mail_sent" in logged

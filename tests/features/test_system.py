@@ -38,7 +38,7 @@ def test_readiness_requires_the_schema_of_this_release(client: TestClient, datab
     response = client.get("/ready")
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
     with database.transaction() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = 'another'"))
+        db.run(text("UPDATE alembic_version SET version_num = 'another'"))
     response = client.get("/ready")
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert response.json() == {

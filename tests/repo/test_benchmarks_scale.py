@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.models import Session, User
 from api.storage.database import Database
 from benchmarks.speed.charter import INSTANT
 from benchmarks.speed.filling import expired, fill, username
@@ -46,7 +46,11 @@ def test_fill_adds_users_who_can_log_in(client: TestClient) -> None:
 
 def test_fill_adds_a_token_to_each_session(filled: Config, database: Database) -> None:
     with database.transaction() as db:
-        found = db.execute(select(User.id, Session.id, Session.refresh_token).select_from(User).join(Session)).all()
+        found = db.run(
+            select(models.users.c.id, models.sessions.c.id, models.sessions.c.refresh_token)
+            .select_from(models.users)
+            .join(models.sessions)
+        ).all()
     # The user who was there first has one session.
     users, sessions, digests = (set(column) for column in zip(*found, strict=True))
     assert (len(users), len(sessions), len(digests)) == (USERS + 1, 3 * USERS + 1, 3 * USERS + 1)

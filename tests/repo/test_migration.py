@@ -54,7 +54,7 @@ def make_migration(checkout: Path, name: str) -> subprocess.CompletedProcess[str
 @pytest.mark.slow
 def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
     (checkout / "api/models/note.py").write_text(block('"""The notes.').text)
-    (checkout / "api/models/__init__.py").write_text(block('"""The tables, one module each.').text)
+    (checkout / "api/models/__init__.py").write_text(block('"""The tables, one module').text)
     result = make_migration(checkout, "notes")
     assert result.returncode == 0, result.stderr
     (written,) = (checkout / "migrations/versions").glob("*_notes.py")
@@ -65,8 +65,8 @@ def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
 @pytest.mark.slow
 def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> None:
     model = checkout / "api/models/user.py"
-    column = "    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)\n"
-    disabled = "    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)\n"
+    column = '    Column("seen_at", UtcDateTime, index=True),\n'
+    disabled = '    Column("disabled_at", UtcDateTime),\n'
     assert disabled in model.read_text()
     model.write_text(model.read_text().replace(disabled, disabled + column))
     assert make_migration(checkout, "last_seen").returncode == 0
@@ -82,8 +82,8 @@ def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> 
 def test_a_long_generated_line_is_wrapped(checkout: Path) -> None:
     model = checkout / "api/models/user.py"
     names = [f"bookmarks_of_the_profile_{number}" for number in range(3)]
-    columns = "".join(f"    {name}: Mapped[str | None] = mapped_column(unique=True)\n" for name in names)
-    disabled = "    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)\n"
+    columns = "".join(f'    Column("{name}", String, unique=True),\n' for name in names)
+    disabled = '    Column("disabled_at", UtcDateTime),\n'
     model.write_text(model.read_text().replace(disabled, disabled + columns))
     result = make_migration(checkout, "bookmarks")
     assert result.returncode == 0, result.stderr
@@ -95,9 +95,9 @@ def test_a_long_generated_line_is_wrapped(checkout: Path) -> None:
 @pytest.mark.slow
 def test_a_migration_that_cannot_run_is_deleted(checkout: Path) -> None:
     model = checkout / "api/models/user.py"
-    disabled = "    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)\n"
+    disabled = '    Column("disabled_at", UtcDateTime),\n'
     kind = "class Color(String):\n    pass\n\n\nclass UserRow("
-    text = model.read_text().replace(disabled, f"{disabled}    color: Mapped[str | None] = mapped_column(Color)\n")
+    text = model.read_text().replace(disabled, f'{disabled}    Column("color", Color),\n')
     model.write_text(text.replace("class UserRow(", kind))
     before = sorted((checkout / "migrations/versions").glob("*.py"))
     result = make_migration(checkout, "color")

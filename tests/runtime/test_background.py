@@ -7,11 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
 
+from api import models
 from api.config import Config
 from api.errors import DatabaseUnavailable
-from api.models import Session
 from api.runtime import background
 from api.runtime.background import BackgroundWorker, Task
 from api.storage.database import Database
@@ -19,6 +18,7 @@ from tests.support.charter import until
 from tests.support.niceness import niceness
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import newcomer
+from tests.support.rows import count
 from tests.support.types import Travel
 from tests.support.workers import worker
 
@@ -111,14 +111,10 @@ def test_a_worker_without_tasks_stops(started: list[BackgroundWorker]) -> None:
 
 
 def test_a_process_purges_expired_sessions(config: Config, database: Database, travel: Travel) -> None:
-    def count() -> int:
-        with database.transaction() as db:
-            return db.scalars(select(func.count()).select_from(Session)).one()
-
     with worker(config) as client:
         newcomer(client, "alice").log_in()
-    assert count() == 2
+    assert count(database, models.sessions) == 2
     travel(timedelta(days=30, hours=2))
     with worker(replace(config, background="on")) as client:
         newcomer(client, "bobby")
-        until(lambda: count() == 1, seconds=PATIENCE_SECONDS)
+        until(lambda: count(database, models.sessions) == 1, seconds=PATIENCE_SECONDS)

@@ -13,9 +13,9 @@ from idna.idnadata import codepoint_classes
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.models import User
 from api.services.names import canonical
 from api.storage.database import Database
 from tests.support.databases import on_sqlite
@@ -172,7 +172,7 @@ def test_exactly_one_of_several_parallel_sign_ups_succeeds(config: Config, datab
     assert rounds == [Counter({201: 1, 409: PARALLEL - 1})] * ROUNDS
     assert {code for part in parts for status, code in part} <= {None, "USERNAME_TAKEN", "EMAIL_TAKEN"}
     with database.transaction() as db:
-        assert db.scalar(select(func.count()).select_from(User)) == ROUNDS
+        assert db.run(select(func.count()).select_from(models.users)).scalar() == ROUNDS
 
 
 def _sign_up_at(client: httpx.Client, start: threading.Barrier, number: int) -> tuple[int, str | None]:

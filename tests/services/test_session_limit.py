@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import func, insert, select, text
 from starlette.testclient import TestClient
 
+from api import models
 from api.config import Config
-from api.models import Session
 from api.services import session_limit, session_statements
 from api.services.session_limit import ExcessTrimmer
-from api.storage.database import Database, new_id, table_of
+from api.storage.database import Database, new_id
 from tests.support.charter import until
 from tests.support.concurrency import at_once
 from tests.support.databases import on_postgresql
@@ -24,7 +24,7 @@ from tests.support.problems import assert_problem
 from tests.support.types import Events, Travel
 from tests.support.workers import by_hand, statements, worker
 
-SESSIONS = table_of(Session)
+SESSIONS = models.sessions
 MOST = 3
 
 
@@ -104,9 +104,9 @@ def test_log_ins_that_wait_for_the_user_keep_the_limit(alice: Person, database: 
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with ThreadPoolExecutor(2) as pool:
         with database.transaction() as db:
-            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            db.run(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
             log_ins = [pool.submit(replace(alice).log_in) for _ in range(2)]
-            until(lambda: db.scalar(waiting) == 2)
+            until(lambda: db.run(waiting).scalar() == 2)
         assert [each.result().status_code for each in log_ins] == [200, 200]
     assert count(database, alice) == MOST
 

@@ -13,16 +13,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
+from api import clock, models
 from api.app import create_app
 from api.config import Config
 from api.crypto.signing_keys import ALGORITHMS, KeyCipher, SigningKey, generate
 from api.errors import NotFound
-from api.models import StoredSigningKey
 from api.services import signing_keys
-from api.services.signing_keys import Keyring, State
+from api.services.signing_keys import Keyring, KeyRow, State
 from api.storage.database import Database
 from tests.support.charter import Charter, beside
 from tests.support.concurrency import at_once
@@ -127,7 +127,7 @@ def test_a_new_key_signs_only_when_every_process_can_know_it(
     travel(timedelta(seconds=1))
     assert signer(database, keyring) == third
     with database.transaction() as db:
-        for row in db.scalars(select(StoredSigningKey).where(StoredSigningKey.id.in_([second, third]))):
+        for row in db.run(select(models.signing_keys).where(models.signing_keys.c.id.in_([second, third]))):
             assert row.activated_at is not None
             assert row.activated_at - row.created_at >= timedelta(seconds=1)
 
@@ -137,8 +137,9 @@ def test_the_operator_lists_and_rotates_the_keys(charter: Charter, database: Dat
     first, following = states(database)
     assert listed(charter) == [(first, "active", "signs"), (following, "next", "")]
     with database.transaction() as db:
-        for row in db.scalars(select(StoredSigningKey)):
-            row.created_at -= timedelta(minutes=5)
+        for row in signing_keys.list_all(db):
+            earlier = update(models.signing_keys).where(models.signing_keys.c.id == row.id)
+            db.run(earlier.values(created_at=row.created_at - timedelta(minutes=5)))
     result = charter.run("keys", "rotate")
     assert (result.returncode, result.stdout) == (0, f"{following} is now the signing key.\n")
     assert events(result.stderr) == [("signing_key_rotated", following)]
@@ -296,8 +297,8 @@ def spellings(key: SigningKey) -> list[bytes]:
 def test_a_sealed_key_opens_only_with_its_secret_id_and_algorithm(config: Config, algorithm: str) -> None:
     keyring, key = keyring_of(config), generate(algorithm)
     sealed = KeyCipher(config.secret).seal(key)
-    row = {"id": key.id, "algorithm": algorithm, "sealed": sealed, "retires_at": None}
-    opened = keyring.open(StoredSigningKey(**row))
+    row = KeyRow(key.id, algorithm, sealed, clock.now(), None, None)
+    opened = keyring.open(row)
     assert opened is not None
     assert spellings(opened) == spellings(key)
     flipped = [sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :] for place in range(len(sealed))]
@@ -310,10 +311,10 @@ def test_a_sealed_key_opens_only_with_its_secret_id_and_algorithm(config: Config
         {"id": generate(algorithm).id},
         *({"algorithm": other} for other in ALGORITHMS if other != algorithm),
     ]
-    assert {keyring.open(StoredSigningKey(**(row | change))) for change in changes} == {None}
+    assert {keyring.open(row._replace(**change)) for change in changes} == {None}
 
 
-def without_end(database: Database) -> list[StoredSigningKey]:
+def without_end(database: Database) -> list[KeyRow]:
     """Return the keys that sign, or are about to, until the next rotation."""
     with database.transaction() as db:
         return [row for row in signing_keys.list_all(db) if row.activated_at is not None and row.retires_at is None]

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import JSON, Integer, LargeBinary, String, Table, Uuid, insert, select
 from sqlalchemy.types import TypeEngine
 
-from api import clock
+from api import clock, models
 from api.config import Config
-from api.models import OutgoingMail, RetiredName, User
 from api.storage.database import Database, UtcDateTime, new_id
 from tests.support.charter import Charter, beside, until
 from tests.support.user_rows import USER_COLUMNS
@@ -27,7 +26,7 @@ def fill(database: Database) -> dict[UUID, str]:
     ids = {new_id(): f"user{number}" for number in range(USERS)}
     with database.transaction() as db:
         for table, _ in USER_COLUMNS:
-            db.execute(insert(table), [row(table, of, name) for of, name in ids.items()])
+            db.run(insert(table), [row(table, of, name) for of, name in ids.items()])
     return {of: f"{name}@a.com" for of, name in ids.items()}
 
 
@@ -64,19 +63,21 @@ def row(table: Table, of: UUID, name: str) -> dict[str, Any]:
 
 def left(database: Database) -> int:
     with database.transaction() as db:
-        return len(db.execute(select(User.id)).all())
+        return len(db.run(select(models.users.c.id)).all())
 
 
 def check_whole(database: Database, addresses: dict[UUID, str]) -> None:
     """Assert that each user has all rows, or none but a reserved name and one mail."""
     with database.transaction() as db:
-        there = set(db.scalars(select(User.id)))
+        there = set(db.run(select(models.users.c.id)).scalars())
         for table, column in USER_COLUMNS:
             # The audit log outlives its users.
             if table.name != "events":
-                assert {of for of in db.scalars(select(column)) if of} == there, column
-        farewells = Counter(db.scalars(select(OutgoingMail.address).where(OutgoingMail.template == "account_deleted")))
-        names = set(db.scalars(select(RetiredName.key)))
+                assert {of for of in db.run(select(column)).scalars() if of} == there, column
+        farewells = Counter(
+            db.run(select(models.outbox.c.address).where(models.outbox.c.template == "account_deleted")).scalars()
+        )
+        names = set(db.run(select(models.retired_names.c.key)).scalars())
     assert farewells == {address: 1 for of, address in addresses.items() if of not in there}
     assert names >= {str(address).partition("@")[0] for address in farewells}
 

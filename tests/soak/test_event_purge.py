@@ -4,13 +4,13 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert
 
-from api import clock
+from api import clock, models
 from api.config import Config
-from api.models import Event, EventOrigin
 from api.storage.database import Database, first_id, new_id
 from tests.support.charter import Charter, beside, until
+from tests.support.rows import count
 
 pytestmark = pytest.mark.usefixtures("forked")
 
@@ -31,17 +31,16 @@ def fill(database: Database) -> None:
         "facts": {},
     }
     with database.transaction() as db:
-        db.execute(insert(Event), [event | {"id": each} for each in ids])
-        db.execute(
-            insert(EventOrigin),
+        db.run(insert(models.events), [event | {"id": each} for each in ids])
+        db.run(
+            insert(models.event_origins),
             [{"event_id": each, "user_id": user, "ip_address": "192.0.2.1", "user_agent": "curl"} for each in ids],
         )
 
 
 def left(database: Database) -> list[int]:
     """Return how many events and origins there are."""
-    with database.transaction() as db:
-        return [db.scalars(select(func.count()).select_from(model)).one() for model in (Event, EventOrigin)]
+    return [count(database, models.events), count(database, models.event_origins)]
 
 
 def purge_some(charter: Charter, database: Database) -> None:

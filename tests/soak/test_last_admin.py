@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from api import models
 from api.config import Config
-from api.models import User
 from api.services.roles import ADMIN
 from api.storage.database import Database
 from tests.features.test_deletion import request as request_deletion
@@ -47,7 +47,7 @@ def call(verb: str, one: Person, other: Person) -> Callable[[], httpx.Response]:
 def test_of_two_admins_who_remove_each_other_one_stays(config: Config, database: Database, long: bool) -> None:
     # No mail server listens there.
     charter = beside(config, smtp_port=1)
-    admins = select(func.count()).where(User.role == ADMIN, User.disabled_at.is_(None))
+    admins = select(func.count()).where(models.users.c.role == ADMIN, models.users.c.disabled_at.is_(None))
     with ExitStack() as stack:
         servers = [stack.enter_context(charter.serving()) for _ in range(2)]
         clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=TIMEOUT)) for server in servers]
@@ -59,4 +59,4 @@ def test_of_two_admins_who_remove_each_other_one_stays(config: Config, database:
             # The other request is too late, or its caller has lost the role or the session.
             assert statuses[1] in {401, 403, 409}, verbs
             with database.transaction() as db:
-                assert db.scalar(admins) == 1
+                assert db.run(admins).scalar() == 1

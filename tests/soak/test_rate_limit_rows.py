@@ -10,7 +10,7 @@ from time import time
 from sqlalchemy import Connection, create_engine, text
 
 from api.config import Config
-from api.storage.rate_limit_store import TABLE_ON_SQLITE
+from api.storage.rate_limit_store import CREATE_TABLE
 from benchmarks.speed import client
 from benchmarks.speed.charter import INSTANT
 from benchmarks.speed.load import Request
@@ -50,7 +50,7 @@ def fill(config: Config, live: int) -> None:
             connection.execute(text(_FILL_ON_POSTGRESQL), values)
             connection.execute(text("ANALYZE rate_limits"))
         else:
-            connection.execute(text(TABLE_ON_SQLITE))
+            connection.execute(CREATE_TABLE)
             connection.execute(text(_FILL_ON_SQLITE), values)
 
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import URL, Engine, event, text, update
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.clock import now
 from api.config import Config
 from api.crypto.signing_keys import KeyCipher, generate
-from api.models import User
 from api.services import password_policy, users
 from api.storage.database import Database
 from tests.runtime.test_bulkhead import TOO_BUSY, WRONG, closed, connections, crowd
@@ -69,7 +69,7 @@ def test_the_time_of_a_reset_request_does_not_depend_on_the_user(
     for username in ("verified", "unverified", "disabled"):
         assert Person(client, username).sign_up().status_code == 201
     with database.transaction() as db:
-        db.execute(update(User).where(User.username == "verified").values(email_verified_at=now()))
+        db.run(update(models.users).where(models.users.c.username == "verified").values(email_verified_at=now()))
         users.disable(db, "disabled")
     # If the machine itself stalls, it may delay one of the users more. Then measure again.
     for _ in range(3):
@@ -187,7 +187,7 @@ def test_a_row_lock_that_is_not_released_is_503_after_5_seconds(config: Config, 
     with TestClient(create_app(replace(config, database_url=postgres_url))) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         with stopped.transaction() as db:
-            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            db.run(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
             began = perf_counter()
             response = alice.log_in()
             assert 4.5 < perf_counter() - began < 8

@@ -19,17 +19,18 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
 from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import DatabaseUnavailable, UsernameTaken
-from api.models import StoredSigningKey, User
 from api.storage.change_feed import subscribe
-from api.storage.database import Database, new_id
+from api.storage.database import Database, Db, new_id
 from tests.support.charter import beside, until
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person, newcomer
+from tests.support.rows import count
 from tests.support.workers import statements
 
 UNAVAILABLE = {
@@ -46,47 +47,45 @@ BEHIND = UNAVAILABLE | {
 }
 
 
-def key(created_at: datetime) -> StoredSigningKey:
-    return StoredSigningKey(id=uuid4().hex[:16], algorithm="ES256", sealed=b"", created_at=created_at)
+def key(created_at: datetime | None = None) -> dict[str, Any]:
+    return {"id": uuid4().hex[:16], "algorithm": "ES256", "sealed": b"", "created_at": created_at or datetime.now(UTC)}
 
 
-def count(database: Database, model: type[User | StoredSigningKey] = StoredSigningKey) -> int:
-    with database.transaction() as db:
-        return db.scalar(select(func.count()).select_from(model)) or 0
+def add_key(db: Db) -> None:
+    db.run(insert(models.signing_keys), key())
 
 
 @pytest.mark.parametrize("hours", [-11, 0, 2, 5.5])
 def test_a_time_of_any_zone_is_returned_in_utc(database: Database, hours: float) -> None:
     noon = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
     with database.transaction() as db:
-        db.add(key(noon.astimezone(timezone(timedelta(hours=hours)))))
+        db.run(insert(models.signing_keys), key(noon.astimezone(timezone(timedelta(hours=hours)))))
     with database.transaction() as db:
-        found = db.scalars(select(StoredSigningKey.created_at)).one()
+        found = db.run(select(models.signing_keys.c.created_at)).scalar_one()
         assert (found, found.tzinfo) == (noon, UTC)
         kept = {"sqlite": "2026-07-01 12:00:00.123456", "postgresql": noon}[database.engine.dialect.name]
-        assert db.scalars(text("SELECT created_at FROM signing_keys")).one() == kept
+        assert db.run(text("SELECT created_at FROM signing_keys")).scalar_one() == kept
         earlier, later = (datetime(2026, 7, 1, hour, tzinfo=timezone(timedelta(hours=2))) for hour in (13, 15))
-        assert db.scalar(select(StoredSigningKey.created_at < earlier)) is False
-        assert db.scalar(select(StoredSigningKey.created_at < later)) is True
+        assert db.run(select(models.signing_keys.c.created_at < earlier)).scalar() is False
+        assert db.run(select(models.signing_keys.c.created_at < later)).scalar() is True
 
 
 def test_a_time_without_a_zone_is_rejected(database: Database) -> None:
     naive = datetime(2026, 7, 1)
     with database.transaction() as db:
         for statement in (
-            insert(StoredSigningKey).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
-            select(StoredSigningKey).where(StoredSigningKey.created_at < naive),
+            insert(models.signing_keys).values(id="0", algorithm="ES256", sealed=b"", created_at=naive),
+            select(models.signing_keys).where(models.signing_keys.c.created_at < naive),
         ):
             with pytest.raises(StatementError, match="a time must have a time zone"):
-                db.execute(statement)
-    assert count(database) == 0
+                db.run(statement)
+    assert count(database, models.signing_keys) == 0
 
 
 def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database) -> None:
     def write(error: Exception | None = None) -> None:
         with database.transaction() as db:
-            db.add(key(datetime.now(UTC)))
-            db.flush()
+            add_key(db)
             if error:
                 raise error
 
@@ -94,18 +93,18 @@ def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database
     for error in (LookupError(), UsernameTaken()):
         with pytest.raises(type(error)):
             write(error)
-    assert count(database) == 1
+    assert count(database, models.signing_keys) == 1
 
 
 def test_a_statement_run_alone_outlives_the_transaction(database: Database) -> None:
     with database.transaction() as db:
-        db.add(key(datetime.now(UTC)))
+        add_key(db)
     left = []
-    database.on_write(lambda: left.append(count(database)))
+    database.on_write(lambda: left.append(count(database, models.signing_keys)))
 
     def delete_and_fail() -> None:
         with database.transaction() as db:
-            assert db.run_alone(delete(StoredSigningKey), {}) == 1
+            assert db.run_alone(delete(models.signing_keys), {}) == 1
             assert database.in_use() == 0
             raise LookupError
 
@@ -142,8 +141,8 @@ def test_the_database_itself_rejects_rows_that_break_its_rules(
     bobby = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
     # On PostgreSQL a text that is too long is not a constraint violation, but an invalid value of its type.
     with pytest.raises((IntegrityError, DataError), match=rule), database.transaction() as db:
-        db.add(User(**bobby | {"password_hash": "x"} | change))
-    assert count(database, User) == 1
+        db.run(insert(models.users), bobby | {"password_hash": "x"} | change)
+    assert count(database, models.users) == 1
 
 
 def write_after_reading(database: Database) -> None:
@@ -153,15 +152,14 @@ def write_after_reading(database: Database) -> None:
     def work(_: int) -> None:
         for _ in range(rounds):
             with database.transaction() as db:
-                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
-                db.add(key(datetime.now(UTC)))
-                db.flush()
-                db.execute(select(func.count()).select_from(StoredSigningKey)).one()
-                db.add(key(datetime.now(UTC)))
+                db.run(select(func.count()).select_from(models.signing_keys)).one()
+                add_key(db)
+                db.run(select(func.count()).select_from(models.signing_keys)).one()
+                add_key(db)
 
     with ThreadPoolExecutor(writers) as pool:
         list(pool.map(work, range(writers)))
-    assert count(database) == 2 * writers * rounds
+    assert count(database, models.signing_keys) == 2 * writers * rounds
 
 
 @pytest.mark.slow
@@ -231,13 +229,12 @@ def test_a_lock_that_a_foreign_process_holds_too_long_is_503(config: Config, dat
 def test_a_thread_of_this_process_that_writes_too_long_is_503(config: Config, rows: int) -> None:
     database = Database(config.database_url.update_query_dict({"timeout": "0.1"}))
     with database.transaction() as first:
-        first.add_all([key(datetime.now(UTC)) for _ in range(rows)])
-        first.flush()
+        first.run(insert(models.signing_keys), [key() for _ in range(rows)])
         with pytest.raises(DatabaseUnavailable), database.transaction() as second:
-            second.add_all([key(datetime.now(UTC)) for _ in range(rows)])
+            second.run(insert(models.signing_keys), [key() for _ in range(rows)])
     with database.transaction() as third:
-        third.add_all([key(datetime.now(UTC)) for _ in range(rows)])
-    assert count(database) == 2 * rows
+        third.run(insert(models.signing_keys), [key() for _ in range(rows)])
+    assert count(database, models.signing_keys) == 2 * rows
     database.dispose()
 
 
@@ -321,10 +318,10 @@ def test_a_pool_without_a_free_connection_is_503(database: Database) -> None:
     database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
     taken = [database.engine.connect() for _ in range(40)]
     with pytest.raises(DatabaseUnavailable), database.transaction() as db:
-        db.execute(select(1))
+        db.run(select(1))
     for connection in taken:
         connection.close()
-    assert count(database) == 0
+    assert count(database, models.signing_keys) == 0
 
 
 def test_20_log_outs_at_once_end_one_session_once(server: str, database: Database) -> None:
@@ -354,7 +351,7 @@ def test_later_ids_sort_later() -> None:
 
 def test_a_handle_cannot_be_used_after_its_transaction(database: Database) -> None:
     with database.transaction() as db:
-        assert db.scalar(text("SELECT 1")) == 1
+        assert db.run(text("SELECT 1")).scalar() == 1
     with pytest.raises(RuntimeError, match="the transaction has ended"):
-        db.scalar(text("SELECT 1"))
+        db.run(text("SELECT 1")).scalar()
     assert database.in_use() == 0

@@ -23,7 +23,7 @@ from api.config.paths import resource_dir
 from api.crypto.refresh_tokens import digest
 from api.errors import DatabaseUnavailable
 from api.storage import revisions, triggers
-from api.storage.database import Base, Database, UtcDateTime
+from api.storage.database import METADATA, Database, UtcDateTime
 from tests.support.migrations import upgrade_with
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, newcomer
@@ -43,7 +43,7 @@ def engine(url: URL) -> Iterator[Engine]:
 
 
 # The tables of a database at the newest revision.
-TABLES = sorted(["alembic_version", *Base.metadata.tables])
+TABLES = sorted(["alembic_version", *METADATA.tables])
 
 
 def tables(engine: Engine) -> list[str]:
@@ -117,7 +117,7 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, tmp_path
     # Alembic compares neither CHECK constraints nor the names of constraints.
     other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
     with other.engine.begin() as connection:
-        Base.metadata.create_all(connection)
+        METADATA.create_all(connection)
         triggers.restore(connection)
     assert sorted(_parts(definitions(engine))) == sorted(_parts(definitions(other.engine)))
     other.dispose()

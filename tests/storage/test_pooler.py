@@ -71,7 +71,7 @@ def test_each_transaction_limits_its_waits_unless_the_database_does(config: Conf
     for _ in range(3):
         with database.transaction() as db:
             names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-            assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["5s", "1min", "15s"]
+            assert [db.run(text(f"SHOW {name}")).scalar() for name in names] == ["5s", "1min", "15s"]
     database.dispose()
 
 

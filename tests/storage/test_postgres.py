@@ -21,7 +21,7 @@ from api.app import create_app
 from api.config import Config
 from api.services import readiness
 from api.storage import partial_index, rate_limit_store, revisions
-from api.storage.database import Base, Database, Db
+from api.storage.database import METADATA, Database, Db
 from tests.support.charter import SECRETS, Charter, until
 from tests.support.concurrency import at_once
 from tests.support.databases import created, on_postgresql
@@ -39,7 +39,7 @@ def engine(postgres: URL) -> Iterator[Engine]:
         database.dispose()
 
 
-TABLES = {**Base.metadata.tables, **rate_limit_store.METADATA.tables}
+TABLES = {**METADATA.tables, **rate_limit_store.RATE_LIMITS.tables}
 
 
 def constraints(engine: Engine) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres
         command.check(alembic)
     with created(postgres, "template0") as url:
         other = Database(url)
-        partial_index.set_options(Base.metadata)
-        for metadata in (Base.metadata, rate_limit_store.METADATA):
+        partial_index.set_options(METADATA)
+        for metadata in (METADATA, rate_limit_store.RATE_LIMITS):
             metadata.create_all(other.engine)
         assert constraints(engine) == constraints(other.engine)
         other.dispose()
@@ -128,7 +128,7 @@ def test_a_row_lock_that_is_not_released_is_503(config: Config, database: Databa
     with TestClient(create_app(replace(config, database_url=impatient))) as client:
         alice, bobby = newcomer(client, "alice"), newcomer(client, "bobby")
         with database.transaction() as db:
-            db.execute(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
+            db.run(text("SELECT FROM users WHERE username = 'alice' FOR UPDATE"))
             response = alice.log_in()
             assert bobby.log_in().status_code == 200
         assert_problem(response, 503, "DATABASE_UNAVAILABLE")
@@ -138,7 +138,7 @@ def test_a_row_lock_that_is_not_released_is_503(config: Config, database: Databa
 def test_the_url_sets_the_lock_timeout_and_migrations_have_none(postgres_url: URL) -> None:
     database = Database(postgres_url.update_query_dict({"options": "-c lock_timeout=1min"}))
     with database.transaction() as db:
-        assert db.scalar(text("SHOW lock_timeout")) == "1min"
+        assert db.run(text("SHOW lock_timeout")).scalar() == "1min"
     with revisions.migrating(database.engine) as alembic:
         for name in ("lock_timeout", "statement_timeout"):
             assert alembic.attributes["connection"].scalar(text(f"SHOW {name}")) == "0"
@@ -169,24 +169,24 @@ def test_a_transaction_with_a_conflict_is_retried(
 
     def act(db: Db) -> None:
         tried.append(db)
-        db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        db.execute(text("SELECT FROM users"))
+        db.run(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        db.run(text("SELECT FROM users"))
         if len(tried) <= clashes:
             by_hand(config, "UPDATE users SET username = 'carol'")
-        db.execute(text("UPDATE users SET email = email || 'x'"))
+        db.run(text("UPDATE users SET email = email || 'x'"))
 
     response = asking(act)
     assert (len(tried), response.status_code) == (tries, status)
     assert response.headers.get("retry-after") == (None if status == 200 else "5")
     with database.transaction() as db:
         # The handler ran again, but its effect was committed once.
-        assert db.scalar(text("SELECT email FROM users")) == "alice@example.com" + "x" * (status == 200)
+        assert db.run(text("SELECT email FROM users")).scalar() == "alice@example.com" + "x" * (status == 200)
 
 
 def idle(db: Db) -> None:
-    db.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
-    mine = db.scalar(text("SELECT pg_backend_pid()"))
-    other = create_engine(db.get_bind().engine.url)
+    db.run(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+    mine = db.run(text("SELECT pg_backend_pid()")).scalar()
+    other = create_engine(db.connection().engine.url)
 
     def is_ended() -> bool:
         with other.connect() as connection:
@@ -195,25 +195,25 @@ def idle(db: Db) -> None:
 
     until(is_ended)
     other.dispose()
-    db.execute(text("SELECT"))
+    db.run(text("SELECT"))
 
 
 def last_too_long(db: Db) -> None:
-    db.execute(text("SET LOCAL statement_timeout = '100ms'"))
-    db.execute(text("SELECT pg_sleep(20)"))
+    db.run(text("SET LOCAL statement_timeout = '100ms'"))
+    db.run(text("SELECT pg_sleep(20)"))
 
 
 def meet_a_standby(db: Db) -> None:
-    db.execute(text("SET LOCAL transaction_read_only = on"))
-    db.execute(text("DELETE FROM users"))
+    db.run(text("SET LOCAL transaction_read_only = on"))
+    db.run(text("DELETE FROM users"))
 
 
 def be_ended(db: Db) -> None:
-    db.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    db.run(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
 def find_the_disk_full(db: Db) -> None:
-    db.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"))
+    db.run(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"))
 
 
 @on_postgresql
@@ -222,7 +222,7 @@ def test_a_hanging_database_is_503_and_the_next_request_succeeds(asking: Asking,
     response = asking(act)
     assert_problem(response, 503, "DATABASE_UNAVAILABLE")
     assert response.headers["retry-after"] == "5"
-    assert asking(lambda db: db.execute(text("SELECT"))).status_code == 200
+    assert asking(lambda db: db.run(text("SELECT"))).status_code == 200
 
 
 @on_postgresql
@@ -231,7 +231,7 @@ def test_timeouts_in_the_url_are_kept(config: Config) -> None:
     database = Database(url)
     with database.transaction() as db:
         names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-        assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["5s", "1min", "15s"]
+        assert [db.run(text(f"SHOW {name}")).scalar() for name in names] == ["5s", "1min", "15s"]
     database.dispose()
 
 
@@ -239,7 +239,7 @@ def test_timeouts_in_the_url_are_kept(config: Config) -> None:
 def test_no_write_waits_for_a_sequence(alice: Person, database: Database) -> None:
     assert [response.status_code for response in (alice.refresh(), alice.log_out())] == [200, 204]
     with database.transaction() as db:
-        used = db.scalars(text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"))
+        used = db.run(text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL")).scalars()
         assert used.all() == []
 
 

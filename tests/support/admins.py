@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
+from api import models
 from api.config import Config
 from api.mailing import make_outbox
-from api.models import OutgoingMail
 from api.storage.database import Database
 from tests.support.person import Person, newcomer
 from tests.support.roles import promote
@@ -51,5 +51,5 @@ def dead_mail(config: Config, database: Database) -> str:
     """Add a dead mail, and return its id."""
     with database.transaction() as db:
         mail = make_outbox(config).add(db, "test", "reader@example.com", timedelta(hours=1))
-        db.execute(update(OutgoingMail).where(OutgoingMail.id == mail).values(state="dead"))
+        db.run(update(models.outbox).where(models.outbox.c.id == mail).values(state="dead"))
     return str(mail)

@@ -3,12 +3,11 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from api import clock
+from api import clock, models
 from api.config import Config
 from api.crypto.one_time_codes import OneTimeCodes
-from api.models import User
 from api.services import codes, names
 from api.services.codes import Purpose
 from api.services.deletion import RESTORE
@@ -47,18 +46,19 @@ def sign_up_code(config: Config, database: Database, email: str, code_id: UUID |
 
 def _user_code(purpose: Purpose, config: Config, database: Database, name: str, code_id: UUID) -> str:
     with database.transaction() as db:
-        user = db.scalars(select(User).where(User.username_key == names.login_key(name))).one()
-        address = user.email
+        user = db.run(select(models.users).where(models.users.c.username_key == names.login_key(name))).one()
+        this, address = update(models.users).where(models.users.c.id == user.id), user.email
         if purpose is codes.EMAIL_CHANGE:
-            user.pending_email = address = f"{code_id.hex}@example.com"
+            address = f"{code_id.hex}@example.com"
+            db.run(this.values(pending_email=address))
         if purpose.name == RESTORE.name:
-            user.disabled_at, user.deletes_at = clock.now(), clock.now() + purpose.lifetime
-            db.flush()
+            db.run(this.values(disabled_at=clock.now(), deletes_at=clock.now() + purpose.lifetime))
         return codes.issue(db, OneTimeCodes(config.secret), purpose, code_id, address, user.id)
 
 
 def request_changes(database: Database) -> None:
     """Give each user a pending change of the email."""
     with database.transaction() as db:
-        for user in db.scalars(select(User)):
-            user.pending_email = f"{user.id.hex}@example.com"
+        for user in db.run(select(models.users)).all():
+            changed = update(models.users).where(models.users.c.id == user.id)
+            db.run(changed.values(pending_email=f"{user.id.hex}@example.com"))

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import delete
 
+from api import models
 from api.config import Config
 from api.mailing import mail_delivery
-from api.models import OutgoingMail
 from api.services import email_verification, outbox
 from api.storage.database import Database
 from tests.support.mail_server import MailServer
@@ -47,4 +47,4 @@ class Mailbox:
     def _leave_out(self) -> None:
         if not self.verifies:
             with self.database.transaction() as db:
-                db.execute(delete(OutgoingMail).where(OutgoingMail.template == email_verification.MAIL))
+                db.run(delete(models.outbox).where(models.outbox.c.template == email_verification.MAIL))

@@ -1,19 +1,16 @@
 """The columns that refer to a user: each foreign key to the users, each column `user_id`, and the id itself."""
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column
 
 from api import models
-from api.models import User
-from api.storage.database import Base
+from api.storage.database import METADATA
 
-_USERS: Table = User.__table__  # type: ignore[assignment]
-# Importing the models fills the metadata.
-TABLES = Base.metadata.sorted_tables if models.__all__ else []
+TABLES = METADATA.sorted_tables
 
 
 def _refers(column: Column[object]) -> bool:
-    is_key = any(key.column is _USERS.c.id for key in column.foreign_keys)
-    return is_key or column.name == "user_id" or column is _USERS.c.id
+    is_key = any(key.column is models.users.c.id for key in column.foreign_keys)
+    return is_key or column.name == "user_id" or column is models.users.c.id
 
 
 USER_COLUMNS = [(table, column) for table in TABLES for column in table.c if _refers(column)]
@@ -22,4 +19,4 @@ USER_COLUMNS = [(table, column) for table in TABLES for column in table.c if _re
 KEPT = {"events": "The audit log outlives the user. It holds ids, and no name or address."}
 """The tables whose rows a deletion of the user keeps, each with the reason."""
 
-FOREIGN_KEYS = [key for table in TABLES for key in table.foreign_keys if key.column is _USERS.c.id]
+FOREIGN_KEYS = [key for table in TABLES for key in table.foreign_keys if key.column is models.users.c.id]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, text
 
+from api import models
 from api.config import Config
 from api.crypto.refresh_tokens import RefreshTokenFactory, digest
-from api.models import Session, User
-from api.storage.database import Base, Database, Db
+from api.storage.database import METADATA, Database, Db
 from tests.soak.chaos.clients import Live
 from tests.soak.chaos.journal import Journal, Kind
 
@@ -36,14 +36,15 @@ def judge(config: Config, journal: Journal, sessions: Iterable[Live]) -> Verdict
 
 
 def _judge_names(db: Db, journal: Journal, verdict: Verdict) -> None:
-    found = list(db.scalars(select(User.username)))
+    found = list(db.run(select(models.users.c.username)).scalars())
     acknowledged = [write.subject for write in journal.writes() if write.kind is Kind.SIGN_UP and write.done]
     verdict.lost += len(set(acknowledged) - set(found))
     verdict.doubled += len(found) - len(set(found))
 
 
 def _judge_sessions(db: Db, tokens: RefreshTokenFactory, sessions: Iterable[Live], verdict: Verdict) -> None:
-    valid = {str(id_): token for id_, token in db.execute(select(Session.id, Session.refresh_token))}
+    stored = db.run(select(models.sessions.c.id, models.sessions.c.refresh_token)).all()
+    valid = {str(row.id): row.refresh_token for row in stored}
     for live in sessions:
         if live.ended is not None and live.ended is (live.id in valid):
             verdict.lost += 1
@@ -58,23 +59,23 @@ def _expected(live: Live, tokens: RefreshTokenFactory) -> set[bytes]:
 
 
 def _damage(db: Db) -> str:
-    faults = _DAMAGE[db.get_bind().dialect.name](db)
+    faults = _DAMAGE[db.connection().dialect.name](db)
     return "; ".join(faults)
 
 
 def _damage_to_sqlite(db: Db) -> Iterator[str]:
-    yield from (fault for fault in db.scalars(text("PRAGMA integrity_check")) if fault != "ok")
-    yield from map(str, db.execute(text("PRAGMA foreign_key_check")))
+    yield from (fault for fault in db.run(text("PRAGMA integrity_check")).scalars() if fault != "ok")
+    yield from map(str, db.run(text("PRAGMA foreign_key_check")))
 
 
 def _damage_to_postgresql(db: Db) -> Iterator[str]:
     """Compare the checksums of all pages, and the content of each index with its table."""
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         counts = set()
         for way in _WAYS:
             for other in _WAYS:
-                db.execute(text(f"SET LOCAL enable_{other} = {'on' if other == way else 'off'}"))
-            counts.add(len(db.execute(select(table).order_by(*table.primary_key)).all()))
+                db.run(text(f"SET LOCAL enable_{other} = {'on' if other == way else 'off'}"))
+            counts.add(len(db.run(select(table).order_by(*table.primary_key)).all()))
         if len(counts) > 1:
             yield f"{table.name} has {counts} rows"
 
