@@ -212,7 +212,7 @@ class Database:
     def read(self, statement: Select[Any], parameters: dict[str, Any]) -> Sequence[Row[Any]]:
         """Return the rows of a query without a transaction. Raises the same errors as `transaction`.
 
-        This costs 40 us less than a transaction that reads once.
+        On PostgreSQL, this saves the round trips of BEGIN and ROLLBACK.
         """
         with translate_errors(self.is_behind), outside_transaction(self.engine) as connection:
             rows: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
