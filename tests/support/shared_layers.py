@@ -15,6 +15,7 @@ from api.contract.dispatch.replies import Replies
 from api.contract.document.arguments import argument_names
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json, Operation
+from api.contract.document.publication import located
 from api.contract.middleware.routing import Router
 from api.contract.schema.parameters import Parameters
 from api.contract.schema.response_schema import ResponseSpecs
@@ -40,6 +41,7 @@ def share_layers(documents: Documents, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(contract, "with_features", _changed_once(contract.with_features, documents))
     patch.setattr(contract, "with_overrides", _changed_once(contract.with_overrides, documents))
     patch.setattr(contract, "with_prefixes", _changed_once(contract.with_prefixes, documents))
+    patch.setattr("api.contract.assembly.located", _located_once(documents))
     patch.setattr(Contract, "operations", _operations_once(documents))
     patch.setattr(Contract, "skeleton", _skeleton_once(documents))
     patch.setattr("api.contract.assembly.Router", documents.once_per_contract(Router))
@@ -73,6 +75,16 @@ def _changed_once(change: Change, documents: Documents) -> Change:
         return changed[key][1]
 
     return result
+
+
+def _located_once(documents: Documents) -> Callable[[Contract, str], Contract]:
+    def made(given: Contract, public_url: str) -> Contract:
+        changed = located(given, public_url)
+        if changed is not given:
+            documents.share(changed.document)
+        return changed
+
+    return documents.once_per_contract(made)
 
 
 def _operations_once(documents: Documents) -> Callable[[Contract], Iterator[Operation]]:

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -24,12 +24,14 @@ from anyio._backends._asyncio import CancelScope
 from anyio.from_thread import BlockingPortal
 from connexion.operations import OpenAPIOperation
 from connexion.spec import Specification
+from connexion.utils import inspect_function_arguments
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask.sansio.scaffold import find_package
 from sqlalchemy import Engine
 from sqlalchemy.util import LRUCache
 
 from api import app, contract
+from api.config.paths import resource_dir
 from api.contract.document.checks import check_formats
 from api.contract.document.model import Contract
 from api.contract.document.operation import Json
@@ -41,6 +43,7 @@ from tests.support.shared_layers import share_layers
 from tests.support.shared_routes import share_routes
 
 Result = TypeVar("Result")
+SHIPPED = resource_dir("openapi")
 
 
 class _Documents:
@@ -103,6 +106,9 @@ def speedups() -> Iterator[None]:
         patch.setattr(OpenAPIOperation, "from_spec", _shared_by_layers(OpenAPIOperation.from_spec))
         patch.setattr("flask.sansio.app.find_package", cache(find_package))
         patch.setattr(inspect, "signature", _signature_once(inspect.signature))
+        patch.setattr(
+            "connexion.middleware.main.inspect_function_arguments", _arguments_once(inspect_function_arguments)
+        )
         patch.setattr(rsa, "generate_private_key", _reused_keys(rsa.generate_private_key))
         # Loading the CA bundle costs 20 ms per client. Tests of TLS have a bundle of their own.
         patch.setattr(ssl, "create_default_context", _by_bundle(ssl.create_default_context))
@@ -131,7 +137,8 @@ def _load_once(load: Callable[[Path], Contract], documents: _Documents) -> Calla
     contracts: dict[object, Contract] = {}
 
     def loaded(folder: Path) -> Contract:
-        files = tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.*")) if file.is_file())
+        # No test changes the files of the checkout.
+        files = None if folder == SHIPPED else _files_in(folder)
         # The faults of a contract name its files.
         key = folder, files
         if key not in contracts:
@@ -140,6 +147,10 @@ def _load_once(load: Callable[[Path], Contract], documents: _Documents) -> Calla
         return contracts[key]
 
     return loaded
+
+
+def _files_in(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    return tuple((file.name, file.read_bytes()) for file in sorted(folder.glob("*.*")) if file.is_file())
 
 
 def _check_formats_once(check: Callable[[Any, Any], None], documents: _Documents) -> Callable[[Any, Any], None]:
@@ -226,6 +237,19 @@ def _signature_once(signature: Callable[..., Any]) -> Callable[..., Any]:
         if function not in found:
             found[function] = signature(given)
         return found[function]
+
+    return result
+
+
+def _arguments_once(inspect_arguments: Callable[..., Any]) -> Callable[..., Any]:
+    """Inspect each middleware once. Each application creates a new partial function of it."""
+    known: dict[object, Any] = {}
+
+    def result(given: Callable[..., Any]) -> Any:
+        key = (given.func, len(given.args), frozenset(given.keywords)) if isinstance(given, partial) else given
+        if key not in known:
+            known[key] = inspect_arguments(given)
+        return known[key]
 
     return result
 
