@@ -13,14 +13,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Distributes single tests, and all tests of a module in `TOGETHER` to the same worker process.
+    """Distributes single tests, and all tests of a module or function in `TOGETHER` to the same worker process.
 
     The mark `xdist_group` of pytest-xdist 3.8 has no effect with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return module if module.endswith(TOGETHER) else nodeid
+        scopes = nodeid.partition("::")[0], nodeid.partition("[")[0]
+        return next((scope for scope in scopes if scope.endswith(TOGETHER)), nodeid)
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
         """Assign more tests to the process, and remove its finished ones. Each call counts all that are assigned."""
@@ -49,8 +49,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 
 
-TOGETHER = ("tests/repo/test_clients.py",)
-"""The modules with expensive session fixtures of their own."""
+TOGETHER = ("tests/repo/test_clients.py", "test_openapi_generator_makes_a_client_with_our_names")
+"""The modules and functions with expensive session fixtures of their own."""
 
 LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
 
