@@ -49,8 +49,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 
 
-TOGETHER = ("tests/repo/test_clients.py", "test_openapi_generator_makes_a_client_with_our_names")
-"""The modules and functions with expensive session fixtures of their own."""
+TOGETHER = (
+    "tests/repo/test_architecture.py",
+    "tests/repo/test_clients.py",
+    "tests/repo/test_sizes.py",
+    "test_openapi_generator_makes_a_client_with_our_names",
+)
+"""The modules and functions whose tests share expensive results."""
 
 LONGEST = ("test_schemathesis.py", "test_the_example_of_an_operation")
 
