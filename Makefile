@@ -96,7 +96,7 @@ clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client in
 		--output $(CLIENTS)/typescript/charter.d.ts
 
 .PHONY: migration
-migration: .venv/.ruff ## Write the next migration from the models; NAME=notes is required
+migration: .venv/.ruff ## Write the next migration from the tables; NAME=notes is required
 	@$(BIN)/python -m tools.migration "$(NAME)"
 
 CLIENTS := clients

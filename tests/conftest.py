@@ -22,6 +22,7 @@ from api.config.parsers import database_url
 from api.storage import revisions
 from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
+from tests.support.bound_parameters import reject_unknown
 from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, administration, created, settings
 from tests.support.declared_events import declared_events
@@ -49,6 +50,7 @@ pytest_plugins = [
 COLLECTOR = Collector()
 """The SQL statements that the application has sent in this process. The database fixtures check their plans."""
 COLLECTOR.listen()
+reject_unknown()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Write a migration from the models: `make migration NAME=notes`.
+"""Write a migration from the tables: `make migration NAME=notes`.
 
-Alembic compares the models with a fresh SQLite database at the newest revision. The difference becomes the next file in
-`migrations/versions`. Triggers and changes of data must be added by hand, because Alembic does not compare them.
+Alembic compares the tables in `api/models` with a fresh SQLite database at the newest revision. The difference becomes
+the next file in `migrations/versions`. Triggers and changes of data must be added by hand, because Alembic does not
+compare them.
 """
 
 import re
@@ -21,7 +22,7 @@ from sqlalchemy import URL
 from api import models
 from api.config.paths import resource_dir
 from api.storage import revisions
-from api.storage.database import METADATA, Database, UtcDateTime
+from api.storage.database import Database, UtcDateTime
 
 _VERSIONS = resource_dir("migrations") / "versions"
 _TEMPLATE = '''\
@@ -52,8 +53,8 @@ def main(name: str = "") -> None:
     with TemporaryDirectory() as temporary:
         upgrade, downgrade = _compare(Path(temporary) / "new.db")
     if upgrade.is_empty():
-        remedy = "Change a model, or add it to api/models/__init__.py."
-        sys.exit(f"The models are the same as in migration {previous}. {remedy}")
+        remedy = "Change a table, or add it to api/models/__init__.py."
+        sys.exit(f"The tables are the same as in migration {previous}. {remedy}")
     file = _VERSIONS / f"{revision}_{name}.py"
     title = name.replace("_", " ").capitalize()
     file.write_text(
@@ -82,15 +83,14 @@ def _format(file: Path) -> str:
 
 
 def _compare(file: Path) -> tuple[UpgradeOps, DowngradeOps]:
-    """Return the operations that turn the newest revision into the models, and those that turn it back."""
-    assert models.__all__, "importing the models registers their tables"
+    """Return the operations that turn the newest revision into the tables, and those that turn it back."""
     database = Database(URL.create("sqlite", database=str(file)))
     try:
         revisions.upgrade(database.engine)
         with database.engine.connect() as connection:
             options = {"include_object": partial(revisions.is_compared, "sqlite")}
             context = MigrationContext.configure(connection, opts=options)
-            script: MigrationScript = produce_migrations(context, METADATA)
+            script: MigrationScript = produce_migrations(context, models.METADATA)
     finally:
         database.dispose()
     assert script.upgrade_ops is not None

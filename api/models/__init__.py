@@ -11,8 +11,10 @@ from api.models.service import service_secrets, services
 from api.models.session import sessions
 from api.models.signing_key import signing_keys
 from api.models.user import users
+from api.storage.database import METADATA
 
 __all__ = [
+    "METADATA",
     "api_keys",
     "changes",
     "codes",

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, Index, String, Table, Text, Uuid, text
 
-from api import clock
-from api.storage.database import METADATA, UtcDateTime, new_id
+from api.storage.database import METADATA, UtcDateTime
 from api.storage.partial_index import partial_index, with_postgresql
 
 _DELETES = text("deletes_at IS NOT NULL")
@@ -41,11 +40,13 @@ class ManagedUser(Profile):
 
 
 class UserRow(NamedTuple):
-    """The columns of a user that a log-in reads."""
+    """The columns of a user."""
 
     id: UUID
     username: str
+    username_key: str
     email: str
+    email_key: str
     created_at: datetime
     password_hash: str
     disabled_at: datetime | None
@@ -95,13 +96,13 @@ def _length(column: str, least: int, most: int) -> CheckConstraint:
 users = Table(
     "users",
     METADATA,
-    Column("id", Uuid, primary_key=True, default=new_id),
+    Column("id", Uuid, primary_key=True),
     Column("username", String(80), nullable=False),
     Column("username_key", String(80), nullable=False, unique=True),
     Column("email", String(254), nullable=False),
     Column("email_key", String(254), nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False, default=lambda: clock.now()),  # noqa: PLW0108 - tests replace clock.now
+    Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
     Column("email_verified_at", UtcDateTime),
     Column("pending_email", String(254), _length("pending_email", 3, 254)),
@@ -109,7 +110,7 @@ users = Table(
     Column("locale", String(16), _length("locale", 2, 16)),
     Column("deletes_at", UtcDateTime),
     # The migration adds it to existing rows, which need a default.
-    Column("role", String(32), _length("role", 1, 32), nullable=False, default="user", server_default="user"),
+    Column("role", String(32), _length("role", 1, 32), nullable=False, server_default="user"),
     # SQLite ignores the length of a String.
     CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
     CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),

@@ -229,4 +229,4 @@ _owners = (
 )
 _BY_DIGEST = _owners.where(_keys.c.digest == bindparam("of_digest"))
 _BY_ID = _owners.where(_of_id)
-_EXPIRED = ExpiredRows(models.api_keys, "expires_at")
+_EXPIRED = ExpiredRows(_keys, "expires_at")

@@ -231,4 +231,4 @@ _IS_PROMISED = (
 _DISCARD = delete(_codes).where(_of_user, _codes.c.purpose != EMAIL_REVERT.name)
 _DISCARD_PURPOSE = delete(_codes).where(_of_purpose, _codes.c.email != bindparam("besides"))
 _DISCARD_LATER = delete(_codes).where(_of_purpose, _codes.c.created_at > bindparam("since"))
-_EXPIRED = ExpiredRows(models.codes, "expires_at")
+_EXPIRED = ExpiredRows(_codes, "expires_at")

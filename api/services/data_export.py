@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Column, Select, Table, bindparam, select
 
-from api import clock
+from api import clock, models
 from api.models.user import Profile
 from api.services import events
-from api.storage.database import EXPORTED, METADATA, Db
+from api.storage.database import Db
 
 _MOST_ROWS = 10_000
 
@@ -28,13 +28,13 @@ def export(db: Db, user: Profile) -> dict[str, Any]:
 def exported_tables() -> list[Table]:
     """Return the tables that export columns, in the order of their names."""
     return sorted(
-        (table for table in METADATA.tables.values() if exported_columns(table)), key=lambda table: table.name
+        (table for table in models.METADATA.tables.values() if _exported_columns(table)), key=lambda table: table.name
     )
 
 
-def exported_columns(table: Table) -> list[Column[Any]]:
+def _exported_columns(table: Table) -> list[Column[Any]]:
     """Return the columns that a table exports."""
-    return [column for column in table.c if column.info is EXPORTED]
+    return [column for column in table.c if column.info.get("exported")]
 
 
 def _queries() -> dict[str, Select[Any]]:
@@ -45,7 +45,7 @@ def _query(table: Table) -> Select[Any]:
     # Ids are in the order of creation (UUIDv7).
     newest = [column.desc() for column in table.primary_key]
     return (
-        select(*exported_columns(table))
+        select(*_exported_columns(table))
         .where(table.c.user_id == bindparam("of_user"))
         .order_by(*newest)
         .limit(_MOST_ROWS + 1)

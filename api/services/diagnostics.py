@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy import inspect, text
 
-from api import clock
+from api import clock, models
 from api.storage import engine, revisions
-from api.storage.database import METADATA, Db
+from api.storage.database import Db
 
 
 def ping(db: Db) -> None:
@@ -46,12 +46,12 @@ def keys_that_keep_users(db: Db) -> list[str]:
 
 
 def missing_objects(db: Db) -> list[str]:
-    """Return each table that the models have and the database lacks, and each such column as table.column."""
+    """Return each table of this release that the database lacks, and each such column as table.column."""
     connection = db.connection()
     listed = inspect(connection).get_multi_columns().items()
     found = {table: {column["name"] for column in columns} for (_, table), columns in listed}
     tables, columns = [], []
-    for table in METADATA.sorted_tables:
+    for table in models.METADATA.sorted_tables:
         if not revisions.is_compared(connection.dialect.name, table):
             continue
         if table.name in found:

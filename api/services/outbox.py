@@ -210,8 +210,9 @@ def page(
     """Return a page of mails, newest first, starting after `cursor`. Raises InvalidCursor."""
 
     def read(before: UUID, most: int) -> Sequence[MailRow]:
-        wanted = {"of_state": state, "before": before, "most": most}
-        return [MailRow._make(row) for row in db.run(_PAGE_OF_ALL if state is None else _PAGE, wanted)]
+        wanted = {"before": before, "most": most}
+        found = db.run(_PAGE_OF_ALL, wanted) if state is None else db.run(_PAGE, wanted | {"of_state": state})
+        return [MailRow._make(row) for row in found]
 
     rows, following = paging.newest_first(cursors, Listing("mails", caller, [state]), limit, cursor, read)
     items = [{**row._asdict(), "recipient": masked(row.address)} for row in rows]

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import bindparam, update
 from sqlalchemy.exc import IntegrityError
 
 from api import models
-from api.errors import InvalidToken, UsernameTaken
+from api.errors import UsernameTaken
 from api.models.user import Profile, UserRow
-from api.services import events, names, usernames
+from api.services import events, names, usernames, users
 from api.storage.database import Db
 
 
@@ -22,9 +22,7 @@ def change(db: Db, user_id: UUID, changes: Mapping[str, str | None], name_stay: 
     username or gave it up. Raises TooManyNames if the user has given up too many. Raises InvalidToken if the user is
     unknown or disabled.
     """
-    former = db.run(_KEY, {"of_user": user_id}).scalar()
-    if former is None:
-        raise InvalidToken()
+    former = users.find(db, user_id).username_key
     values: dict[str, Any] = dict(changes)
     if "username" in changes:
         values["username_key"] = names.canonical(str(changes["username"]))
@@ -52,10 +50,12 @@ def _written(db: Db, found: dict[str, Any], values: dict[str, Any]) -> UserRow |
 
 
 _users = models.users
-_is_enabled = and_(_users.c.id == bindparam("of_user"), _users.c.disabled_at.is_(None))
-_KEY = select(_users.c.username_key).where(_is_enabled)
 _CHANGE = (
     update(_users)
-    .where(_is_enabled, _users.c.username_key == bindparam("former"))
+    .where(
+        _users.c.id == bindparam("of_user"),
+        _users.c.username_key == bindparam("former"),
+        _users.c.disabled_at.is_(None),
+    )
     .returning(*(_users.c[name] for name in UserRow._fields))
 )

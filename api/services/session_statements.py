@@ -148,4 +148,4 @@ OWNERS = (
 )
 """The user of each session, in the order of the index."""
 
-EXPIRED = ExpiredRows(models.sessions, "expires_at")
+EXPIRED = ExpiredRows(_session, "expires_at")

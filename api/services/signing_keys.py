@@ -67,8 +67,10 @@ class Keyring:
         found = self.active(self.verifying(db))
         if found is not None:
             return found
-        self.add(db, signs=True)
-        self.add(db)
+        # The first write takes the write lock of SQLite, and the generation of a key is slow.
+        first, following = self._generate(), self._generate()
+        db.run(_INSERT, first._replace(activated_at=first.created_at)._asdict())
+        db.run(_INSERT, following._asdict())
         return self.signing(db)
 
     def active(self, keys: Mapping[str, SigningKey]) -> SigningKey | None:
@@ -82,12 +84,15 @@ class Keyring:
         ]
         return keys[max(begun)[1]] if begun else None
 
-    def add(self, db: Db, *, signs: bool = False) -> KeyRow:
-        """Create a key in the state `next`, or one that signs from now on."""
-        key, now = generate(self.algorithm), clock.now()
-        row = KeyRow(key.id, key.algorithm, self._cipher.seal(key), now, now if signs else None, None)
+    def add(self, db: Db) -> KeyRow:
+        """Create a key in the state `next`, and return it."""
+        row = self._generate()
         db.run(_INSERT, row._asdict())
         return row
+
+    def _generate(self) -> KeyRow:
+        key = generate(self.algorithm)
+        return KeyRow(key.id, key.algorithm, self._cipher.seal(key), clock.now(), None, None)
 
     def open(self, row: KeyRow) -> SigningKey | None:
         """Return the decrypted key, or None if it was encrypted under another secret."""

@@ -70,8 +70,11 @@ def page(
 def _newest(db: Db, filters: Filters, limit: int, before: UUID) -> tuple[list[Any], UUID | None]:
     """Return up to `limit` users, and the id of the last one if there are more."""
     # One row more shows whether there is a next page.
+    wanted: dict[str, Any] = {"before": before, "most": limit + 1}
+    if filters.role is not None:
+        wanted["of_role"] = filters.role
     kind = filters.role if filters.role in {None, DEFAULT} else _ANY
-    rows = list(db.run(_LISTS[kind, filters.state], {"before": before, "of_role": filters.role, "most": limit + 1}))
+    rows = list(db.run(_LISTS[kind, filters.state], wanted))
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 

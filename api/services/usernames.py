@@ -66,4 +66,4 @@ _LATEST = (
     .order_by(_retired.c.until.desc())
     .limit(bindparam("most"))
 )
-_EXPIRED = ExpiredRows(models.retired_names, "until")
+_EXPIRED = ExpiredRows(_retired, "until")

@@ -67,7 +67,7 @@ def add(
 
 
 def find_by_id(db: Db, user_id: UUID | None) -> UserRow | None:
-    """Return the user with this id, or None."""
+    """Return the user with this id, or None. No user has the id None."""
     row = db.run(_BY_ID, {"of_user": user_id}).first()
     return None if row is None else UserRow._make(row)
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -37,8 +37,6 @@ from api.errors import ApiError, DatabaseUnavailable, MigrationsBehind, Transact
 from api.storage.engine import make_engine, outside_transaction
 
 _log = logging.getLogger("charter.database")
-
-Parameters = dict[str, Any] | list[dict[str, Any]] | None
 
 
 class Db:
@@ -90,8 +88,10 @@ class Db:
         if connection is not None:
             connection.close()
 
-    def run(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
-        """Execute a statement and return its rows as tuples. A list of parameters executes it once for each item."""
+    def run(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Execute a statement and return its rows. A list of parameters must not be empty, and inserts several rows."""
         if not isinstance(statement, Select):
             self._has_written = True
         return self.connection().execute(statement, parameters)
@@ -141,7 +141,7 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-"""The tables of the models. All constraints have names, so that migrations can refer to them."""
+"""The tables of `api/models`. All constraints have names, so that migrations can refer to them."""
 
 EXPORTED = {"exported": True}
 """The `info` of a column that `exportData` returns, of the rows whose `user_id` is the caller's."""

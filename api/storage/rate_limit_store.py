@@ -42,29 +42,29 @@ MICROSECONDS = 1_000_000
 _KEY_BYTES = 16
 _MAX_SKEW = 60 * MICROSECONDS
 
-RATE_LIMITS = MetaData(naming_convention=METADATA.naming_convention)
+RATE_LIMIT_METADATA = MetaData(naming_convention=METADATA.naming_convention)
 """The tables that only PostgreSQL has in the database itself. Its migration also makes the table unlogged."""
 
 _limits = Table(
     "rate_limits",
-    RATE_LIMITS,
+    RATE_LIMIT_METADATA,
     Column("key", LargeBinary, primary_key=True),
     Column("tat", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 CREATE_TABLE = CreateTable(_limits, if_not_exists=True)
 _key, _tat = _limits.c.key, _limits.c.tat
-_now = bindparam("now", type_=BigInteger)
+_now, _step = bindparam("now", type_=BigInteger), bindparam("step", type_=BigInteger)
 _is_of = _key == bindparam("of_key")
 # No request moves a time beyond one window, so a later time shows that the clock was set back. The budget begins anew.
 # The clocks of hosts may differ by a minute, and by a window if that is shorter.
 _base = case((or_(_tat > bindparam("far"), _tat < _now), _now), else_=_tat)
-_moved = _base + bindparam("step", type_=BigInteger)
+_moved = _base + _step
 _has_room = _base <= bindparam("latest", type_=BigInteger)
 
 _RETAKE = update(_limits).where(_is_of, _has_room).values(tat=_moved).returning(_tat)
 _FIND = select(_tat).where(_is_of)
-_less = _tat - bindparam("step", type_=BigInteger)
+_less = _tat - _step
 # A full budget has the time 0. The time of the refund would be in the future if the clock is set back later.
 _GIVE_BACK = update(_limits).where(_is_of).values(tat=case((_less <= _now, literal(0, BigInteger)), else_=_less))
 _CLEAR = delete(_limits).where(_is_of)
@@ -191,14 +191,13 @@ def _statement_to_take(dialect: str) -> Executable:
     Only the dialect of the database is imported, because that of PostgreSQL takes 5 MB.
     """
     insert = import_module(f"sqlalchemy.dialects.{dialect}").insert
-    row = insert(_limits).values(key=bindparam("of_key"), tat=bindparam("first"))
+    row = insert(_limits).values(key=bindparam("of_key"), tat=_now + _step)
     return row.on_conflict_do_update(index_elements=[_key], set_={"tat": _moved}, where=_has_room).returning(_tat)  # type: ignore[no-any-return]
 
 
 def _values(take: Take, now: int) -> dict[str, Any]:
     return {
         "of_key": take.key,
-        "first": now + take.step,
         "now": now,
         "step": take.step,
         "latest": now + take.window - take.step,

@@ -43,6 +43,7 @@ UNNEEDED = {
     "psycopg",
     "requests",
     "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.orm",
     "starlette.testclient",
     "urllib3",
 }

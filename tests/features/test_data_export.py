@@ -98,7 +98,7 @@ def test_a_long_table_is_cut_at_the_newest_rows(
     assert ([row["key"] for row in rows["items"]], rows["complete"]) == (["name2", "name1"], False)
 
 
-def test_each_exported_row_names_its_user() -> None:
+def test_each_exported_table_has_a_user_id() -> None:
     tables = data_export.exported_tables()
     assert models.retired_names in tables
     for table in tables:

@@ -24,7 +24,7 @@ from api.config import Config
 from api.contract.document.operation import Json, resolve
 from api.services.names import email_key, is_email, normalize_email
 from api.services.password_policy import is_hard_to_guess
-from api.storage.database import METADATA, Database, new_id
+from api.storage.database import Database, new_id
 from tests.repo.test_readme import normalized
 from tests.storage.test_agreement import stored
 from tests.support import codes
@@ -287,7 +287,7 @@ def _log_in_by_every_name(both: BothDatabases, form: Json) -> None:
 def rows(database: Database) -> list[tuple[Any, ...]]:
     """Return all stored values that came from bodies, except for the hashes, which are salted."""
     columns = {column for column, name, _ in stored() if column.name != f"{name}_hash"}
-    tables = [[column for column in table.c if column in columns] for table in METADATA.sorted_tables]
+    tables = [[column for column in table.c if column in columns] for table in models.METADATA.sorted_tables]
     with database.transaction() as db:
         return sorted(tuple(row) for kept in tables if kept for row in db.run(select(*kept)))
 

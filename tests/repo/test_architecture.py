@@ -70,7 +70,7 @@ LAYERS: dict[str, set[str]] = {
     "config": {"crypto"},
     "contract": {"clock", "errors", "runtime"},
     "storage": {"config", "errors", "runtime"},
-    "models": {"clock", "storage"},
+    "models": {"storage"},
     "services": {"clock", "crypto", "errors", "logs", "models", "oauth_errors", "storage"},
     "handlers": {"contract", "crypto", "runtime", "services", "storage"},
     # Only app and cli import telemetry.

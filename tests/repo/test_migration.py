@@ -1,4 +1,4 @@
-"""`make migration` writes a migration from the models."""
+"""`make migration` writes a migration from the tables."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from tests.support.paths import BIN, CHECKOUT
 from tests.support.readme import block
 
-# Brings a database up, down by one step and up again, and fails if it differs from the models.
+# Brings a database up, down by one step and up again, and fails if it differs from the tables.
 JOURNEY = """
 import sys
 from alembic import command
@@ -27,7 +27,7 @@ for step in (lambda a: command.upgrade(a, "head"), command.check, lambda a: comm
         step(alembic)
 """
 
-UNCHANGED = r"The models are the same as in migration \d+\. Change a model, or add it to api/models/__init__\.py\."
+UNCHANGED = r"The tables are the same as in migration \d+\. Change a table, or add it to api/models/__init__\.py\."
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_migration_that_cannot_run_is_deleted(checkout: Path) -> None:
     ],
 )
 @pytest.mark.slow
-def test_an_unchanged_model_or_an_invalid_name_is_an_error(checkout: Path, name: str, message: str) -> None:
+def test_an_unchanged_table_or_an_invalid_name_is_an_error(checkout: Path, name: str, message: str) -> None:
     before = sorted((checkout / "migrations/versions").glob("*.py"))
     result = make_migration(checkout, name)
     assert result.returncode != 0

@@ -10,7 +10,6 @@ from dataclasses import replace
 import httpx
 import pytest
 from idna.idnadata import codepoint_classes
-from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from api import models
@@ -21,6 +20,7 @@ from api.storage.database import Database
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, Person
+from tests.support.rows import count
 from tests.support.serving import serving
 
 PVALID = codepoint_classes["PVALID"]
@@ -171,8 +171,7 @@ def test_exactly_one_of_several_parallel_sign_ups_succeeds(config: Config, datab
     rounds = [Counter(status for status, _ in responses) for responses in zip(*parts, strict=True)]
     assert rounds == [Counter({201: 1, 409: PARALLEL - 1})] * ROUNDS
     assert {code for part in parts for status, code in part} <= {None, "USERNAME_TAKEN", "EMAIL_TAKEN"}
-    with database.transaction() as db:
-        assert db.run(select(func.count()).select_from(models.users)).scalar() == ROUNDS
+    assert count(database, models.users) == ROUNDS
 
 
 def _sign_up_at(client: httpx.Client, start: threading.Barrier, number: int) -> tuple[int, str | None]:

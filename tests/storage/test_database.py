@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from starlette.testclient import TestClient
 
@@ -82,6 +82,19 @@ def test_a_time_without_a_zone_is_rejected(database: Database) -> None:
     assert count(database, models.signing_keys) == 0
 
 
+def test_a_statement_with_an_unknown_parameter_fails_the_tests(database: Database) -> None:
+    codes = models.codes
+    of_code = codes.c.id == bindparam("of_code")
+    with database.transaction() as db:
+        for statement, known in (
+            (insert(codes), "id"),
+            (select(codes).where(of_code), "of_code"),
+            (update(codes).where(of_code).values(purpose="x"), "of_code"),
+        ):
+            with pytest.raises(AssertionError, match=r"unknown parameters \['emial'\]"):
+                db.run(statement, {known: new_id(), "emial": "a@example.com"})
+
+
 def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database) -> None:
     def write(error: Exception | None = None) -> None:
         with database.transaction() as db:
@@ -138,10 +151,11 @@ def test_every_connection_to_sqlite_is_configured(database: Database) -> None:
 def test_the_database_itself_rejects_rows_that_break_its_rules(
     alice: Person, database: Database, change: dict[str, Any], rule: str
 ) -> None:
-    bobby = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
+    names = {"username": "bobby", "username_key": "bobby", "email": "b@example.com", "email_key": "b@example.com"}
+    bobby = names | {"id": new_id(), "created_at": datetime.now(UTC), "password_hash": "x"}
     # On PostgreSQL a text that is too long is not a constraint violation, but an invalid value of its type.
     with pytest.raises((IntegrityError, DataError), match=rule), database.transaction() as db:
-        db.run(insert(models.users), bobby | {"password_hash": "x"} | change)
+        db.run(insert(models.users), bobby | change)
     assert count(database, models.users) == 1
 
 

@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again, atomic, one at a time, and equal to the models."""
+"""Migrations: up, down and up again, atomic, one at a time, and equal to the tables of `api/models`."""
 
 import os
 import re
@@ -16,14 +16,14 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Engine, Uuid, column, insert, inspect, select, table, text, update
 from starlette.testclient import TestClient
 
-from api import clock
+from api import clock, models
 from api.app import create_app
 from api.config import Config
 from api.config.paths import resource_dir
 from api.crypto.refresh_tokens import digest
 from api.errors import DatabaseUnavailable
 from api.storage import revisions, triggers
-from api.storage.database import METADATA, Database, UtcDateTime
+from api.storage.database import Database, UtcDateTime
 from tests.support.migrations import upgrade_with
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import PASSWORD, newcomer
@@ -43,7 +43,7 @@ def engine(url: URL) -> Iterator[Engine]:
 
 
 # The tables of a database at the newest revision.
-TABLES = sorted(["alembic_version", *METADATA.tables])
+TABLES = sorted(["alembic_version", *models.METADATA.tables])
 
 
 def tables(engine: Engine) -> list[str]:
@@ -117,7 +117,7 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, tmp_path
     # Alembic compares neither CHECK constraints nor the names of constraints.
     other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
     with other.engine.begin() as connection:
-        METADATA.create_all(connection)
+        models.METADATA.create_all(connection)
         triggers.restore(connection)
     assert sorted(_parts(definitions(engine))) == sorted(_parts(definitions(other.engine)))
     other.dispose()

@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import URL, Engine
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
+from api import models
 from api.config import Config
 from api.services import roles, sessions, user_search
 from api.services.session_limit import ExcessTrimmer
 from api.storage import change_feed
-from api.storage.database import METADATA, Database
+from api.storage.database import Database
 from api.storage.rate_limit_store import RateLimitStore, Take
 from tests.conftest import COLLECTOR, large
 from tests.support.databases import on_postgresql, on_sqlite
@@ -145,7 +146,7 @@ def test_foreign_keys_scan_nothing_on_sqlite(sqlite: sqlite3.Connection) -> None
     found = foreign_key_statements(sqlite)
     expected = {
         f"DELETE FROM {table.name} WHERE {key.parent.name} = ?"  # noqa: S608 - names of ours
-        for table in METADATA.tables.values()
+        for table in models.METADATA.tables.values()
         for key in table.foreign_keys
     }
     assert set(found) == expected

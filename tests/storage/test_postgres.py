@@ -1,4 +1,4 @@
-"""A real PostgreSQL: its tables equal the models, and many processes share one database."""
+"""A real PostgreSQL: its tables equal those of `api/models`, and many processes share one database."""
 
 import os
 import pty
@@ -17,11 +17,12 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, inspect, text
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
 from api.services import readiness
 from api.storage import partial_index, rate_limit_store, revisions
-from api.storage.database import METADATA, Database, Db
+from api.storage.database import Database, Db
 from tests.support.charter import SECRETS, Charter, until
 from tests.support.concurrency import at_once
 from tests.support.databases import created, on_postgresql
@@ -39,7 +40,7 @@ def engine(postgres: URL) -> Iterator[Engine]:
         database.dispose()
 
 
-TABLES = {**METADATA.tables, **rate_limit_store.RATE_LIMITS.tables}
+TABLES = {**models.METADATA.tables, **rate_limit_store.RATE_LIMIT_METADATA.tables}
 
 
 def constraints(engine: Engine) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres
         command.check(alembic)
     with created(postgres, "template0") as url:
         other = Database(url)
-        partial_index.set_options(METADATA)
-        for metadata in (METADATA, rate_limit_store.RATE_LIMITS):
+        partial_index.set_options(models.METADATA)
+        for metadata in (models.METADATA, rate_limit_store.RATE_LIMIT_METADATA):
             metadata.create_all(other.engine)
         assert constraints(engine) == constraints(other.engine)
         other.dispose()

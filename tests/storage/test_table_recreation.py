@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import inspect, text
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
-from api.storage.database import METADATA, Database
+from api.storage.database import Database
 from api.storage.revisions import MigrationIncomplete
 from tests.support.charter import until
 from tests.support.databases import on_sqlite
@@ -33,12 +34,12 @@ def counts(database: Database) -> dict[str, int]:
     with database.engine.connect() as connection:
         return {
             name: connection.scalar(text(f"SELECT count(*) FROM {name}"))  # noqa: S608 - a name of ours
-            for name in METADATA.tables
+            for name in models.METADATA.tables
         }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", sorted(METADATA.tables))
+@pytest.mark.parametrize("table", sorted(models.METADATA.tables))
 def test_a_recreated_table_keeps_rows_triggers_and_constraints(
     alice: Person, database: Database, tmp_path: Path, table: str
 ) -> None:

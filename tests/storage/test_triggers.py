@@ -33,7 +33,7 @@ def definitions(database: Database) -> list[str]:
         """,
     }[database.engine.dialect.name]
     with database.engine.connect() as connection:
-        # The texts of a migration and of a model differ in their white space.
+        # The texts of a migration and of `api/models` differ in their white space.
         return sorted(" ".join(definition.split()) for definition in connection.scalars(text(query)))
 
 

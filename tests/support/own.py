@@ -1,4 +1,4 @@
-"""The resources that you add to Charter, for the tests that need more than the contract and the models."""
+"""The resources that you add to Charter, for the tests that need more than the contract and the tables."""
 
 TAGS: set[str] = set()
 """The tags of your operations.

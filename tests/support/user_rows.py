@@ -3,9 +3,8 @@
 from sqlalchemy import Column
 
 from api import models
-from api.storage.database import METADATA
 
-TABLES = METADATA.sorted_tables
+TABLES = models.METADATA.sorted_tables
 
 
 def _refers(column: Column[object]) -> bool:

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, select, text
 from starlette.testclient import TestClient
 
+from api import models
 from api.app import create_app
 from api.config import Config
 from api.services import users
 from api.storage import change_monitor
 from api.storage.change_feed import Change, Subscription, subscribe
-from api.storage.database import METADATA, Database
+from api.storage.database import Database
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.person import Person
 
@@ -61,7 +62,7 @@ def stored_bytes(config: Config) -> bytes:
         )
     engine = create_engine(config.database_url)
     with engine.connect() as connection:
-        rows = [row for table in METADATA.tables.values() for row in connection.execute(select(table))]
+        rows = [row for table in models.METADATA.tables.values() for row in connection.execute(select(table))]
     engine.dispose()
     return b"\n".join(cell if isinstance(cell, bytes) else str(cell).encode() for row in rows for cell in row)
 

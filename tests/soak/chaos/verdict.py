@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from api import models
 from api.config import Config
 from api.crypto.refresh_tokens import RefreshTokenFactory, digest
-from api.storage.database import METADATA, Database, Db
+from api.storage.database import Database, Db
 from tests.soak.chaos.clients import Live
 from tests.soak.chaos.journal import Journal, Kind
 
@@ -70,7 +70,7 @@ def _damage_to_sqlite(db: Db) -> Iterator[str]:
 
 def _damage_to_postgresql(db: Db) -> Iterator[str]:
     """Compare the checksums of all pages, and the content of each index with its table."""
-    for table in METADATA.sorted_tables:
+    for table in models.METADATA.sorted_tables:
         counts = set()
         for way in _WAYS:
             for other in _WAYS:
