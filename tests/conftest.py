@@ -22,7 +22,7 @@ from api.config.parsers import database_url
 from api.storage import revisions
 from api.storage.database import Database
 from tests.support.bcrypt_spy import Bcrypt
-from tests.support.bound_parameters import reject_unknown
+from tests.support.bound_parameters import UNKNOWN, reject_unknown
 from tests.support.charter import Charter, beside
 from tests.support.databases import DATABASES, administration, created, settings
 from tests.support.declared_events import declared_events
@@ -68,6 +68,7 @@ def shared_work() -> Iterator[None]:
     """Cache the results of expensive calls that are the same in every test of a worker process."""
     with speedups():
         yield
+    assert UNKNOWN == []
 
 
 @pytest.fixture(scope="session", autouse=True)

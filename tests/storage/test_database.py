@@ -26,6 +26,7 @@ from api.crypto.refresh_tokens import RefreshTokenFactory
 from api.errors import DatabaseUnavailable, UsernameTaken
 from api.storage.change_feed import subscribe
 from api.storage.database import Database, Db, new_id
+from tests.support.bound_parameters import UNKNOWN
 from tests.support.charter import beside, until
 from tests.support.databases import on_sqlite
 from tests.support.patience import PATIENCE_SECONDS
@@ -93,6 +94,7 @@ def test_a_statement_with_an_unknown_parameter_fails_the_tests(database: Databas
         ):
             with pytest.raises(AssertionError, match=r"unknown parameters \['emial'\]"):
                 db.run(statement, {known: new_id(), "emial": "a@example.com"})
+            assert "emial" in UNKNOWN.pop()
 
 
 def test_leaving_a_transaction_commits_and_raising_rolls_back(database: Database) -> None:
