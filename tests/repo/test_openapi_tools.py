@@ -5,6 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import httpx
 import pytest
@@ -44,9 +45,8 @@ _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 def run(folder: Path, *command: str | Path) -> str:
     """Run a command in a folder with the tools of these tests, and return its output. It must succeed."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    # Not a pipe: Node exits before it has written all of a long output to it.
-    file = folder / "output"
-    with file.open("w") as output:
+    # Not a pipe: Node exits before all of a long output is in the pipe.
+    with TemporaryFile("w+") as output:
         result = subprocess.run(
             command,
             check=False,
@@ -56,8 +56,10 @@ def run(folder: Path, *command: str | Path) -> str:
             stderr=subprocess.STDOUT,
             timeout=PATIENCE_SECONDS,
         )
-    assert result.returncode == 0, file.read_text()
-    return file.read_text()
+        output.seek(0)
+        text = output.read()
+    assert result.returncode == 0, text
+    return text
 
 
 LANGUAGES = ["java", "go"]
