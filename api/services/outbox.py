@@ -201,7 +201,7 @@ def list_newest(db: Db, state: str, most: int) -> list[MailRow]:
 
 def oldest_waiting(db: Db) -> datetime | None:
     """Return the time at which the oldest waiting mail was written, or None if no mail is waiting."""
-    return db.run(_OLDEST_WAITING, {}).scalar()
+    return db.run(_OLDEST_WAITING).scalar()
 
 
 def page(

@@ -72,7 +72,7 @@ def keep_an_admin(db: Db, user_id: UUID) -> None:
     """
     db.lock(_LOCK)
     # On SQLite, a write that changes nothing takes the write lock, so the next statement reads all commits.
-    db.run(_TAKE_WRITE_LOCK, {})
+    db.run(_TAKE_WRITE_LOCK)
     if is_admin(db, user_id) and db.run(_OTHER_ADMIN, {"of_user": user_id}).first() is None:
         raise LastAdmin()
 

@@ -67,7 +67,7 @@ class Keyring:
         found = self.active(self.verifying(db))
         if found is not None:
             return found
-        # The first write takes the write lock of SQLite, and the generation of a key is slow.
+        # Both are generated before the first write, which takes the write lock of SQLite: this is slow.
         first, following = self._generate(), self._generate()
         db.run(_INSERT, first._replace(activated_at=first.created_at)._asdict())
         db.run(_INSERT, following._asdict())
@@ -140,8 +140,7 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
     Raises NotFound if the id is unknown or the key is retired already.
     """
     _take_turn(db)
-    found = db.run(_BY_ID, {"of_id": key_id}).first()
-    row = None if found is None else KeyRow._make(found)
+    row = next(map(KeyRow._make, db.run(_BY_ID, {"of_id": key_id})), None)
     if row is None or state(row) is State.RETIRED:
         raise NotFound()
     signs = row.activated_at is not None and row.retires_at is None

@@ -74,7 +74,7 @@ class Db:
             call()
 
     def rollback(self) -> None:
-        """Return the connection to the pool, which rolls back."""
+        """Roll back, and return the connection to the pool. The next statement begins a new transaction."""
         self._release()
 
     def close(self) -> None:
@@ -91,7 +91,10 @@ class Db:
     def run(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        """Execute a statement and return its rows. A list of parameters must not be empty, and inserts several rows."""
+        """Execute a statement and return its rows.
+
+        A list of parameters executes the statement for each item, and must not be empty.
+        """
         if not isinstance(statement, Select):
             self._has_written = True
         return self.connection().execute(statement, parameters)
@@ -144,7 +147,7 @@ METADATA = MetaData(
 """The tables of `api/models`. All constraints have names, so that migrations can refer to them."""
 
 EXPORTED = {"exported": True}
-"""The `info` of a column that `exportData` returns, of the rows whose `user_id` is the caller's."""
+"""The `info` of a column that `exportData` returns. It returns only the rows whose `user_id` is the caller's."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -170,5 +170,5 @@ def _alembic() -> "AlembicConfig":
 
 
 def is_compared(dialect: str, item: Any, *_: object) -> bool:
-    """Return True if Alembic compares this part of a table with a database. Some parts are for one kind only."""
+    """Return True if Alembic compares this table or part of a table with a database of this dialect."""
     return item.info.get("dialect") in {None, dialect}

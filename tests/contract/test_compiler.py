@@ -104,8 +104,8 @@ def test_validators_agree_on_deeply_nested_schemas() -> None:
     assert compare_verdicts(schema, [value, broken, [None], [{"a": [{}, 1]}]]) == {True: 4, False: 4}
 
 
-@pytest.mark.parametrize("const", [1, "x", [1]])
-@pytest.mark.parametrize("enum", [[1, 2], ["x", "y"], [[1], 2, "y"]])
+@pytest.mark.parametrize("const", [1, "x", [1], None])
+@pytest.mark.parametrize("enum", [[1, 2], ["x", "y"], [[1], 2, "y"], ["x", None]])
 def test_a_value_must_fit_both_const_and_enum(const: Any, enum: list[Any]) -> None:
     fits = const in enum
     counts = compare_verdicts({"const": const, "enum": enum}, [1, 2, "x", "y", [1], None], NEW)

@@ -64,11 +64,11 @@ def test_a_new_table_becomes_the_migration_in_the_docs(checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> None:
-    model = checkout / "api/models/user.py"
+    module = checkout / "api/models/user.py"
     column = '    Column("seen_at", UtcDateTime, index=True),\n'
     disabled = '    Column("disabled_at", UtcDateTime),\n'
-    assert disabled in model.read_text()
-    model.write_text(model.read_text().replace(disabled, disabled + column))
+    assert disabled in module.read_text()
+    module.write_text(module.read_text().replace(disabled, disabled + column))
     assert make_migration(checkout, "last_seen").returncode == 0
     (written,) = (checkout / "migrations/versions").glob("*_last_seen.py")
     added = 'op.add_column("users", sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True))'
@@ -80,11 +80,11 @@ def test_a_new_column_and_index_become_a_migration_that_runs(checkout: Path) -> 
 
 @pytest.mark.slow
 def test_a_long_generated_line_is_wrapped(checkout: Path) -> None:
-    model = checkout / "api/models/user.py"
+    module = checkout / "api/models/user.py"
     names = [f"bookmarks_of_the_profile_{number}" for number in range(3)]
     columns = "".join(f'    Column("{name}", String, unique=True),\n' for name in names)
     disabled = '    Column("disabled_at", UtcDateTime),\n'
-    model.write_text(model.read_text().replace(disabled, disabled + columns))
+    module.write_text(module.read_text().replace(disabled, disabled + columns))
     result = make_migration(checkout, "bookmarks")
     assert result.returncode == 0, result.stderr
     (written,) = (checkout / "migrations/versions").glob("*_bookmarks.py")
@@ -94,11 +94,11 @@ def test_a_long_generated_line_is_wrapped(checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_a_migration_that_cannot_run_is_deleted(checkout: Path) -> None:
-    model = checkout / "api/models/user.py"
+    module = checkout / "api/models/user.py"
     disabled = '    Column("disabled_at", UtcDateTime),\n'
     kind = "class Color(String):\n    pass\n\n\nclass UserRow("
-    text = model.read_text().replace(disabled, f'{disabled}    Column("color", Color),\n')
-    model.write_text(text.replace("class UserRow(", kind))
+    text = module.read_text().replace(disabled, f'{disabled}    Column("color", Color),\n')
+    module.write_text(text.replace("class UserRow(", kind))
     before = sorted((checkout / "migrations/versions").glob("*.py"))
     result = make_migration(checkout, "color")
     assert result.returncode != 0

@@ -110,12 +110,12 @@ def test_an_up_to_date_database_is_not_changed(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM users")) == 1
 
 
-def test_the_migrations_create_the_schema_of_the_models(engine: Engine, tmp_path: Path) -> None:
+def test_the_migrations_create_the_declared_tables(engine: Engine, tmp_path: Path) -> None:
     revisions.upgrade(engine)
     with revisions.migrating(engine) as alembic:
         command.check(alembic)
     # Alembic compares neither CHECK constraints nor the names of constraints.
-    other = Database(URL.create("sqlite", database=str(tmp_path / "models.db")))
+    other = Database(URL.create("sqlite", database=str(tmp_path / "declared.db")))
     with other.engine.begin() as connection:
         models.METADATA.create_all(connection)
         triggers.restore(connection)

@@ -52,7 +52,7 @@ def constraints(engine: Engine) -> dict[str, Any]:
     }
 
 
-def test_the_migrations_create_the_schema_of_the_models(engine: Engine, postgres: URL) -> None:
+def test_the_migrations_create_the_declared_tables(engine: Engine, postgres: URL) -> None:
     with pytest.raises(CommandError, match="not up to date"), revisions.migrating(engine) as alembic:
         command.check(alembic)
     revisions.upgrade(engine)

@@ -69,7 +69,7 @@ def _is_planned(statement: str) -> bool:
 def _is_of_the_application() -> bool:
     """Return True if the nearest function of the checkout is in `api/`, and not in a test or a migration.
 
-    The methods of the database send the statements of their callers.
+    Functions of `api/storage/database.py` are skipped, because they send the statements of their callers.
     """
     frame = sys._getframe(2)
     while frame is not None:

@@ -93,7 +93,7 @@ ROOM = 4 * 2**30
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the modules with tests from garbage collection."""
+    """Exclude the collected tests from garbage collection, too."""
     gc.collect()
     _collect_less()
 

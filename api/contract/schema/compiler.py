@@ -102,7 +102,9 @@ class _Emitter:
         if self._is_apart or self._depth == _DEEPEST or not _is_supported(self.validator):
             return self._test(self.validator)
         has_const = "const" in schema and "const" in self.validator.VALIDATORS
-        enumerations = [*([[schema["const"]]] if has_const else []), *([schema["enum"]] if "enum" in schema else [])]
+        enumerations = [[schema["const"]]] if has_const else []
+        if "enum" in schema:
+            enumerations.append(schema["enum"])
         for values in enumerations:
             if (texts := self._texts(values)) is not None:
                 return texts
