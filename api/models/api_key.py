@@ -1,8 +1,8 @@
 """API keys. Each row holds the digest of its key."""
 
-from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, LargeBinary, String, Table, Uuid
+from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, String, Table, Uuid
 
-from api.storage.database import EXPORTED, METADATA, UtcDateTime
+from api.storage.database import EXPORTED, METADATA, UtcDateTime, length_between
 
 api_keys = Table(
     "api_keys",
@@ -17,9 +17,8 @@ api_keys = Table(
     Column("expires_at", UtcDateTime, nullable=False, index=True, info=EXPORTED),
     Column("last_used_at", UtcDateTime, info=EXPORTED),
     Index("ix_api_keys_user_id_id", "user_id", "id"),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(name) BETWEEN 1 AND 80", "name_length"),
-    CheckConstraint("length(hint) BETWEEN 1 AND 32", "hint_length"),
+    length_between("name", 1, 80),
+    length_between("hint", 1, 32),
 )
 """A key with which the programs of a user call the API. It ends when its row is deleted, or at `expires_at`.
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, SmallInteger, String, Table, Uuid
 
-from api.storage.database import EXPORTED, METADATA, UtcDateTime
+from api.storage.database import EXPORTED, METADATA, UtcDateTime, length_between
 from api.storage.triggers import declare
 
 events = Table(
@@ -21,9 +21,8 @@ events = Table(
     Index("ix_events_user_id_id", "user_id", "id"),
     Index("ix_events_event_id", "event", "id"),
     CheckConstraint("actor IN ('user', 'key', 'service', 'cli', 'system', 'anonymous')", "actor"),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(event) BETWEEN 1 AND 40", "event_length"),
-    CheckConstraint("length(operation) BETWEEN 1 AND 64", "operation_length"),
+    length_between("event", 1, 40),
+    length_between("operation", 1, 64),
 )
 """An entry of the audit log. Triggers refuse each change, and the deletion of an event that is not old enough.
 
@@ -40,9 +39,8 @@ event_origins = Table(
     Column("user_id", Uuid),
     Column("ip_address", String(45), nullable=False, info=EXPORTED),
     Column("user_agent", String(255), nullable=False, info=EXPORTED),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(ip_address) BETWEEN 0 AND 45", "ip_address_length"),
-    CheckConstraint("length(user_agent) BETWEEN 0 AND 255", "user_agent_length"),
+    length_between("ip_address", 0, 45),
+    length_between("user_agent", 0, 255),
     Index("ix_event_origins_user_id_event_id", "user_id", "event_id"),
 )
 """The client that caused an event. It is deleted much earlier than the event.

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, Integer, String, Table, Uuid, text
 
-from api.storage.database import EXPORTED, METADATA, UtcDateTime
+from api.storage.database import EXPORTED, METADATA, UtcDateTime, length_between
 from api.storage.partial_index import partial_index
 
 _WAITING = text("state = 'waiting'")
@@ -28,8 +28,7 @@ outbox = Table(
     partial_index("ix_outbox_due_at", "due_at", _WAITING),
     Index("ix_outbox_state_id", "state", "id"),
     CheckConstraint("state IN ('waiting', 'sent', 'dead')", "state"),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(address) BETWEEN 3 AND 254", "address_length"),
+    length_between("address", 3, 254),
 )
 """A mail: waiting, sent, or dead if it cannot be delivered.
 

@@ -1,8 +1,8 @@
 """Service accounts, and their secrets."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, LargeBinary, String, Table, Uuid
+from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table, Uuid
 
-from api.storage.database import METADATA, UtcDateTime
+from api.storage.database import METADATA, UtcDateTime, length_between
 
 services = Table(
     "services",
@@ -14,9 +14,8 @@ services = Table(
     Column("disabled_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("created_by", Uuid),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(name) BETWEEN 1 AND 80", "name_length"),
-    CheckConstraint("length(scopes) BETWEEN 1 AND 1000", "scopes_length"),
+    length_between("name", 1, 80),
+    length_between("scopes", 1, 1000),
 )
 """The account of another service, which is not a user. Its id is the `client_id` of its tokens.
 

@@ -1,8 +1,8 @@
 """Sessions. Each holds the digest of its refresh token."""
 
-from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, LargeBinary, String, Table, Uuid
+from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, String, Table, Uuid
 
-from api.storage.database import EXPORTED, METADATA, UtcDateTime
+from api.storage.database import EXPORTED, METADATA, UtcDateTime, length_between
 
 sessions = Table(
     "sessions",
@@ -20,9 +20,8 @@ sessions = Table(
     Column("refreshes", JSON, nullable=False, server_default="[]"),
     Column("authenticated_at", UtcDateTime),
     Index("ix_sessions_user_id_id", "user_id", "id"),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(ip_address) BETWEEN 0 AND 45", "ip_address_length"),
-    CheckConstraint("length(user_agent) BETWEEN 0 AND 255", "user_agent_length"),
+    length_between("ip_address", 0, 45),
+    length_between("user_agent", 0, 255),
 )
 """One log-in. A session ends when its row is deleted, or at `expires_at`, which each refresh extends.
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, Index, String, Table, Text, Uuid, text
+from sqlalchemy import Column, Index, String, Table, Text, Uuid, text
 
-from api.storage.database import METADATA, UtcDateTime
+from api.storage.database import METADATA, UtcDateTime, length_between
 from api.storage.partial_index import partial_index, with_postgresql
 
 _DELETES = text("deletes_at IS NOT NULL")
@@ -88,11 +88,6 @@ def _prefix_index(column: str) -> Index:
     return index
 
 
-def _length(column: str, least: int, most: int) -> CheckConstraint:
-    """Return a rule of a column, which SQLite can add to a table that exists. It ignores the length of a String."""
-    return CheckConstraint(f"length({column}) BETWEEN {least} AND {most}", f"{column}_length")
-
-
 users = Table(
     "users",
     METADATA,
@@ -105,15 +100,15 @@ users = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
     Column("email_verified_at", UtcDateTime),
-    Column("pending_email", String(254), _length("pending_email", 3, 254)),
-    Column("display_name", String(80), _length("display_name", 1, 80)),
-    Column("locale", String(16), _length("locale", 2, 16)),
+    # SQLite can add a column with its rule to a table that exists, and no other rule.
+    Column("pending_email", String(254), length_between("pending_email", 3, 254)),
+    Column("display_name", String(80), length_between("display_name", 1, 80)),
+    Column("locale", String(16), length_between("locale", 2, 16)),
     Column("deletes_at", UtcDateTime),
     # The migration adds it to existing rows, which need a default.
-    Column("role", String(32), _length("role", 1, 32), nullable=False, server_default="user"),
-    # SQLite ignores the length of a String.
-    CheckConstraint("length(username) BETWEEN 5 AND 80", "username_length"),
-    CheckConstraint("length(email) BETWEEN 3 AND 254", "email_length"),
+    Column("role", String(32), length_between("role", 1, 32), nullable=False, server_default="user"),
+    length_between("username", 5, 80),
+    length_between("email", 3, 254),
     partial_index("ix_users_deletes_at", "deletes_at", _DELETES),
     Index("ix_users_role_id", "role", "id"),
     _prefix_index("username_key"),

@@ -140,8 +140,8 @@ def retire(db: Db, keyring: Keyring, key_id: str) -> None:
     Raises NotFound if the id is unknown or the key is retired already.
     """
     _take_turn(db)
-    row = next(map(KeyRow._make, db.run(_BY_ID, {"of_id": key_id})), None)
-    if row is None or state(row) is State.RETIRED:
+    found = db.run(_BY_ID, {"of_id": key_id}).first()
+    if found is None or state(row := KeyRow._make(found)) is State.RETIRED:
         raise NotFound()
     signs = row.activated_at is not None and row.retires_at is None
     db.run(_RETIRE, {"of_id": key_id, "at": clock.now()})

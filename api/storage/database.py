@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     URL,
+    CheckConstraint,
     Connection,
     CursorResult,
     DateTime,
@@ -166,6 +167,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         # SQLite does not store the time zone. `process_bind_param` has written UTC.
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+def length_between(column: str, least: int, most: int) -> CheckConstraint:
+    """Return the rule for the length of a text. SQLite ignores the length of a String."""
+    return CheckConstraint(f"length({column}) BETWEEN {least} AND {most}", f"{column}_length")
 
 
 def new_id() -> UUID:
