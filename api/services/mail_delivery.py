@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from api import clock
+from api.errors import ApiError
 from api.services import outbox, users
 from api.services.mail_message import compose
 from api.services.mail_templates import BrokenTemplate, Templates
@@ -91,23 +92,16 @@ class Delivery:
         if row.expires_at <= clock.now():
             self._settle(row, claim_id, "dead", _EXPIRED)
             return True
-        with self._database.transaction() as db:
-            if row.user_id is not None:
-                # A deletion locks the user before the mails. In the other order, each could wait for the other one.
-                users.lock(db, row.user_id)
-            # The first write takes the lock of SQLite, so no other process can prepare the mail of this user.
-            if not outbox.renew(db, row.id, claim_id, _LEASE):
-                _lost(row)
-                return True
-            prepared = self._prepared(db, row)
-            if prepared is None:
-                outbox.drop(db, row.id, claim_id)
-            elif prepared.user_id is not None:
-                outbox.assign(db, row.id, prepared.user_id)
-        if prepared is None:
-            self._count(row, "dropped")
+        try:
+            ready = self._prepared(row, claim_id)
+        except ApiError:
+            raise
+        except Exception as error:
+            self._fail(row, claim_id, error)
             return True
-        row = row._replace(template=prepared.template or row.template)
+        if ready is None:
+            return True
+        row, prepared = ready
         try:
             self._transport.send(row.id, row.template, self._message(row, prepared))
         except ServerUnavailable as error:
@@ -118,18 +112,38 @@ class Delivery:
         except (Undeliverable, BrokenTemplate) as error:
             self._settle(row, claim_id, "dead", str(error))
         except Exception as error:
-            # One mail must not stop all mails that are due after it.
-            _log.exception("mail_failed")
             self._transport.close()
-            self._settle(row, claim_id, "later", type(error).__name__)
+            self._fail(row, claim_id, error)
         else:
             self._pause = _FIRST_PAUSE
             self._settle(row, claim_id, "sent", "")
         return True
 
-    def _prepared(self, db: Db, row: MailRow) -> Prepared | None:
-        prepare = self._prepare.get(row.template)
-        return prepare(db, row) if prepare else Prepared(row.address or "", row.facts or {})
+    def _prepared(self, row: MailRow, claim_id: UUID) -> tuple[MailRow, Prepared] | None:
+        """Renew the claim, and return the mail with its parts. Return None if the claim is lost or the mail dropped."""
+        with self._database.transaction() as db:
+            if row.user_id is not None:
+                # A deletion locks the user before the mails. In the other order, each could wait for the other one.
+                users.lock(db, row.user_id)
+            # The first write takes the lock of SQLite, so no other process can prepare the mail of this user.
+            if not outbox.renew(db, row.id, claim_id, _LEASE):
+                _lost(row)
+                return None
+            prepare = self._prepare.get(row.template)
+            prepared = prepare(db, row) if prepare else Prepared(row.address or "", row.facts or {})
+            if prepared is None:
+                outbox.drop(db, row.id, claim_id)
+            elif prepared.user_id is not None:
+                outbox.assign(db, row.id, prepared.user_id)
+        if prepared is None:
+            self._count(row, "dropped")
+            return None
+        return row._replace(template=prepared.template or row.template), prepared
+
+    def _fail(self, row: MailRow, claim_id: UUID, error: Exception) -> None:
+        """Try a mail again later that failed unexpectedly. It must not stop all mails that are due after it."""
+        _log.exception("mail_failed")
+        self._settle(row, claim_id, "later", type(error).__name__)
 
     def _message(self, row: MailRow, prepared: Prepared) -> EmailMessage:
         locale = outbox.lookup(prepared.locale, self._templates.locales) if prepared.locale else None

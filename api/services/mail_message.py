@@ -6,7 +6,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
-from email_validator import validate_email
+from email_validator import EmailNotValidError, validate_email
 
 from api.services.mail_templates import Templates
 from api.services.mail_transport import Undeliverable
@@ -40,8 +40,11 @@ def compose(templates: Templates, sender: str, row: MailRow, prepared: Prepared)
 
 
 def _for_smtp(address: str) -> str:
-    """Return an address with the A-label of its domain, which every server accepts."""
-    found = validate_email(address, check_deliverability=False, test_environment=True)
+    """Return an address with the A-label of its domain, which every server accepts. Raises Undeliverable."""
+    try:
+        found = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise Undeliverable("the address is not valid") from None
     return f"{found.local_part}@{found.ascii_domain}"
 
 

@@ -260,7 +260,17 @@ def test_an_address_that_a_header_would_change_gets_no_mail(mailbox: Mailbox, wr
 
 
 @on_sqlite
-@pytest.mark.parametrize("place", ["api.services.mail_delivery.compose", "smtplib.SMTP.rcpt"])
+def test_an_address_that_is_no_longer_valid_gets_no_mail(mailbox: Mailbox, write: Write) -> None:
+    write("no address", "reader@example.com")
+    assert mailbox.deliver().to == ["reader@example.com"]
+    assert mailbox.states()[-1] == ("password_changed", "dead", 1, "the address is not valid")
+
+
+FALLIBLE = ["outbox.renew", "compose"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("place", [*(f"api.services.mail_delivery.{name}" for name in FALLIBLE), "smtplib.SMTP.rcpt"])
 def test_an_unexpected_failure_does_not_delay_other_mails(
     mailbox: Mailbox, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
