@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from api.crypto.cursors import CursorCodec
-from api.services import deletion, grants, password_reset, roles, sign_up, user_creation, user_search, users
+from api.services import deletion, events, grants, password_reset, roles, sign_up, user_creation, user_search, users
 from api.services.authentication import Identity
 from api.services.outbox import Outbox
 from api.services.roles import Scopes
@@ -81,7 +81,9 @@ def send_password_reset(db: Db, outbox: Outbox, role_scopes: Scopes, identity: I
 
 def reset_limits(db: Db, user_budgets: UserBudgets, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
     with grants.rights_over(db, role_scopes, identity, UUID(user_id)) as user:
-        user_budgets.clear(db, user)
+        events.record(db, "limits_reset", user_id=user.id)
+    # No rollback undoes this, so it follows the last check of the caller.
+    user_budgets.clear(user)
 
 
 def delete_user(

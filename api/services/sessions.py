@@ -82,6 +82,9 @@ def refresh(db: Db, issuer: TokenIssuer, token: str, address: str, user_agent: s
     # takes two round trips, not four.
     found = _first(db.read(sql.OF_FAMILY, _family(issuer, token)))
     expires_at = issuer.expiry(found.created_at)
+    if expires_at <= clock.now():
+        # The lifetime of sessions was shortened since, so the stored end is later.
+        raise InvalidRefreshToken()
     use = {"of_session": found.id, "now": clock.now(), "until": expires_at, "address": address, "agent": user_agent}
     session = LiveSession(found.id, expires_at, _owner(found))
     refresh_token = _rotate(db, issuer, found, token, use) or _repeat(db, issuer, token, use)

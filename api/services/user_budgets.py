@@ -5,9 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.models.user import UserRow
-from api.services import events
 from api.services.rate_limits import RateLimiter
-from api.storage.database import Db
 
 
 class _Identity(NamedTuple):
@@ -29,8 +27,11 @@ class UserBudgets:
         self._limiter = limiter
         self._policies = list(policies)
 
-    def clear(self, db: Db, user: UserRow) -> None:
-        """Give a user full budgets, and record the event. Raises DatabaseUnavailable if the budgets cannot be used."""
+    def clear(self, user: UserRow) -> None:
+        """Give a user full budgets at once, whatever becomes of a transaction.
+
+        Raises DatabaseUnavailable if the budgets cannot be used.
+        """
         self._limiter.clear(
             [
                 (operation, policy, value)
@@ -39,4 +40,3 @@ class UserBudgets:
                 if policy.by == by
             ]
         )
-        events.record(db, "limits_reset", user_id=user.id)

@@ -7,6 +7,7 @@ On PostgreSQL, the table is unlogged: it survives a restart, and a crash empties
 own beside the database, so requests never wait for the write lock of the database.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -32,12 +33,14 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateTable
 
 from api.errors import DatabaseUnavailable
-from api.storage.database import METADATA, Database, translate_errors
+from api.storage.database import METADATA, Database, SchemaMismatch, translate_errors
 from api.storage.engine import make_engine
 
+_log = logging.getLogger("charter.database")
 MICROSECONDS = 1_000_000
 _KEY_BYTES = 16
 _MAX_SKEW = 60 * MICROSECONDS
@@ -164,8 +167,13 @@ class RateLimitStore:
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         if self._file is None:
-            with translate_errors(self._is_behind), self._engine.connect() as connection:
-                yield connection
+            try:
+                with translate_errors(self._is_behind), self._engine.connect() as connection:
+                    yield connection
+            except (SchemaMismatch, ProgrammingError) as error:
+                # The database lacks the table or a right to it.
+                _log.error("rate_limits_unusable", extra={"facts": {"cause": str(getattr(error, "orig", error))}})
+                raise DatabaseUnavailable() from error
             return
         if _identity_of(self._file) != self._identity:
             # SQLite would continue to use a deleted file, but other processes would not.

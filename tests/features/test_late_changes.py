@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from api import models
 from api.config import Config
 from api.contract.dispatch.view import HandlerView
+from api.services.user_budgets import UserBudgets
 from api.storage.database import Database
 from tests.features.test_deletion import request as request_deletion
 from tests.support.admins import USERS, admin_of, dead_mail
@@ -67,10 +68,13 @@ def test_a_request_of_a_former_admin_changes_nothing(
         return transact(view, *given)
 
     monkeypatch.setattr(HandlerView, "_transact", change_first)
+    cleared: list[object] = []
+    monkeypatch.setattr(UserBudgets, "clear", lambda _, user: cleared.append(user))
     before = count(database, models.events)
     response = CALLS[name](admin, user, service, mail)
     assert_problem(response, int(status), "INSUFFICIENT_SCOPE" if status == "403" else "INVALID_TOKEN")
     assert count(database, models.events) == before
+    assert cleared == []
 
 
 def test_an_admin_without_a_password_is_not_the_last_one(config: Config, client: TestClient, mailbox: Mailbox) -> None:

@@ -89,6 +89,29 @@ def test_without_its_migration_limited_operations_report_it(limited: Start, data
     assert_problem(client.get("/ready"), 503, "MIGRATIONS_BEHIND")
 
 
+MISSING_TABLE = ["ALTER TABLE rate_limits RENAME TO former_limits"]
+MISSING_RIGHT = [
+    """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'permission denied for table rate_limits' USING ERRCODE = '42501'; END $$""",
+    "CREATE TRIGGER refuse BEFORE INSERT ON rate_limits FOR EACH ROW EXECUTE FUNCTION refuse()",
+]
+
+
+@on_postgresql
+@pytest.mark.parametrize("statements", [MISSING_TABLE, MISSING_RIGHT], ids=["table", "right"])
+def test_limited_operations_report_a_missing_table_or_right(
+    limited: Start, database: Database, log: io.StringIO, statements: list[str]
+) -> None:
+    client = limited()
+    with database.transaction() as db:
+        for statement in statements:
+            db.run(text(statement))
+    assert_problem(wrong(client), 503, "DATABASE_UNAVAILABLE")
+    assert client.get("/ping").status_code == 200
+    [line] = [line for line in lines(log, "database") if line["event"] == "rate_limits_unusable"]
+    assert "rate_limits" in line["cause"]
+
+
 @on_sqlite
 def test_on_sqlite_rate_limits_need_no_migration(limited: Start, database: Database) -> None:
     client = limited()

@@ -255,6 +255,12 @@ def test_both_lifetimes_of_a_session_are_configurable(config: Config, travel: Tr
         assert unauthorized_code(idle.refresh()) == unauthorized_code(busy.refresh()) == "INVALID_REFRESH_TOKEN"
 
 
+def test_a_shorter_lifetime_ends_older_sessions(alice: Person, config: Config, travel: Travel) -> None:
+    travel(4 * DAY)
+    with worker(replace(config, session_seconds=3 * 86_400)) as client:
+        assert unauthorized_code(replace(alice, client=client).refresh()) == "INVALID_REFRESH_TOKEN"
+
+
 def test_no_token_outlives_its_session(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = datetime.fromisoformat(alice.get("/api/v1/sessions").json()["items"][0]["created_at"]) + 90 * DAY
     for before in (75 * DAY, 50 * DAY, 25 * DAY, timedelta(seconds=100), timedelta(seconds=0.3)):
