@@ -194,7 +194,8 @@ def delete(name: str, yes: bool) -> None:
     config = support.load_existing()
     if not yes:
         _confirm_deletion(config, name)
-    with support.transaction(config) as db, _known(name), _admin_left(name):
+    blocked = support.friendly_errors(deletion.DeletionBlocked)
+    with blocked, support.transaction(config) as db, _known(name), _admin_left(name):
         user = deletion.delete_now(db, make_outbox(config), deletion_rules(config).name_stay, name)
     click.echo(f"{user.username} is deleted.")
 

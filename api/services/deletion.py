@@ -31,6 +31,13 @@ _RETRY = timedelta(hours=1)
 _log = logging.getLogger("charter.background")
 
 
+class DeletionBlocked(Exception):
+    """Rows of another table refer to the user, and their foreign key has no ON DELETE."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"rows of another table prevent the deletion: {cause}; charter doctor lists their foreign key")
+
+
 class DeletionRules(NamedTuple):
     """The time in which a user can restore an account, and the time for which a freed username stays reserved."""
 
@@ -77,7 +84,7 @@ def request(
 def prepare(codes: OneTimeCodes, db: Db, mail: MailRow) -> Prepared | None:
     """Return the code that restores an account, or None if the deletion was cancelled or is due."""
     row = db.run(_LOCK, {"of_user": mail.user_id, "now": clock.now()}).first()
-    if row is None or row.deletes_at is None:
+    if row is None:
         return None
     user = UserRow._make(row)
     purpose = RESTORE._replace(lifetime=row.deletes_at - clock.now())
@@ -111,18 +118,17 @@ def delete_due(db: Db, outbox: Outbox, name_stay: timedelta) -> bool:
         return False
     try:
         _delete(db, outbox, name_stay, _DELETE_DUE, {"of_user": user_id, "now": now})
-    except IntegrityError as error:
+    except DeletionBlocked as error:
         db.rollback()
         db.run(_POSTPONE, {"of_user": user_id, "now": now, "later": now + _RETRY})
-        cause = str(error.orig).partition("\n")[0]
-        _log.error("deletion_blocked", extra={"facts": {"user_id": str(user_id), "cause": cause}})
+        _log.error("deletion_blocked", extra={"facts": {"user_id": str(user_id), "cause": str(error)}})
     return True
 
 
 def delete_now(db: Db, outbox: Outbox, name_stay: timedelta, user: str | UUID) -> UserRow:
     """Delete a user, given by username, email or id, and return the row.
 
-    Raises NotFound if the user is unknown, and LastAdmin if no enabled admin would remain.
+    Raises NotFound if the user is unknown, LastAdmin if no enabled admin would remain, and DeletionBlocked.
     """
     found = users.get(db, user)
     roles.keep_an_admin(db, found.id)
@@ -131,9 +137,12 @@ def delete_now(db: Db, outbox: Outbox, name_stay: timedelta, user: str | UUID) -
 
 
 def _delete(db: Db, outbox: Outbox, name_stay: timedelta, statement: Executable, wanted: dict[str, Any]) -> None:
-    """Delete a user with all rows, reserve the username, and send a last mail."""
-    # The foreign keys of the other tables delete their rows. The first statement locks the user.
-    user = db.run(statement, wanted).first()
+    """Delete a user with all rows, reserve the username, and send a last mail. Raises DeletionBlocked."""
+    try:
+        # The foreign keys of the other tables delete their rows. The first statement locks the user.
+        user = db.run(statement, wanted).first()
+    except IntegrityError as error:
+        raise DeletionBlocked(str(error.orig).partition("\n")[0]) from error
     if user is None:
         return
     mails.discard(db, user.id)

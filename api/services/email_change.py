@@ -48,7 +48,7 @@ def request(
         # Another request has changed the user since the read.
         db.rollback()
         return request(db, hasher, codes, outbox, user_id, email, current_password, accept_language)
-    locale = outbox.locale_of(accept_language)
+    locale = outbox.locale_of(accept_language, user.locale)
     mail_id = outbox.add(db, MAIL, address, EMAIL_CHANGE.lifetime, user_id=user_id, locale=locale)
     one_time_codes.discard_purpose(db, user_id, EMAIL_CHANGE, besides=address)
     expires_at = one_time_codes.add(db, codes, EMAIL_CHANGE, mail_id, address, user_id)

@@ -33,7 +33,7 @@ def api_key_created(
 
 def email_changed(db: Db, outbox: Outbox, user: UserRow, accept_language: str | None) -> UUID:
     """Send a mail about a change of the email to the former address, and return the id of the mail."""
-    locale = outbox.locale_of(accept_language)
+    locale = outbox.locale_of(accept_language, user.locale)
     return outbox.add(db, EMAIL_CHANGED, user.email, _LIFETIME, user_id=user.id, locale=locale)
 
 
@@ -41,7 +41,7 @@ def new_log_in(db: Db, outbox: Outbox, user: UserRow, address: str, user_agent: 
     """Send a user a mail about a log-in from a place and a device that the user has not used before."""
     facts = {"address": address, "device": _harmless(user_agent)}
     # The client may be that of another person, so the mail is not in its language.
-    locale = outbox.locale_of(user.locale)
+    locale = outbox.locale_of(None, user.locale)
     outbox.add(db, NEW_LOG_IN, user.email, _LIFETIME, user_id=user.id, locale=locale, facts=facts)
 
 

@@ -119,12 +119,16 @@ _LONGEST_ACCEPT = 200
 
 
 def best_locale(accepted: str, locales: tuple[str, ...]) -> str:
-    """Return the first language of `Accept-Language` that the service has, or else its default."""
+    """Return the first language of `Accept-Language` that the service has, or else its default.
+
+    The languages after the first 200 characters are not considered.
+    """
     from werkzeug.datastructures import LanguageAccept  # noqa: PLC0415 - rarely needed
     from werkzeug.http import parse_accept_header  # noqa: PLC0415
 
-    ranges = parse_accept_header(accepted, LanguageAccept) if len(accepted) <= _LONGEST_ACCEPT else []
-    for tag, quality in ranges:
+    if len(accepted) > _LONGEST_ACCEPT:
+        accepted = accepted[:_LONGEST_ACCEPT].rpartition(",")[0]
+    for tag, quality in parse_accept_header(accepted, LanguageAccept):
         if quality > 0 and (found := lookup(tag, locales)):
             return found
     return locales[0]

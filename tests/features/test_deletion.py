@@ -1,5 +1,6 @@
 """The deletion of an account: the request, the grace period with a code from a mail, and what stays."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -268,6 +269,11 @@ def test_a_user_with_foreign_rows_does_not_stop_the_deletion_of_others(
     assert rows_of(database, alice.id).keys() == {"event_origins", "known_places", "outbox", "users"}
     assert rows_of(database, bobby.id) == {}
     assert [record.levelname for record in caplog.records if record.message == "deletion_blocked"] == ["ERROR"]
+    refused = beside(config).run("users", "delete", "alice", "--yes")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(
+        r"Error: rows of another table prevent the deletion: .+; charter doctor lists their foreign key\n", refused.stderr
+    )
     assert alice.log_in().status_code == 401
     by_hand(config, "DROP TABLE letters")
     travel(timedelta(hours=1))

@@ -244,6 +244,8 @@ def test_an_address_that_looks_alike_gets_no_mail(
         ("fr", "Charter: reset your password"),
         ("de" + " " * 300, "Charter: Passwort zur\u00fccksetzen"),
         (",".join(["fr"] * 100) + ",de", "Charter: reset your password"),
+        ("de," + ",".join(["fr"] * 100), "Charter: Passwort zur\u00fccksetzen"),
+        ("d" * 300, "Charter: reset your password"),
     ],
 )
 def test_a_mail_has_the_language_of_its_request(

@@ -200,8 +200,14 @@ def test_the_language_of_a_user_comes_before_that_of_the_request(
     body = {"code": mailbox.server.code(), "new_password": "a better battery for this horse"}
     assert client.post("/api/v1/auth/password/reset", json=body, headers=headers).status_code == 204
     assert mailbox.deliver().message()["Content-Language"] == "de"
-    # Without templates in the language, the request decides.
     alice.log_in(password="a better battery for this horse")
+    body = {"email": "new@example.com", "current_password": "a better battery for this horse"}
+    assert client.put("/api/v1/me/email", json=body, headers=alice.headers | headers).status_code == 202
+    assert mailbox.deliver().message()["Content-Language"] == "de"
+    confirmed = client.post("/api/v1/auth/email/confirm", json={"code": mailbox.server.code()}, headers=headers)
+    assert confirmed.status_code == 204
+    assert mailbox.deliver().message()["Content-Language"] == "de"
+    # Without templates in the language, the request decides.
     alice.change_profile(locale="fr")
-    client.post("/api/v1/auth/password/request", json={"email": alice.email}, headers={"Accept-Language": "de"})
+    client.post("/api/v1/auth/password/request", json={"email": "new@example.com"}, headers={"Accept-Language": "de"})
     assert mailbox.deliver().message()["Content-Language"] == "de"
