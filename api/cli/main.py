@@ -80,12 +80,12 @@ def _serve(config: "Config", listener: socket.socket, metrics: AbstractContextMa
     from threading import Thread
 
     from api.contract import ContractError
-    from api.server.uvicorn_server import application, uvicorn_config
+    from api.server.uvicorn_server import PunctualServer, application, uvicorn_config
 
     with support.friendly_errors(ContractError):
         app = application(config)
     _greet(config, listener)
-    server = uvicorn.Server(uvicorn_config(app, config.keepalive_seconds))
+    server = PunctualServer(uvicorn_config(app, config.keepalive_seconds))
     if config.check_answers == "report":
         Thread(target=_warn_of_broken_rules, args=[server], daemon=True).start()
     with metrics:

@@ -19,6 +19,11 @@ SHUTDOWN_TIMEOUT = 7
 
 Stuck connections are dropped one second earlier.
 """
+EXIT_TIMEOUT = SHUTDOWN_TIMEOUT + 2
+"""The seconds after the drain period in which a process exits.
+
+After the requests, it ends its threads. They may be computing a hash, or wait for a lock longer than that.
+"""
 
 
 class Terminal:

@@ -16,13 +16,11 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from api.config import Config
-from api.runtime.shutdown import SHUTDOWN_TIMEOUT, Terminal
+from api.runtime.shutdown import EXIT_TIMEOUT, Terminal
 from api.server import connexion_import
 from api.server.uvicorn_server import application, uvicorn_config
 from api.server.worker import Worker, WorkerCannotStartError, fork_server
 
-# After the shutdown timeout, a worker still ends its threads, which may be computing a hash.
-_LAST_SECONDS = SHUTDOWN_TIMEOUT + 2
 _TICK_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 
@@ -42,7 +40,7 @@ class Supervisor(Multiprocess):
     def __init__(self, config: Config, listener: socket.socket) -> None:
         super().__init__(uvicorn_config(partial(_worker, config), config.keepalive_seconds, config.workers), [listener])
         self._fork_server = fork_server(config.database_url.get_dialect().import_dbapi().__name__)
-        self._patience = config.drain_seconds + _LAST_SECONDS
+        self._patience = config.drain_seconds + EXIT_TIMEOUT
         self._terminal = Terminal()
         self._generation = 0
         self._next_start = 0.0

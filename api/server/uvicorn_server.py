@@ -1,21 +1,25 @@
 """The HTTP server: uvicorn, configured for untrusted clients."""
 
 import gc
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
-from threading import Thread
+from threading import Thread, Timer
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from api import logs
 from api.config import Config
-from api.runtime.shutdown import SHUTDOWN_TIMEOUT, GracefulShutdown
+from api.runtime.shutdown import EXIT_TIMEOUT, SHUTDOWN_TIMEOUT, GracefulShutdown
 from api.server import connexion_import
 
 _STOP_SECONDS = 2
+
+_log = logging.getLogger("charter.server")
 
 
 def application(config: Config) -> ASGIApp:
@@ -90,6 +94,23 @@ def _run_beside(server: uvicorn.Server, listener: socket) -> None:
     gc.enable()
     connexion_import.import_connexion()
     server.run([listener])
+
+
+class PunctualServer(uvicorn.Server):
+    """A server whose process exits in time, even if its threads wait for a lock of the database."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        timer = Timer(EXIT_TIMEOUT, _exit)
+        # The interpreter does not wait for this thread.
+        timer.daemon = True
+        timer.start()
+        await super().shutdown(sockets)
+
+
+def _exit() -> None:
+    _log.error("exit_forced")
+    logging.shutdown()
+    os._exit(0)
 
 
 class _AbruptServer(uvicorn.Server):

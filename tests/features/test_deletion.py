@@ -272,7 +272,8 @@ def test_a_user_with_foreign_rows_does_not_stop_the_deletion_of_others(
     refused = beside(config).run("users", "delete", "alice", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert re.fullmatch(
-        r"Error: rows of another table prevent the deletion: .+; charter doctor lists their foreign key\n", refused.stderr
+        r"Error: rows of another table prevent the deletion: .+; charter doctor lists their foreign key\n",
+        refused.stderr,
     )
     assert alice.log_in().status_code == 401
     by_hand(config, "DROP TABLE letters")

@@ -2,6 +2,9 @@
 
 import signal
 import socket
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from time import sleep
 
@@ -37,6 +40,21 @@ def test_open_connections_get_a_response_while_the_server_stops(migrated: Charte
             responses = b"".join(iter(lambda: client.recv(4096), b""))
         assert responses.count(b"HTTP/1.1 200 ") == before + 1
         assert server.process.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_held_lock_does_not_delay_the_exit(migrated: Charter, workers: str) -> None:
+    with migrated.serving("--workers", workers) as server, ThreadPoolExecutor(1) as pool:
+        with httpx.Client(base_url=server.url) as client:
+            alice = newcomer(client, "alice")
+        with closing(sqlite3.connect(migrated.data / "charter.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            # Their responses are lost, because the lock is held until the process has exited.
+            pool.submit(lambda: httpx.post(f"{server.url}/api/v1/auth/logout", headers=alice.headers, timeout=30))
+            sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            # The request alone would wait for 16 seconds.
+            assert server.process.wait(timeout=12) == 0
 
 
 def test_a_log_in_during_shutdown_succeeds(migrated: Charter) -> None:
