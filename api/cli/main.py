@@ -72,7 +72,6 @@ def serve(workers: int | None, host: str | None, port: int | None) -> None:
 
 
 def _serve(config: "Config", listener: socket.socket, metrics: AbstractContextManager[None]) -> None:
-    import uvicorn
 
     from api.server import connexion_import
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from threading import current_thread
 from time import sleep
 from typing import Any
 from urllib.parse import quote
@@ -399,18 +398,3 @@ def test_an_address_can_send_60_unknown_services_in_a_minute(config: Config, ser
         sleep(0.2)
         # The process knows this one, even if it does not know of all changes.
         assert issue(client, service).status_code == 200
-
-
-@on_sqlite
-def test_an_introspection_does_not_wait_behind_writers(
-    client: TestClient, service: NewSecret, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[str] = []
-
-    def record(*_: object) -> dict[str, Any]:
-        pools.append(current_thread().name.partition("_")[0])
-        return INACTIVE
-
-    monkeypatch.setattr("api.handlers.oauth.introspection.introspect", record)
-    assert introspect(client, service, "a").json() == INACTIVE
-    assert pools == ["reading"]
