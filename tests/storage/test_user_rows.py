@@ -1,7 +1,7 @@
 """Each table with rows of a user defines their fate at a deletion, and what an export shows of them."""
 
 from api.services import data_export
-from tests.support.user_rows import FOREIGN_KEYS, USER_COLUMNS
+from tests.support.user_rows import FOREIGN_KEYS, TABLES, USER_COLUMNS
 
 # Tables with rows of a user that an export leaves out.
 NOT_EXPORTED = {
@@ -23,3 +23,12 @@ def test_each_table_with_rows_of_a_user_is_exported_or_has_a_reason() -> None:
     assert exported & NOT_EXPORTED.keys() == set()
     tables = {table.name for table, _ in USER_COLUMNS}
     assert exported | NOT_EXPORTED.keys() == tables, "give the table EXPORTED columns, or NOT_EXPORTED a reason"
+
+
+def test_a_table_with_parts_of_a_users_rows_has_the_user_as_well() -> None:
+    personal = {table for table, _ in USER_COLUMNS}
+    parts = {table.name for table in TABLES for key in table.foreign_keys if key.column.table in personal} - {
+        table.name for table in personal
+    }
+    hint = "add a column user_id: the export and the tests of a deletion find the rows of a user by it"
+    assert parts == set(), hint
