@@ -190,7 +190,7 @@ class InsufficientScope(Forbidden):
     """The token is valid but lacks a scope of this operation (RFC 6750, section 3.1)."""
 
     code = "INSUFFICIENT_SCOPE"
-    message = "The access token lacks a scope that this operation requires."
+    message = "The credential lacks a scope that WWW-Authenticate may list, or the operation is for users."
     oauth_error = "insufficient_scope"
 
     def __init__(self, required: Iterable[str], *, is_bearer: bool = True) -> None:
@@ -244,7 +244,7 @@ class MethodNotAllowed(ApiError):
 class RequestTooSlow(ApiError):
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "REQUEST_TOO_SLOW"
-    message = "The request did not arrive in time."
+    message = "The request did not arrive in time. Send it again, or use a faster connection."
 
     def __init__(self) -> None:
         super().__init__(headers={"Connection": "close"})
@@ -370,7 +370,7 @@ class Unavailable(ApiError):
 
 class DatabaseUnavailable(Unavailable):
     code = "DATABASE_UNAVAILABLE"
-    message = "The database cannot be reached."
+    message = "The database cannot be used now. Try again after the number of seconds in Retry-After."
 
 
 class TransactionConflict(DatabaseUnavailable):
@@ -387,7 +387,7 @@ class MailUnavailable(Unavailable):
 
 class MigrationsBehind(Unavailable):
     code = "MIGRATIONS_BEHIND"
-    message = "The database schema does not match this release. Run charter migrate."
+    message = "The database is at another revision. Run charter migrate of the newest release and start it."
 
 
 class ServiceStopping(Unavailable):

@@ -155,4 +155,5 @@ def test_a_database_that_is_behind_is_an_error(config: Config, charter: Charter,
     database.dispose()
     result = charter.run("limits", "show", subject)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "Error: The database schema does not match this release. Run charter migrate.\n"
+    hint = "The database is at another revision. Run charter migrate of the newest release and start it."
+    assert result.stderr == f"Error: {hint}\n"

@@ -138,7 +138,7 @@ def test_a_database_that_lacks_migrations_is_named_without_a_heading(charter: Ch
     (charter.data / "charter.db").touch()
     for arguments in (["users", "list"], ["keys", "list"]):
         result = charter.run(*arguments)
-        reason = "The database schema does not match this release. Run charter migrate."
+        reason = "The database is at another revision. Run charter migrate of the newest release and start it."
         assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: {reason}\n")
 
 
@@ -225,7 +225,7 @@ def test_a_start_without_a_migration_logs_the_command(charter: Charter, workers:
         until(lambda: "migrations_behind" in server.log.read_text())
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     (warning,) = [line for line in lines if line["event"] == "migrations_behind"]
-    hint = "The database schema does not match this release. Run charter migrate."
+    hint = "The database is at another revision. Run charter migrate of the newest release and start it."
     assert (warning["level"], warning["hint"]) == ("warning", hint)
 
 
@@ -377,7 +377,7 @@ def test_an_unreachable_database_is_reported_and_authenticates_nothing(charter: 
                 "type": "about:blank",
                 "title": "Service Unavailable",
                 "status": 503,
-                "detail": "The database cannot be reached.",
+                "detail": "The database cannot be used now. Try again after the number of seconds in Retry-After.",
                 "code": "DATABASE_UNAVAILABLE",
             }
         assert server.stop() == 0

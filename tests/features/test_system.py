@@ -45,7 +45,7 @@ def test_readiness_requires_the_schema_of_this_release(client: TestClient, datab
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
-        "detail": "The database schema does not match this release. Run charter migrate.",
+        "detail": "The database is at another revision. Run charter migrate of the newest release and start it.",
         "code": "MIGRATIONS_BEHIND",
     }
 

@@ -38,12 +38,12 @@ UNAVAILABLE = {
     "type": "about:blank",
     "title": "Service Unavailable",
     "status": 503,
-    "detail": "The database cannot be reached.",
+    "detail": "The database cannot be used now. Try again after the number of seconds in Retry-After.",
     "code": "DATABASE_UNAVAILABLE",
 }
 
 BEHIND = UNAVAILABLE | {
-    "detail": "The database schema does not match this release. Run charter migrate.",
+    "detail": "The database is at another revision. Run charter migrate of the newest release and start it.",
     "code": "MIGRATIONS_BEHIND",
 }
 
