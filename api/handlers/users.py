@@ -66,12 +66,7 @@ def enable_user(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -
 
 
 def log_user_out(db: Db, role_scopes: Scopes, identity: Identity, user_id: str) -> None:
-    if UUID(user_id) == identity.user_id:
-        # The session of the caller ends as well.
-        users.log_out(db, identity.user_id)
-        return
-    with grants.rights_over(db, role_scopes, identity, UUID(user_id)):
-        users.log_out(db, UUID(user_id))
+    grants.log_out(db, role_scopes, identity, UUID(user_id))
 
 
 def send_password_reset(db: Db, outbox: Outbox, role_scopes: Scopes, identity: Identity, user_id: str) -> object:

@@ -33,3 +33,13 @@ def rights_over(db: Db, role_scopes: Scopes, caller: Caller, user_id: UUID, *new
     roles.must_hold(role_scopes, caller.scopes, user.role, *new_roles)
     yield user
     roles.must_still_hold(db, role_scopes, caller)
+
+
+def log_out(db: Db, role_scopes: Scopes, caller: Caller, user_id: UUID) -> None:
+    """End all sessions of the caller, or of a user whom the caller may change. Raises as `rights_over` does."""
+    if user_id == caller.user_id:
+        # The session of the caller ends as well, so `rights_over` would reject the caller.
+        users.log_out(db, user_id)
+        return
+    with rights_over(db, role_scopes, caller, user_id):
+        users.log_out(db, user_id)

@@ -23,6 +23,9 @@ class Caller(Protocol):
     """The session of a user who calls, and its scopes when its token was verified."""
 
     @property
+    def user_id(self) -> UUID: ...
+
+    @property
     def session_id(self) -> UUID: ...
 
     @property
