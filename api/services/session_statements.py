@@ -29,11 +29,12 @@ PROFILE = (
 # Sessions without a step-up have the time of the log-in.
 _owner = (*PROFILE, func.coalesce(_session.c.authenticated_at, _session.c.created_at).label("authenticated_at"))
 
-_shown = ("pending_email", "display_name", "locale", "role")
-READ = (_user.c.id, _user.c.username, _user.c.email, _user.c.password_hash, *(_user.c[name] for name in _shown))
+# The labelled columns of the profile never change.
+_changeable = [column for column in PROFILE if isinstance(column, Column) and column.name != "email_verified_at"]
+READ = (_user.c.id, _user.c.password_hash, *_changeable)
 """The columns of a user that START compares, each with the parameter `read_<column>`.
 
-Processes cache the user as it was read, so the texts of the profile are among them. SQLite may store the same time in
+Processes cache the user as it was read, so the columns of the profile are among them. SQLite may store the same time in
 two forms, so of the time of the verification, START only compares whether there is one: `read_unverified`.
 """
 _is_unverified_as_read = _user.c.email_verified_at.is_(None) == bindparam("read_unverified", type_=Boolean)

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Select, Uuid, and_, any_, bindparam, func, select,
 from api import models
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import NotFound
-from api.models.user import ManagedUser
+from api.models.user import ManagedUser, profile_of
 from api.services import names
 from api.services.roles import DEFAULT
 from api.storage.database import HIGHEST_ID, Db
@@ -124,16 +124,9 @@ def _state(row: Any) -> str:
 
 def _managed(row: Any) -> ManagedUser:
     moments: list[datetime] = [moment for moment in (row.began_at, row.seen_at) if moment is not None]
+    profile = profile_of(row.id, row.created_at, row)
     return ManagedUser(
-        id=row.id,
-        username=row.username,
-        email=row.email,
-        created_at=row.created_at,
-        email_verified=row.email_verified_at is not None,
-        pending_email=row.pending_email,
-        display_name=row.display_name,
-        locale=row.locale,
-        role=row.role,
+        **{field.name: getattr(profile, field.name) for field in fields(profile)},
         disabled_at=row.disabled_at,
         deletes_at=row.deletes_at,
         last_log_in_at=max(moments, default=None),
