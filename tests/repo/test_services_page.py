@@ -40,6 +40,7 @@ def test_the_commands_of_the_page_work(config: Config, server: str) -> None:
         alice = newcomer(client, "alice")
     variables = {"CLIENT_ID": words[1], "CLIENT_SECRET": words[3], "TOKEN": alice.token}
     found, shown = json.loads(run(ask.text, server, **variables)), json.loads(answer.text)
+    assert [claims["jti"] == claims["sid"] for claims in (found, shown)] == [False, False]
     numbers = {name for name, value in shown.items() if type(value) is int}
     assert {name: found[name] for name in numbers}.keys() == numbers
     rest = [{name: each[name] for name in sorted(each) if name not in numbers} for each in (found, shown)]
