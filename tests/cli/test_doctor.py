@@ -83,6 +83,15 @@ def test_a_sound_deployment_has_no_findings(charter: Charter) -> None:
     assert findings.keys() == common | {"signing key"} | its_own
 
 
+def test_the_hint_for_a_slow_hash_names_the_risk_of_a_lower_cost(charter: Charter) -> None:
+    charter.settings["CHARTER_BCRYPT_COST"] = "16"
+    _, findings = examine(charter)
+    hint = "lower CHARTER_BCRYPT_COST, but not below 10"
+    risk = "until users log in again, the time of a failed log-in reveals that they exist"
+    assert findings["hashes"].startswith("warning: cost 16 takes ")
+    assert findings["hashes"].endswith(f"; {hint}; {risk}")
+
+
 def test_each_wrong_setting_is_a_line(charter: Charter) -> None:
     charter.settings |= {"CHARTER_PORT": "http", "CHARTER_HOSTT": "::"}
     result = charter.run("doctor")

@@ -79,5 +79,6 @@ def _hashes(settings: Config) -> Finding:
     seconds = perf_counter() - began
     fact = f"cost {settings.bcrypt_cost} takes {seconds:.2f} s: {1 / seconds:.1f} log-ins per second and core"
     if seconds > _SLOW_HASH_SECONDS:
-        return warning("hashes", f"{fact}; lower CHARTER_BCRYPT_COST, but not below 10")
+        risk = "until users log in again, the time of a failed log-in reveals that they exist"
+        return warning("hashes", f"{fact}; lower CHARTER_BCRYPT_COST, but not below 10; {risk}")
     return ok("hashes", fact)
