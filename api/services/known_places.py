@@ -1,6 +1,6 @@
 """Known places: the networks from which a user has logged in, signed up, or finished a password reset.
 
-A log-in from another one causes a notice, and has no rate limits of its own.
+A log-in from an unknown place may cause a notice. Rate limits can give known places a budget of their own (`apart`).
 """
 
 from datetime import datetime, timedelta

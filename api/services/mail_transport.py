@@ -62,7 +62,7 @@ class SmtpTransport:
         self._smtp: smtplib.SMTP | None = None
 
     def send(self, mail_id: UUID, template: str, message: EmailMessage) -> str:
-        """Send a mail and return the last line of the server.
+        """Send a mail and return the first line of the server's last reply.
 
         Raises ServerUnavailable, RetryLater or Undeliverable.
         """

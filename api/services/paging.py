@@ -13,7 +13,7 @@ def newest_first(
 ) -> tuple[Sequence[Any], str | None]:
     """Return up to `limit` rows after a cursor, and the cursor of the next page, or None. Raises InvalidCursor.
 
-    `read` gets an id and a number. It returns up to so many rows with lower ids, the highest first.
+    `read` gets an id and the maximum number of rows. `read` returns the rows with lower ids, the highest first.
     """
     (before,) = [HIGHEST_ID] if cursor is None else cursors.read(listing, cursor)
     # One row more shows whether there is a next page.

@@ -1,4 +1,4 @@
-"""The background task that ends the sessions beyond the limit per user that existed before."""
+"""The background task that ends the sessions beyond the limit per user that existed at the start of the process."""
 
 from collections import Counter
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The triggers of the change feed: their declaration, the search for missing ones, and their repair.
+"""The triggers of the change feed and the audit log: their declaration, the search for missing ones, and their repair.
 
 Without its trigger, the end of a session is unknown to other processes. A table that is dropped and created anew loses
 its triggers.
