@@ -75,13 +75,12 @@ class Attempts:
         self, limiter: RateLimiter, address: str, read: Callable[[], Awaitable[Found | None]]
     ) -> Found | None:
         taken = await limiter.take(self._scheme, [_Attempt(_Policy(), address)])
-        if taken is not None and taken.retry_after is not None:
+        if taken.retry_after is not None:
             raise RateLimited(taken.retry_after)
         status = _UNAVAILABLE
         try:
             found = await read()
             status = _UNAUTHORIZED if found is None else _OK
         finally:
-            if taken is not None:
-                await taken.settle(status)
+            await taken.settle(status)
         return found
