@@ -90,8 +90,9 @@ format: .venv/.test ## Format the code and apply the linter's fixes
 clients: .venv/.test .venv/.node ## Generate a Python and a TypeScript client in clients
 	mkdir -p $(CLIENTS)
 	$(BIN)/charter openapi > $(CLIENTS)/openapi.json
+	$(BIN)/python -m tools.client_config $(CLIENTS)/openapi.json > $(CLIENTS)/config.json
 	$(TOOLS) openapi-python-client generate --path $(CLIENTS)/openapi.json --output-path $(CLIENTS)/python \
-		--overwrite --fail-on-warning --meta setup --custom-template-path clients/templates
+		--config $(CLIENTS)/config.json --overwrite --fail-on-warning --meta setup --custom-template-path clients/templates
 	$(TOOLS) tests/node/node_modules/.bin/openapi-typescript $(CLIENTS)/openapi.json \
 		--output $(CLIENTS)/typescript/charter.d.ts
 
@@ -126,7 +127,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 
 .PHONY: clean
 clean: ## Remove the environment and all build results, but not the data folder
-	rm -rf .venv build clients/openapi.json clients/python clients/typescript dist tests/node/node_modules *.egg-info
+	rm -rf .venv build clients/config.json clients/openapi.json clients/python clients/typescript dist tests/node/node_modules *.egg-info
 
 ANOTHER := Charter needs Python 3.11 or later. Name one: make run PYTHON=python3.13
 UNWRITABLE := The folder .venv cannot be created. Use a clone that your user can write to, and a Python with the module venv.

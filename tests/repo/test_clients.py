@@ -183,19 +183,20 @@ def test_every_declared_response_has_a_type(imported: Callable[[str], Any], name
     assert types == {*declared_types(operation), "NoneType"}
 
 
-def schema_name(media: Json) -> str:
-    return str(media["schema"]["$ref"].rpartition("/")[2])
+def type_name(media_type: str, media: Json) -> str:
+    """Return the name of the class for a body."""
+    if resolve(media["schema"], CONTRACT.document).get("format") == "binary":
+        return "File"
+    return "str" if media_type.startswith("text/") else str(media["schema"]["$ref"].rpartition("/")[2])
 
 
 def declared_types(operation: Json) -> Iterator[str]:
-    """Yield the name of the schema of each response, or Any for a response without a body."""
+    """Yield the name of the class of each response, or Any for a response without a body."""
     for status, response in operation["responses"].items():
         content = resolve(response, CONTRACT.document).get("content", {})
         # A revocation has the status 200 without a body (RFC 7009, section 2.2).
         is_empty = status == "204" or (operation["operationId"], status) == ("revokeToken", "200")
         assert bool(content) is not is_empty
-        yield from (
-            "str" if media_type.startswith("text/") else schema_name(media) for media_type, media in content.items()
-        )
+        yield from (type_name(media_type, media) for media_type, media in content.items())
         if not content:
             yield "Any"

@@ -19,7 +19,7 @@ RGB = {"R": 1, "G": 2}
 CALLER = {"identity": ["read", "write"]}
 IMAGE = {"filename": "a.png", "type": "image/png", "size": 4, "sha256": sha256(b"\x89PNG").hexdigest()}
 # The generator of the Python client omits lists and objects in paths and headers, type lists in paths, references to
-# path items and into $defs. It omits ranges, XML and files in bodies and responses. It ignores styles without explode.
+# path items and into $defs. It omits ranges and XML in bodies and responses. It ignores styles without explode.
 # Functions with several JSON types use a name that they do not import, models drop members of patternProperties, and
 # cookies that are not texts raise an error. A body that is absent is still sent with its Content-Type.
 # The tag, the function, its arguments, and the value of the response.
@@ -34,6 +34,7 @@ CALLS: list[tuple[str, str, dict[str, Any], Any]] = [
     ("bodies", "optional_body", {"body": RGB}, {"body": RGB}),
     ("bodies", "post_form", {"body": {"a": 1, "list": ["b"]}}, {"body": {"a": 1, "list": ["b"]}}),
     ("bodies", "post_multipart", {"body": {"name": "b", "file": ""}}, {"body": {"name": "b", "file": IMAGE}}),
+    ("bodies", "put_image", {"body": "\x89PNG"}, "\x89PNG"),
     ("responses", "statuses", {"status": 201}, "made"),
     ("responses", "statuses", {}, 1),
     ("responses", "only_default", {}, "default"),
@@ -77,7 +78,9 @@ def test_the_python_client_calls_operations_of_every_kind(everything: Everything
     document = everything.write(tmp_path)
     environment = {"PATH": str(BIN), "RUFF_NO_CACHE": "true"}
     templates = ("--custom-template-path", CHECKOUT / "clients/templates")
-    made = ("--path", document, "--output-path", tmp_path / "python", "--meta", "setup", *templates)
+    config = tmp_path / "config.json"
+    config.write_text(run(sys.executable, "-m", "tools.client_config", document, cwd=CHECKOUT))
+    made = ("--path", document, "--output-path", tmp_path / "python", "--meta", "setup", "--config", config, *templates)
     run("openapi-python-client", "generate", *made, cwd=tmp_path, env=environment)
     calls = CALLS + ONLY[everything.contract.document["openapi"]]
     driver = CHECKOUT / "tests/support/everything_driver.py"

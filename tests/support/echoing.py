@@ -86,6 +86,11 @@ def rows() -> Iterator[dict[str, int]]:
     yield from ({**RGB, "secret": 1} for _ in range(3))
 
 
+def image(body: contract.UploadedFile) -> bytes:
+    with body.open() as sent:
+        return sent.read()
+
+
 def file() -> Any:
     return flask.send_file(BytesIO(b"%PDF"), "application/pdf", as_attachment=True, download_name="ä.pdf")
 
@@ -103,6 +108,7 @@ RESULTS: dict[str, Callable[..., Any]] = {
     "media": media,
     "plainText": lambda: "ä\n",
     "rows": rows,
+    "putImage": image,
     "anything": lambda: (b"GIF89a", {"Content-Type": "image/gif"}),
     "file": file,
     "jsonify": lambda: flask.jsonify(**RGB, secret=1),

@@ -18,6 +18,8 @@ from everything_client.types import File  # type: ignore[import-not-found]
 def value_for(kind: Any, value: Any) -> Any:
     """Return the value as the first class of a type hint that accepts it."""
     for candidate in (*get_args(kind), kind):
+        if candidate is File:
+            return File(BytesIO(value.encode("latin-1")))
         if hasattr(candidate, "from_dict") and isinstance(value, dict):
             try:
                 return candidate.from_dict(value)
@@ -37,6 +39,8 @@ def call(module: ModuleType, client: Client, given: dict[str, Any]) -> tuple[int
     if module.__name__.endswith("post_multipart"):
         arguments["body"].file = File(BytesIO(b"\x89PNG"), "a.png", "image/png")
     response = module.sync_detailed(client=client, **arguments)
+    if isinstance(response.parsed, File):
+        return response.status_code, response.parsed.payload.read().decode("latin-1"), True
     return response.status_code, json.loads(response.content or b"null"), response.parsed is not None
 
 
