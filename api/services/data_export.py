@@ -1,10 +1,15 @@
 """The export of a user's data: the profile, and the rows of each table that exports columns."""
 
-from datetime import datetime
+from base64 import b64encode
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Select, Table, bindparam, select
+from sqlalchemy import ARRAY, JSON, Column, PickleType, Select, Table, TypeDecorator, bindparam, select
+from sqlalchemy.types import TypeEngine
 
 from api import clock, models
 from api.models.user import Profile
@@ -12,6 +17,7 @@ from api.services import events
 from api.storage.database import Db
 
 _MOST_ROWS = 10_000
+_TYPES = (bool, bytes, date, Decimal, Enum, float, int, str, time, timedelta, UUID)
 
 
 def export(db: Db, user: Profile) -> dict[str, Any]:
@@ -37,7 +43,16 @@ def _exported_columns(table: Table) -> list[Column[Any]]:
     return [column for column in table.c if column.info.get("exported")]
 
 
-def _query(table: Table) -> Select[Any]:
+def query_of(table: Table) -> Select[Any]:
+    """Return the statement that reads the rows of a user from a table.
+
+    Raises ValueError if the table exports a column whose values have no form in JSON.
+    """
+    for column in _exported_columns(table):
+        if not _is_exportable(column.type):
+            kind = type(column.type).__name__
+            reason = f"an export cannot show values of {column}, which has the type {kind}"
+            raise ValueError(f"{reason}; remove info=EXPORTED")
     # Ids are in the order of creation (UUIDv7).
     newest = [column.desc() for column in table.primary_key]
     return (
@@ -48,6 +63,15 @@ def _query(table: Table) -> Select[Any]:
     )
 
 
+def _is_exportable(kind: TypeEngine[Any]) -> bool:
+    """Return True if the values of a type of columns have a form in JSON."""
+    if isinstance(kind, TypeDecorator):
+        return not isinstance(kind, PickleType) and _is_exportable(kind.impl_instance)
+    if isinstance(kind, ARRAY):
+        return _is_exportable(kind.item_type)
+    return isinstance(kind, JSON) or issubclass(kind.python_type, _TYPES)
+
+
 def _rows(db: Db, query: Select[Any], user_id: UUID) -> dict[str, Any]:
     # One row more shows whether the rows are complete.
     rows = db.run(query, {"of_user": user_id}).mappings().all()
@@ -56,10 +80,16 @@ def _rows(db: Db, query: Select[Any], user_id: UUID) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it. A schema that names no members converts nothing."""
-    if isinstance(value, datetime):
-        return clock.rfc3339(value)
-    return str(value) if isinstance(value, UUID) else value
+    """Return a value without the parts that JSON cannot express. The serializer converts all other types."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, float | Decimal) and not isfinite(value):
+        return str(Decimal(value))
+    return value
 
 
-_QUERIES = {table.name: _query(table) for table in exported_tables()}
+_QUERIES = {table.name: query_of(table) for table in exported_tables()}

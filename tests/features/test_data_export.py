@@ -2,17 +2,22 @@
 
 import re
 from base64 import b64encode
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select
+import sqlalchemy as sa
+from sqlalchemy import Column, MetaData, Table, insert, select
+from sqlalchemy.dialects import postgresql
 from starlette.testclient import TestClient
 
 from api import clock, models
 from api.config import Config
 from api.services import data_export
-from api.storage.database import Database
+from api.storage.database import EXPORTED, Database, UtcDateTime
 from tests.features.test_deletion import fill
 from tests.support import own
 from tests.support.databases import on_sqlite
@@ -103,3 +108,76 @@ def test_each_exported_table_has_a_user_id() -> None:
     assert models.retired_names in tables
     for table in tables:
         assert "user_id" in table.c
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+# The name, the type and the value of a column, and its form in the export.
+COLUMNS: list[tuple[str, sa.types.TypeEngine[Any], Any, Any]] = [
+    ("icon", sa.LargeBinary(), b"\x89PNG\xff", "iVBOR/8="),
+    ("day", sa.Date(), date(2026, 1, 31), "2026-01-31"),
+    ("start", sa.Time(), time(12, 30), "12:30:00"),
+    ("moment", UtcDateTime(), datetime(2026, 1, 31, tzinfo=UTC), "2026-01-31T00:00:00.000Z"),
+    ("price", sa.Numeric(8, 2), Decimal("19.99"), 19.99),
+    ("duration", sa.Interval(), timedelta(days=1, seconds=5), "P1DT5S"),
+    ("settings", sa.JSON(), {"a": [1, None]}, {"a": [1, None]}),
+    ("colour", sa.Enum(Colour, native_enum=False), Colour.RED, "red"),
+    ("word", sa.Enum("a", "b", native_enum=False), "b", "b"),
+    ("other", sa.Uuid(), UUID(int=1), str(UUID(int=1))),
+    ("flag", sa.Boolean(), True, True),
+    ("ratio", sa.Float(), 0.5, 0.5),
+    ("most", sa.Float(), float("inf"), "Infinity"),
+    ("least", sa.Float(), float("-inf"), "-Infinity"),
+    ("big", sa.BigInteger(), 2**62, 2**62),
+    ("absent", sa.LargeBinary(), None, None),
+]
+
+
+def export_of(columns: list[sa.Label[Any]], person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Export a row of constants in place of those of all tables, and return the row."""
+    is_own = sa.literal(UUID(person.id)) == sa.bindparam("of_user")
+    monkeypatch.setattr(data_export, "_QUERIES", {"drawings": select(*columns).where(is_own)})
+    rows = export(person)["tables"]["drawings"]
+    (row,) = rows["items"]
+    return dict(row)
+
+
+def test_columns_of_all_types_have_a_form_in_the_export(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [sa.literal(value, kind).label(name) for name, kind, value, _ in COLUMNS]
+    assert export_of(columns, alice, monkeypatch) == {name: shown for name, _, _, shown in COLUMNS}
+
+
+def test_not_a_number_is_a_text_in_the_export(
+    database: Database, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [sa.literal(float("nan"), sa.Float()).label("ratio")]
+    # SQLite stores null instead.
+    shown = "NaN" if database.engine.dialect.name == "postgresql" else None
+    assert export_of(columns, alice, monkeypatch) == {"ratio": shown}
+
+
+@on_sqlite
+def test_an_infinite_number_inside_json_is_a_text_in_the_export(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [sa.literal({"a": [float("inf")]}, sa.JSON()).label("settings")]
+    assert export_of(columns, alice, monkeypatch) == {"settings": {"a": ["Infinity"]}}
+
+
+def table_of(*columns: Column[Any]) -> Table:
+    """Return a table of an application, which is not among the tables of Charter."""
+    return Table("drawings", MetaData(), Column("id", sa.Integer, primary_key=True, info=EXPORTED), *columns)
+
+
+@pytest.mark.parametrize("kind", [kind for _, kind, _, _ in COLUMNS])
+def test_exported_columns_may_have_any_type_with_a_form(kind: sa.types.TypeEngine[Any]) -> None:
+    table = table_of(Column("user_id", sa.Uuid), Column("shape", kind, info=EXPORTED))
+    assert table.c.shape in data_export.query_of(table).selected_columns.values()
+
+
+@pytest.mark.parametrize("kind", [sa.PickleType(), sa.types.NullType(), postgresql.INET(), sa.ARRAY(sa.PickleType())])
+def test_an_exported_column_without_a_form_in_json_is_rejected(kind: sa.types.TypeEngine[Any]) -> None:
+    table = table_of(Column("user_id", sa.Uuid), Column("shape", kind, info=EXPORTED))
+    message = f"an export cannot show values of drawings.shape, which has the type {type(kind).__name__}; remove"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)} info=EXPORTED$"):
+        data_export.query_of(table)
