@@ -46,8 +46,11 @@ def _exported_columns(table: Table) -> list[Column[Any]]:
 def query_of(table: Table) -> Select[Any]:
     """Return the statement that reads the rows of a user from a table.
 
-    Raises ValueError if the table exports a column whose values have no form in JSON.
+    Raises ValueError if the table has no `user_id`, or exports a column whose values have no form in JSON.
     """
+    if "user_id" not in table.c:
+        remedy = "add one that references users.id, or remove info=EXPORTED"
+        raise ValueError(f"the table {table.name} exports columns, but has no column user_id; {remedy}")
     for column in _exported_columns(table):
         if not _is_exportable(column.type):
             kind = type(column.type).__name__

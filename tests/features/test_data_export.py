@@ -175,6 +175,15 @@ def test_exported_columns_may_have_any_type_with_a_form(kind: sa.types.TypeEngin
     assert table.c.shape in data_export.query_of(table).selected_columns.values()
 
 
+def test_an_exported_table_without_a_user_id_is_rejected() -> None:
+    message = (
+        "the table drawings exports columns, but has no column user_id; add one that references users.id, or remove "
+        "info=EXPORTED"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        data_export.query_of(table_of())
+
+
 @pytest.mark.parametrize("kind", [sa.PickleType(), sa.types.NullType(), postgresql.INET(), sa.ARRAY(sa.PickleType())])
 def test_an_exported_column_without_a_form_in_json_is_rejected(kind: sa.types.TypeEngine[Any]) -> None:
     table = table_of(Column("user_id", sa.Uuid), Column("shape", kind, info=EXPORTED))
