@@ -360,6 +360,18 @@ def test_a_body_may_be_a_file(engine: Engine) -> None:
     assert faults(post(engine, b"", None)) == ["/body REQUIRED"]
 
 
+def test_faults_of_files_count_bytes(engine: Engine) -> None:
+    file = "{type: string, format: binary, minLength: 1, maxLength: 3}"
+    form = f"{{type: object, properties: {{file: {file}}}}}"
+    serve(
+        engine, f"{{image/png: {{schema: {file}}}, multipart/form-data: {{schema: {form}}}}}", "x-body-bytes: 99999, "
+    )
+    responses = [post(engine, b"abcd", "image/png"), send(engine, part("file", "abcd", "a"))]
+    assert [response.json()["errors"][0]["detail"] for response in responses] == ["Must be at most 3 bytes."] * 2
+    response = send(engine, part("file", "", "a"))
+    assert response.json()["errors"][0]["detail"] == "Must be at least 1 byte."
+
+
 @pytest.mark.parametrize("declared", ["text/csv", "text/*"])
 def test_text_of_the_format_binary_is_a_file(engine: Engine, declared: str) -> None:
     serve(engine, f"{{{declared}: {{schema: {BINARY}}}}}")

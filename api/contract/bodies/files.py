@@ -144,6 +144,8 @@ class FileText(str):
 
     __slots__ = ("file",)
     file: UploadedFile
+    unit = "bytes"
+    """The unit of the length in the text of a fault."""
 
     def __len__(self) -> int:
         return self.file.size

@@ -102,6 +102,8 @@ def _describe(error: ValidationError, place: str) -> list[Fault]:
     keyword = _keyword(error)
     code, detail = _rule(keyword, error.schema)
     limit = _argument(keyword, error)
+    # A file stands for a string, whose length has another unit.
+    detail = detail.replace("characters", getattr(error.instance, "unit", "characters"))
     detail = one_line((_singular(detail) if limit == 1 else detail).format(limit))
     if keyword in _MISSING:
         names = cast(list[str], error.validator_value)
@@ -138,7 +140,12 @@ def _keyword(error: ValidationError) -> str:
 
 
 def _singular(detail: str) -> str:
-    return detail.replace("characters", "character").replace("items", "item").replace("properties", "property")
+    return (
+        detail.replace("characters", "character")
+        .replace("bytes", "byte")
+        .replace("items", "item")
+        .replace("properties", "property")
+    )
 
 
 def _rule(keyword: str, schema: Any) -> Rule:
