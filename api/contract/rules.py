@@ -12,7 +12,7 @@ from api.contract.document.model import Contract
 from api.contract.document.operation import Json, Operation, resolve
 from api.contract.document.structure import Part
 from api.contract.document.uses import Uses, is_in
-from api.contract.schema.formats import Format
+from api.contract.schema.formats import DESCRIPTIONS, Format
 from api.contract.schema.request_schema import faults_of
 from api.contract.schema.schemas import Schemas
 
@@ -172,7 +172,9 @@ def _limits(schema: Json) -> Iterator[str]:
 
 def _explains_itself(schema: Json) -> bool:
     # Errors have a message of their own for NUL.
-    is_checked = "format" in schema or schema.get("pattern", r"^[^\x00]*$") != r"^[^\x00]*$"
+    is_checked = (
+        schema.get("format", "binary") not in DESCRIPTIONS or schema.get("pattern", r"^[^\x00]*$") != r"^[^\x00]*$"
+    )
     return schema.get("type") != "string" or not is_checked or str(schema.get("description")).startswith("Must ")
 
 

@@ -185,6 +185,12 @@ def test_strings_in_requests_need_a_maximum_length(rules: Callable[..., list[str
     assert any(fault.endswith("POST /notes: a string in a request needs maxLength") for fault in found), found
 
 
+@pytest.mark.parametrize("name", ["binary", "password"])
+def test_the_description_of_an_unchecked_format_is_free(rules: Callable[..., list[str]], name: str) -> None:
+    text = "{type: string, maxLength: 9}"
+    assert rules((text, f"{{type: string, maxLength: 9, format: {name}, description: A text.}}")) == []
+
+
 def test_references_of_openapi_3_0_cannot_hide_members(rules: Callable[..., list[str]]) -> None:
     mapping = "{type: object, maxProperties: 9, additionalProperties: {type: integer, format: int64}}"
     found = rules((mapping, "{$ref: '#/components/schemas/Time', writeOnly: true}"))
