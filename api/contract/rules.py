@@ -9,7 +9,7 @@ from typing import Any
 
 from api.contract.document.faults import ContractError, ContractFault, Faults, Pointer
 from api.contract.document.model import Contract
-from api.contract.document.operation import Json, Operation, resolve
+from api.contract.document.operation import Json, Operation, object_of, resolve
 from api.contract.document.structure import Part
 from api.contract.document.uses import Uses, is_in
 from api.contract.schema.formats import DESCRIPTIONS, Format
@@ -41,7 +41,7 @@ def broken_rules(
             faults.add(("tags", contract.document["tags"].index(tag)), f"the tag {tag['name']!r} needs a description")
     if administrator is not None:
         _check_administrator(contract, administrator, faults)
-    _check_examples(parts, faults)
+    _check_examples(parts, contract.document, faults)
     _check_values(parts, Schemas(contract.document, formats), faults)
     _check_request_schemas(contract, parts, faults)
     _check_patterns(parts, faults)
@@ -99,12 +99,18 @@ def _declares(operation: Operation, status: str) -> bool:
     return bool({status, f"{status[0]}XX", "default"} & operation.responses.keys())
 
 
-def _check_examples(parts: list[Part], faults: Faults) -> None:
+def _check_examples(parts: list[Part], document: Json, faults: Faults) -> None:
     for pointer, kind, node in parts:
-        if kind == "MediaType" and not _examples(node):
+        if kind == "MediaType" and not _examples(node) and not _is_file(node, document):
             faults.add(pointer, f"the body {pointer[-1]} needs an example")
         elif kind == "Header" and not _examples(node) and "example" not in node.get("schema", {}):
             faults.add(pointer, f"the header {pointer[-1]!r} needs an example")
+
+
+def _is_file(media: Json, document: Json) -> bool:
+    """Return True for a body of bytes, which YAML cannot express."""
+    schema: Json = resolve(object_of(media.get("schema", {})), document)
+    return schema.get("format") == "binary"
 
 
 def _examples(node: Json) -> bool:

@@ -191,6 +191,16 @@ def test_the_description_of_an_unchecked_format_is_free(rules: Callable[..., lis
     assert rules((text, f"{{type: string, maxLength: 9, format: {name}, description: A text.}}")) == []
 
 
+@pytest.mark.parametrize(
+    "schema", ["{type: string, format: binary, maxLength: 9}", "{$ref: '#/components/schemas/Icon'}"]
+)
+def test_a_file_needs_no_example(rules: Callable[..., list[str]], schema: str) -> None:
+    body = "{required: true, content: {image/png: {schema: " + schema + "}}}"
+    icon = "components: {schemas: {Icon: {type: string, format: binary, maxLength: 9}}}"
+    end = "      responses: {'204': {description: Nothing.}}\n"
+    assert rules((end, f"{end}      requestBody: {body}\n{icon}\n")) == []
+
+
 def test_references_of_openapi_3_0_cannot_hide_members(rules: Callable[..., list[str]]) -> None:
     mapping = "{type: object, maxProperties: 9, additionalProperties: {type: integer, format: int64}}"
     found = rules((mapping, "{$ref: '#/components/schemas/Time', writeOnly: true}"))
