@@ -42,5 +42,4 @@ def unknown_key() -> str:
 
 def change_key(person: Person, path: str, **changes: Any) -> httpx.Response:
     """Send a merge patch of an API key."""
-    headers = person.headers | {"Content-Type": "application/merge-patch+json"}
-    return person.client.patch(path, headers=headers, json=changes)
+    return person.patch(path, changes)

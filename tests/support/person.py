@@ -65,10 +65,14 @@ class Person:
     def put(self, path: str, **body: Any) -> httpx.Response:
         return self.client.put(path, headers=self.headers, **body)
 
+    def patch(self, path: str, changes: dict[str, Any]) -> httpx.Response:
+        """Send a merge patch (RFC 7396)."""
+        headers = self.headers | {"Content-Type": "application/merge-patch+json"}
+        return self.client.patch(path, headers=headers, json=changes)
+
     def change_profile(self, **changes: Any) -> httpx.Response:
         """Send a merge patch of the profile."""
-        headers = self.headers | {"Content-Type": "application/merge-patch+json"}
-        return self.client.patch("/api/v1/me", headers=headers, json=changes)
+        return self.patch("/api/v1/me", changes)
 
     def delete(self, path: str) -> httpx.Response:
         return self.client.delete(path, headers=self.headers)
