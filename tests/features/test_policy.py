@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from api.contract.dispatch.lookup import find_handler
 from api.contract.document.operation import Json
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import SigningKey
+from api.services import api_keys
 from api.services.authentication import Caller, ServiceCaller
 from api.services.service_accounts import NewSecret
 from api.services.signing_keys import Keyring
@@ -164,6 +166,17 @@ def test_each_operation_accepts_authorized_callers(callers: "Callers", name: str
         callers.check_privacy(response)
 
 
+@on_sqlite
+def test_a_list_that_shows_rows_of_another_user_is_found(callers: "Callers", monkeypatch: pytest.MonkeyPatch) -> None:
+    page = api_keys.page
+    owner_id = UUID(callers.owner.id)
+    monkeypatch.setattr(api_keys, "page", lambda db, cursors, _, **more: page(db, cursors, owner_id, **more))
+    response = callers.call("listApiKeys", "another user")
+    assert response.status_code == 200
+    with pytest.raises(AssertionError, match="another user's"):
+        callers.check_privacy(response)
+
+
 # The scopes and the credentials are checked before the database is read.
 @on_sqlite
 @pytest.mark.parametrize("name", [name for name in sorted(OPERATIONS) if requires_token(name)])
@@ -236,9 +249,10 @@ class Callers:
         return self._tokens.encode_for_service(self._signing_key, self._service.client_id, scope)
 
     def check_privacy(self, response: httpx.Response) -> None:
-        """Check that a response to another caller says nothing about the owner."""
-        assert self.owner.id not in response.text
-        assert self.owner.username not in response.text
+        """Check that a response to another caller contains neither the owner nor the resources of the owner."""
+        made = {body["id"] for name, body in self._made.items() if is_own(name) and "id" in body}
+        for value in {self.owner.id, self.owner.username} | made:
+            assert value not in response.text, f"the response shows another user's data: {value}"
 
     def person(self, caller: str) -> Person:
         """Return a caller with its tokens. Only those that a test needs are created, because a log-in takes time."""
@@ -269,10 +283,10 @@ class Callers:
         path = operation.path
         headers = self.headers(name, caller)
         body = example_of_body(operation)
+        if caller != OWNER and (creation := creation_of(name)):
+            self._made_by(creation)
         for source, link in prerequisites(name):
-            if source not in self._made:
-                self._made[source] = self.call(source, OWNER if is_own(source) else "an admin").json()
-            made = self._made[source]
+            made = self._made_by(source)
             for parameter in re.findall("{(.+?)}", path):
                 path = path.replace(f"{{{parameter}}}", evaluated(link["parameters"][parameter], made))
             for member, expression in link.get("requestBody", {}).items():
@@ -296,6 +310,12 @@ class Callers:
         response: httpx.Response = self.client.request(operation.method, path, headers=headers, **{kind: body})
         return response
 
+    def _made_by(self, name: str) -> Json:
+        """Return the response to an operation that other operations depend on. It is called once."""
+        if name not in self._made:
+            self._made[name] = self.call(name, OWNER if is_own(name) else "an admin").json()
+        return self._made[name]
+
     def call_with_key(self, name: str) -> httpx.Response:
         """Return the response to an operation's example with an API key of the owner, which has all scopes."""
         if self._key is None:
@@ -313,6 +333,15 @@ def prerequisites(name: str) -> Iterator[tuple[str, Json]]:
         for link in operation.responses[success_of(operation)].get("links", {}).values():
             if link["operationId"] == name != source and ("requestBody" in link or "{" in OPERATIONS[name].path):
                 yield source, link
+
+
+def creation_of(name: str) -> str | None:
+    """Return the operation by which users add to the list that an operation returns, or None."""
+    operation = OPERATIONS[name]
+    is_list = operation.method == "get" and is_own(name)
+    at_path = [other for other in OPERATIONS.values() if (other.method, other.path) == ("post", operation.path)]
+    found = [other.id for other in at_path if is_own(other.id) and success_of(other) == "201"]
+    return found[0] if is_list and found else None
 
 
 def example_of_body(operation: Operation) -> Any:
