@@ -32,7 +32,7 @@ from tests.support.mail_server import MailServer, mail_server
 from tests.support.mailbox import Mailbox
 from tests.support.patience import patience
 from tests.support.person import Person, newcomer
-from tests.support.plans import Collector, check_postgresql, check_sqlite, filled
+from tests.support.plans import Collector, advice, check_postgresql, check_sqlite, filled
 from tests.support.random_json import RandomJson
 from tests.support.serving import serving
 from tests.support.speedups import speedups
@@ -101,7 +101,8 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     revisions.upgrade(database.engine)
     database.dispose()
     yield file
-    assert check_sqlite(str(file), COLLECTOR.sent["sqlite"]) == []
+    found = check_sqlite(str(file), COLLECTOR.sent["sqlite"])
+    assert not found, advice(found)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +117,8 @@ def postgres() -> Iterator[URL]:
         template.dispose()
         yield template.engine.url
         with large(template.engine.url) as engine:
-            assert check_postgresql(engine, COLLECTOR.sent["postgresql"]) == []
+            found = check_postgresql(engine, COLLECTOR.sent["postgresql"])
+            assert not found, advice(found)
         administration(template.engine.url).dispose()
 
 

@@ -22,10 +22,12 @@ from api.storage import change_feed
 from api.storage.database import Database
 from api.storage.rate_limit_store import RateLimitStore, Take
 from tests.conftest import COLLECTOR, large
+from tests.support import own
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.person import Person
 from tests.support.plans import (
     Sent,
+    advice,
     check_postgresql,
     check_sqlite,
     foreign_key_statements,
@@ -130,6 +132,25 @@ PURGED = """DELETE FROM sessions WHERE id IN
 def test_a_subquery_that_lists_all_users_is_found(migrated_file: Path) -> None:
     [found] = check_sqlite(str(migrated_file), {USED: Sent(USED, ())})
     assert found == f"SCAN users USING INDEX ix_users_enabled: {USED}"
+
+
+PAGE = "SELECT id FROM sessions WHERE user_id = ? ORDER BY created_at DESC LIMIT 20"
+
+
+def test_a_page_whose_order_has_no_index_is_found(migrated_file: Path) -> None:
+    indexed = PAGE.replace("created_at", "id")
+    sent = {statement: Sent(statement, ("",)) for statement in (PAGE, PAGE.removesuffix(" LIMIT 20"), indexed)}
+    assert check_sqlite(str(migrated_file), sent) == [f"USE TEMP B-TREE FOR ORDER BY: {PAGE}"]
+
+
+def test_a_listed_statement_may_read_a_whole_table(migrated_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = "SELECT count(*) AS count_1 \nFROM sessions"
+    found = check_sqlite(str(migrated_file), {count: Sent(count, ())})
+    assert [step.partition(" USING")[0] for step in found] == ["SCAN sessions"]
+    assert "tests/support/own.py" in advice(found)
+    assert advice(found).endswith(count)
+    monkeypatch.setattr(own, "STATEMENTS", {"count_1 FROM sessions": "only admins call it"})
+    assert check_sqlite(str(migrated_file), {count: Sent(count, ())}) == []
 
 
 def test_a_purge_without_an_order_is_found(large_postgres: Engine) -> None:

@@ -9,3 +9,9 @@ bodies with the tables. All these tests leave out the operations with these tags
 
 TABLES: set[str] = set()
 """The names of your tables. Some tests give a user rows in each other table with rows of users."""
+
+STATEMENTS: dict[str, str] = {}
+"""A part of each SQL statement that may read or sort a whole table, and the reason. Line breaks count as spaces.
+
+For example, `"SELECT count(*) AS count_1 FROM notes": "only admins call it"`.
+"""
