@@ -1,11 +1,10 @@
 """The callers of the authorization matrix, and the requests that they send."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from starlette.testclient import TestClient
@@ -13,13 +12,13 @@ from starlette.testclient import TestClient
 from api.clock import now
 from api.config import Config
 from api.contract import Operation
-from api.contract.document.operation import Json
+from api.contract.document.operation import Json, resolve
 from api.crypto.access_tokens import AccessTokenCodec
 from api.crypto.signing_keys import SigningKey
 from api.services.service_accounts import NewSecret
 from api.services.signing_keys import Keyring
 from api.storage.database import Database
-from tests.support import codes
+from tests.support import codes, own
 from tests.support.api_keys import create_key
 from tests.support.person import Person, newcomer
 from tests.support.roles import make_admin, promote
@@ -46,13 +45,20 @@ def is_own(name: str) -> bool:
     return {*OPERATIONS[name].scopes} <= CONTRACT.roles["user"]
 
 
+class Made(NamedTuple):
+    """What links can copy from a call: the path parameters of the request, and the JSON of the response."""
+
+    path: dict[str, str]
+    body: Json
+
+
 class Callers:
     """The callers. Each of them sends the examples of the contract."""
 
     def __init__(self, client: TestClient, config: Config, database: Database) -> None:
         self.client = client
         self._key: str | None = None
-        self._made: dict[str, Json] = {}
+        self._made: dict[str, Made] = {}
         self._config, self._database = config, database
         self.owner = newcomer(client, "bobby")
         self._people = {OWNER: self.owner}
@@ -87,7 +93,7 @@ class Callers:
 
     def check_privacy(self, response: httpx.Response) -> None:
         """Check that a response to another caller contains neither the owner nor the resources of the owner."""
-        made = {body["id"] for name, body in self._made.items() if is_own(name) and "id" in body}
+        made = {made.body["id"] for name, made in self._made.items() if is_own(name) and "id" in made.body}
         for value in {self.owner.id, self.owner.username} | made:
             assert value not in response.text, f"the response shows another user's data: {value}"
 
@@ -116,20 +122,18 @@ class Callers:
 
     def call(self, name: str, caller: str) -> httpx.Response:
         """Return the response to an operation's example, after its maker has called the operations it depends on."""
-        operation = OPERATIONS[name]
-        path = operation.path
-        headers = self.headers(name, caller)
-        body = example_of_body(operation)
         if caller != OWNER and (creation := creation_of(name)):
             self._made_by(creation)
-        for source, link in prerequisites(name):
-            made = self._made_by(source)
-            for parameter in re.findall("{(.+?)}", path):
-                path = path.replace(f"{{{parameter}}}", evaluated(link["parameters"][parameter], made))
-            for member, expression in link.get("requestBody", {}).items():
-                # The examples already agree on the values that a link copies from the request.
-                if expression.startswith("$response"):
-                    body = body | {member: evaluated(expression, made)}
+        return self._send(name, caller, self.headers(name, caller))
+
+    def _send(self, name: str, caller: str, headers: dict[str, str]) -> httpx.Response:
+        operation = OPERATIONS[name]
+        path, body = operation.path, example_of_body(operation)
+        parameters, members = self._linked(name)
+        for parameter, value in parameters.items():
+            path = path.replace(f"{{{parameter}}}", value)
+        if members:
+            body = body | members
         if name in codes.OPERATIONS:
             body = body | {"code": codes.code_for(name, self._config, self._database, self.owner.username)}
         if name == "cancelEmailChange":
@@ -143,14 +147,31 @@ class Callers:
             headers["Content-Type"] = media_type
         if name == "logInBrowser":
             headers["Sec-Fetch-Site"] = "same-origin"
-        kind = "data" if headers.get("Content-Type") == FORM else "json"
+        kind = "data" if headers.get("Content-Type") == FORM else "content" if isinstance(body, bytes) else "json"
         response: httpx.Response = self.client.request(operation.method, path, headers=headers, **{kind: body})
         return response
 
-    def _made_by(self, name: str) -> Json:
-        """Return the response to an operation that other operations depend on. It is called once."""
+    def _linked(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the path parameters and the members of the body that links copy from other operations."""
+        path = OPERATIONS[name].path
+        parameters, members = {}, {}
+        for source, link in prerequisites(name):
+            made = self._made_by(source)
+            for parameter, expression in link.get("parameters", {}).items():
+                if f"{{{parameter}}}" in path:
+                    parameters[parameter] = evaluated(expression, made)
+            for member, expression in link.get("requestBody", {}).items():
+                # The examples already agree on the values that a link copies from the request.
+                if expression.startswith("$response"):
+                    members[member] = evaluated(expression, made)
+        return parameters, members
+
+    def _made_by(self, name: str) -> Made:
+        """Call an operation that other operations depend on, once, and return what links can copy from it."""
         if name not in self._made:
-            self._made[name] = self.call(name, OWNER if is_own(name) else "an admin").json()
+            response = self.call(name, OWNER if is_own(name) else "an admin")
+            is_json = "json" in response.headers.get("content-type", "")
+            self._made[name] = Made(self._linked(name)[0], response.json() if is_json else {})
         return self._made[name]
 
     def call_with_key(self, name: str) -> httpx.Response:
@@ -182,12 +203,21 @@ def creation_of(name: str) -> str | None:
 
 
 def example_of_body(operation: Operation) -> Any:
-    """Return the example of the request body, or None if the operation has no body."""
-    return next(iter(operation.body["content"].values()))["example"] if operation.body else None
+    """Return the bytes in own.py or the first example of the request body, or None if the operation has no body."""
+    if operation.id in own.BODIES or operation.body is None:
+        return own.BODIES.get(operation.id)
+    media_type, content = next(iter(operation.body["content"].items()))
+    assert "json" in media_type or media_type == FORM, f"add {operation.id} to BODIES in tests/support/own.py"
+    if "examples" in content:
+        return resolve(next(iter(content["examples"].values())), operation.document)["value"]
+    return content["example"]
 
 
-def evaluated(expression: str, body: Any) -> str:
-    """Return the value that a runtime expression selects from a response body."""
+def evaluated(expression: str, made: Made) -> str:
+    """Return the value that a runtime expression selects from a path parameter or a response body."""
+    if expression.startswith("$request.path."):
+        return made.path[expression.removeprefix("$request.path.")]
+    value: Any = made.body
     for step in expression.removeprefix("$response.body#/").split("/"):
-        body = body[int(step) if step.isdecimal() else step]
-    return str(body)
+        value = value[int(step) if step.isdecimal() else step]
+    return str(value)

@@ -15,3 +15,6 @@ STATEMENTS: dict[str, str] = {}
 
 For example, `"SELECT count(*) AS count_1 FROM notes": "only admins call it"`.
 """
+
+BODIES: dict[str, bytes] = {}
+"""The body of each operation that takes bytes, by `operationId`. All others send the example of the contract."""
