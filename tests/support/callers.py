@@ -174,13 +174,17 @@ class Callers:
             self._made[name] = Made(self._linked(name)[0], response.json() if is_json else {})
         return self._made[name]
 
-    def call_with_key(self, name: str) -> httpx.Response:
-        """Return the response to an operation's example with an API key of the owner, which has all scopes."""
+    def call_with_key(self, name: str, *, accepted: bool) -> httpx.Response:
+        """Return the response to an operation's example with an API key of the owner, which has all scopes.
+
+        Without `accepted`, the path and the body are not filled in, because the key is rejected before they are read.
+        """
         if self._key is None:
             self._key = create_key(self.owner, *CONTRACT.roles["user"]).key
-        operation = OPERATIONS[name]
         headers = {"Authorization": f"Bearer {self._key}", "Sec-Fetch-Site": "same-origin"}
-        # The key is rejected before the path and the body are read.
+        if accepted:
+            return self._send(name, OWNER, headers)
+        operation = OPERATIONS[name]
         response: httpx.Response = self.client.request(operation.method, operation.path, headers=headers)
         return response
 

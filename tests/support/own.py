@@ -18,3 +18,9 @@ For example, `"SELECT count(*) AS count_1 FROM notes": "only admins call it"`.
 
 BODIES: dict[str, bytes] = {}
 """The body of each operation that takes bytes, by `operationId`. All others send the example of the contract."""
+
+PUBLIC: dict[str, str] = {}
+"""The reason of each operation that needs no token, by `operationId`. All others require one."""
+
+WITH_KEYS: dict[str, str] = {}
+"""The reason of each operation that accepts an API key, by `operationId`. All others reject API keys."""
