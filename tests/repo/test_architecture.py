@@ -19,6 +19,7 @@ import pytest
 from inflection import underscore
 
 from api import contract
+from api.app import formats
 from api.contract.document.operation import Json, resolve
 from api.contract.schema.formats import STANDARD
 from tests.support.paths import CHECKOUT
@@ -356,6 +357,22 @@ def request_schemas() -> Iterator[Json]:
 def test_request_strings_have_a_maximum_length_and_a_pattern() -> None:
     strings = [schema for schema in request_schemas() if schema.get("type") == "string" and "enum" not in schema]
     assert strings
-    for schema in strings:
-        assert "maxLength" in schema, schema
-        assert "pattern" in schema or schema.get("format") in STANDARD, schema
+    assert [schema for schema in strings if not is_bounded(schema)] == []
+
+
+def is_bounded(schema: Json) -> bool:
+    """Return True if the schema of a string has a maximum length, and a pattern or a format that is checked.
+
+    A binary body may have all bytes.
+    """
+    return "maxLength" in schema and ("pattern" in schema or schema.get("format") in CHECKED_FORMATS)
+
+
+CHECKED_FORMATS = {*STANDARD, *formats("Charter"), "binary"}
+
+
+def test_formats_of_a_service_and_bytes_need_no_pattern() -> None:
+    assert is_bounded({"type": "string", "format": "binary", "maxLength": 65_536})
+    assert is_bounded({"type": "string", "format": "username", "maxLength": 64})
+    assert not is_bounded({"type": "string", "format": "binary"})
+    assert not is_bounded({"type": "string", "format": "password", "maxLength": 64})
