@@ -2,13 +2,17 @@
 
 import secrets
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 from schemathesis.checks import CHECKS
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from schemathesis.engine import Status
+from schemathesis.openapi import from_dict
 
 from api import contract
 from api.app import create_app
@@ -16,7 +20,7 @@ from api.config import Config
 from api.storage.database import Database
 from tests.support import fuzzed
 from tests.support.admins import dead_mail
-from tests.support.campaign import Campaign
+from tests.support.campaign import CONFIG, Campaign
 from tests.support.codes import code_for
 from tests.support.databases import DATABASES, settings
 from tests.support.roles import make_admin
@@ -33,6 +37,8 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("al
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     seeds = metafunc.config.getoption("seeds").split(",")
+    if "seed" not in metafunc.fixturenames:
+        return
     if "kind" in metafunc.fixturenames:
         # The seeds alternate between the databases.
         metafunc.parametrize(("kind", "seed"), list(zip(cycle(DATABASES), seeds, strict=False)))
@@ -74,6 +80,23 @@ def test_every_response_conforms_to_the_contract(
     for phase in ("examples", "coverage", "fuzzing", "stateful"):
         assert campaign.phases[phase] is Status.SUCCESS, report
     assert campaign.journeys > 0, report
+
+
+def test_a_403_is_expected_for_operations_that_users_may_not_call() -> None:
+    document = deepcopy(CONTRACT.document)
+    document["paths"]["/protected"]["get"]["x-scopes"] = ["users:read"]
+    schema = from_dict(document, config=SchemathesisConfig.from_path(CONFIG))
+    accepted = {}
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        operation = result.ok()
+        checks = schema.config.checks_config_for(operation=operation)
+        of_invalid, of_valid = checks.negative_data_rejection, checks.positive_data_acceptance
+        refused = {*of_invalid.expected_statuses} & {*of_valid.expected_statuses}
+        accepted[operation.definition.raw["operationId"]] = "403" in refused
+    users = CONTRACT.roles["user"] | CONTRACT.service_scopes
+    others = {operation.id for operation in CONTRACT.operations() if not users.issuperset(operation.scopes)}
+    assert {name for name, may_be_refused in accepted.items() if may_be_refused} == others | {"protected"}
 
 
 # More examples and rounds would get 429s only. Random bodies meet the same limits as the bodies of the other phases.
