@@ -1,5 +1,7 @@
 """The requests of the policy tests for operations that Charter does not have: bytes, links without a body, examples."""
 
+from functools import partial
+
 import httpx
 import pytest
 import yaml
@@ -37,7 +39,8 @@ paths:
 """
 
 
-def responded(request: httpx.Request) -> httpx.Response:
+def responded(requests: list[httpx.Request], request: httpx.Request) -> httpx.Response:
+    requests.append(request)
     return httpx.Response(204) if request.method == "PUT" else httpx.Response(201, json={"id": "7"})
 
 
@@ -51,8 +54,9 @@ def test_links_examples_and_bytes_of_own_operations_are_sent(
     )
     monkeypatch.setattr(own, "BODIES", {"putIcon": b"\x89PNG"})
     requests: list[httpx.Request] = []
-    transport = httpx.MockTransport(lambda request: requests.append(request) or responded(request))
-    with httpx.Client(transport=transport, base_url="http://charter.test") as caller.client:
+    transport = httpx.MockTransport(partial(responded, requests))
+    with httpx.Client(transport=transport, base_url="http://charter.test") as other:
+        monkeypatch.setattr(caller, "client", other)
         caller.call("getIcon", OWNER)
     assert [(sent.method, sent.url.path, sent.headers.get("content-type"), sent.content) for sent in requests] == [
         ("POST", "/projects", "application/json", b'{"name":"Garden"}'),

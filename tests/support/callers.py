@@ -46,7 +46,7 @@ def is_own(name: str) -> bool:
 
 
 class Made(NamedTuple):
-    """What links can copy from a call: the path parameters of the request, and the JSON of the response."""
+    """The parts of a call that links can copy: the path parameters of the request, and the JSON of the response."""
 
     path: dict[str, str]
     body: Json
