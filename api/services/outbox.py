@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, literal_column, select, update
 
 from api import clock, models
 from api.crypto.cursors import CursorCodec, Listing
 from api.errors import MailNotDead, MailUnavailable, NotFound
 from api.services import events, paging
 from api.storage.database import Db, first_id, new_id
+from api.storage.partial_index import likely
 
 _LOCALE = re.compile("[a-z]{2,3}(-[A-Za-z]+)?")
 _DEAD_STAY = timedelta(days=30)
@@ -262,7 +263,8 @@ def purge(db: Db, sent_stay: timedelta) -> bool:
 _outbox = models.outbox
 _ROWS = [_outbox.c[name] for name in MailRow._fields]
 _INSERT = insert(_outbox)
-_is_due = and_(_outbox.c.state == "waiting", _outbox.c.due_at <= bindparam("now"))
+# Otherwise SQLite prefers the index of the state, and sorts all waiting mails at each step.
+_is_due = and_(likely(_outbox.c.state == literal_column("'waiting'")), _outbox.c.due_at <= bindparam("now"))
 _HAS_DUE = select(_outbox.c.id).where(_is_due).order_by(_outbox.c.due_at).limit(1)
 _DUE = (
     select(_outbox.c.id, _outbox.c.due_at)

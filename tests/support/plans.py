@@ -33,7 +33,6 @@ SORTED = {
     "FROM codes WHERE codes.email_key = ?": "the rate limits bound the codes of an address",
     "FROM codes WHERE codes.user_id = ?": "the rate limits bound the codes of a user",
     "FROM known_places WHERE known_places.user_id = ?": "a user has at most 20 places",
-    "FROM outbox WHERE outbox.state = ? AND outbox.due_at <= ?": "SQLite needs a literal state for the partial index",
     "FROM outbox WHERE outbox.user_id = ?": "the rate limits bound the mails of a user, and old ones are deleted",
     "FROM retired_names WHERE retired_names.user_id = ?": "a user gives up at most three names a day for a while",
     "FROM service_secrets WHERE service_secrets.service_id = ?": "a service has at most a few secrets",
