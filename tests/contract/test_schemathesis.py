@@ -100,7 +100,8 @@ def test_a_403_is_expected_for_operations_that_users_may_not_call() -> None:
 
 
 # More examples and rounds would get 429s only. Random bodies meet the same limits as the bodies of the other phases.
-FEW = 8
+# The number of refusals varies with the loaded modules, because Hypothesis uses their constants as examples.
+FEW = 12
 
 
 # A slow run must not refill the budgets.
