@@ -30,7 +30,7 @@ def test_an_operation_on_an_older_schema_reports_the_missing_migration(
         db.run(text("ALTER TABLE users RENAME COLUMN email TO mail"))
     for response in (Person(client, "bobby").sign_up(), alice.log_in()):
         assert_problem(response, 503, "MIGRATIONS_BEHIND")
-        assert "Run charter migrate." in response.json()["detail"]
+        assert "Run charter migrate of the newest release" in response.json()["detail"]
     assert {line["event"] for line in lines(log, "database")} == {"migrations_behind"}
 
 
