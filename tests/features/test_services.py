@@ -5,9 +5,7 @@ from binascii import crc32
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import current_thread
 from time import sleep
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -196,18 +194,3 @@ def test_a_secret_has_190_random_bits_and_a_checksum() -> None:
         assert prefixed_secrets.is_well_formed(secret)
         assert not prefixed_secrets.is_well_formed(f"b{secret}")
     assert not any(map(prefixed_secrets.is_well_formed, ("", "charter_svc_", "a.b.c", f"{secret}a")))
-
-
-@on_sqlite
-def test_an_introspection_does_not_wait_behind_writers(
-    client: TestClient, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[str] = []
-
-    def record(*_: object) -> dict[str, Any]:
-        pools.append(current_thread().name.partition("_")[0])
-        return {"active": False}
-
-    monkeypatch.setattr("api.handlers.oauth.introspection.introspect", record)
-    assert introspect(client, new_service(config), "a").json() == {"active": False}
-    assert pools == ["reading"]

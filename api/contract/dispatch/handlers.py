@@ -96,9 +96,7 @@ class HandlerDispatch(SpecMiddleware):
         self.flask.register_blueprint(api.blueprint)
         for rule in self.flask.url_map.iter_rules():
             view: Any = self.flask.view_functions[rule.endpoint]
-            # A handler without a transaction cannot wait for the write lock.
-            is_reader = "GET" in (rule.methods or ()) or not view.uses_db
-            executor = self._reading if is_reader else self._writing
+            executor = self._reading if "GET" in (rule.methods or ()) else self._writing
             self.operations[view.operation.address(self.flask.import_name)] = OperationEndpoint(
                 self.flask, view, rule, executor
             )

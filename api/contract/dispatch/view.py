@@ -103,7 +103,7 @@ class HandlerView:
         unnamed = {"media_type"} if self._wants_media_type else set()
         self._from_request = parameters - self._resources.keys() - _BUILT_IN - unnamed
         self._wants_client = "client" in parameters
-        self.uses_db = "db" in parameters
+        self._wants_db = "db" in parameters
         self.nonblocking: bool = getattr(self._function, "nonblocking", False)
         _check_names(operation, function, self._from_request, serving.resources.keys())
         _check_place(operation, function, parameters, serving.bound)
@@ -122,7 +122,7 @@ class HandlerView:
         medium = self._only or self._chosen(scope)
         if self._wants_media_type:
             arguments["media_type"] = medium.name if medium else None
-        if not self.uses_db:
+        if not self._wants_db:
             return self._response(self._function(**arguments, **self._resources), medium)
         if self._before_transaction is not None:
             self._before_transaction(self.operation.id, client_of(scope).user_agent)
